@@ -1,0 +1,11 @@
+# bifront_library(name DEPENDS ...): every .cpp of the folder as one static library `bifront_<name>`.
+function(bifront_library name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;EXCLUDE" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  if(ARG_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX ${ARG_EXCLUDE})
+  endif()
+  add_library(bifront_${name} STATIC ${sources})
+  target_include_directories(bifront_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_BINARY_DIR}/src)
+  target_link_libraries(bifront_${name} PUBLIC ${ARG_DEPENDS})
+endfunction()

@@ -1,0 +1,72 @@
+// Builds a function of the graph op by op. The only door from capture (which knows torch) into the IR;
+// this header names neither torch nor MLIR.
+#pragma once
+
+#include "support/aten_call.h"
+#include "support/tensor_type.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace mlir {
+class MLIRContext;
+class ModuleOp;
+} // namespace mlir
+
+namespace bifront {
+
+using ValueId = uint32_t;
+
+enum class ScalarOp : uint8_t {
+  Add, Sub, Mul, TrueDiv, FloorDiv, Mod, Pow, Neg, Sqrt, Min, Max, // int or float, as Python's
+  Eq, Ne, Lt, Le, Gt, Ge, And, Or, Not,
+  ToInt, ToFloat, ToBool, Floor, Ceil, Round, Trunc,
+};
+
+struct SourceLine {
+  std::string file;
+  int line = 0;
+};
+
+class GraphRecorder {
+public:
+  // Starts `func.func @name` in a new module.
+  GraphRecorder(mlir::MLIRContext &context, std::string_view name);
+  ~GraphRecorder();
+
+  // `name` says where the value comes from, for people: "x", "model.conv1.weight".
+  ValueId addInput(const ValueType &type, std::string_view name, bool requiresGrad);
+  // Results behind `results` are not made for writes here: functionalisation is a pass, so what is
+  // recorded mutates. `noGrad`: grad mode was off.
+  std::vector<ValueId> aten(const AtenCall &call, std::span<const ValueId> operands,
+                            std::span<const ValueType> results, bool noGrad);
+  ValueId dim(ValueId tensor, int64_t index);
+  ValueId constantInt(int64_t value);
+  ValueId constantFloat(double value);
+  ValueId constantBool(bool value);
+  ValueId scalar(ScalarOp op, std::span<const ValueId> operands);
+  // The graph is valid only where `condition` holds.
+  void assertTrue(ValueId condition, std::string_view message);
+  // Gradients of sum_i <outputs[i], seeds[i]> with respect to `wrt`; an empty seed list means ones.
+  std::vector<ValueId> grad(std::span<const ValueId> outputs, std::span<const ValueId> seeds,
+                            std::span<const ValueId> wrt, bool createGraph);
+  // Sets the attribute `name` of the Python tensor object that came in as `target`.
+  void storeAttr(ValueId target, std::string_view name, std::optional<ValueId> value);
+
+  void setLocation(const SourceLine &line);
+  ValueType typeOf(ValueId value) const;
+  size_t numInputs() const;
+
+  // Ends the function; the recorder is spent. The caller owns the module (mlir::OwningOpRef adopts it).
+  mlir::ModuleOp finish(std::span<const ValueId> returns);
+
+private:
+  struct State;
+  std::unique_ptr<State> state;
+};
+
+} // namespace bifront
