@@ -6,6 +6,7 @@
 #include "support/tensor_type.h"
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,6 +22,9 @@ struct DerivativeRequest {
   std::vector<ValueType> operands;
   std::vector<bool> differentiable; // per operand: is its gradient wanted
   std::vector<bool> seeded;         // per result: does a gradient flow into it
+  // Per operand: what an int operand (a size, say) is in each of the two shape worlds, where known;
+  // the result shapes that depend on it are inferred from that.
+  std::vector<std::optional<Dim>> ints;
 };
 
 // A module with one function
