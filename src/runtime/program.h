@@ -25,9 +25,12 @@ union Scalar64 {
 // A tensor of the graph. Where `offset` is planned (>= 0) its contents lie there in the arena.
 struct TensorSlot {
   ValueType type;
-  int64_t offset = -1;
-  int64_t bytes = 0;
+  int64_t offset = -1; // a multiple of kArenaAlignment
+  int64_t bytes = 0;   // exactly the contents' size; 0 where it is not known before the run
+  // Leaves the graph (returned, or stored as an attribute): must own ordinary memory, so no offset.
+  bool escapes = false;
 };
+constexpr int64_t kArenaAlignment = 64;
 
 struct OperandRef {
   enum class Kind : uint8_t { Tensor, Int, Float, Bool } kind;
@@ -45,12 +48,18 @@ struct CallStep {
 };
 
 // A pointwise kernel over one iteration space, all operands broadcast to it.
-// fn(pointers, strides, n, m, scalars): for each of m rows of n elements. `pointers` and outer strides
-// are in operand order: inputs, then outputs; strides are bytes from one row to the next.
-using KernelFn = void (*)(char *const *pointers, const int64_t *outerStrides, int64_t n, int64_t m,
+// fn(pointers, strides, n, m, scalars): for each of m rows of n elements. `pointers` and strides are in
+// operand order: inputs, then outputs. strides[k] is the bytes from one row of operand k to the next;
+// strides[operands + k] the bytes from one of its elements to the next within a row, which only code
+// for InnerAccess::Strided needs to read. `scalars` holds KernelStep::scalars, in that order.
+using KernelFn = void (*)(char *const *pointers, const int64_t *strides, int64_t n, int64_t m,
                           const Scalar64 *scalars);
 
 enum class InnerAccess : uint8_t { Contiguous, Broadcast, Strided };
+
+// Compiles the kernel for other inner accesses, when the tensors of a run fit the ones compiled for
+// badly. May be empty, and may return nullptr: the executor then copes, more slowly.
+using KernelVariant = std::function<KernelFn(const std::vector<InnerAccess> &)>;
 
 struct KernelStep {
   std::string symbol;
@@ -59,6 +68,13 @@ struct KernelStep {
   std::vector<OperandRef> scalars;
   std::vector<SlotId> outputs;
   std::vector<DType> outputTypes;
+  // How fn steps through the elements of a row, per operand (inputs, then outputs; an output is never
+  // Broadcast). Empty: all Contiguous.
+  std::vector<InnerAccess> access;
+  KernelVariant variant;
+  // The sizes of the iteration space, Int scalars of the frame; needed only where the inputs do not
+  // determine it (a kernel without tensor inputs and with a dynamic output).
+  std::vector<OperandRef> sizes;
   // Output k may be written into input `inPlace[k]` (which dies here and has its type), or -1.
   std::vector<int32_t> inPlace;
   std::vector<SlotId> release;
@@ -80,6 +96,7 @@ struct InputSpec {
 
 struct AssertSpec {
   std::string message;
+  std::string location; // "train.py:12"
 };
 
 struct Program;
@@ -103,12 +120,17 @@ struct Program {
   std::shared_ptr<void> code; // keeps the machine code alive
 };
 
-// What native code calls. All return 0, or a status that the entry passes on.
+// What native code calls. All but bf_rt_dim return 0, or a status (kThrew, kAssertionFailed) that the
+// entry passes on at once. A scalar result of a call is in the frame's scalars when it returns; the
+// frame's first field is the pointer to them.
+constexpr int32_t kThrew = 1;
+constexpr int32_t kAssertionFailed = 2;
 extern "C" {
 int32_t bf_rt_call(Frame *frame, uint32_t call);
 int32_t bf_rt_kernel(Frame *frame, uint32_t kernel);
 int32_t bf_rt_store(Frame *frame, uint32_t store);
 int32_t bf_rt_assert_failed(Frame *frame, uint32_t assertion);
+// The slot has a value and `index` is in its range (codegen's promise).
 int64_t bf_rt_dim(Frame *frame, uint32_t slot, int64_t index);
 }
 
