@@ -1,0 +1,177 @@
+#include "bindings/converted_type.h"
+
+#include "speculate/converted_function.h"
+
+#include <structmember.h>
+
+#include <new>
+
+namespace bifront {
+namespace {
+
+struct ConvertedObject {
+  PyObject_HEAD
+  vectorcallfunc vectorcall;
+  PyObject *dict;
+  PyObject *weakrefs;
+  ConvertedFunction *converted;
+};
+
+ConvertedFunction &convertedOf(PyObject *self) { return *reinterpret_cast<ConvertedObject *>(self)->converted; }
+
+PyObject *callConverted(PyObject *self, PyObject *const *args, size_t flags, PyObject *keywordNames) {
+  try {
+    return convertedOf(self).call(args, PyVectorcall_NARGS(flags), keywordNames);
+  } catch (const std::exception &error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+    return nullptr;
+  }
+}
+
+bool readDynamic(PyObject *list, ConversionOptions &options) {
+  if (!PyList_Check(list)) {
+    PyErr_SetString(PyExc_TypeError, "dynamic: a list of (argument, dimension) is needed");
+    return false;
+  }
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
+    PyObject *argument = nullptr;
+    long long dimension = 0;
+    if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "OL;dynamic: pairs of an argument and a dimension",
+                          &argument, &dimension))
+      return false;
+    if (PyUnicode_Check(argument)) {
+      const char *name = PyUnicode_AsUTF8(argument);
+      if (!name)
+        return false;
+      options.dynamic.emplace_back(std::string(name), dimension);
+    } else {
+      long long position = PyLong_AsLongLong(argument);
+      if (position == -1 && PyErr_Occurred())
+        return false;
+      options.dynamic.emplace_back(static_cast<int64_t>(position), dimension);
+    }
+  }
+  return true;
+}
+
+PyObject *newConverted(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+  PyObject *function = nullptr, *dynamic = nullptr;
+  long long profileCalls = 1, maxGraphs = 8;
+  if (!PyArg_ParseTuple(args, "OOLL:ConvertedFunction", &function, &dynamic, &profileCalls, &maxGraphs))
+    return nullptr;
+  if (!PyCallable_Check(function))
+    return PyErr_Format(PyExc_TypeError, "a callable is needed, not %s", Py_TYPE(function)->tp_name);
+  ConversionOptions options;
+  options.profileCalls = profileCalls;
+  options.maxGraphs = maxGraphs;
+  if (!readDynamic(dynamic, options))
+    return nullptr;
+  auto *self = reinterpret_cast<ConvertedObject *>(type->tp_alloc(type, 0));
+  if (!self)
+    return nullptr;
+  self->vectorcall = callConverted;
+  self->converted = new (std::nothrow) ConvertedFunction(function, std::move(options));
+  if (!self->converted) {
+    Py_DECREF(self);
+    return PyErr_NoMemory();
+  }
+  return reinterpret_cast<PyObject *>(self);
+}
+
+int traverseConverted(PyObject *self, visitproc visit, void *arg) {
+  auto *object = reinterpret_cast<ConvertedObject *>(self);
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(object->dict);
+  return object->converted ? object->converted->traverse(visit, arg) : 0;
+}
+
+int clearConverted(PyObject *self) {
+  Py_CLEAR(reinterpret_cast<ConvertedObject *>(self)->dict);
+  return 0;
+}
+
+void deallocConverted(PyObject *self) {
+  auto *object = reinterpret_cast<ConvertedObject *>(self);
+  PyTypeObject *type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  if (object->weakrefs)
+    PyObject_ClearWeakRefs(self);
+  clearConverted(self);
+  delete object->converted;
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+// As a function does: reached through an instance, it becomes a bound method.
+PyObject *bindConverted(PyObject *self, PyObject *instance, PyObject *owner) {
+  if (!instance || instance == Py_None)
+    return Py_NewRef(self);
+  return PyMethod_New(self, instance);
+}
+
+PyObject *statsOf(PyObject *self, void *) {
+  ConvertedFunction &function = convertedOf(self);
+  const ConversionStats &stats = function.stats();
+  size_t opaqueCalls = 0; // a traced function has none: what cannot be captured is not converted
+  THPObjectPtr exits(PyDict_New());
+  if (!exits)
+    return nullptr;
+  for (size_t i = 0; i < stats.exits.size(); ++i)
+    if (uint64_t count = stats.exits[i]) {
+      THPObjectPtr value(PyLong_FromUnsignedLongLong(count));
+      if (!value || PyDict_SetItemString(exits.get(), kExitReasons[i].name.data(), value.get()) < 0)
+        return nullptr;
+    }
+  return Py_BuildValue(
+      "{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:d,s:O,s:s}", "calls", stats.calls.load(), "profiled_calls",
+      stats.profiledCalls.load(), "graph_calls", stats.graphCalls.load(), "fallback_calls",
+      stats.fallbackCalls.load(), "conversions", stats.conversions.load(), "graphs",
+      static_cast<Py_ssize_t>(function.graphs().size()), "opaque_calls", static_cast<Py_ssize_t>(opaqueCalls),
+      "conversion_seconds", stats.conversionSeconds, "exits", exits.get(), "last_error",
+      stats.lastError.c_str());
+}
+
+PyObject *graphTextsOf(PyObject *self, void *) {
+  auto graphs = convertedOf(self).graphs();
+  THPObjectPtr list(PyList_New(0));
+  for (const auto &graph : graphs) {
+    THPObjectPtr text(PyUnicode_FromStringAndSize(graph->moduleText.data(), graph->moduleText.size()));
+    if (!list || !text || PyList_Append(list.get(), text.get()) < 0)
+      return nullptr;
+  }
+  return list.release();
+}
+
+PyGetSetDef attributes[] = {
+    {"stats", statsOf, nullptr, "Counters of calls, conversions and exits.", nullptr},
+    {"graph_texts", graphTextsOf, nullptr, "The graphs as text, after all passes.", nullptr},
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyMemberDef members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(ConvertedObject, vectorcall), READONLY, nullptr},
+    {"__dictoffset__", T_PYSSIZET, offsetof(ConvertedObject, dict), READONLY, nullptr},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(ConvertedObject, weakrefs), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
+
+template <typename Function> void *slot(Function *function) { return reinterpret_cast<void *>(function); }
+
+} // namespace
+
+PyObject *makeConvertedFunctionType() {
+  PyType_Slot slots[] = {{Py_tp_new, slot(newConverted)},
+                         {Py_tp_dealloc, slot(deallocConverted)},
+                         {Py_tp_traverse, slot(traverseConverted)},
+                         {Py_tp_clear, slot(clearConverted)},
+                         {Py_tp_call, slot(PyVectorcall_Call)},
+                         {Py_tp_descr_get, slot(bindConverted)},
+                         {Py_tp_getset, attributes},
+                         {Py_tp_members, members},
+                         {Py_tp_doc, const_cast<char *>("A function and the graphs made of it.")},
+                         {0, nullptr}};
+  PyType_Spec spec = {"bifront._core.ConvertedFunction", sizeof(ConvertedObject), 0,
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
+  return PyType_FromSpec(&spec);
+}
+
+} // namespace bifront

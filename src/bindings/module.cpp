@@ -1,0 +1,29 @@
+// The Python module bifront._core. Bindings hold no logic.
+#include "bindings/converted_type.h"
+#include "speculate/convert.h"
+#include "speculate/exit_reason.h"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+namespace nb = nanobind;
+
+NB_MODULE(_core, m) {
+  m.doc() = "Bifront's C++ core.";
+  PyObject *type = bifront::makeConvertedFunctionType();
+  if (!type)
+    throw nb::python_error();
+  m.attr("ConvertedFunction") = nb::steal(type);
+  m.def(
+      "set_capture_hooks",
+      [](nb::object enter, nb::object exit) { bifront::setCaptureHooks(enter.ptr(), exit.ptr()); },
+      nb::arg("enter"), nb::arg("exit"));
+  m.def("exit_reasons", [] {
+    std::vector<std::tuple<std::string, std::string, std::string, std::string>> rows;
+    for (const auto &text : bifront::kExitReasons)
+      rows.emplace_back(text.name, text.code, text.sentence, text.hint);
+    return rows;
+  });
+}
