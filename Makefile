@@ -1,0 +1,78 @@
+# `make test` and `make demo` do everything on a fresh Debian 12 machine, as root. A second call does
+# nothing twice. VENV=... names another virtual environment.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+PY := $(abspath $(VENV))/bin/python
+DEV := $(CURDIR)/build/dev
+ASAN := $(CURDIR)/build/asan
+JOBS := $(shell nproc)
+
+export VENV
+export BIFRONT_PYTHON := $(PY)
+
+##@ Everyday
+help: ## what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print "\n" substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: ## system packages and the virtual environment, whatever is missing of them
+	@tools/setup
+
+build: setup ## the native module and the tools in build/dev, importable from .venv
+	@tools/dev-build
+	site=$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+	printf '%s\n' '$(CURDIR)/python' >"$$site/bifront-dev.pth.new"
+	cmp -s "$$site/bifront-dev.pth.new" "$$site/bifront-dev.pth" ||
+	  cp "$$site/bifront-dev.pth.new" "$$site/bifront-dev.pth"
+	rm "$$site/bifront-dev.pth.new"
+
+demo: build ## a training step, eager and converted, side by side
+	@$(PY) -m bench.demo
+
+bench: build ## every benchmark, beside eager
+	@$(PY) -m bench
+
+##@ Checks
+test: build lint test-lit test-gtest test-pytest ## everything below, in this order
+
+lint: build ## clang-format, clang-tidy, ruff, mypy --strict
+	@tools/lint
+
+test-lit: build ## the graph's text: parser, verifiers, passes
+	@tools/test-lit $(DEV)
+
+test-gtest: build ## the C++ units
+	@$(dir $(PY))ctest --test-dir $(DEV) --output-on-failure --no-tests=error -j $(JOBS)
+
+test-pytest: build ## end to end, against eager
+	@$(PY) -m pytest -q </dev/null
+
+test-asan: setup ## lit, gtest and pytest's native paths under AddressSanitizer and UBSan
+	@BIFRONT_CONFIG=asan tools/dev-build
+	tools/test-asan $(ASAN)
+
+##@ Packaging
+wheel: setup ## dist/bifront-*.whl, LLVM inside
+	@tools/make-wheel
+
+test-wheel: wheel ## the wheel, in a fresh virtual environment that cannot see LLVM
+	@tools/test-wheel
+
+##@ Upkeep
+format: setup ## clang-format and ruff, in place
+	@tools/lint --fix
+
+docs: build ## the reference pages that are generated
+	@tools/make-docs
+
+clean: ## what was built; the virtual environment stays
+	@rm -rf build dist
+	rm -f python/bifront/_core*.so
+
+.PHONY: help setup build demo bench test lint test-lit test-gtest test-pytest test-asan wheel \
+  test-wheel format docs clean
