@@ -113,12 +113,12 @@ PyObject *statsOf(PyObject *self, void *) {
   ConvertedFunction &function = convertedOf(self);
   const ConversionStats &stats = function.stats();
   size_t opaqueCalls = 0; // a traced function has none: what cannot be captured is not converted
-  THPObjectPtr exits(PyDict_New());
+  PyRef exits = PyRef::steal(PyDict_New());
   if (!exits)
     return nullptr;
   for (size_t i = 0; i < stats.exits.size(); ++i)
     if (uint64_t count = stats.exits[i]) {
-      THPObjectPtr value(PyLong_FromUnsignedLongLong(count));
+      PyRef value = PyRef::steal(PyLong_FromUnsignedLongLong(count));
       if (!value || PyDict_SetItemString(exits.get(), kExitReasons[i].name.data(), value.get()) < 0)
         return nullptr;
     }
@@ -133,9 +133,9 @@ PyObject *statsOf(PyObject *self, void *) {
 
 PyObject *graphTextsOf(PyObject *self, void *) {
   auto graphs = convertedOf(self).graphs();
-  THPObjectPtr list(PyList_New(0));
+  PyRef list = PyRef::steal(PyList_New(0));
   for (const auto &graph : graphs) {
-    THPObjectPtr text(PyUnicode_FromStringAndSize(graph->moduleText.data(), graph->moduleText.size()));
+    PyRef text = PyRef::steal(PyUnicode_FromStringAndSize(graph->moduleText.data(), graph->moduleText.size()));
     if (!list || !text || PyList_Append(list.get(), text.get()) < 0)
       return nullptr;
   }

@@ -1,0 +1,84 @@
+"""`bifront.trace`: the entry point of straight-line steps."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar, overload
+
+import torch  # noqa: F401  (the core's symbols come from torch, so torch goes first)
+
+from bifront import _core, _trace_hooks
+
+ConvertedFunction = _core.ConvertedFunction
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_core.set_capture_hooks(_trace_hooks.enter, _trace_hooks.exit)
+
+
+@overload
+def trace(
+    fn: Callable[P, R],
+    *,
+    dynamic: Sequence[tuple[int | str, int]] = (),
+    profile_calls: int = 1,
+    max_graphs: int = 8,
+) -> Callable[P, R]: ...
+
+
+@overload
+def trace(
+    fn: None = None,
+    *,
+    dynamic: Sequence[tuple[int | str, int]] = (),
+    profile_calls: int = 1,
+    max_graphs: int = 8,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def trace(
+    fn: Callable[..., Any] | None = None,
+    *,
+    dynamic: Sequence[tuple[int | str, int]] = (),
+    profile_calls: int = 1,
+    max_graphs: int = 8,
+) -> Any:
+    """Convert `fn`, whose Python code must do the same at every call, into one graph.
+
+    The first `profile_calls` calls run in CPython. The next is captured, compiled and run as a graph,
+    and so are those after it, as long as their arguments look the same; any other call runs in CPython
+    and may lead to another, more general graph.
+
+    `dynamic` names dimensions that vary: pairs of an argument (its position or keyword) and a dimension.
+    A dimension that is seen to vary becomes dynamic by itself at the next conversion.
+
+    Tensors that `fn` reaches on its own - parameters, buffers, optimizer state - are inputs of the graph.
+    Plain Python values that it reaches are constants of it: see the README for what that means.
+    """
+    if fn is None:
+        return functools.partial(
+            trace, dynamic=dynamic, profile_calls=profile_calls, max_graphs=max_graphs
+        )
+    converted = _core.ConvertedFunction(fn, list(dynamic), profile_calls, max_graphs)
+    functools.update_wrapper(converted, fn)
+    return converted
+
+
+def explain(fn: Any) -> str:
+    """Say what became of a converted function: its graphs, and why calls ran in CPython."""
+    if not isinstance(fn, _core.ConvertedFunction):
+        raise TypeError(f"explain takes a function converted by bifront, not {type(fn).__name__}")
+    stats = fn.stats
+    lines = [
+        f"{getattr(fn, "__name__", "function")}: {stats['graphs']} graph(s), {stats['graph_calls']} of {stats['calls']} calls"
+        f" ran in a graph, {stats['conversion_seconds']:.3f} s converting"
+    ]
+    reasons = {name: (code, sentence, hint) for name, code, sentence, hint in _core.exit_reasons()}
+    for name, count in stats["exits"].items():
+        code, sentence, hint = reasons[name]
+        lines.append(f"  {code} x{count}: {sentence} {hint}")
+    if stats["last_error"]:
+        lines.append(f"  last: {stats['last_error']}")
+    return "\n".join(lines)

@@ -1,0 +1,43 @@
+// One conversion: capture the function on proxies, run the passes, compile, and bind the inputs.
+#pragma once
+
+#include "speculate/converted_function.h"
+
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+namespace bifront {
+
+struct ConversionError : std::runtime_error {
+  ConversionError(ExitReason reason, const std::string &message)
+      : std::runtime_error(message), reason(reason) {}
+  ExitReason reason;
+};
+
+struct ConversionRequest {
+  PyObject *function;
+  PyObject *const *args;
+  size_t count; // positional arguments; keyword arguments follow in `args`
+  PyObject *keywordNames;
+  const ConversionOptions &options;
+  const std::vector<std::vector<bool>> &relax; // per leaf, dimensions to make dynamic; may be empty
+};
+
+// Throws ConversionError, after which the program's state is as it was. An exception that the user's own
+// code raised during capture is a ConversionError too: CPython raises it again.
+std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request);
+
+// Python functions that reroute torch.autograd to capture while a function is captured.
+void setCaptureHooks(PyObject *enter, PyObject *exit);
+
+struct GraphRun {
+  enum class Status : uint8_t { Done, Interrupted, Raised, AssertionFailed } status = Status::Done;
+  PyObject *result = nullptr; // Done: a new reference
+  std::string message;
+};
+
+// Runs a graph whose prechecks hold for `leaves`.
+GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves);
+
+} // namespace bifront

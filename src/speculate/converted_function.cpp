@@ -1,0 +1,177 @@
+#include "speculate/converted_function.h"
+
+#include "speculate/convert.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/csrc/autograd/python_variable.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace bifront {
+namespace {
+
+// Enough for most calls without an allocation.
+class LeafBuffer {
+public:
+  PyObject **cleared(size_t count) {
+    if (count > std::size(inline_))
+      heap_.assign(count, nullptr);
+    else
+      std::fill_n(inline_, count, nullptr);
+    return count > std::size(inline_) ? heap_.data() : inline_;
+  }
+
+private:
+  PyObject *inline_[16];
+  std::vector<PyObject *> heap_;
+};
+
+// The default generator as it was, so that CPython can draw the same numbers again.
+class RandomStateGuard {
+public:
+  explicit RandomStateGuard(bool needed) {
+    if (needed) {
+      auto generator = at::detail::getDefaultCPUGenerator();
+      std::scoped_lock lock(generator.mutex());
+      saved_ = generator.get_state();
+    }
+  }
+  void restore() {
+    if (saved_.defined()) {
+      auto generator = at::detail::getDefaultCPUGenerator();
+      std::scoped_lock lock(generator.mutex());
+      generator.set_state(saved_);
+    }
+  }
+
+private:
+  at::Tensor saved_;
+};
+
+bool ordinaryArguments(PyObject *const *args, size_t count) {
+  for (size_t i = 0; i < count; ++i)
+    if (THPVariable_Check(args[i]) && !isOrdinaryTensor(THPVariable_Unpack(args[i])))
+      return false;
+  return true;
+}
+
+} // namespace
+
+ConvertedFunction::ConvertedFunction(PyObject *function, ConversionOptions options)
+    : function_(PyRef::share(function)), options_(std::move(options)) {}
+
+PyObject *ConvertedFunction::callPython(PyObject *const *args, size_t count, PyObject *keywordNames) {
+  return PyObject_Vectorcall(function_.get(), args, count, keywordNames);
+}
+
+PyObject *ConvertedFunction::fallBack(ExitReason reason, PyObject *const *args, size_t count,
+                                      PyObject *keywordNames) {
+  this->count(reason);
+  ++stats_.fallbackCalls;
+  return callPython(args, count, keywordNames);
+}
+
+PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject *keywordNames) {
+  ++stats_.calls;
+  if (stats_.profiledCalls < static_cast<uint64_t>(options_.profileCalls)) {
+    ++stats_.profiledCalls;
+    return callPython(args, count, keywordNames);
+  }
+  if (foreignModeActive())
+    return fallBack(ExitReason::ForeignMode, args, count, keywordNames);
+
+  LeafBuffer buffer;
+  GraphRefusal refusal;
+  for (size_t i = 0; i < graphs_.size(); ++i) {
+    auto graph = graphs_[i]; // keeps it alive when another thread replaces it
+    PyObject **leaves = buffer.cleared(graph->numLeaves);
+    auto refused = graph->refuses(args, count, keywordNames, leaves);
+    if (!refused)
+      return run(*graph, leaves, args, count, keywordNames);
+    if (i == 0 || !refused->relax.empty())
+      refusal = std::move(*refused);
+  }
+  size_t total = count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0);
+  if (!graphs_.empty())
+    this->count(refusal.reason);
+  if (!ordinaryArguments(args, total))
+    return fallBack(ExitReason::UnsupportedTensor, args, count, keywordNames);
+  if (refusal.reason == ExitReason::Aliasing) { // every such graph would be refused again
+    ++stats_.fallbackCalls;
+    return callPython(args, count, keywordNames);
+  }
+  if (givenUp_ || static_cast<int64_t>(stats_.conversions) >= options_.maxGraphs)
+    return fallBack(givenUp_ ? ExitReason::CaptureFailed : ExitReason::TooManyGraphs, args, count,
+                    keywordNames);
+  auto graph = convert(args, count, keywordNames, refusal);
+  if (PyErr_Occurred())
+    return nullptr;
+  if (graph) {
+    PyObject **leaves = buffer.cleared(graph->numLeaves);
+    if (auto refused = graph->refuses(args, count, keywordNames, leaves))
+      return fallBack(refused->reason, args, count, keywordNames);
+    return run(*graph, leaves, args, count, keywordNames);
+  }
+  ++stats_.fallbackCalls;
+  return callPython(args, count, keywordNames);
+}
+
+std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const *args, size_t count,
+                                                                 PyObject *keywordNames,
+                                                                 const GraphRefusal &refusal) {
+  if (converting_.exchange(true)) // another thread, or the function calling itself while it is captured
+    return nullptr;
+  struct Reset {
+    std::atomic<bool> &flag;
+    ~Reset() { flag = false; }
+  } reset{converting_};
+  auto start = std::chrono::steady_clock::now();
+  std::shared_ptr<const ConvertedGraph> graph;
+  try {
+    ++stats_.conversions;
+    graph = bifront::convert({function_.get(), args, count, keywordNames, options_, refusal.relax});
+    // A graph whose dimensions were relaxed replaces the one that was too narrow.
+    if (!refusal.relax.empty())
+      std::erase_if(graphs_, [&](const auto &old) { return old->arguments.size() == graph->arguments.size() &&
+                                                           old->numLeaves == graph->numLeaves; });
+    graphs_.insert(graphs_.begin(), graph);
+  } catch (const ConversionError &error) {
+    this->count(error.reason);
+    stats_.lastError = error.what();
+    givenUp_ = true;
+  }
+  stats_.conversionSeconds +=
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return graph;
+}
+
+PyObject *ConvertedFunction::run(const ConvertedGraph &graph, PyObject **leaves, PyObject *const *args,
+                                 size_t count, PyObject *keywordNames) {
+  RandomStateGuard random(graph.drawsRandomNumbers);
+  GraphRun outcome = runGraph(graph, leaves);
+  switch (outcome.status) {
+  case GraphRun::Status::Done:
+    ++stats_.graphCalls;
+    return outcome.result;
+  case GraphRun::Status::Interrupted: // the exception is set, nothing was written
+    random.restore();
+    return nullptr;
+  case GraphRun::Status::Raised:
+    random.restore();
+    stats_.lastError = outcome.message;
+    return fallBack(ExitReason::GraphRaised, args, count, keywordNames);
+  case GraphRun::Status::AssertionFailed:
+    random.restore();
+    stats_.lastError = outcome.message;
+    return fallBack(ExitReason::AssertionFailed, args, count, keywordNames);
+  }
+  return nullptr;
+}
+
+int ConvertedFunction::traverse(visitproc visit, void *arg) {
+  Py_VISIT(function_.get());
+  return 0;
+}
+
+} // namespace bifront

@@ -1,0 +1,64 @@
+// A Python function and the graphs made of it: which graph fits a call, and what happens when none does.
+#pragma once
+
+#include "speculate/converted_graph.h"
+#include "speculate/exit_reason.h"
+
+#include "speculate/py_ref.h"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace bifront {
+
+struct ConversionOptions {
+  // Dimensions that vary: an argument's position or keyword, and a dimension of it.
+  std::vector<std::pair<std::variant<int64_t, std::string>, int64_t>> dynamic;
+  int64_t profileCalls = 1;
+  int64_t maxGraphs = 8;
+};
+
+struct ConversionStats {
+  std::atomic<uint64_t> calls{0}, profiledCalls{0}, graphCalls{0}, fallbackCalls{0}, conversions{0};
+  double conversionSeconds = 0;
+  std::array<std::atomic<uint64_t>, std::size(kExitReasons)> exits{};
+  std::string lastError;
+};
+
+class ConvertedFunction {
+public:
+  ConvertedFunction(PyObject *function, ConversionOptions options);
+
+  // As CPython's vectorcall: a new reference, or null with an exception set. The GIL is held.
+  PyObject *call(PyObject *const *args, size_t count, PyObject *keywordNames);
+
+  PyObject *function() { return function_.get(); }
+  const ConversionStats &stats() const { return stats_; }
+  std::vector<std::shared_ptr<const ConvertedGraph>> graphs() const { return graphs_; }
+  int traverse(visitproc visit, void *arg);
+
+private:
+  PyObject *callPython(PyObject *const *args, size_t count, PyObject *keywordNames);
+  PyObject *fallBack(ExitReason reason, PyObject *const *args, size_t count, PyObject *keywordNames);
+  // Converts for these arguments and runs the result; null without an exception where that did not work.
+  std::shared_ptr<const ConvertedGraph> convert(PyObject *const *args, size_t count, PyObject *keywordNames,
+                                                const GraphRefusal &refusal);
+  PyObject *run(const ConvertedGraph &graph, PyObject **leaves, PyObject *const *args, size_t count,
+                PyObject *keywordNames);
+  void count(ExitReason reason) { ++stats_.exits[static_cast<size_t>(reason)]; }
+
+  PyRef function_;
+  ConversionOptions options_;
+  ConversionStats stats_;
+  std::vector<std::shared_ptr<const ConvertedGraph>> graphs_; // changed under the GIL only
+  std::atomic<bool> converting_{false};
+  bool givenUp_ = false;
+};
+
+} // namespace bifront

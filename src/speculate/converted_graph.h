@@ -1,0 +1,66 @@
+// One graph of a function: its prechecks, its inputs, the native program, and how to make the result.
+#pragma once
+
+#include "runtime/executor.h"
+#include "speculate/exit_reason.h"
+#include "speculate/precheck.h"
+#include "speculate/value_pattern.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace bifront {
+
+// Why a graph does not fit a call, and what a more general one would let vary.
+struct GraphRefusal {
+  ExitReason reason = ExitReason::ArgumentStructure;
+  // Per leaf of the arguments, the dimensions to relax; empty where relaxing sizes would not help.
+  std::vector<std::vector<bool>> relax;
+};
+
+// Where an input of the graph comes from at each call.
+struct GraphInput {
+  enum class Kind : uint8_t { Argument, State, Grad } kind;
+  uint32_t leaf = 0; // Argument: the arguments' leaf
+  at::Tensor tensor; // State: the tensor itself; Grad: the tensor whose .grad it is
+};
+
+// One leaf of the result.
+struct GraphResult {
+  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Argument, State } kind;
+  uint32_t index = 0;   // Tensor and scalars: the program's return; Argument: the arguments' leaf
+  PyRef object;  // State: the Python tensor
+  bool requiresGrad = false;
+};
+
+class ConvertedGraph {
+public:
+  // Filled by conversion (convert.h), constant afterwards.
+  std::vector<ValuePattern> arguments;
+  PyRef keywordNames;
+  uint32_t numLeaves = 0;
+  std::vector<TensorPrecheck> leafChecks;
+  GlobalModes modes;
+  std::vector<GraphInput> inputs;
+  std::vector<std::pair<at::Tensor, TensorPrecheck>> stateChecks;
+  std::vector<std::pair<at::Tensor, bool>> gradPresence; // was .grad defined at the start
+  std::vector<uint32_t> writtenInputs;                   // whose memory the graph writes
+  bool drawsRandomNumbers = false;
+  std::unique_ptr<Executor> executor;
+  std::optional<ValuePattern> result;
+  std::vector<GraphResult> results;
+  std::string moduleText; // after all passes; for reports
+
+  // Whether this graph may run for these arguments; fills `leaves` (room for numLeaves). All checks are
+  // made here, none of them runs Python code.
+  std::optional<GraphRefusal> refuses(PyObject *const *args, size_t count, PyObject *names,
+                                      PyObject **leaves) const;
+
+private:
+  bool argumentsMatch(PyObject *const *args, size_t count, PyObject *names, PyObject **leaves) const;
+  bool writesShared(PyObject *const *leaves) const;
+};
+
+} // namespace bifront

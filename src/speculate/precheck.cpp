@@ -1,0 +1,94 @@
+#include "speculate/precheck.h"
+
+#include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
+#include <c10/core/DefaultDtype.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/TorchDispatchModeTLS.h>
+#include <ATen/PythonTorchFunctionTLS.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace bifront {
+
+GlobalModes GlobalModes::now() {
+  bool autocast = at::autocast::is_autocast_enabled(at::kCPU);
+  return {c10::GradMode::is_enabled(),
+          c10::InferenceMode::is_enabled(),
+          at::globalContext().deterministicAlgorithms(),
+          autocast,
+          c10::get_default_dtype_as_scalartype(),
+          autocast ? at::autocast::get_autocast_dtype(at::kCPU) : at::kFloat};
+}
+
+bool foreignModeActive() {
+  return c10::impl::TorchDispatchModeTLS::any_modes_set() ||
+         at::impl::PythonTorchFunctionTLS::stack_len() > 0;
+}
+
+bool isOrdinaryTensor(const at::Tensor &tensor) {
+  return tensor.defined() && tensor.layout() == at::kStrided && tensor.device().is_cpu() &&
+         !tensor.is_quantized() && !tensor.is_mkldnn() && !tensor.is_nested() && !tensor.is_neg() &&
+         !tensor.is_conj() && !tensor.key_set().has(c10::DispatchKey::Python) &&
+         !tensor.unsafeGetTensorImpl()->has_symbolic_sizes_strides();
+}
+
+TensorPrecheck::TensorPrecheck(const at::Tensor &tensor, const std::vector<bool> &dynamic)
+    : keys_(tensor.key_set()), dtype_(tensor.scalar_type()), requiresGrad_(tensor.requires_grad()),
+      leaf_(tensor.is_leaf()), contiguous_(tensor.is_contiguous()), sizes_(tensor.sizes().vec()),
+      strides_(tensor.strides().vec()), order_(tensor.dim()) {
+  for (size_t d = 0; d < dynamic.size() && d < sizes_.size(); ++d)
+    if (dynamic[d])
+      sizes_[d] = -1;
+  std::iota(order_.begin(), order_.end(), 0);
+  std::stable_sort(order_.begin(), order_.end(),
+                   [&](int64_t a, int64_t b) { return strides_[a] < strides_[b]; });
+}
+
+bool TensorPrecheck::sameApartFromSizes(const at::Tensor &tensor) const {
+  return tensor.key_set() == keys_ && tensor.scalar_type() == dtype_ &&
+         tensor.requires_grad() == requiresGrad_ && tensor.is_leaf() == leaf_ &&
+         tensor.dim() == static_cast<int64_t>(sizes_.size());
+}
+
+bool TensorPrecheck::sameLayout(const at::Tensor &tensor) const {
+  if (contiguous_)
+    return tensor.is_contiguous();
+  // A dense permutation stays one when a dimension's size changes; anything else must be as it was.
+  auto strides = tensor.strides();
+  if (std::find(sizes_.begin(), sizes_.end(), -1) == sizes_.end())
+    return strides == at::IntArrayRef(strides_);
+  int64_t expected = 1;
+  for (int64_t d : order_) {
+    if (tensor.size(d) != 1 && strides[d] != expected)
+      return false;
+    expected *= tensor.size(d);
+  }
+  return true;
+}
+
+bool TensorPrecheck::holds(const at::Tensor &tensor) const {
+  if (!sameApartFromSizes(tensor))
+    return false;
+  auto sizes = tensor.sizes();
+  for (size_t d = 0; d < sizes_.size(); ++d)
+    if (sizes_[d] < 0 ? sizes[d] < 2 : sizes[d] != sizes_[d])
+      return false;
+  return sameLayout(tensor);
+}
+
+std::vector<bool> TensorPrecheck::dimsToRelax(const at::Tensor &tensor) const {
+  if (!sameApartFromSizes(tensor))
+    return {};
+  std::vector<bool> relax(sizes_.size());
+  bool any = false;
+  for (size_t d = 0; d < sizes_.size(); ++d) {
+    relax[d] = sizes_[d] < 0 || (sizes_[d] != tensor.size(d) && sizes_[d] > 1 && tensor.size(d) > 1);
+    any |= relax[d] && sizes_[d] >= 0;
+  }
+  return any ? relax : std::vector<bool>{};
+}
+
+} // namespace bifront
