@@ -1,0 +1,203 @@
+// The dialect `bf`: what a training step does that upstream dialects do not say.
+#ifndef BIFRONT_IR_BF_OPS_TD
+#define BIFRONT_IR_BF_OPS_TD
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/OpBase.td"
+include "mlir/IR/TensorEncoding.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Bf_Dialect : Dialect {
+  let name = "bf";
+  let cppNamespace = "::bifront::bf";
+  let summary = "PyTorch programs as graphs";
+  let description = [{
+    Tensors are builtin ranked tensors; `uint8` is `ui8`, `bool` is `i1`, the other integers are
+    signless. Python's numbers are `i64`, `f64`, `i1` and `complex<f64>`, computed by `arith` and `math`.
+    A tensor that PyTorch leaves undefined has the type `none`.
+  }];
+  let useDefaultAttributePrinterParser = 1;
+  let hasConstantMaterializer = 1;
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+//===- Attributes ---------------------------------------------------------------------------------===//
+
+class Bf_Attr<string name, string attrMnemonic, list<Trait> traits = []>
+    : AttrDef<Bf_Dialect, name, traits> {
+  let mnemonic = attrMnemonic;
+}
+
+def Bf_TensorEncodingAttr : Bf_Attr<"TensorEncoding", "tensor",
+    [DeclareAttrInterfaceMethods<VerifiableTensorEncoding>]> {
+  let summary = "what a tensor's type says beyond shape and element type";
+  let description = [{
+    `worlds` holds, for each `?` of the shape, its sizes in the two worlds in which shapes were inferred;
+    dimensions with the same pair are taken to be equal, which the graph checks when it runs. `device` is
+    left out for the CPU.
+
+    ```mlir
+    tensor<?x4xf32, #bf.tensor<worlds = [[3, 5]], device = "cuda:0">>
+    ```
+  }];
+  let parameters = (ins ArrayRefParameter<"int64_t", "two sizes for each dynamic dimension">:$worlds,
+                        StringRefParameter<"empty for the CPU">:$device);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+def Bf_NoneAttr : Bf_Attr<"None", "none"> {
+  let summary = "the argument None of an ATen call";
+}
+
+def Bf_ComplexAttr : Bf_Attr<"Complex", "complex"> {
+  let summary = "a complex constant of an ATen call";
+  let parameters = (ins "::mlir::FloatAttr":$real, "::mlir::FloatAttr":$imag);
+  let assemblyFormat = "`<` $real `,` $imag `>`";
+}
+
+//===- Ops ----------------------------------------------------------------------------------------===//
+
+class Bf_Op<string mnemonic, list<Trait> traits = []> : Op<Bf_Dialect, mnemonic, traits>;
+
+def Bf_AtenOp : Bf_Op<"aten", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "a call of an ATen operator";
+  let description = [{
+    All arguments of the schema occur, in its order; constants are written in place. A returned list is
+    spread over as many results. With `writes`, the call is functional: it works on copies of the operands
+    with these numbers, and their new contents are results behind its own. `no_grad`: grad mode was off.
+
+    ```mlir
+    %0 = bf.aten "aten::add.Tensor"(%a, %b, 1)
+        : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+    %1:2 = bf.aten "aten::add_.Tensor"(%a, %b, 1) writes [0]
+        : (tensor<4xf32>, tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>)
+    %2 = bf.aten "aten::index.Tensor"(%a, [none, %i]) {no_grad}
+        : (tensor<4x4xf32>, tensor<2xi64>) -> tensor<4x2xf32>
+    ```
+  }];
+  let arguments = (ins StrAttr:$schema, ArrayAttr:$args, OptionalAttr<DenseI32ArrayAttr>:$written,
+                       UnitAttr:$no_grad, Variadic<AnyType>:$inputs);
+  let results = (outs Variadic<AnyType>:$outputs);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// "aten::add.Tensor" of "aten::add.Tensor"; the base name is "aten::add".
+    ::llvm::StringRef getBaseName() { return getSchema().split('.').first; }
+    ::llvm::ArrayRef<int32_t> getWrittenOperands() {
+      return getWritten() ? *getWritten() : ::llvm::ArrayRef<int32_t>();
+    }
+    /// Results of the call itself; the new contents of written operands come after.
+    unsigned getNumOwnResults() { return getNumResults() - getWrittenOperands().size(); }
+  }];
+}
+
+def Bf_DimOp : Bf_Op<"dim", [Pure]> {
+  let summary = "the size of a dimension";
+  let arguments = (ins AnyRankedTensor:$tensor, I64Attr:$index);
+  let results = (outs I64:$size);
+  let assemblyFormat = "$tensor `,` $index attr-dict `:` type($tensor) `->` type($size)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+def Bf_AssertOp : Bf_Op<"assert", [MemoryEffects<[MemWrite]>]> {
+  let summary = "the graph is valid only where the condition holds";
+  let description = [{ Where it does not, nothing of the graph has happened and CPython runs instead. }];
+  let arguments = (ins I1:$condition, StrAttr:$message);
+  let assemblyFormat = "$condition `,` $message attr-dict";
+  let hasCanonicalizeMethod = 1;
+}
+
+def Bf_StoreOp : Bf_Op<"store", [MemoryEffects<[MemWrite]>]> {
+  let summary = "sets the contents of a tensor that came in";
+  let arguments = (ins AnyRankedTensor:$value, AnyRankedTensor:$target);
+  let assemblyFormat = "$value `to` $target attr-dict `:` type($value) `to` type($target)";
+  let hasVerifier = 1;
+}
+
+def Bf_StoreAttrOp : Bf_Op<"store_attr", [MemoryEffects<[MemWrite]>]> {
+  let summary = "sets or clears an attribute of a Python tensor object that came in";
+  let arguments = (ins AnyRankedTensor:$target, StrAttr:$name, Optional<AnyType>:$value);
+  let assemblyFormat = [{
+    $target `,` $name (`,` $value^)? attr-dict `:` type($target) (`,` type($value)^)?
+  }];
+}
+
+def Bf_LoadAttrOp : Bf_Op<"load_attr", [MemoryEffects<[MemRead]>]> {
+  let summary = "an attribute of a Python tensor object that came in";
+  let arguments = (ins AnyRankedTensor:$target, StrAttr:$name);
+  let results = (outs AnyType:$value);
+  let assemblyFormat = "$target `,` $name attr-dict `:` type($target) `->` type($value)";
+}
+
+def Bf_PycallOp : Bf_Op<"pycall", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "a call of a Python function that the compiler knows nothing of";
+  let arguments = (ins StrAttr:$callee, Variadic<AnyType>:$inputs);
+  let results = (outs Variadic<AnyType>:$outputs);
+  let assemblyFormat = "$callee `(` $inputs `)` attr-dict `:` functional-type($inputs, $outputs)";
+}
+
+def Bf_PrintOp : Bf_Op<"print", [MemoryEffects<[MemWrite]>]> {
+  let summary = "prints at commit; each {} of the format takes a value";
+  let arguments = (ins StrAttr:$format, Variadic<AnyType>:$inputs);
+  let assemblyFormat = "$format (`,` $inputs^ `:` type($inputs))? attr-dict";
+}
+
+def Bf_GradOp : Bf_Op<"grad", [Pure, AttrSizedOperandSegments]> {
+  let summary = "gradients, which the autodiff pass expands";
+  let description = [{
+    Result i is the gradient of sum_k <outputs[k], seeds[k]> with respect to wrt[i]; without seeds they
+    are ones. With `create_graph` the result can be differentiated again.
+
+    ```mlir
+    %g:2 = bf.grad outputs(%loss) seeds() wrt(%w, %b) {create_graph}
+        : (tensor<f32>), (), (tensor<4x4xf32>, tensor<4xf32>)
+    ```
+  }];
+  let arguments = (ins Variadic<AnyRankedTensor>:$outputs, Variadic<AnyRankedTensor>:$seeds,
+                       Variadic<AnyRankedTensor>:$wrt, UnitAttr:$create_graph);
+  let results = (outs Variadic<AnyRankedTensor>:$gradients);
+  let assemblyFormat = [{
+    `outputs` `(` $outputs `)` `seeds` `(` $seeds `)` `wrt` `(` $wrt `)` attr-dict `:`
+    `(` type($outputs) `)` `,` `(` type($seeds) `)` `,` `(` type($wrt) `)` `->` `(` type($gradients) `)`
+  }];
+  let hasVerifier = 1;
+}
+
+def Bf_PointwiseOp : Bf_Op<"pointwise", [Pure, IsolatedFromAbove, SingleBlock]> {
+  let summary = "a group of pointwise ops over one iteration space";
+  let description = [{
+    The body computes one element of each result from one element of each operand; tensor operands are
+    broadcast to the results' shape as PyTorch does, numbers are passed as they are. A `ui8` element is
+    an `i8` in the body. Random access, reductions and effects do not occur in it.
+
+    ```mlir
+    %0 = bf.pointwise(%a, %s) : (tensor<4xf32>, f64) -> tensor<4xf32> {
+    ^bb0(%x: f32, %k: f64):
+      %1 = arith.truncf %k : f64 to f32
+      %2 = arith.addf %x, %1 : f32
+      bf.yield %2 : f32
+    }
+    ```
+  }];
+  let arguments = (ins Variadic<AnyType>:$inputs);
+  let results = (outs Variadic<AnyRankedTensor>:$outputs);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    `(` $inputs `)` attr-dict `:` functional-type($inputs, $outputs) $body
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::Block *getBodyBlock() { return &getBody().front(); }
+  }];
+}
+
+def Bf_YieldOp : Bf_Op<"yield", [Pure, Terminator, ReturnLike, ParentOneOf<["PointwiseOp"]>]> {
+  let summary = "one element of each result of a bf.pointwise";
+  let arguments = (ins Variadic<AnyType>:$values);
+  let assemblyFormat = "($values^ `:` type($values))? attr-dict";
+}
+
+#endif // BIFRONT_IR_BF_OPS_TD

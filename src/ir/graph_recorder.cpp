@@ -1,0 +1,159 @@
+#include "ir/graph_recorder.h"
+
+#include "ir/aten_op.h"
+#include "ir/scalar_semantics.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+
+#include <stdexcept>
+
+using namespace mlir;
+
+namespace bifront {
+
+struct GraphRecorder::State {
+  explicit State(MLIRContext &context) : builder(&context) {}
+
+  ValueId add(Value value) {
+    values.push_back(value);
+    return values.size() - 1;
+  }
+
+  SmallVector<Value> valuesOf(std::span<const ValueId> ids) const {
+    SmallVector<Value> found;
+    for (ValueId id : ids)
+      found.push_back(values.at(id));
+    return found;
+  }
+
+  OpBuilder builder;
+  OwningOpRef<ModuleOp> module;
+  func::FuncOp function;
+  Location loc = UnknownLoc::get(builder.getContext());
+  std::vector<Value> values;
+};
+
+GraphRecorder::GraphRecorder(MLIRContext &context, std::string_view name) {
+  loadDialects(context);
+  state = std::make_unique<State>(context);
+  OpBuilder &builder = state->builder;
+  state->module = ModuleOp::create(builder, state->loc);
+  builder.setInsertionPointToStart(state->module->getBody());
+  state->function = func::FuncOp::create(builder, state->loc, StringRef(name),
+                                         builder.getFunctionType({}, {}));
+  builder.setInsertionPointToStart(state->function.addEntryBlock());
+}
+
+GraphRecorder::~GraphRecorder() = default;
+
+ValueId GraphRecorder::addInput(const ValueType &type, std::string_view name, bool requiresGrad) {
+  MLIRContext *context = state->builder.getContext();
+  Type mlirType = mlirTypeOf(context, type);
+  SmallVector<NamedAttribute> attrs;
+  if (!name.empty())
+    attrs.emplace_back("bf.name", StringAttr::get(context, StringRef(name)));
+  if (requiresGrad)
+    attrs.emplace_back("bf.requires_grad", UnitAttr::get(context));
+  unsigned index = state->function.getNumArguments();
+  if (failed(state->function.insertArgument(index, mlirType, DictionaryAttr::get(context, attrs),
+                                            state->loc)))
+    throw std::runtime_error("an input of a type that functions do not take");
+  return state->add(state->function.getArgument(index));
+}
+
+std::vector<ValueId> GraphRecorder::aten(const AtenCall &call, std::span<const ValueId> operands,
+                                         std::span<const ValueType> results, bool noGrad) {
+  MLIRContext *context = state->builder.getContext();
+  SmallVector<Type> types;
+  for (const ValueType &result : results) {
+    if (result.kind == ValueType::Kind::TensorList)
+      for (const TensorType &tensor : result.tensors)
+        types.push_back(mlirTypeOf(context, tensor));
+    else
+      types.push_back(mlirTypeOf(context, result));
+  }
+  SmallVector<int32_t> written(call.written.begin(), call.written.end());
+  auto op = createAten(state->builder, state->loc, call.schema, call.args, state->valuesOf(operands),
+                       types, written, noGrad);
+  std::vector<ValueId> ids;
+  for (Value result : op.getResults())
+    ids.push_back(state->add(result));
+  return ids;
+}
+
+ValueId GraphRecorder::dim(ValueId tensor, int64_t index) {
+  return state->add(state->builder.createOrFold<bf::DimOp>(
+      state->loc, state->builder.getI64Type(), state->values.at(tensor),
+      state->builder.getI64IntegerAttr(index)));
+}
+
+ValueId GraphRecorder::constantInt(int64_t value) {
+  return state->add(arith::ConstantOp::create(state->builder, state->loc,
+                                              state->builder.getI64IntegerAttr(value)));
+}
+
+ValueId GraphRecorder::constantFloat(double value) {
+  return state->add(arith::ConstantOp::create(state->builder, state->loc,
+                                              state->builder.getF64FloatAttr(value)));
+}
+
+ValueId GraphRecorder::constantBool(bool value) {
+  return state->add(
+      arith::ConstantOp::create(state->builder, state->loc, state->builder.getBoolAttr(value)));
+}
+
+ValueId GraphRecorder::scalar(ScalarOp op, std::span<const ValueId> operands) {
+  return state->add(emitScalarOp(state->builder, state->loc, op, state->valuesOf(operands)));
+}
+
+void GraphRecorder::assertTrue(ValueId condition, std::string_view message) {
+  bf::AssertOp::create(state->builder, state->loc, state->values.at(condition), StringRef(message));
+}
+
+std::vector<ValueId> GraphRecorder::grad(std::span<const ValueId> outputs,
+                                         std::span<const ValueId> seeds,
+                                         std::span<const ValueId> wrt, bool createGraph) {
+  SmallVector<Value> targets = state->valuesOf(wrt);
+  SmallVector<Type> types;
+  for (Value target : targets)
+    types.push_back(target.getType());
+  auto op = bf::GradOp::create(state->builder, state->loc, types, state->valuesOf(outputs),
+                               state->valuesOf(seeds), targets, createGraph);
+  std::vector<ValueId> ids;
+  for (Value result : op.getResults())
+    ids.push_back(state->add(result));
+  return ids;
+}
+
+void GraphRecorder::storeAttr(ValueId target, std::string_view name, std::optional<ValueId> value) {
+  bf::StoreAttrOp::create(state->builder, state->loc, state->values.at(target), StringRef(name),
+                          value ? state->values.at(*value) : Value());
+}
+
+void GraphRecorder::setLocation(const SourceLine &line) {
+  MLIRContext *context = state->builder.getContext();
+  state->loc = line.file.empty() ? Location(UnknownLoc::get(context))
+                                 : Location(FileLineColLoc::get(context, line.file, line.line, 0));
+}
+
+ValueType GraphRecorder::typeOf(ValueId value) const {
+  return valueTypeOf(state->values.at(value).getType());
+}
+
+size_t GraphRecorder::numInputs() const { return state->function.getNumArguments(); }
+
+ModuleOp GraphRecorder::finish(std::span<const ValueId> returns) {
+  SmallVector<Value> values = state->valuesOf(returns);
+  func::ReturnOp::create(state->builder, state->loc, values);
+  SmallVector<Type> types;
+  for (Value value : values)
+    types.push_back(value.getType());
+  state->function.setType(
+      state->builder.getFunctionType(state->function.getArgumentTypes(), types));
+  return state->module.release();
+}
+
+} // namespace bifront
