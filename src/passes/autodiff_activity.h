@@ -1,0 +1,27 @@
+// Which values of a block depend differentiably on the values that a gradient is taken with respect
+// to.
+#pragma once
+
+#include "mlir/IR/Operation.h"
+#include "mlir/IR/ValueRange.h"
+#include "llvm/ADT/DenseSet.h"
+
+namespace bifront {
+
+// Whether a value of this type can have a gradient: a floating or complex tensor.
+bool carriesGradient(mlir::Type type);
+
+class Activity {
+public:
+  // Walks the ops before `end` in its block.
+  Activity(mlir::ValueRange wrt, mlir::Operation *end);
+
+  bool isActive(mlir::Value value) const { return active.contains(value); }
+  // Whether a gradient that reaches the op's results flows on to its operands.
+  bool flowsThrough(mlir::Operation &op) const;
+
+private:
+  llvm::DenseSet<mlir::Value> active;
+};
+
+} // namespace bifront
