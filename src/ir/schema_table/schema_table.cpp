@@ -9,11 +9,11 @@ namespace bifront {
 namespace {
 
 struct Entry {
-  std::string_view name, text;
+  const char *name, *text;
 };
 
 // Sorted by name.
-constexpr Entry kTable[] = {
+const Entry kTable[] = {
 #include "ir/schema_table.inc"
 };
 
@@ -21,8 +21,9 @@ constexpr Entry kTable[] = {
 
 void installSchemaTable() {
   setSchemaProvider([](std::string_view name) -> std::optional<std::string> {
-    auto found = std::ranges::lower_bound(kTable, name, {}, &Entry::name);
-    if (found == std::end(kTable) || found->name != name)
+    auto found = std::ranges::lower_bound(
+        kTable, name, {}, [](const Entry &entry) { return std::string_view(entry.name); });
+    if (found == std::end(kTable) || std::string_view(found->name) != name)
       return std::nullopt;
     return std::string(found->text);
   });
