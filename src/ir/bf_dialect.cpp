@@ -221,5 +221,14 @@ LogicalResult PointwiseOp::verify() {
 } // namespace bf
 } // namespace bifront
 
+// A parenthesised list of types that may be empty, which `type(...)` alone does not parse.
+static ParseResult parseTypeGroup(OpAsmParser &parser, SmallVectorImpl<Type> &types) {
+  return parser.parseCommaSeparatedList(OpAsmParser::Delimiter::Paren,
+                                        [&] { return parser.parseType(types.emplace_back()); });
+}
+static void printTypeGroup(OpAsmPrinter &printer, Operation *, TypeRange types) {
+  printer << '(' << types << ')';
+}
+
 #define GET_OP_CLASSES
 #include "ir/bf_ops.cpp.inc"

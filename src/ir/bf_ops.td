@@ -154,6 +154,7 @@ def Bf_GradOp : Bf_Op<"grad", [Pure, AttrSizedOperandSegments]> {
     ```mlir
     %g:2 = bf.grad outputs(%loss) seeds() wrt(%w, %b) {create_graph}
         : (tensor<f32>), (), (tensor<4x4xf32>, tensor<4xf32>)
+        -> (tensor<4x4xf32>, tensor<4xf32>)
     ```
   }];
   let arguments = (ins Variadic<AnyRankedTensor>:$outputs, Variadic<AnyRankedTensor>:$seeds,
@@ -161,7 +162,8 @@ def Bf_GradOp : Bf_Op<"grad", [Pure, AttrSizedOperandSegments]> {
   let results = (outs Variadic<AnyRankedTensor>:$gradients);
   let assemblyFormat = [{
     `outputs` `(` $outputs `)` `seeds` `(` $seeds `)` `wrt` `(` $wrt `)` attr-dict `:`
-    `(` type($outputs) `)` `,` `(` type($seeds) `)` `,` `(` type($wrt) `)` `->` `(` type($gradients) `)`
+    custom<TypeGroup>(type($outputs)) `,` custom<TypeGroup>(type($seeds)) `,`
+    custom<TypeGroup>(type($wrt)) `->` custom<TypeGroup>(type($gradients))
   }];
   let hasVerifier = 1;
 }
