@@ -41,7 +41,8 @@ struct OperandRef {
 struct CallStep {
   AtenCall call;
   std::vector<OperandRef> operands;
-  std::vector<OperandRef> results;      // one per schema return (lists are spread), then one per written operand
+  // One per schema return (lists are spread), then one per written operand. Index kNoSlot: not wanted.
+  std::vector<OperandRef> results;
   std::vector<bool> reuse;              // per written operand: its old contents die here, write in place
   std::vector<SlotId> release;          // slots that die after this step
   std::string location;                 // "train.py:12", for exceptions
@@ -75,7 +76,10 @@ struct KernelStep {
   // The sizes of the iteration space, Int scalars of the frame; needed only where the inputs do not
   // determine it (a kernel without tensor inputs and with a dynamic output).
   std::vector<OperandRef> sizes;
-  // Output k may be written into input `inPlace[k]` (which dies here and has its type), or -1.
+  // Output k may be written into input `inPlace[k]` (which dies here and has its type), or -1. An input
+  // of the program may be named where a store of this output to that input follows and nothing that
+  // can still fail or reads the old contents comes between. The executor writes elsewhere where the
+  // layouts turn out to differ, so the output's slot may have an offset all the same.
   std::vector<int32_t> inPlace;
   std::vector<SlotId> release;
   std::string location;

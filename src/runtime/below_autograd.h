@@ -1,0 +1,26 @@
+// While one lives, ATen calls on this thread go straight to the kernels: no autograd, autocast, user's
+// dispatch modes or functorch. The graph already contains what those would have done.
+#pragma once
+
+#include <ATen/core/grad_mode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+
+namespace bifront {
+
+class BelowAutograd {
+public:
+  BelowAutograd() : exclude(keys()), noGrad(false) {}
+
+private:
+  static constexpr c10::DispatchKeySet keys() {
+    return c10::autograd_dispatch_keyset_with_ADInplaceOrView | c10::autocast_dispatch_keyset |
+           c10::python_ks | c10::functorch_transforms_ks |
+           c10::DispatchKeySet({c10::DispatchKey::FuncTorchDynamicLayerFrontMode,
+                                c10::DispatchKey::FuncTorchDynamicLayerBackMode,
+                                c10::DispatchKey::PreDispatch, c10::DispatchKey::Functionalize});
+  }
+  c10::impl::ExcludeDispatchKeyGuard exclude;
+  at::AutoGradMode noGrad;
+};
+
+} // namespace bifront

@@ -1,0 +1,170 @@
+#include "runtime/block_pool.h"
+
+#include <algorithm>
+#include <bit>
+#include <new>
+
+namespace bifront {
+namespace {
+thread_local BlockPool *currentPool = nullptr;
+} // namespace
+
+// Lies right before the contents and keeps their alignment.
+struct alignas(64) BlockPool::Block {
+  BlockPool *pool;
+  Block *next;
+  void *sourceContext;
+  c10::DeleterFnPtr sourceDeleter;
+  uint32_t sizeClass;
+  uint32_t lastRun;
+
+  void *contents() { return this + 1; }
+  static Block *of(void *contents) { return static_cast<Block *>(contents) - 1; }
+};
+
+BlockPool *BlockPool::create(c10::Allocator &source) { return new BlockPool(source); }
+
+BlockPool *BlockPool::exchangeCurrent(BlockPool *pool) {
+  BlockPool *before = currentPool;
+  currentPool = pool;
+  return before;
+}
+
+// Steps of 64 bytes up to 1 KiB, then eight classes an octave: at most an eighth is lost.
+size_t BlockPool::classOf(size_t bytes) {
+  if (bytes <= kSmallStep * kSmallClasses)
+    return (bytes - 1) / kSmallStep;
+  size_t octave = std::bit_width(bytes - 1) - 1; // 2^octave < bytes <= 2^(octave + 1)
+  size_t step = (size_t{1} << octave) / kPerOctave;
+  size_t part = (bytes - 1 - (size_t{1} << octave)) / step;
+  return kSmallClasses + (octave - 10) * kPerOctave + part;
+}
+
+size_t BlockPool::bytesOf(size_t sizeClass) {
+  if (sizeClass < kSmallClasses)
+    return (sizeClass + 1) * kSmallStep;
+  size_t octave = (sizeClass - kSmallClasses) / kPerOctave + 10;
+  size_t part = (sizeClass - kSmallClasses) % kPerOctave;
+  return (size_t{1} << octave) / kPerOctave * (kPerOctave + part + 1);
+}
+
+void BlockPool::giveBack(Block *block) {
+  c10::DeleterFnPtr deleter = block->sourceDeleter;
+  deleter(block->sourceContext);
+}
+
+BlockPool::Block *BlockPool::fetch(size_t sizeClass) {
+  c10::DataPtr memory = source.allocate(sizeof(Block) + bytesOf(sizeClass));
+  // The source aligns to 64 bytes, as every kernel of ATen relies on.
+  void *at = memory.get();
+  c10::DeleterFnPtr deleter = memory.get_deleter();
+  Block *block = new (at) Block{this, nullptr, memory.release_context(), deleter,
+                                static_cast<uint32_t>(sizeClass), run};
+  ++fetched;
+  return block;
+}
+
+void *BlockPool::allocate(size_t bytes) {
+  size_t wanted = classOf(bytes);
+  if (wanted >= kClasses)
+    throw std::bad_alloc();
+  if (returned.load(std::memory_order_relaxed))
+    takeReturned();
+  // A block up to a quarter larger is better than a new one.
+  Block *block = nullptr;
+  for (size_t c = wanted; !block && c < std::min(wanted + 3, kClasses); ++c) {
+    block = freeBlocks[c];
+    if (block) {
+      freeBlocks[c] = block->next;
+      cached -= bytesOf(c);
+    }
+  }
+  if (!block)
+    block = fetch(wanted);
+  references.fetch_add(1, std::memory_order_relaxed);
+  return block->contents();
+}
+
+void BlockPool::keep(Block *block) {
+  block->lastRun = run;
+  block->next = freeBlocks[block->sizeClass];
+  freeBlocks[block->sizeClass] = block;
+  cached += bytesOf(block->sizeClass);
+}
+
+void BlockPool::free(void *contents) {
+  Block *block = Block::of(contents);
+  BlockPool *pool = block->pool;
+  if (pool == currentPool) {
+    pool->keep(block);
+    pool->references.fetch_sub(1, std::memory_order_relaxed); // the owner's own reference remains
+    return;
+  }
+  if (pool->closed.load(std::memory_order_acquire)) {
+    giveBack(block);
+  } else {
+    block->next = pool->returned.load(std::memory_order_relaxed);
+    while (!pool->returned.compare_exchange_weak(block->next, block, std::memory_order_release,
+                                                 std::memory_order_relaxed)) {
+    }
+  }
+  pool->dropReference();
+}
+
+void BlockPool::takeReturned() {
+  Block *block = returned.exchange(nullptr, std::memory_order_acquire);
+  while (block) {
+    Block *next = block->next;
+    keep(block);
+    block = next;
+  }
+}
+
+void BlockPool::endRun() {
+  takeReturned();
+  ++run;
+  if (run % kIdleRuns != 0)
+    return;
+  for (size_t c = 0; c < kClasses; ++c) {
+    // The list is last in, first out, so idle blocks are at its end.
+    Block **link = &freeBlocks[c];
+    while (*link && run - (*link)->lastRun <= kIdleRuns)
+      link = &(*link)->next;
+    Block *idle = *link;
+    *link = nullptr;
+    while (idle) {
+      Block *next = idle->next;
+      cached -= bytesOf(c);
+      giveBack(idle);
+      idle = next;
+    }
+  }
+}
+
+void BlockPool::close() {
+  closed.store(true, std::memory_order_release);
+  takeReturned();
+  for (Block *&list : freeBlocks) {
+    while (list) {
+      Block *next = list->next;
+      giveBack(list);
+      list = next;
+    }
+  }
+  dropReference();
+}
+
+void BlockPool::dropReference() {
+  if (references.fetch_sub(1, std::memory_order_acq_rel) != 1)
+    return;
+  // Blocks that were pushed while the owner closed.
+  Block *block = returned.exchange(nullptr, std::memory_order_acquire);
+  while (block) {
+    Block *next = block->next;
+    giveBack(block);
+    block = next;
+  }
+  delete this;
+}
+
+} // namespace bifront

@@ -1,0 +1,154 @@
+#include "runtime/executor.h"
+
+#include "runtime/below_autograd.h"
+#include "runtime/frame.h"
+
+#include <c10/util/SmallVector.h>
+
+#include <map>
+
+namespace bifront {
+namespace {
+
+// Ends the frame's run whatever happens, while its allocation scope still stands.
+class FrameRun {
+public:
+  FrameRun(Frame &frame, AllocationScope &scope) : frame(frame) { frame.begin(scope); }
+  ~FrameRun() { frame.end(failed); }
+  bool failed = true;
+
+private:
+  Frame &frame;
+};
+
+} // namespace
+
+Executor::Executor(std::shared_ptr<const Program> program)
+    : linked(std::make_unique<LinkedProgram>(std::move(program))) {
+  ordinaryAllocator(); // installs ours
+  const Program &of = *linked->program;
+  TORCH_CHECK(of.inputPlaces.size() == of.inputs.size(), "the program does not place all its inputs");
+  std::map<std::pair<int64_t, int64_t>, int32_t> classes;
+  for (const InputSpec &input : of.inputs) {
+    InputCheck check;
+    for (const Dim &dim : input.type.tensor.dims)
+      check.dynamicClass.push_back(
+          dim.isDynamic()
+              ? classes.try_emplace({dim.world[0], dim.world[1]}, classes.size()).first->second
+              : -1);
+    checks.push_back(std::move(check));
+  }
+  numClasses = classes.size();
+}
+
+Executor::~Executor() = default;
+
+const Program &Executor::program() const { return *linked->program; }
+
+size_t Executor::numFrames() const {
+  std::lock_guard lock(mutex);
+  return frames;
+}
+
+std::unique_ptr<Frame> Executor::takeFrame() {
+  std::lock_guard lock(mutex);
+  if (idle.empty()) {
+    ++frames;
+    idle.reserve(frames); // so that giving it back cannot throw
+    return std::make_unique<Frame>(*linked);
+  }
+  std::unique_ptr<Frame> frame = std::move(idle.back());
+  idle.pop_back();
+  return frame;
+}
+
+void Executor::bindTensor(Frame &frame, size_t input, const at::Tensor &tensor,
+                          std::span<int64_t> dynamicSizes) const {
+  const InputSpec &spec = program().inputs[input];
+  const TensorType &type = spec.type.tensor;
+  TORCH_CHECK(tensor.defined() && tensor.layout() == at::kStrided, spec.name,
+              " must be an ordinary dense tensor");
+  TORCH_CHECK(tensor.scalar_type() == static_cast<c10::ScalarType>(type.dtype), spec.name, " must be ",
+              static_cast<c10::ScalarType>(type.dtype), ", not ", tensor.scalar_type());
+  TORCH_CHECK(static_cast<size_t>(tensor.dim()) == type.dims.size(), spec.name, " must have ",
+              type.dims.size(), " dimensions, not ", tensor.dim());
+  for (size_t dim = 0; dim < type.dims.size(); ++dim) {
+    int64_t size = tensor.size(dim);
+    int32_t dynamic = checks[input].dynamicClass[dim];
+    if (dynamic < 0) {
+      TORCH_CHECK(size == type.dims[dim].world[0], spec.name, ": dimension ", dim, " must be ",
+                  type.dims[dim].world[0], ", not ", size);
+    } else {
+      int64_t &common = dynamicSizes[dynamic];
+      TORCH_CHECK(common < 0 || common == size, spec.name, ": dimension ", dim, " must be ", common,
+                  " as in the inputs before, not ", size);
+      common = size;
+    }
+  }
+  frame.slots[program().inputPlaces[input].index] = tensor;
+}
+
+void Executor::bind(Frame &frame, std::span<const c10::IValue> inputs) const {
+  const Program &of = program();
+  TORCH_CHECK(inputs.size() == of.inputs.size(), "the graph takes ", of.inputs.size(),
+              " inputs, not ", inputs.size());
+  c10::SmallVector<int64_t, 16> dynamicSizes(numClasses, -1);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const OperandRef &place = of.inputPlaces[i];
+    if (place.kind == OperandRef::Kind::Tensor) {
+      TORCH_CHECK(inputs[i].isTensor(), of.inputs[i].name, " must be a tensor");
+      bindTensor(frame, i, inputs[i].toTensor(), {dynamicSizes.data(), dynamicSizes.size()});
+      continue;
+    }
+    TORCH_CHECK(inputs[i].isScalar(), of.inputs[i].name, " must be a number");
+    Scalar64 &scalar = frame.scalars[place.index];
+    if (place.kind == OperandRef::Kind::Float)
+      scalar.f = inputs[i].toScalar().toDouble();
+    else
+      scalar.i = inputs[i].toScalar().toLong();
+  }
+}
+
+void Executor::collect(const Frame &frame, std::vector<c10::IValue> &outputs) const {
+  for (const OperandRef &place : program().returns) {
+    switch (place.kind) {
+    case OperandRef::Kind::Tensor:
+      outputs.emplace_back(place.index == kNoSlot ? at::Tensor() : frame.slots[place.index]);
+      break;
+    case OperandRef::Kind::Int: outputs.emplace_back(frame.scalars[place.index].i); break;
+    case OperandRef::Kind::Float: outputs.emplace_back(frame.scalars[place.index].f); break;
+    case OperandRef::Kind::Bool: outputs.emplace_back(frame.scalars[place.index].i != 0); break;
+    }
+  }
+}
+
+RunResult Executor::run(std::span<const c10::IValue> inputs, std::vector<c10::IValue> &outputs) {
+  RunResult result;
+  outputs.clear();
+  std::unique_ptr<Frame> frame = takeFrame();
+  try {
+    BelowAutograd belowAutograd;
+    AllocationScope scope(frame->allocationPool());
+    FrameRun run(*frame, scope);
+    bind(*frame, inputs);
+    int32_t status = program().entry(frame.get());
+    if (status == 0) {
+      collect(*frame, outputs);
+      run.failed = false;
+    } else {
+      result.status = status == kAssertionFailed ? RunResult::Status::AssertionFailed
+                                                 : RunResult::Status::Threw;
+      result.exception = std::exchange(frame->exception, nullptr);
+      result.assertion = frame->failedAssertion;
+      result.location = frame->location;
+    }
+  } catch (...) {
+    result.status = RunResult::Status::Threw;
+    result.exception = std::current_exception();
+  }
+  std::lock_guard lock(mutex);
+  idle.push_back(std::move(frame));
+  return result;
+}
+
+} // namespace bifront

@@ -1,0 +1,397 @@
+#include "runtime/frame.h"
+
+#include <ATen/ATen.h>
+#include <ATen/EmptyTensor.h>
+
+#include <atomic>
+
+namespace bifront {
+namespace {
+
+std::atomic<InterruptHook> interruptHook{nullptr};
+constexpr uint32_t kStepsBetweenPolls = 64;
+
+const void *storageOf(const at::Tensor &tensor) {
+  return tensor.has_storage() ? tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl()
+                              : nullptr;
+}
+
+// The bytes from a tensor's first element to the end of its last.
+int64_t spanOf(const at::Tensor &tensor) {
+  int64_t last = 0;
+  for (int64_t dim = 0; dim < tensor.dim(); ++dim) {
+    if (tensor.size(dim) == 0)
+      return 0;
+    last += (tensor.size(dim) - 1) * tensor.stride(dim);
+  }
+  return (last + 1) * static_cast<int64_t>(tensor.element_size());
+}
+
+bool isSameView(const at::Tensor &a, const at::Tensor &b) {
+  return storageOf(a) && storageOf(a) == storageOf(b) && a.storage_offset() == b.storage_offset() &&
+         a.sizes() == b.sizes() && a.strides() == b.strides() && a.scalar_type() == b.scalar_type();
+}
+
+} // namespace
+
+void setInterruptHook(InterruptHook hook) { interruptHook.store(hook); }
+
+LinkedProgram::LinkedProgram(std::shared_ptr<const Program> from) : program(std::move(from)) {
+  for (const CallStep &step : program->calls) {
+    calls.emplace_back(step.call);
+    TORCH_CHECK(calls.back().numOperands() == step.operands.size(), step.call.schema, " takes ",
+                calls.back().numOperands(), " operands, but the program gives ", step.operands.size());
+    bool escapes = false;
+    for (const OperandRef &result : step.results)
+      escapes |= result.kind == OperandRef::Kind::Tensor && result.index != kNoSlot &&
+                 program->slots[result.index].escapes;
+    callEscapes.push_back(escapes);
+  }
+}
+
+Frame::Frame(const LinkedProgram &linked)
+    : program(*linked.program), slots(program.slots.size()), linked(linked),
+      scalarStorage(std::max<size_t>(program.numScalars, 1)), headers(program.slots.size()),
+      calls(program.calls.size()), kernels(program.kernels.size()),
+      pool(BlockPool::create(ordinaryAllocator())) {
+  scalars = scalarStorage.data();
+  for (size_t i = 0; i < calls.size(); ++i) {
+    calls[i].operands.resize(program.calls[i].operands.size());
+    if (linked.callEscapes[i])
+      continue;
+    for (const OperandRef &result : program.calls[i].results) {
+      if (result.kind != OperandRef::Kind::Tensor || result.index == kNoSlot)
+        continue;
+      const TensorSlot &slot = program.slots[result.index];
+      if (slot.offset >= 0 && slot.bytes > 0)
+        calls[i].hints.push_back({0, result.index, slot.offset});
+    }
+  }
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    const KernelStep &step = program.kernels[i];
+    kernels[i].inputs.resize(step.inputs.size());
+    kernels[i].copies.resize(step.inputs.size());
+    kernels[i].outputs.resize(step.outputs.size());
+    kernels[i].pointers.resize(step.inputs.size() + step.outputs.size());
+    kernels[i].scalars.resize(std::max<size_t>(step.scalars.size(), 1));
+  }
+}
+
+Frame::~Frame() {
+  slots.clear();
+  headers.clear();
+  calls.clear();
+  kernels.clear();
+  if (arena)
+    arena->release();
+  pool->close();
+}
+
+void Frame::begin(AllocationScope &runScope) {
+  scope = &runScope;
+  placing = program.arenaBytes > 0;
+  if (placing && !arena)
+    arena = Arena::create(ordinaryAllocator(), program.arenaBytes, slots.size());
+  stored = false;
+  exception = nullptr;
+  location = {};
+}
+
+void Frame::end(bool failed) {
+  for (at::Tensor &slot : slots)
+    slot.reset();
+  if (failed) {
+    for (CallState &state : calls) {
+      state.scratch = {};
+      for (c10::IValue &operand : state.operands)
+        operand = {};
+      state.results.clear();
+    }
+    for (KernelState &state : kernels) {
+      for (at::Tensor &copy : state.copies)
+        copy.reset();
+      for (at::Tensor &output : state.outputs)
+        output.reset();
+    }
+  }
+  // Somebody who still holds a piece of the arena keeps all of it; the next run gets another.
+  bool kept = arena && arena->leased() != 0;
+  for (const at::Tensor &header : headers)
+    kept |= header.defined() && (header.use_count() > 1 || header.storage().use_count() > 1);
+  if (kept) {
+    for (at::Tensor &header : headers)
+      header.reset();
+    arena->release();
+    arena = nullptr;
+  }
+  pool->endRun();
+  scope = nullptr;
+}
+
+void Frame::poll() {
+  if (++steps % kStepsBetweenPolls == 0)
+    if (InterruptHook hook = interruptHook.load(std::memory_order_relaxed))
+      hook();
+}
+
+// ---- Calls ----
+
+void Frame::giveHints(CallState &state) {
+  for (PlacementHint &hint : state.hints) {
+    // A place that somebody still holds from earlier in this run is not free.
+    bool free = placing && !arena->isLeased(hint.slot);
+    hint.bytes = free ? static_cast<size_t>(program.slots[hint.slot].bytes) : 0;
+    hint.taken = !free;
+  }
+  scope->place(arena, state.hints);
+}
+
+// A hint is taken by size alone, so a result may lie in the place of another one, or something that is
+// no result may have stayed in a place: neither may remain when the place is planned for others later.
+void Frame::settleHints(const CallStep &step, CallState &state) {
+  scope->place(nullptr, {});
+  for (const PlacementHint &hint : state.hints) {
+    if (!hint.taken || hint.bytes == 0)
+      continue;
+    const char *place = arena->at(hint.offset);
+    bool arrived = false;
+    for (size_t k = 0; k < step.results.size() && k < state.results.size(); ++k) {
+      c10::IValue &result = state.results[k];
+      if (!result.isTensor() || !result.toTensor().has_storage() ||
+          result.toTensor().storage().data() != place)
+        continue;
+      if (step.results[k].kind == OperandRef::Kind::Tensor && step.results[k].index == hint.slot)
+        arrived = true;
+      else if (step.results[k].index == kNoSlot)
+        result = {};
+      else
+        result = at::clone(result.toTensor(), at::MemoryFormat::Preserve);
+    }
+    if (!arrived && arena->isLeased(hint.slot))
+      placing = false;
+  }
+}
+
+void Frame::takeResult(const OperandRef &place, c10::IValue &&value) {
+  if (place.index == kNoSlot)
+    return;
+  Scalar64 &scalar = scalars[place.kind == OperandRef::Kind::Tensor ? 0 : place.index];
+  switch (place.kind) {
+  case OperandRef::Kind::Tensor:
+    slots[place.index] = value.isTensor() ? std::move(value).toTensor() : at::Tensor();
+    break;
+  case OperandRef::Kind::Int: scalar.i = value.toScalar().toLong(); break;
+  case OperandRef::Kind::Float: scalar.f = value.toScalar().toDouble(); break;
+  case OperandRef::Kind::Bool: scalar.i = value.toScalar().toBool(); break;
+  }
+}
+
+void Frame::call(uint32_t index) {
+  const CallStep &step = program.calls[index];
+  CallState &state = calls[index];
+  location = step.location;
+  poll();
+  for (size_t i = 0; i < step.operands.size(); ++i) {
+    const OperandRef &operand = step.operands[i];
+    switch (operand.kind) {
+    case OperandRef::Kind::Tensor: state.operands[i] = slots[operand.index]; break;
+    case OperandRef::Kind::Int: state.operands[i] = scalars[operand.index].i; break;
+    case OperandRef::Kind::Float: state.operands[i] = scalars[operand.index].f; break;
+    case OperandRef::Kind::Bool: state.operands[i] = scalars[operand.index].i != 0; break;
+    }
+  }
+  bool ordinary = linked.callEscapes[index];
+  if (ordinary)
+    scope->ordinary(true);
+  else if (!state.hints.empty())
+    giveHints(state);
+  linked.calls[index].invoke(state.operands, step.reuse, state.scratch, state.results);
+  for (c10::IValue &operand : state.operands)
+    operand = {};
+  if (ordinary)
+    scope->ordinary(false);
+  else if (!state.hints.empty())
+    settleHints(step, state);
+  TORCH_CHECK(state.results.size() == step.results.size(), step.call.schema, " gave ",
+              state.results.size(), " results where the graph expects ", step.results.size());
+  for (size_t k = 0; k < step.results.size(); ++k)
+    takeResult(step.results[k], std::move(state.results[k]));
+  state.results.clear();
+  release(step.release);
+}
+
+// ---- Kernels ----
+
+void Frame::plan(const KernelStep &step, KernelState &state) {
+  Sizes given;
+  for (const OperandRef &size : step.sizes)
+    given.push_back(scalars[size.index].i);
+  state.plan.make(step, program.slots, state.inputs, given);
+  state.spans.clear();
+  for (const at::Tensor *input : state.inputs)
+    state.spans.push_back(spanOf(*input));
+  state.headersFit = false;
+}
+
+// Writing [at, at + bytes) while the kernel reads its inputs is right if what overlaps is read at the
+// very place it is written to.
+bool Frame::isFreeToWrite(const KernelState &state, const char *at, int64_t bytes,
+                          int64_t elementSize) const {
+  for (size_t k = 0; k < state.inputs.size(); ++k) {
+    const char *input = state.pointers[k];
+    if (input + state.spans[k] <= at || at + bytes <= input)
+      continue;
+    bool elementwise = input == at && state.plan.likeOutput(k) &&
+                       static_cast<int64_t>(state.inputs[k]->element_size()) == elementSize;
+    if (!elementwise)
+      return false;
+  }
+  return true;
+}
+
+bool Frame::mayOverwrite(const KernelStep &step, const KernelState &state, size_t input,
+                         DType type) const {
+  const at::Tensor &tensor = *state.inputs[input];
+  SlotId slot = step.inputs[input];
+  if (state.copies[input].defined() || !state.plan.likeOutput(input) ||
+      tensor.scalar_type() != static_cast<c10::ScalarType>(type))
+    return false;
+  // An input of the graph is overwritten because a store to it follows; others must be ours alone.
+  if (slot >= program.inputs.size()) {
+    size_t owners = headers[slot].is_same(tensor) ? 2 : 1;
+    if (tensor.use_count() != owners || tensor.storage().use_count() != 1)
+      return false;
+  }
+  int64_t elementSize = static_cast<int64_t>(tensor.element_size());
+  return isFreeToWrite(state, state.pointers[input], state.plan.numel() * elementSize, elementSize);
+}
+
+at::Tensor Frame::headerFor(SlotId slot, const KernelState &state, c10::ScalarType type) {
+  at::Tensor &header = headers[slot];
+  if (header.defined() && state.headersFit && header.use_count() == 1)
+    return header;
+  auto bytes = static_cast<int64_t>(c10::elementSize(type)) * state.plan.numel();
+  auto storage = c10::make_intrusive<c10::StorageImpl>(
+      c10::StorageImpl::use_byte_size_t(), bytes, arena->hold(program.slots[slot].offset),
+      /*allocator=*/nullptr, /*resizable=*/false);
+  header = at::detail::make_tensor<c10::TensorImpl>(
+      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU), c10::scalarTypeToTypeMeta(type));
+  header.unsafeGetTensorImpl()->set_sizes_and_strides(state.plan.outputSizes(),
+                                                      state.plan.outputStrides());
+  return header;
+}
+
+at::Tensor Frame::outputOf(const KernelStep &step, KernelState &state, size_t output) {
+  if (output < step.inPlace.size() && step.inPlace[output] >= 0) {
+    size_t input = step.inPlace[output];
+    if (mayOverwrite(step, state, input, step.outputTypes[output]))
+      return *state.inputs[input];
+  }
+  SlotId id = step.outputs[output];
+  const TensorSlot &slot = program.slots[id];
+  auto type = static_cast<c10::ScalarType>(step.outputTypes[output]);
+  auto elementSize = static_cast<int64_t>(c10::elementSize(type));
+  int64_t bytes = state.plan.numel() * elementSize;
+  if (placing && slot.offset >= 0 && bytes <= slot.bytes && bytes > 0 &&
+      isFreeToWrite(state, arena->at(slot.offset), bytes, elementSize))
+    return headerFor(id, state, type);
+  scope->ordinary(slot.escapes);
+  at::Tensor made = at::detail::empty_strided_cpu(state.plan.outputSizes(), state.plan.outputStrides(),
+                                                  type);
+  scope->ordinary(false);
+  return made;
+}
+
+void Frame::kernel(uint32_t index) {
+  const KernelStep &step = program.kernels[index];
+  KernelState &state = kernels[index];
+  location = step.location;
+  poll();
+  constexpr auto unresolved = c10::DispatchKeySet(
+      {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor});
+  size_t inputs = step.inputs.size();
+  for (size_t k = 0; k < inputs; ++k) {
+    const at::Tensor &input = slots[step.inputs[k]];
+    state.inputs[k] = &input;
+    TORCH_CHECK(input.defined(), step.symbol, ": input ", k, " has no value");
+    if (input.key_set().has_any(unresolved)) {
+      state.copies[k] = at::clone(input, at::MemoryFormat::Preserve);
+      state.copies[k] = state.copies[k].resolve_conj().resolve_neg();
+      state.inputs[k] = &state.copies[k];
+    }
+  }
+  if (!step.sizes.empty() || !state.plan.matches(state.inputs))
+    plan(step, state);
+  for (size_t k = 0; k < inputs; ++k)
+    state.pointers[k] = static_cast<char *>(const_cast<void *>(state.inputs[k]->const_data_ptr()));
+  if (state.plan.anyCopies()) {
+    for (size_t k = 0; k < inputs; ++k) {
+      if (!state.plan.copyFirst(k))
+        continue;
+      at::Tensor copy = at::detail::empty_strided_cpu(
+          state.plan.outputSizes(), state.plan.outputStrides(), state.inputs[k]->scalar_type());
+      copy.copy_(*state.inputs[k]);
+      state.copies[k] = std::move(copy);
+      state.pointers[k] = static_cast<char *>(const_cast<void *>(state.copies[k].const_data_ptr()));
+    }
+  }
+  for (size_t k = 0; k < step.outputs.size(); ++k) {
+    state.outputs[k] = outputOf(step, state, k);
+    state.pointers[inputs + k] = static_cast<char *>(state.outputs[k].mutable_data_ptr());
+  }
+  state.headersFit = true;
+  for (size_t k = 0; k < step.scalars.size(); ++k)
+    state.scalars[k] = scalars[step.scalars[k].index];
+  state.plan.run(state.pointers.data(), state.scalars.data());
+  for (size_t k = 0; k < inputs; ++k)
+    state.copies[k].reset();
+  for (size_t k = 0; k < step.outputs.size(); ++k)
+    slots[step.outputs[k]] = std::move(state.outputs[k]);
+  release(step.release);
+}
+
+// ---- Stores ----
+
+// A value may be (a view of) an input that an earlier store overwrites, as in `a, b = b, a`: such values
+// are copied before the first store.
+void Frame::keepOldContents(uint32_t store) {
+  for (const StoreStep &later : program.stores) {
+    if (later.value == kNoSlot || !slots[later.value].defined() || !slots[later.value].has_storage())
+      continue;
+    at::Tensor &value = slots[later.value];
+    if (value.storage().use_count() == 1 && value.use_count() == 1)
+      continue;
+    if (later.attribute.empty() && isSameView(value, slots[later.target]))
+      continue;
+    for (const StoreStep &other : program.stores) {
+      if (other.attribute.empty() && other.value != kNoSlot &&
+          storageOf(slots[other.target]) == storageOf(value) &&
+          !isSameView(slots[other.value], slots[other.target])) {
+        value = at::clone(value, at::MemoryFormat::Preserve);
+        break;
+      }
+    }
+  }
+}
+
+void Frame::store(uint32_t index) {
+  const StoreStep &step = program.stores[index];
+  if (!stored) {
+    stored = true;
+    keepOldContents(index);
+  }
+  at::Tensor &target = slots[step.target];
+  TORCH_CHECK(target.defined(), "a store has no target");
+  if (step.attribute == "grad") {
+    target.mutable_grad() = step.value == kNoSlot ? at::Tensor() : slots[step.value];
+    return;
+  }
+  TORCH_CHECK(step.attribute.empty(), "cannot set the attribute ", step.attribute, " of a tensor");
+  const at::Tensor &value = slots[step.value];
+  if (!isSameView(value, target))
+    target.copy_(value);
+  if (!target.is_inference())
+    target.unsafeGetTensorImpl()->bump_version();
+}
+
+} // namespace bifront

@@ -1,0 +1,108 @@
+// One run in progress of a program. A frame serves one run at a time; the executor keeps it for the next.
+#pragma once
+
+#include "runtime/arena.h"
+#include "runtime/aten_bridge.h"
+#include "runtime/graph_allocator.h"
+#include "runtime/iteration_plan.h"
+#include "runtime/program.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <exception>
+#include <string_view>
+#include <vector>
+
+namespace bifront {
+
+// What all frames of a program share.
+struct LinkedProgram {
+  std::shared_ptr<const Program> program;
+  std::vector<BoundCall> calls;
+  std::vector<bool> callEscapes; // some result of the call leaves the graph
+  explicit LinkedProgram(std::shared_ptr<const Program> program);
+};
+
+struct Frame {
+  Scalar64 *scalars; // first: native code finds it there
+
+  explicit Frame(const LinkedProgram &linked);
+  ~Frame();
+  Frame(const Frame &) = delete;
+
+  BlockPool *allocationPool() const { return pool; }
+
+  // Between begin and end the frame allocates through the scope.
+  void begin(AllocationScope &scope);
+  // Forgets the run's values. `failed`: also what an interrupted call left behind.
+  void end(bool failed);
+
+  // The steps; they throw.
+  void call(uint32_t index);
+  void kernel(uint32_t index);
+  void store(uint32_t index);
+
+  const Program &program;
+  std::vector<at::Tensor> slots;
+  // What went wrong, where a step's status is not 0.
+  std::exception_ptr exception;
+  uint32_t failedAssertion = 0;
+  std::string_view location;
+
+private:
+  struct CallState {
+    BoundCall::Scratch scratch;
+    std::vector<c10::IValue> operands, results;
+    std::vector<PlacementHint> hints;
+  };
+  struct KernelState {
+    IterationPlan plan;
+    std::vector<const at::Tensor *> inputs;
+    std::vector<at::Tensor> copies; // inputs that had to be brought into another layout
+    std::vector<at::Tensor> outputs;
+    std::vector<char *> pointers;
+    std::vector<int64_t> spans; // bytes that each input reaches over
+    std::vector<Scalar64> scalars;
+    bool headersFit = false; // `headers` of the outputs have the plan's sizes and strides
+  };
+
+  void poll();
+  void giveHints(CallState &state);
+  void settleHints(const CallStep &step, CallState &state);
+  void takeResult(const OperandRef &place, c10::IValue &&value);
+  void plan(const KernelStep &step, KernelState &state);
+  bool mayOverwrite(const KernelStep &step, const KernelState &state, size_t input, DType type) const;
+  bool isFreeToWrite(const KernelState &state, const char *at, int64_t bytes, int64_t elementSize) const;
+  at::Tensor outputOf(const KernelStep &step, KernelState &state, size_t output);
+  at::Tensor headerFor(SlotId slot, const KernelState &state, c10::ScalarType type);
+  void keepOldContents(uint32_t store);
+  void release(const std::vector<SlotId> &dead) {
+    for (SlotId slot : dead)
+      slots[slot].reset();
+  }
+
+  const LinkedProgram &linked;
+  std::vector<Scalar64> scalarStorage;
+  std::vector<at::Tensor> headers; // by slot: tensors over the arena, for outputs of kernels
+  std::vector<CallState> calls;
+  std::vector<KernelState> kernels;
+  BlockPool *pool;
+  Arena *arena = nullptr;
+  AllocationScope *scope = nullptr;
+  bool placing = true; // off for the rest of a run in which somebody kept a piece of the arena
+  bool stored = false;
+  uint32_t steps = 0;
+};
+
+// offsetof is only conditionally supported for such a class; the compilers that build this do support it.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"
+static_assert(offsetof(Frame, scalars) == 0);
+#pragma GCC diagnostic pop
+
+// Called now and then during runs, on the running thread; an exception that it throws ends the run.
+using InterruptHook = void (*)();
+void setInterruptHook(InterruptHook hook);
+
+} // namespace bifront
