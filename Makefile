@@ -41,7 +41,7 @@ bench: build ## every benchmark, beside eager
 test: build lint test-lit test-gtest test-pytest ## everything below, in this order
 
 lint: build ## clang-format, clang-tidy, ruff, mypy --strict
-	@tools/lint
+	@$(PY) tools/lint
 
 test-lit: build ## the graph's text: parser, verifiers, passes
 	@tools/test-lit $(DEV)
@@ -65,10 +65,10 @@ test-wheel: wheel ## the wheel, in a fresh virtual environment that cannot see L
 
 ##@ Upkeep
 format: setup ## clang-format and ruff, in place
-	@tools/lint --fix
+	@$(PY) tools/lint --fix
 
 docs: build ## the reference pages that are generated
-	@tools/make-docs
+	@$(PY) tools/make-docs
 
 clean: ## what was built; the virtual environment stays
 	@rm -rf build dist
