@@ -1,0 +1,141 @@
+// Runs a converted graph for one call: inputs from the leaves and the state, the program, the result.
+#include "runtime/frame.h"
+#include "speculate/convert.h"
+#include "speculate/spent_gradient.h"
+
+#include <torch/csrc/autograd/python_variable.h>
+
+namespace bifront {
+namespace {
+
+// What the interrupt hook throws: the Python exception stays pending.
+struct PythonInterrupt : std::exception {
+  const char *what() const noexcept override { return "interrupted"; }
+};
+
+void throwIfInterrupted() {
+  PyGILState_STATE gil = PyGILState_Ensure();
+  bool interrupted = PyErr_CheckSignals() != 0;
+  PyGILState_Release(gil);
+  if (interrupted)
+    throw PythonInterrupt();
+}
+
+void gatherInputs(const ConvertedGraph &graph, PyObject *const *leaves, std::vector<c10::IValue> &inputs) {
+  inputs.clear();
+  for (const GraphInput &input : graph.inputs)
+    switch (input.kind) {
+    case GraphInput::Kind::Argument:
+      inputs.emplace_back(THPVariable_Unpack(leaves[input.leaf]));
+      break;
+    case GraphInput::Kind::State:
+      inputs.emplace_back(input.tensor);
+      break;
+    case GraphInput::Kind::Grad:
+      inputs.emplace_back(input.tensor.grad());
+      break;
+    }
+}
+
+PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves, std::vector<c10::IValue> &outputs) {
+  switch (result.kind) {
+  case GraphResult::Kind::Tensor: {
+    at::Tensor tensor = outputs[result.index].toTensor();
+    if (result.requiresGrad)
+      markSpent(tensor);
+    return THPVariable_Wrap(std::move(tensor));
+  }
+  case GraphResult::Kind::Int:
+    return PyLong_FromLongLong(outputs[result.index].toInt());
+  case GraphResult::Kind::Float:
+    return PyFloat_FromDouble(outputs[result.index].toDouble());
+  case GraphResult::Kind::Bool:
+    return PyBool_FromLong(outputs[result.index].toBool());
+  case GraphResult::Kind::Argument:
+    return Py_NewRef(leaves[result.index]);
+  case GraphResult::Kind::State:
+    return Py_NewRef(result.object.get());
+  }
+  return nullptr;
+}
+
+// Graphs of a few steps are over before another thread could use the GIL.
+bool worthReleasingGil(const Program &program) {
+  return program.calls.size() + program.kernels.size() + program.stores.size() > 8;
+}
+
+struct RunBuffers {
+  std::vector<c10::IValue> inputs, outputs;
+};
+
+// Buffers of this thread, one set for each graph that is running in it.
+class BorrowedBuffers {
+public:
+  BorrowedBuffers() {
+    if (idle().empty())
+      idle().push_back(std::make_unique<RunBuffers>());
+    buffers_ = std::move(idle().back());
+    idle().pop_back();
+  }
+  ~BorrowedBuffers() {
+    buffers_->inputs.clear();
+    buffers_->outputs.clear();
+    idle().push_back(std::move(buffers_));
+  }
+  RunBuffers *operator->() { return buffers_.get(); }
+
+private:
+  static std::vector<std::unique_ptr<RunBuffers>> &idle() {
+    thread_local std::vector<std::unique_ptr<RunBuffers>> buffers;
+    return buffers;
+  }
+  std::unique_ptr<RunBuffers> buffers_;
+};
+
+std::string messageOf(const std::exception_ptr &exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const c10::Error &error) {
+    return error.what_without_backtrace();
+  } catch (const std::exception &error) {
+    return error.what();
+  }
+}
+
+bool wasInterrupted(const std::exception_ptr &exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const PythonInterrupt &) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+} // namespace
+
+GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
+  static const bool hooked = (setInterruptHook(throwIfInterrupted), true);
+  (void)hooked;
+  BorrowedBuffers buffers;
+  gatherInputs(graph, leaves, buffers->inputs);
+  PyThreadState *released = worthReleasingGil(graph.executor->program()) ? PyEval_SaveThread() : nullptr;
+  RunResult run = graph.executor->run(buffers->inputs, buffers->outputs);
+  if (released)
+    PyEval_RestoreThread(released);
+
+  using Status = GraphRun::Status;
+  if (run.status == RunResult::Status::AssertionFailed)
+    return {Status::AssertionFailed, nullptr, graph.executor->program().asserts[run.assertion].message};
+  if (run.status == RunResult::Status::Threw) {
+    if (wasInterrupted(run.exception))
+      return {Status::Interrupted, nullptr, {}};
+    return {Status::Raised, nullptr, messageOf(run.exception)};
+  }
+  PyObject *result = graph.result->rebuild([&](uint32_t leaf) {
+    return wrapResult(graph.results[leaf], leaves, buffers->outputs);
+  });
+  return {Status::Done, result, {}};
+}
+
+} // namespace bifront
