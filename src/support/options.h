@@ -1,0 +1,42 @@
+// The one table of options: environment variable, default, what it does. Read once, at first use;
+// the documentation is made from the table.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+// Columns: member, type, environment variable, default, one sentence.
+#define BIFRONT_OPTIONS(X)                                                                         \
+  X(enabled, bool, "BIFRONT_ENABLED", true, "Convert functions; 0 leaves every call to CPython.")  \
+  X(log, bool, "BIFRONT_LOG", false,                                                               \
+    "Print a line to stderr for each conversion and each call that left a graph.")                 \
+  X(dump, std::string, "BIFRONT_DUMP", "",                                                         \
+    "Folder to write each graph to, as text, as captured and after every pass.")                   \
+  X(verify, bool, "BIFRONT_VERIFY", kDebugBuild,                                                   \
+    "Verify the graph after every pass; on in builds with assertions.")
+
+namespace bifront {
+
+#ifdef NDEBUG
+inline constexpr bool kDebugBuild = false;
+#else
+inline constexpr bool kDebugBuild = true;
+#endif
+
+struct Options {
+#define BIFRONT_OPTION(member, type, variable, fallback, sentence) type member = fallback;
+  BIFRONT_OPTIONS(BIFRONT_OPTION)
+#undef BIFRONT_OPTION
+};
+
+struct OptionText {
+  std::string_view name, variable, fallback, sentence;
+};
+
+// Throws std::invalid_argument where a variable's value is not of its type.
+Options readOptions();
+const Options &options();
+std::span<const OptionText> optionTexts();
+
+} // namespace bifront
