@@ -2,6 +2,7 @@
 #include "bindings/converted_type.h"
 #include "speculate/convert.h"
 #include "speculate/exit_reason.h"
+#include "support/options.h"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
@@ -24,6 +25,12 @@ NB_MODULE(_core, m) {
     std::vector<std::tuple<std::string, std::string, std::string, std::string>> rows;
     for (const auto &text : bifront::kExitReasons)
       rows.emplace_back(text.name, text.code, text.sentence, text.hint);
+    return rows;
+  });
+  m.def("options", [] {
+    std::vector<std::tuple<std::string, std::string, std::string, std::string>> rows;
+    for (const bifront::OptionText &text : bifront::optionTexts())
+      rows.emplace_back(text.name, text.variable, text.fallback, text.sentence);
     return rows;
   });
 }
