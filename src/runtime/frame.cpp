@@ -100,6 +100,7 @@ void Frame::begin(AllocationScope &runScope) {
 void Frame::end(bool failed) {
   for (at::Tensor &slot : slots)
     slot.reset();
+  oldContents.clear();
   if (failed) {
     for (CallState &state : calls) {
       state.scratch = {};
@@ -354,20 +355,20 @@ void Frame::kernel(uint32_t index) {
 
 // A value may be (a view of) an input that an earlier store overwrites, as in `a, b = b, a`: such values
 // are copied before the first store.
-void Frame::keepOldContents(uint32_t store) {
-  for (const StoreStep &later : program.stores) {
-    if (later.value == kNoSlot || !slots[later.value].defined() || !slots[later.value].has_storage())
+void Frame::keepOldContents() {
+  oldContents.assign(program.stores.size(), {});
+  for (size_t k = 0; k < program.stores.size(); ++k) {
+    const StoreStep &later = program.stores[k];
+    if (later.value == kNoSlot || !slots[later.value].has_storage())
       continue;
-    at::Tensor &value = slots[later.value];
-    if (value.storage().use_count() == 1 && value.use_count() == 1)
-      continue;
-    if (later.attribute.empty() && isSameView(value, slots[later.target]))
+    const at::Tensor &value = slots[later.value];
+    bool ours = value.storage().use_count() == 1 && value.use_count() == 1;
+    if (ours || (later.attribute.empty() && isSameView(value, slots[later.target])))
       continue;
     for (const StoreStep &other : program.stores) {
-      if (other.attribute.empty() && other.value != kNoSlot &&
-          storageOf(slots[other.target]) == storageOf(value) &&
+      if (other.attribute.empty() && storageOf(slots[other.target]) == storageOf(value) &&
           !isSameView(slots[other.value], slots[other.target])) {
-        value = at::clone(value, at::MemoryFormat::Preserve);
+        oldContents[k] = at::clone(value, at::MemoryFormat::Preserve);
         break;
       }
     }
@@ -378,16 +379,19 @@ void Frame::store(uint32_t index) {
   const StoreStep &step = program.stores[index];
   if (!stored) {
     stored = true;
-    keepOldContents(index);
+    keepOldContents();
   }
   at::Tensor &target = slots[step.target];
   TORCH_CHECK(target.defined(), "a store has no target");
+  at::Tensor value;
+  if (step.value != kNoSlot)
+    value = oldContents[index].defined() ? oldContents[index] : slots[step.value];
   if (step.attribute == "grad") {
-    target.mutable_grad() = step.value == kNoSlot ? at::Tensor() : slots[step.value];
+    target.mutable_grad() = std::move(value);
     return;
   }
   TORCH_CHECK(step.attribute.empty(), "cannot set the attribute ", step.attribute, " of a tensor");
-  const at::Tensor &value = slots[step.value];
+  TORCH_CHECK(value.defined(), "a store has no value");
   if (!isSameView(value, target))
     target.copy_(value);
   if (!target.is_inference())

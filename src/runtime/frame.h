@@ -76,7 +76,7 @@ private:
   bool isFreeToWrite(const KernelState &state, const char *at, int64_t bytes, int64_t elementSize) const;
   at::Tensor outputOf(const KernelStep &step, KernelState &state, size_t output);
   at::Tensor headerFor(SlotId slot, const KernelState &state, c10::ScalarType type);
-  void keepOldContents(uint32_t store);
+  void keepOldContents();
   void release(const std::vector<SlotId> &dead) {
     for (SlotId slot : dead)
       slots[slot].reset();
@@ -85,6 +85,7 @@ private:
   const LinkedProgram &linked;
   std::vector<Scalar64> scalarStorage;
   std::vector<at::Tensor> headers; // by slot: tensors over the arena, for outputs of kernels
+  std::vector<at::Tensor> oldContents; // by store: copies of values that stores overwrite
   std::vector<CallState> calls;
   std::vector<KernelState> kernels;
   BlockPool *pool;
