@@ -1,0 +1,45 @@
+"""Whole training steps: one graph each, nothing opaque, 20 steps as eager makes them."""
+
+import pytest
+import torch
+
+from programs.foundation import OPTIMIZERS, PROGRAMS
+from tests.same_training import assert_same_training
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("program", ["mlp", "lenet", "transformer"])
+def test_small_programs(program: str, optimizer: str) -> None:
+    assert_same_training(lambda: PROGRAMS[program](0, optimizer), sizes=(8,))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("program", ["resnet18", "resnet50"])
+def test_residual_networks_on_small_images(program: str, optimizer: str) -> None:
+    """In double precision: batch norm over few elements amplifies the last bit of fp32."""
+
+    def build():
+        made = PROGRAMS[program](0, optimizer, image=64, classes=10)
+        made.model.double()
+        floats = made.make_inputs
+        made.make_inputs = lambda size, random: floats(size, random).double()
+        return made
+
+    assert_same_training(build, sizes=(4,), steps=8)
+
+
+@pytest.mark.parametrize("program", ["resnet18", "resnet50"])
+def test_residual_networks_at_full_size(program: str) -> None:
+    assert_same_training(lambda: PROGRAMS[program](0, "sgd"), sizes=(4,), steps=4)
+
+
+def test_evaluation() -> None:
+    program = PROGRAMS["lenet"](0)
+    program.model.eval()
+    from tests.same_function import assert_same
+
+    def evaluate(images):
+        with torch.no_grad():
+            return program.model(images).argmax(dim=1)
+
+    assert_same(evaluate, lambda: (torch.randn(5, 1, 28, 28),))
