@@ -11,8 +11,12 @@
   X(enabled, bool, "BIFRONT_ENABLED", true, "Convert functions; 0 leaves every call to CPython.")  \
   X(log, bool, "BIFRONT_LOG", false,                                                               \
     "Print a line to stderr for each conversion and each call that left a graph.")                 \
-  X(dump, std::string, "BIFRONT_DUMP", "",                                                         \
-    "Folder to write each graph to, as text, as captured and after every pass.")                   \
+  X(dumpBefore, std::string, "BIFRONT_DUMP_BEFORE", "",                                            \
+    "Passes before which to print the graph to stderr: names with commas between, or all.")        \
+  X(dumpAfter, std::string, "BIFRONT_DUMP_AFTER", "",                                              \
+    "Passes after which to print the graph to stderr: names with commas between, or all.")         \
+  X(disablePasses, std::string, "BIFRONT_DISABLE_PASSES", "",                                      \
+    "Optional passes to leave out: names with commas between.")                                    \
   X(verify, bool, "BIFRONT_VERIFY", kDebugBuild,                                                   \
     "Verify the graph after every pass; on in builds with assertions.")
 

@@ -23,14 +23,14 @@ TEST(Options, DefaultsWithoutVariables) {
   bifront::Options options = bifront::readOptions();
   EXPECT_TRUE(options.enabled);
   EXPECT_FALSE(options.log);
-  EXPECT_EQ(options.dump, "");
+  EXPECT_EQ(options.dumpAfter, "");
 }
 
 TEST(Options, VariablesOverride) {
-  Variable enabled("BIFRONT_ENABLED", "0"), dump("BIFRONT_DUMP", "graphs");
+  Variable enabled("BIFRONT_ENABLED", "0"), dump("BIFRONT_DUMP_AFTER", "all");
   bifront::Options options = bifront::readOptions();
   EXPECT_FALSE(options.enabled);
-  EXPECT_EQ(options.dump, "graphs");
+  EXPECT_EQ(options.dumpAfter, "all");
 }
 
 TEST(Options, AnEmptyVariableIsNone) {
