@@ -1,4 +1,4 @@
-"""lit's configuration: the tools of the build folder that BIFRONT_BUILD names (default build/dev)."""
+"""lit's configuration: the tools are those of the build folder that BIFRONT_BUILD names."""
 
 import os
 import pathlib
