@@ -10,6 +10,10 @@
 namespace bifront {
 namespace {
 
+// Instead of a class of equal dimensions.
+constexpr int32_t kFixed = -1;
+constexpr int32_t kAny = -2; // a `?` of hand-written IR, which is known to equal no other
+
 // Ends the frame's run whatever happens, while its allocation scope still stands.
 class FrameRun {
 public:
@@ -31,11 +35,15 @@ Executor::Executor(std::shared_ptr<const Program> program)
   std::map<std::pair<int64_t, int64_t>, int32_t> classes;
   for (const InputSpec &input : of.inputs) {
     InputCheck check;
-    for (const Dim &dim : input.type.tensor.dims)
-      check.dynamicClass.push_back(
-          dim.isDynamic()
-              ? classes.try_emplace({dim.world[0], dim.world[1]}, classes.size()).first->second
-              : -1);
+    for (const Dim &dim : input.type.tensor.dims) {
+      if (!dim.isDynamic())
+        check.dynamicClass.push_back(kFixed);
+      else if (dim.world[0] < 0)
+        check.dynamicClass.push_back(kAny);
+      else
+        check.dynamicClass.push_back(
+            classes.try_emplace({dim.world[0], dim.world[1]}, classes.size()).first->second);
+    }
     checks.push_back(std::move(check));
   }
   numClasses = classes.size();
@@ -75,7 +83,9 @@ void Executor::bindTensor(Frame &frame, size_t input, const at::Tensor &tensor,
   for (size_t dim = 0; dim < type.dims.size(); ++dim) {
     int64_t size = tensor.size(dim);
     int32_t dynamic = checks[input].dynamicClass[dim];
-    if (dynamic < 0) {
+    if (dynamic == kAny)
+      continue;
+    if (dynamic == kFixed) {
       TORCH_CHECK(size == type.dims[dim].world[0], spec.name, ": dimension ", dim, " must be ",
                   type.dims[dim].world[0], ", not ", size);
     } else {

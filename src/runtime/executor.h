@@ -42,7 +42,7 @@ public:
 private:
   // Which dimensions of the inputs must be equal.
   struct InputCheck {
-    std::vector<int32_t> dynamicClass; // per dimension, or -1: fixed
+    std::vector<int32_t> dynamicClass; // per dimension
   };
   std::unique_ptr<Frame> takeFrame();
   void bind(Frame &frame, std::span<const c10::IValue> inputs) const;

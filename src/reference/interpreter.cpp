@@ -1,0 +1,319 @@
+#include "reference/interpreter.h"
+
+#include "ir/aten_op.h"
+#include "ir/bf_dialect.h"
+#include "reference/element_ops.h"
+#include "runtime/aten_bridge.h"
+#include "runtime/below_autograd.h"
+
+#include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <iostream>
+#include <map>
+#include <optional>
+
+namespace bifront {
+namespace {
+
+using c10::IValue;
+
+std::string textOf(mlir::Operation &op) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  op.getName().print(stream);
+  stream << " at ";
+  op.getLoc().print(stream);
+  return text;
+}
+
+bool isTensorLike(mlir::Type type) { return mlir::isa<mlir::RankedTensorType, mlir::NoneType>(type); }
+
+// A value as the operand of an element op: a number is a 0-dimensional tensor of its type.
+at::Tensor asElements(const IValue &value, mlir::Type type) {
+  if (!value.isTensor())
+    return at::scalar_tensor(value.toScalar(), at::device(at::kCPU).dtype(elementDtype(type)));
+  at::Tensor tensor = value.toTensor();
+  // Bodies see the bits of a uint8 as an i8.
+  return tensor.scalar_type() == at::kByte ? tensor.view(at::kChar) : tensor;
+}
+
+IValue asNumber(const at::Tensor &value) {
+  at::Scalar number = value.item();
+  if (value.scalar_type() == at::kBool)
+    return number.toBool();
+  if (value.is_complex())
+    return number.toComplexDouble();
+  return value.is_floating_point() ? IValue(number.toDouble()) : IValue(number.toLong());
+}
+
+class Interpreter {
+public:
+  Interpreter(const InterpretOptions &options, bool aboveAutograd)
+      : options(options), aboveAutograd(aboveAutograd) {}
+
+  std::vector<IValue> run(mlir::func::FuncOp function, std::span<const IValue> inputs);
+  void store();
+
+private:
+  using Values = llvm::DenseMap<mlir::Value, IValue>;
+  struct Pending {
+    at::Tensor target;
+    std::string attribute; // empty: the contents
+    at::Tensor value;
+  };
+
+  std::vector<IValue> operandsOf(mlir::Operation &op, const Values &values) const;
+  std::vector<IValue> execute(mlir::Operation &op, std::vector<IValue> operands);
+  std::vector<IValue> aten(bf::AtenOp op, std::span<const IValue> operands);
+  std::vector<IValue> pointwise(bf::PointwiseOp op, std::span<const IValue> operands);
+  std::vector<IValue> gradients(bf::GradOp op, std::span<const IValue> operands);
+  std::vector<IValue> call(mlir::func::CallOp op, std::span<const IValue> operands);
+  void print(bf::PrintOp op, std::span<const IValue> operands) const;
+  void check(mlir::Type type, const IValue &value, mlir::Operation &op);
+
+  const InterpretOptions &options;
+  bool aboveAutograd;
+  std::map<std::pair<int64_t, int64_t>, int64_t> sizes; // of dynamic dimensions, by their worlds
+  std::vector<Pending> pending;
+};
+
+void Interpreter::check(mlir::Type type, const IValue &value, mlir::Operation &op) {
+  auto fail = [&](const std::string &what) { throw std::runtime_error(textOf(op) + ": " + what); };
+  auto ranked = mlir::dyn_cast<mlir::RankedTensorType>(type);
+  if (!ranked)
+    return isTensorLike(type) == value.isTensor() || value.isNone() ? void() : fail("not of its type");
+  if (!value.isTensor() || !value.toTensor().defined())
+    fail("a tensor that is not there");
+  const at::Tensor &tensor = value.toTensor();
+  TensorType expected = valueTypeOf(type).tensor;
+  if (tensor.scalar_type() != static_cast<at::ScalarType>(expected.dtype))
+    fail(std::string("the dtype is ") + c10::toString(tensor.scalar_type()) + ", not " +
+         c10::toString(static_cast<at::ScalarType>(expected.dtype)));
+  if (static_cast<size_t>(tensor.dim()) != expected.dims.size())
+    fail("it has " + std::to_string(tensor.dim()) + " dimensions, not " +
+         std::to_string(expected.dims.size()));
+  for (int64_t dim = 0; dim < tensor.dim(); ++dim) {
+    const Dim &size = expected.dims[dim];
+    bool unknown = size.world[0] < 0; // a `?` of hand-written IR
+    int64_t wanted = unknown           ? tensor.size(dim)
+                     : !size.isDynamic() ? size.world[0]
+                                         : sizes.try_emplace({size.world[0], size.world[1]},
+                                                             tensor.size(dim)).first->second;
+    if (tensor.size(dim) != wanted)
+      fail("dimension " + std::to_string(dim) + " is " + std::to_string(tensor.size(dim)) + ", not " +
+           std::to_string(wanted));
+  }
+}
+
+std::vector<IValue> Interpreter::operandsOf(mlir::Operation &op, const Values &values) const {
+  std::vector<IValue> operands;
+  for (mlir::Value operand : op.getOperands())
+    operands.push_back(values.lookup(operand));
+  return operands;
+}
+
+std::vector<IValue> Interpreter::run(mlir::func::FuncOp function, std::span<const IValue> inputs) {
+  if (function.isDeclaration() || !function.getBody().hasOneBlock())
+    throw std::runtime_error("the reference interpreter runs functions of one block");
+  mlir::Block &body = function.getBody().front();
+  if (inputs.size() != body.getNumArguments())
+    throw std::runtime_error("the function takes " + std::to_string(body.getNumArguments()) +
+                             " inputs, not " + std::to_string(inputs.size()));
+  Values values;
+  for (auto [argument, input] : llvm::zip(body.getArguments(), inputs)) {
+    if (options.checkTypes)
+      check(argument.getType(), input, *function);
+    values[argument] = input;
+  }
+  for (mlir::Operation &op : body) {
+    std::vector<IValue> operands = operandsOf(op, values);
+    if (mlir::isa<mlir::func::ReturnOp>(op))
+      return operands;
+    std::vector<IValue> results = execute(op, std::move(operands));
+    if (results.size() != op.getNumResults())
+      throw std::runtime_error(textOf(op) + ": gave " + std::to_string(results.size()) +
+                               " results, not " + std::to_string(op.getNumResults()));
+    for (auto [result, value] : llvm::zip(op.getResults(), results)) {
+      if (options.checkTypes)
+        check(result.getType(), value, op);
+      values[result] = std::move(value);
+    }
+  }
+  throw std::runtime_error("a function without func.return");
+}
+
+std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue> in) {
+  return llvm::TypeSwitch<mlir::Operation *, std::vector<IValue>>(&op)
+      .Case([&](bf::AtenOp aten) { return this->aten(aten, in); })
+      .Case([&](bf::PointwiseOp group) { return pointwise(group, in); })
+      .Case([&](bf::GradOp grad) { return gradients(grad, in); })
+      .Case([&](mlir::func::CallOp call) { return this->call(call, in); })
+      .Case([&](bf::DimOp dim) {
+        return std::vector<IValue>{in[0].toTensor().size(static_cast<int64_t>(dim.getIndex()))};
+      })
+      .Case([&](bf::AssertOp assertion) -> std::vector<IValue> {
+        if (!in[0].toBool())
+          throw AssertionFailed(assertion.getMessage().str());
+        return {};
+      })
+      .Case([&](bf::StoreOp) -> std::vector<IValue> {
+        pending.push_back({in[1].toTensor(), "", in[0].toTensor()});
+        return {};
+      })
+      .Case([&](bf::StoreAttrOp store) -> std::vector<IValue> {
+        if (store.getName() != "grad")
+          throw std::runtime_error("no attribute of a tensor but grad can be stored");
+        pending.push_back({in[0].toTensor(), store.getName().str(),
+                           in.size() > 1 && in[1].isTensor() ? in[1].toTensor() : at::Tensor()});
+        return {};
+      })
+      .Case([&](bf::LoadAttrOp load) {
+        if (load.getName() != "grad")
+          throw std::runtime_error("no attribute of a tensor but grad can be loaded");
+        return std::vector<IValue>{in[0].toTensor().grad()};
+      })
+      .Case([&](bf::PrintOp print) -> std::vector<IValue> {
+        this->print(print, in);
+        return {};
+      })
+      .Default([&](mlir::Operation *other) {
+        std::vector<at::Tensor> elements;
+        for (auto [value, operand] : llvm::zip(in, other->getOperands()))
+          elements.push_back(asElements(value, operand.getType()));
+        return std::vector<IValue>{asNumber(evaluateElementOp(*other, elements))};
+      });
+}
+
+std::vector<IValue> Interpreter::aten(bf::AtenOp op, std::span<const IValue> operands) {
+  BoundCall bound(callOf(op));
+  std::vector<IValue> results;
+  if (aboveAutograd) {
+    at::AutoGradMode mode(!op.getNoGrad());
+    BoundCall::Scratch scratch;
+    bound.invoke(operands, {}, scratch, results);
+  } else {
+    bound.run(operands, results);
+  }
+  return results;
+}
+
+// Evaluates the body once, on whole tensors.
+std::vector<IValue> Interpreter::pointwise(bf::PointwiseOp op, std::span<const IValue> operands) {
+  std::optional<BelowAutograd> guard;
+  if (!aboveAutograd)
+    guard.emplace();
+  llvm::DenseMap<mlir::Value, at::Tensor> elements;
+  std::vector<int64_t> shape;
+  bool tensors = false;
+  for (auto [argument, value] : llvm::zip(op.getBodyBlock()->getArguments(), operands)) {
+    elements[argument] = asElements(value, argument.getType());
+    if (value.isTensor()) {
+      shape = at::infer_size(shape, value.toTensor().sizes());
+      tensors = true;
+    }
+  }
+  std::vector<IValue> results;
+  for (mlir::Operation &inner : *op.getBodyBlock()) {
+    std::vector<at::Tensor> in;
+    for (mlir::Value operand : inner.getOperands())
+      in.push_back(elements.lookup(operand));
+    if (!mlir::isa<bf::YieldOp>(inner)) {
+      elements[inner.getResult(0)] = evaluateElementOp(inner, in);
+      continue;
+    }
+    for (auto [value, result] : llvm::zip(in, op.getResults())) {
+      auto type = mlir::cast<mlir::RankedTensorType>(result.getType());
+      if (!tensors)
+        shape.assign(type.getShape().begin(), type.getShape().end());
+      if (type.getElementType().isUnsignedInteger(8))
+        value = value.view(at::kByte);
+      // A fresh tensor, also where the body yields what came in.
+      results.push_back(value.expand(shape).clone());
+    }
+  }
+  return results;
+}
+
+std::vector<IValue> Interpreter::gradients(bf::GradOp op, std::span<const IValue> operands) {
+  auto take = [&](size_t count) {
+    std::vector<at::Tensor> taken;
+    for (const IValue &value : operands.first(count))
+      taken.push_back(value.toTensor());
+    operands = operands.subspan(count);
+    return taken;
+  };
+  std::vector<at::Tensor> outputs = take(op.getOutputs().size()), seeds = take(op.getSeeds().size());
+  std::vector<at::Tensor> wrt = take(op.getWrt().size());
+  if (seeds.empty())
+    for (const at::Tensor &output : outputs)
+      seeds.push_back(at::ones_like(output));
+  at::AutoGradMode mode(true);
+  std::vector<at::Tensor> found = torch::autograd::grad(outputs, wrt, seeds, /*retain_graph=*/true,
+                                                        op.getCreateGraph(), /*allow_unused=*/true);
+  std::vector<IValue> results;
+  for (size_t i = 0; i < found.size(); ++i)
+    results.push_back(found[i].defined() ? found[i] : at::zeros_like(wrt[i]));
+  return results;
+}
+
+std::vector<IValue> Interpreter::call(mlir::func::CallOp op, std::span<const IValue> operands) {
+  auto callee = mlir::SymbolTable::lookupNearestSymbolFrom<mlir::func::FuncOp>(op, op.getCalleeAttr());
+  if (!callee)
+    throw std::runtime_error("no function " + op.getCallee().str());
+  return run(callee, operands);
+}
+
+void Interpreter::print(bf::PrintOp op, std::span<const IValue> operands) const {
+  llvm::StringRef rest = op.getFormat();
+  for (const IValue &value : operands) {
+    auto [before, after] = rest.split("{}");
+    std::cout << before.str() << value;
+    rest = after;
+  }
+  std::cout << rest.str() << std::endl;
+}
+
+void Interpreter::store() {
+  BelowAutograd guard;
+  // Values are what they were before any store, also where they share memory with a target.
+  for (Pending &store : pending)
+    if (store.value.defined() && store.attribute.empty())
+      store.value = store.value.clone();
+  for (Pending &store : pending) {
+    if (!store.attribute.empty()) {
+      store.target.mutable_grad() = store.value.defined() ? store.value.detach() : at::Tensor();
+      continue;
+    }
+    store.target.copy_(store.value);
+    if (!store.target.is_inference())
+      store.target.unsafeGetTensorImpl()->bump_version();
+  }
+}
+
+} // namespace
+
+std::vector<IValue> interpret(mlir::func::FuncOp function, std::span<const IValue> inputs,
+                              const InterpretOptions &options) {
+  bool differentiates = false;
+  function->getParentOfType<mlir::ModuleOp>().walk([&](bf::GradOp) { differentiates = true; });
+  Interpreter interpreter(options, options.autograd || differentiates);
+  std::vector<IValue> results = interpreter.run(function, inputs);
+  interpreter.store();
+  return results;
+}
+
+std::vector<IValue> interpret(mlir::ModuleOp module, std::span<const IValue> inputs,
+                              const InterpretOptions &options) {
+  auto functions = module.getOps<mlir::func::FuncOp>();
+  if (functions.empty())
+    throw std::runtime_error("the module has no function");
+  return interpret(*functions.begin(), inputs, options);
+}
+
+} // namespace bifront
