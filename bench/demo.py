@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import bifront
 import torch
 
-import bifront
-from programs.foundation import lenet, mlp, transformer
+from programs.foundation import PROGRAMS
 
 
 @dataclass
@@ -30,16 +30,12 @@ def seconds(step: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(name: str, module, steps: int) -> Row:
+def compare(name: str, steps: int) -> Row:
     """Train the same program twice from one seed, a step of each in turn."""
 
-    def build():
-        torch.manual_seed(0)
-        return module.make_trainer("Adam")
-
-    eager, traced = build(), build()
+    eager, traced = PROGRAMS[name](0, "adam"), PROGRAMS[name](0, "adam")
     convert = bifront.trace(traced.step)
-    batches = [eager.batch(i) for i in range(4)]
+    batches = [eager.batch(32, seed) for seed in range(4)]
     losses: list[tuple[float, float]] = []
     times: list[tuple[float, float]] = []
     for i in range(steps):
@@ -51,8 +47,12 @@ def compare(name: str, module, steps: int) -> Row:
         t_graph = seconds(lambda: results.append(convert(*batch)))
         losses.append((results[0].item(), results[1].item()))
         times.append((t_eager, t_graph))
-        print(f"\r{name:12} step {i + 1}/{steps}  eager {losses[-1][0]:.6f}  "
-              f"bifront {losses[-1][1]:.6f}", end="", flush=True)
+        print(
+            f"\r{name:12} step {i + 1}/{steps}  eager {losses[-1][0]:.6f}  "
+            f"bifront {losses[-1][1]:.6f}",
+            end="",
+            flush=True,
+        )
     print()
     warm = times[3:]
     ratios = sorted(e / g for e, g in warm)
@@ -71,17 +71,21 @@ def compare(name: str, module, steps: int) -> Row:
 def main() -> int:
     torch.set_num_threads(1)
     rows = [
-        compare("MLP", mlp, 60),
-        compare("LeNet", lenet, 60),
-        compare("Transformer", transformer, 40),
+        compare("mlp", 60),
+        compare("lenet", 60),
+        compare("transformer", 40),
     ]
-    print(f"\n{'program':12} {'graphs':>6} {'convert s':>10} {'eager ms':>9} {'bifront ms':>10} "
-          f"{'speedup':>8} {'10%..90%':>13}  same losses")
+    print(
+        f"\n{'program':12} {'graphs':>6} {'convert s':>10} {'eager ms':>9} {'bifront ms':>10} "
+        f"{'speedup':>8} {'10%..90%':>13}  same losses"
+    )
     for row in rows:
         spread = f"{row.spread[0]:.2f}..{row.spread[1]:.2f}"
-        print(f"{row.name:12} {row.graphs:6} {row.conversion:10.3f} {row.eager * 1e3:9.3f} "
-              f"{row.graph * 1e3:10.3f} {row.eager / row.graph:8.2f} {spread:>13}  "
-              f"{'yes' if row.same else 'NO'}")
+        print(
+            f"{row.name:12} {row.graphs:6} {row.conversion:10.3f} {row.eager * 1e3:9.3f} "
+            f"{row.graph * 1e3:10.3f} {row.eager / row.graph:8.2f} {spread:>13}  "
+            f"{'yes' if row.same else 'NO'}"
+        )
     return 0 if all(row.same and row.graphs == 1 for row in rows) else 1
 
 
