@@ -1,0 +1,112 @@
+#include "passes/separate_results.h"
+
+#include "ir/aten_op.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+
+namespace bifront {
+
+static bool isView(bf::AtenOp op) {
+  return opRow(op.getSchema()).kind == OpKind::View || !aliasedResults(op).empty();
+}
+
+bool escapes(Value value) {
+  for (OpOperand &use : value.getUses()) {
+    Operation *user = use.getOwner();
+    if (isa<func::ReturnOp>(user))
+      return true;
+    if (auto store = dyn_cast<bf::StoreAttrOp>(user); store && store.getValue() == value)
+      return true;
+    auto call = dyn_cast<bf::AtenOp>(user);
+    if (call && isView(call) && call->getOperand(0) == value &&
+        llvm::any_of(call.getResults(), escapes))
+      return true;
+  }
+  return false;
+}
+
+Value viewedValue(Value value) {
+  while (auto call = value.getDefiningOp<bf::AtenOp>()) {
+    if (call.getInputs().empty() || !isView(call))
+      break;
+    value = call.getInputs()[0];
+  }
+  return value;
+}
+
+namespace {
+
+class ResultSeparator {
+public:
+  explicit ResultSeparator(func::FuncOp function) : builder(function.getContext()) {
+    for (BlockArgument argument : function.getArguments()) {
+      objectOf[argument] = argument.getArgNumber();
+      storageOf[argument] = argument.getArgNumber();
+    }
+  }
+
+  void visit(Operation *op, OpOperand &operand, int32_t object, int32_t storage) {
+    builder.setInsertionPoint(op);
+    Value value = operand.get();
+    if (!isa<RankedTensorType>(value.getType()))
+      return;
+    AtenArg first{AtenArg::Operand{0}}, none{AtenArg::None{}};
+    if (storageOf.try_emplace(viewedValue(value), storage).first->second != storage) {
+      // One clone for each tensor, however often it is returned.
+      Value &copy = copies[{value, object}];
+      if (!copy)
+        copy = createAten(builder, op->getLoc(), "aten::clone", {first, none}, value, value.getType())
+                   .getResult(0);
+      operand.set(copy);
+    } else if (objectOf.try_emplace(value, object).first->second != object) {
+      Value &copy = copies[{value, object}];
+      if (!copy)
+        copy = createAten(builder, op->getLoc(), "aten::alias", {first}, value, value.getType())
+                   .getResult(0);
+      operand.set(copy);
+    }
+  }
+
+private:
+  OpBuilder builder;
+  DenseMap<Value, int32_t> objectOf, storageOf;
+  DenseMap<std::pair<Value, int32_t>, Value> copies;
+};
+
+class SeparateResultsPass : public PassWrapper<SeparateResultsPass, OperationPass<ModuleOp>> {
+public:
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(SeparateResultsPass)
+  StringRef getArgument() const final { return "bf-separate-results"; }
+  StringRef getDescription() const final { return "Give different tensors that are returned values of their own"; }
+  void runOnOperation() final { separateResults(getOperation()); }
+};
+
+} // namespace
+
+void separateResults(ModuleOp module) {
+  for (auto function : module.getOps<func::FuncOp>()) {
+    ResultSeparator separator(function);
+    SmallVector<Operation *> ends;
+    function.walk([&](Operation *op) {
+      if (op->hasAttr(kObjectsAttr) && op->hasAttr(kStoragesAttr))
+        ends.push_back(op);
+    });
+    for (Operation *op : ends) {
+      auto objects = op->getAttrOfType<DenseI32ArrayAttr>(kObjectsAttr);
+      auto storages = op->getAttrOfType<DenseI32ArrayAttr>(kStoragesAttr);
+      unsigned first = isa<bf::StoreAttrOp>(op) ? 1 : 0;
+      unsigned count = op->getNumOperands() - first;
+      if (!objects || !storages || objects.size() != count || storages.size() != count)
+        continue;
+      for (unsigned i = 0; i < count; ++i)
+        separator.visit(op, op->getOpOperand(first + i), objects[i], storages[i]);
+    }
+  }
+}
+
+std::unique_ptr<Pass> createSeparateResultsPass() { return std::make_unique<SeparateResultsPass>(); }
+
+} // namespace bifront

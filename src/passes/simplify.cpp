@@ -1,0 +1,308 @@
+#include "passes/simplify.h"
+
+#include "ir/aten_op.h"
+#include "passes/separate_results.h"
+#include "passes/view_ops.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Dominance.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/Transforms/CSE.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "llvm/ADT/StringSwitch.h"
+
+using namespace mlir;
+
+namespace bifront {
+namespace {
+
+// Operands that are constants become arguments in place.
+LogicalResult writeConstantsInPlace(bf::AtenOp op, PatternRewriter &rewriter, bool) {
+  bool any = false;
+  for (Value input : op.getInputs())
+    any |= !isa<RankedTensorType>(input.getType()) && matchPattern(input, m_Constant());
+  if (!any)
+    return failure();
+  SmallVector<Value> kept;
+  SmallVector<int32_t> newNumber;
+  unsigned next = 0;
+  std::function<Attribute(Attribute)> rewrite = [&](Attribute arg) -> Attribute {
+    if (auto list = dyn_cast<ArrayAttr>(arg)) {
+      SmallVector<Attribute> items;
+      for (Attribute item : list)
+        items.push_back(rewrite(item));
+      return rewriter.getArrayAttr(items);
+    }
+    if (!isa<UnitAttr>(arg))
+      return arg;
+    Value input = op.getInputs()[next++];
+    Attribute value;
+    newNumber.push_back(kept.size());
+    if (!isa<RankedTensorType>(input.getType()) && matchPattern(input, m_Constant(&value)) &&
+        isa<BoolAttr, IntegerAttr, FloatAttr>(value))
+      return value;
+    kept.push_back(input);
+    return arg;
+  };
+  SmallVector<Attribute> args;
+  for (Attribute arg : op.getArgs())
+    args.push_back(rewrite(arg));
+  if (kept.size() == op.getInputs().size())
+    return failure();
+  SmallVector<int32_t> written;
+  for (int32_t operand : op.getWrittenOperands())
+    written.push_back(newNumber[operand]);
+  rewriter.replaceOpWithNewOp<bf::AtenOp>(
+      op, op.getResultTypes(), op.getSchemaAttr(), rewriter.getArrayAttr(args),
+      op.getWritten() ? rewriter.getDenseI32ArrayAttr(written) : nullptr, op.getNoGradAttr(), kept);
+  return success();
+}
+
+// The result is `value`, memory aside. Not so where the program can see whose memory it is.
+LogicalResult forward(bf::AtenOp op, Value value, PatternRewriter &rewriter, bool takesGradients) {
+  bool cutsGradient = takesGradients && op.getNoGrad();
+  if (cutsGradient || op.getResult(0).getType() != value.getType() || escapes(op.getResult(0)))
+    return failure();
+  rewriter.replaceOp(op, value);
+  return success();
+}
+
+bool sameStaticOrNamedShape(Value a, Value b) {
+  auto left = dyn_cast<RankedTensorType>(a.getType()), right = dyn_cast<RankedTensorType>(b.getType());
+  return left && right && haveSameShape(left, right);
+}
+
+bool isReshape(bf::AtenOp op) {
+  return llvm::StringSwitch<bool>(op.getSchema())
+      .Cases({"aten::view", "aten::_unsafe_view", "aten::reshape", "aten::_reshape_alias"}, true)
+      .Default(false);
+}
+
+std::optional<SmallVector<int64_t>> permutationOf(bf::AtenOp op) {
+  auto type = dyn_cast<RankedTensorType>(op->getOperand(0).getType());
+  if (!type)
+    return std::nullopt;
+  int64_t rank = type.getRank();
+  SmallVector<int64_t> dims(rank);
+  std::iota(dims.begin(), dims.end(), 0);
+  AtenArgs args(op);
+  auto wrap = [&](const AtenArg &arg) -> std::optional<int64_t> {
+    auto *dim = std::get_if<int64_t>(&arg.value);
+    if (!dim || *dim < -rank || *dim >= rank)
+      return std::nullopt;
+    return *dim < 0 ? *dim + rank : *dim;
+  };
+  if (op.getSchema() == "aten::t") {
+    std::reverse(dims.begin(), dims.end());
+  } else if (op.getSchema() == "aten::transpose.int") {
+    auto first = wrap(args.at(1)), second = wrap(args.at(2));
+    if (!first || !second)
+      return std::nullopt;
+    std::swap(dims[*first], dims[*second]);
+  } else if (op.getSchema() == "aten::permute") {
+    auto *list = std::get_if<AtenArg::List>(&args.at(1).value);
+    if (!list || int64_t(list->size()) != rank)
+      return std::nullopt;
+    for (int64_t i = 0; i < rank; ++i) {
+      auto dim = wrap((*list)[i]);
+      if (!dim)
+        return std::nullopt;
+      dims[i] = *dim;
+    }
+  } else {
+    return std::nullopt;
+  }
+  return dims;
+}
+
+// A permutation of a permutation is one, often none.
+LogicalResult mergePermutations(bf::AtenOp op, PatternRewriter &rewriter, bool takesGradients) {
+  auto outer = permutationOf(op);
+  if (!outer)
+    return failure();
+  auto identity = [](ArrayRef<int64_t> dims) {
+    for (int64_t i = 0; i < int64_t(dims.size()); ++i)
+      if (dims[i] != i)
+        return false;
+    return true;
+  };
+  if (identity(*outer))
+    return forward(op, op->getOperand(0), rewriter, takesGradients);
+  auto producer = op->getOperand(0).getDefiningOp<bf::AtenOp>();
+  auto inner = producer ? permutationOf(producer) : std::nullopt;
+  if (!inner || producer.getNoGrad() != op.getNoGrad())
+    return failure();
+  AtenArg::List dims;
+  SmallVector<int64_t> merged;
+  for (int64_t dim : *outer) {
+    merged.push_back((*inner)[dim]);
+    dims.push_back({(*inner)[dim]});
+  }
+  if (identity(merged))
+    return forward(op, producer->getOperand(0), rewriter, takesGradients);
+  Value replaced = createAten(rewriter, op.getLoc(), "aten::permute",
+                              {{AtenArg::Operand{0}}, {std::move(dims)}}, producer->getOperand(0),
+                              op.getResultTypes(), {}, op.getNoGrad())
+                       .getResult(0);
+  rewriter.replaceOp(op, replaced);
+  return success();
+}
+
+LogicalResult mergeReshapes(bf::AtenOp op, PatternRewriter &rewriter, bool takesGradients) {
+  if (!isReshape(op))
+    return failure();
+  Value source = op->getOperand(0);
+  if (sameStaticOrNamedShape(source, op.getResult(0)))
+    return forward(op, source, rewriter, takesGradients);
+  auto producer = source.getDefiningOp<bf::AtenOp>();
+  if (!producer || !isReshape(producer) || producer.getNoGrad() != op.getNoGrad())
+    return failure();
+  rewriter.modifyOpInPlace(op, [&] {
+    op->setOperand(0, producer->getOperand(0));
+    op.setSchema("aten::reshape");
+  });
+  // _reshape_alias has strides besides sizes.
+  if (op.getArgs().size() > 2) {
+    rewriter.modifyOpInPlace(op, [&] {
+      op.setArgsAttr(rewriter.getArrayAttr(op.getArgs().getValue().take_front(2)));
+    });
+  }
+  return success();
+}
+
+// Casts to the dtype, device and layout that the tensor has.
+LogicalResult dropCopies(bf::AtenOp op, PatternRewriter &rewriter, bool takesGradients) {
+  StringRef schema = op.getSchema();
+  AtenArgs args(op);
+  bool noneBehind = true; // no memory format is asked for
+  if (schema == "aten::_to_copy") {
+    const AtenArg *format = args.named("memory_format");
+    noneBehind = format && std::holds_alternative<AtenArg::None>(format->value);
+  } else if (schema == "aten::expand") {
+    // To the shape that it has.
+  } else {
+    return failure();
+  }
+  if (!noneBehind)
+    return failure();
+  return forward(op, op->getOperand(0), rewriter, takesGradients);
+}
+
+// x * 1, x / 1, x - 0 and x ** 1 are x, bit for bit (x + 0 is not: -0.0).
+LogicalResult dropIdentities(bf::AtenOp op, PatternRewriter &rewriter, bool takesGradients) {
+  int neutral = llvm::StringSwitch<int>(op.getSchema())
+                    .Cases({"aten::mul.Tensor", "aten::mul.Scalar", "aten::div.Tensor",
+                            "aten::div.Scalar", "aten::pow.Tensor_Scalar"},
+                           1)
+                    .Cases({"aten::sub.Tensor", "aten::sub.Scalar"}, 0)
+                    .Default(-1);
+  if (neutral < 0 || op.getInputs().size() != 1)
+    return failure();
+  AtenArgs args(op);
+  const AtenArg &other = args.at(1);
+  auto *integer = std::get_if<int64_t>(&other.value);
+  auto *number = std::get_if<double>(&other.value);
+  bool isNeutral = (integer && *integer == neutral) ||
+                   (number && *number == double(neutral) && !std::signbit(*number));
+  if (!isNeutral || !args.valueAt(0))
+    return failure();
+  return forward(op, op->getOperand(0), rewriter, takesGradients);
+}
+
+// Where no gradient is taken any more, a detached tensor is the tensor.
+LogicalResult dropAliases(bf::AtenOp op, PatternRewriter &rewriter, bool takesGradients) {
+  bool isAlias = llvm::StringSwitch<bool>(op.getSchema())
+                     .Cases({"aten::detach", "aten::alias", "aten::lift_fresh"}, true)
+                     .Default(false);
+  if (!isAlias || takesGradients)
+    return failure();
+  return forward(op, op->getOperand(0), rewriter, takesGradients);
+}
+
+// A rewrite of one call; `takesGradients`: autodiff has yet to run.
+struct CallPattern : OpRewritePattern<bf::AtenOp> {
+  using Rewrite = LogicalResult (*)(bf::AtenOp, PatternRewriter &, bool takesGradients);
+  CallPattern(MLIRContext *context, Rewrite rewrite, bool takesGradients)
+      : OpRewritePattern(context), rewrite(rewrite), takesGradients(takesGradients) {}
+  LogicalResult matchAndRewrite(bf::AtenOp op, PatternRewriter &rewriter) const final {
+    return rewrite(op, rewriter, takesGradients);
+  }
+  Rewrite rewrite;
+  bool takesGradients;
+};
+
+// A dimension that an input has too is read there: the value in between need not exist for it.
+void readDimensionsFromInputs(func::FuncOp function) {
+  DenseMap<std::pair<int64_t, int64_t>, std::pair<BlockArgument, int64_t>> places;
+  auto pairOf = [](RankedTensorType type, int64_t dim) -> std::optional<std::pair<int64_t, int64_t>> {
+    auto encoding = dyn_cast_or_null<bf::TensorEncodingAttr>(type.getEncoding());
+    if (!encoding || !type.isDynamicDim(dim))
+      return std::nullopt;
+    unsigned index = type.getDynamicDimIndex(dim);
+    return std::pair(encoding.getWorlds()[2 * index], encoding.getWorlds()[2 * index + 1]);
+  };
+  for (BlockArgument argument : function.getArguments()) {
+    auto type = dyn_cast<RankedTensorType>(argument.getType());
+    for (int64_t i = 0; type && i < type.getRank(); ++i)
+      if (auto pair = pairOf(type, i))
+        places.try_emplace(*pair, argument, i);
+  }
+  function.walk([&](bf::DimOp op) {
+    auto pair = pairOf(op.getTensor().getType(), op.getIndexAttr().getInt());
+    auto place = pair ? places.find(*pair) : places.end();
+    if (place == places.end())
+      return;
+    op.getTensorMutable().assign(place->second.first);
+    op.setIndex(place->second.second);
+  });
+}
+
+class SimplifyPass : public PassWrapper<SimplifyPass, OperationPass<ModuleOp>> {
+public:
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(SimplifyPass)
+  StringRef getArgument() const final { return "bf-simplify"; }
+  StringRef getDescription() const final {
+    return "Canonicalise, fold, forward views, remove common and dead values";
+  }
+  void runOnOperation() final {
+    if (failed(simplify(getOperation())))
+      signalPassFailure();
+  }
+};
+
+} // namespace
+
+LogicalResult simplify(ModuleOp module) {
+  MLIRContext *context = module.getContext();
+  RewritePatternSet patterns(context);
+  bool takesGradients = module.walk([](bf::GradOp) { return WalkResult::interrupt(); }).wasInterrupted();
+  for (CallPattern::Rewrite rewrite : {writeConstantsInPlace, mergePermutations, mergeReshapes,
+                                       dropCopies, dropIdentities, dropAliases})
+    patterns.add<CallPattern>(context, rewrite, takesGradients);
+  for (Dialect *dialect : context->getLoadedDialects())
+    dialect->getCanonicalizationPatterns(patterns);
+  for (RegisteredOperationName name : context->getRegisteredOperations())
+    name.getCanonicalizationPatterns(patterns, context);
+  FrozenRewritePatternSet frozen(std::move(patterns));
+  // What grad mode was matters to autodiff only; without it, forward and backward share more.
+  if (!takesGradients)
+    module.walk([](bf::AtenOp op) { op.setNoGrad(false); });
+  for (auto function : module.getOps<func::FuncOp>()) {
+    readDimensionsFromInputs(function);
+    GreedyRewriteConfig config;
+    config.setUseTopDownTraversal(true);
+    if (failed(applyPatternsGreedily(function, frozen, config)))
+      return function.emitError() << "simplification does not come to an end";
+    IRRewriter rewriter(context);
+    DominanceInfo dominance(function);
+    eliminateCommonSubExpressions(rewriter, dominance, function);
+    // Equal values give new dead and equal ones.
+    if (failed(applyPatternsGreedily(function, frozen, config)))
+      return function.emitError() << "simplification does not come to an end";
+  }
+  return success();
+}
+
+std::unique_ptr<Pass> createSimplifyPass() { return std::make_unique<SimplifyPass>(); }
+
+} // namespace bifront
