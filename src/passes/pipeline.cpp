@@ -21,41 +21,51 @@ static bool takesGradients(ModuleOp module) {
   return module.walk([](bf::GradOp) { return WalkResult::interrupt(); }).wasInterrupted();
 }
 
+PipelineOptions pipelineOptions() {
+  const Options &all = options();
+  return {all.dumpBefore, all.dumpAfter, all.disablePasses, all.verify};
+}
+
 PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
                            DerivativeSource *derivatives) {
   PipelineResult result{.ok = true, .failedPass = {}, .reason = {}, .timings = {}};
   PassScope scope(module, options, result);
   auto functionaliseIt = [&] { return functionalise(module); };
   auto simplifyIt = [&] { return simplify(module); };
+  auto always = [&](void (*pass)(ModuleOp)) {
+    return [module, pass]() -> LogicalResult {
+      pass(module);
+      return success();
+    };
+  };
 
   // From what was recorded to values.
-  if (!scope.run("functionalise", functionaliseIt) || !scope.run("simplify", simplifyIt))
+  if (!scope.run("functionalise", functionaliseIt))
     return result;
 
-  // Derivatives are spliced in as PyTorch runs them, writes included.
+  // Ahead of simplification: two equal values, or a value and a view of it, differ in what a gradient
+  // with respect to one of them is. Derivatives are spliced in as PyTorch runs them, writes included.
   if (takesGradients(module)) {
     auto differentiate = [&]() -> LogicalResult {
       if (!derivatives)
         return module.emitError() << "gradients are taken and there is no source of derivatives";
       return expandGradients(module, *derivatives);
     };
-    if (!scope.run("autodiff", differentiate) || !scope.run("functionalise", functionaliseIt) ||
-        !scope.run("simplify", simplifyIt))
+    if (!scope.run("autodiff", differentiate) || !scope.run("functionalise", functionaliseIt))
       return result;
   }
+  if (!scope.run("simplify", simplifyIt))
+    return result;
 
   // From calls to kernels.
-  if (options.lowerPointwise) {
-    if (!scope.runInfallible("lower-pointwise", [&] { lowerPointwise(module); }) ||
-        !scope.run("simplify", simplifyIt))
-      return result;
-    if (options.fuse && (!scope.runInfallible("fuse-pointwise", [&] { fusePointwise(module); }) ||
-                         !scope.run("simplify", simplifyIt)))
-      return result;
-  }
+  if (!scope.runOptional("lower-pointwise", always(lowerPointwise)) ||
+      !scope.runOptional("simplify", simplifyIt) ||
+      !scope.runOptional("fuse-pointwise", always([](ModuleOp op) { fusePointwise(op); })) ||
+      !scope.runOptional("simplify", simplifyIt))
+    return result;
 
-  // Last, for it undoes what CSE does.
-  scope.runInfallible("separate-results", [&] { separateResults(module); });
+  // Last, for it undoes what common subexpression elimination does.
+  scope.run("separate-results", always(separateResults));
   return result;
 }
 
