@@ -111,9 +111,7 @@ template <typename F> Evaluate wideInts(F compute, Tensor (*widen)(const Tensor 
   };
 }
 
-Tensor ceilDivide(const Tensor &a, const Tensor &b) {
-  return at::div(a.neg(), b, "floor").neg();
-}
+Tensor ceilDivide(const Tensor &a, const Tensor &b) { return at::div(a.neg(), b, "floor").neg(); }
 
 // NaN loses (maxnum, minnum), as IEEE's older operations have it.
 Tensor maxnum(const Tensor &a, const Tensor &b) { return at::fmax(a, b); }
@@ -130,7 +128,8 @@ Tensor integerPower(const Tensor &base, const Tensor &exponent) {
   Tensor wide = signedLong(base), times = signedLong(exponent);
   Tensor negative = times.lt(0);
   Tensor positive = at::pow(wide, at::where(negative, times.neg(), times));
-  return at::where(negative, at::where(wide.abs().eq(1), positive, at::zeros_like(positive)), positive);
+  return at::where(negative, at::where(wide.abs().eq(1), positive, at::zeros_like(positive)),
+                   positive);
 }
 
 std::unordered_map<std::string, Evaluate> makeTable() {
@@ -140,7 +139,9 @@ std::unordered_map<std::string, Evaluate> makeTable() {
   table["arith.constant"] = [](mlir::Operation &op, Operands) {
     return constantOf(llvm::cast<mlir::arith::ConstantOp>(op));
   };
-  table["arith.select"] = [](mlir::Operation &, Operands in) { return at::where(in[0], in[1], in[2]); };
+  table["arith.select"] = [](mlir::Operation &, Operands in) {
+    return at::where(in[0], in[1], in[2]);
+  };
   table["arith.cmpi"] = [](mlir::Operation &op, Operands in) {
     return compareInts(llvm::cast<mlir::arith::CmpIOp>(op).getPredicate(), in[0], in[1]);
   };
@@ -162,8 +163,10 @@ std::unordered_map<std::string, Evaluate> makeTable() {
   table["arith.addi"] = wideInts([](auto a, auto b) { return a.add(b); }, signedLong);
   table["arith.subi"] = wideInts([](auto a, auto b) { return a.sub(b); }, signedLong);
   table["arith.muli"] = wideInts([](auto a, auto b) { return a.mul(b); }, signedLong);
-  table["arith.divsi"] = wideInts([](auto a, auto b) { return at::div(a, b, "trunc"); }, signedLong);
-  table["arith.floordivsi"] = wideInts([](auto a, auto b) { return at::div(a, b, "floor"); }, signedLong);
+  table["arith.divsi"] =
+      wideInts([](auto a, auto b) { return at::div(a, b, "trunc"); }, signedLong);
+  table["arith.floordivsi"] =
+      wideInts([](auto a, auto b) { return at::div(a, b, "floor"); }, signedLong);
   table["arith.ceildivsi"] = wideInts(ceilDivide, signedLong);
   table["arith.remsi"] = wideInts([](auto a, auto b) { return at::fmod(a, b); }, signedLong);
   table["arith.maxsi"] = wideInts([](auto a, auto b) { return at::maximum(a, b); }, signedLong);
@@ -171,22 +174,29 @@ std::unordered_map<std::string, Evaluate> makeTable() {
   table["arith.andi"] = wideInts([](auto a, auto b) { return a.bitwise_and(b); }, signedLong);
   table["arith.ori"] = wideInts([](auto a, auto b) { return a.bitwise_or(b); }, signedLong);
   table["arith.xori"] = wideInts([](auto a, auto b) { return a.bitwise_xor(b); }, signedLong);
-  table["arith.shli"] = wideInts([](auto a, auto b) { return at::bitwise_left_shift(a, b); }, signedLong);
-  table["arith.shrsi"] = wideInts([](auto a, auto b) { return at::bitwise_right_shift(a, b); }, signedLong);
+  table["arith.shli"] =
+      wideInts([](auto a, auto b) { return at::bitwise_left_shift(a, b); }, signedLong);
+  table["arith.shrsi"] =
+      wideInts([](auto a, auto b) { return at::bitwise_right_shift(a, b); }, signedLong);
   // Of fewer than 64 bits these are the signed operations on zero-extended numbers.
   auto narrow = [](Evaluate evaluate) -> Evaluate {
     return [evaluate](mlir::Operation &op, Operands in) {
       if (bitsOf(in[0]) == 64 && (in[0].lt(0).any().item<bool>() || in[1].lt(0).any().item<bool>()))
-        throw std::runtime_error(op.getName().getStringRef().str() + " of 64-bit numbers beyond 2^63");
+        throw std::runtime_error(op.getName().getStringRef().str() +
+                                 " of 64-bit numbers beyond 2^63");
       return evaluate(op, in);
     };
   };
-  table["arith.divui"] = narrow(wideInts([](auto a, auto b) { return at::div(a, b, "trunc"); }, unsignedLong));
-  table["arith.remui"] = narrow(wideInts([](auto a, auto b) { return at::fmod(a, b); }, unsignedLong));
+  table["arith.divui"] =
+      narrow(wideInts([](auto a, auto b) { return at::div(a, b, "trunc"); }, unsignedLong));
+  table["arith.remui"] =
+      narrow(wideInts([](auto a, auto b) { return at::fmod(a, b); }, unsignedLong));
   table["arith.shrui"] =
       narrow(wideInts([](auto a, auto b) { return at::bitwise_right_shift(a, b); }, unsignedLong));
-  table["arith.maxui"] = narrow(wideInts([](auto a, auto b) { return at::maximum(a, b); }, unsignedLong));
-  table["arith.minui"] = narrow(wideInts([](auto a, auto b) { return at::minimum(a, b); }, unsignedLong));
+  table["arith.maxui"] =
+      narrow(wideInts([](auto a, auto b) { return at::maximum(a, b); }, unsignedLong));
+  table["arith.minui"] =
+      narrow(wideInts([](auto a, auto b) { return at::minimum(a, b); }, unsignedLong));
 
   table["arith.extf"] = table["arith.truncf"] = cast;
   table["arith.extsi"] = table["arith.trunci"] = [](mlir::Operation &op, Operands in) {
@@ -246,8 +256,9 @@ std::unordered_map<std::string, Evaluate> makeTable() {
   FLOAT_FUNCTION("isfinite", isfinite);
 #undef FLOAT_FUNCTION
   table["math.round"] = unary(roundHalfAway);
-  table["math.cbrt"] =
-      unary([](auto &a) { return at::mul(a.sign(), at::pow(a.abs().to(at::kDouble), 1.0 / 3)).to(a.scalar_type()); });
+  table["math.cbrt"] = unary([](auto &a) {
+    return at::mul(a.sign(), at::pow(a.abs().to(at::kDouble), 1.0 / 3)).to(a.scalar_type());
+  });
   table["math.isnormal"] = unary([](auto &a) {
     double least = a.scalar_type() == at::kDouble ? std::numeric_limits<double>::min()
                    : a.scalar_type() == at::kHalf ? 6.103515625e-05
@@ -302,7 +313,8 @@ at::Tensor evaluateElementOp(mlir::Operation &op, std::span<const at::Tensor> op
   static const auto *table = new std::unordered_map<std::string, Evaluate>(makeTable());
   auto found = table->find(op.getName().getStringRef().str());
   if (found == table->end() || op.getNumResults() != 1)
-    throw std::runtime_error("the reference interpreter does not know " + op.getName().getStringRef().str());
+    throw std::runtime_error("the reference interpreter does not know " +
+                             op.getName().getStringRef().str());
   return found->second(op, operands);
 }
 

@@ -1,5 +1,5 @@
-// What the ops of `arith` and `math` compute, on whole tensors of their operands' element types. Numbers
-// of the graph are 0-dimensional tensors here.
+// What the ops of `arith` and `math` compute, on whole tensors of their operands' element types.
+// Numbers of the graph are 0-dimensional tensors here.
 #pragma once
 
 #include "mlir/IR/Operation.h"
@@ -10,7 +10,8 @@
 
 namespace bifront {
 
-// The dtype of a signless element or number type; throws std::runtime_error for others. `i8` is kChar.
+// The dtype of a signless element or number type; throws std::runtime_error for others. `i8` is
+// kChar.
 at::ScalarType elementDtype(mlir::Type type);
 
 // Throws std::runtime_error for an op that is not known.

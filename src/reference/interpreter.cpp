@@ -32,7 +32,9 @@ std::string textOf(mlir::Operation &op) {
   return text;
 }
 
-bool isTensorLike(mlir::Type type) { return mlir::isa<mlir::RankedTensorType, mlir::NoneType>(type); }
+bool isTensorLike(mlir::Type type) {
+  return mlir::isa<mlir::RankedTensorType, mlir::NoneType>(type);
+}
 
 // A value as the operand of an element op: a number is a 0-dimensional tensor of its type.
 at::Tensor asElements(const IValue &value, mlir::Type type) {
@@ -87,7 +89,8 @@ void Interpreter::check(mlir::Type type, const IValue &value, mlir::Operation &o
   auto fail = [&](const std::string &what) { throw std::runtime_error(textOf(op) + ": " + what); };
   auto ranked = mlir::dyn_cast<mlir::RankedTensorType>(type);
   if (!ranked)
-    return isTensorLike(type) == value.isTensor() || value.isNone() ? void() : fail("not of its type");
+    return isTensorLike(type) == value.isTensor() || value.isNone() ? void()
+                                                                    : fail("not of its type");
   if (!value.isTensor() || !value.toTensor().defined())
     fail("a tensor that is not there");
   const at::Tensor &tensor = value.toTensor();
@@ -101,13 +104,14 @@ void Interpreter::check(mlir::Type type, const IValue &value, mlir::Operation &o
   for (int64_t dim = 0; dim < tensor.dim(); ++dim) {
     const Dim &size = expected.dims[dim];
     bool unknown = size.world[0] < 0; // a `?` of hand-written IR
-    int64_t wanted = unknown           ? tensor.size(dim)
-                     : !size.isDynamic() ? size.world[0]
-                                         : sizes.try_emplace({size.world[0], size.world[1]},
-                                                             tensor.size(dim)).first->second;
+    int64_t wanted =
+        unknown ? tensor.size(dim)
+        : !size.isDynamic()
+            ? size.world[0]
+            : sizes.try_emplace({size.world[0], size.world[1]}, tensor.size(dim)).first->second;
     if (tensor.size(dim) != wanted)
-      fail("dimension " + std::to_string(dim) + " is " + std::to_string(tensor.size(dim)) + ", not " +
-           std::to_string(wanted));
+      fail("dimension " + std::to_string(dim) + " is " + std::to_string(tensor.size(dim)) +
+           ", not " + std::to_string(wanted));
   }
 }
 
@@ -248,7 +252,8 @@ std::vector<IValue> Interpreter::gradients(bf::GradOp op, std::span<const IValue
     operands = operands.subspan(count);
     return taken;
   };
-  std::vector<at::Tensor> outputs = take(op.getOutputs().size()), seeds = take(op.getSeeds().size());
+  std::vector<at::Tensor> outputs = take(op.getOutputs().size()),
+                          seeds = take(op.getSeeds().size());
   std::vector<at::Tensor> wrt = take(op.getWrt().size());
   if (seeds.empty())
     for (const at::Tensor &output : outputs)
@@ -263,7 +268,8 @@ std::vector<IValue> Interpreter::gradients(bf::GradOp op, std::span<const IValue
 }
 
 std::vector<IValue> Interpreter::call(mlir::func::CallOp op, std::span<const IValue> operands) {
-  auto callee = mlir::SymbolTable::lookupNearestSymbolFrom<mlir::func::FuncOp>(op, op.getCalleeAttr());
+  auto callee =
+      mlir::SymbolTable::lookupNearestSymbolFrom<mlir::func::FuncOp>(op, op.getCalleeAttr());
   if (!callee)
     throw std::runtime_error("no function " + op.getCallee().str());
   return run(callee, operands);

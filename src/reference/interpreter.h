@@ -18,15 +18,16 @@ struct AssertionFailed : std::runtime_error {
 };
 
 struct InterpretOptions {
-  // Run above autograd, so that bf.grad is computed by PyTorch's own. Graphs in which bf.grad occurs
-  // always run so; the tensors to differentiate must require gradients.
+  // Run above autograd, so that bf.grad is computed by PyTorch's own. Graphs in which bf.grad
+  // occurs always run so; the tensors to differentiate must require gradients.
   bool autograd = false;
   // Check that each value is what its type says.
   bool checkTypes = true;
 };
 
-// Inputs and results are tensors and numbers; a `none` is an undefined tensor. Stores take place when the
-// function returns, on the tensors that came in. The module's functions may call each other.
+// Inputs and results are tensors and numbers; a `none` is an undefined tensor. Stores take place
+// when the function returns, on the tensors that came in. The module's functions may call each
+// other.
 std::vector<c10::IValue> interpret(mlir::func::FuncOp function, std::span<const c10::IValue> inputs,
                                    const InterpretOptions &options = {});
 // Its first function.

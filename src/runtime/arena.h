@@ -10,8 +10,8 @@
 
 namespace bifront {
 
-// Counted, because a tensor that lies in the arena may turn out to outlive the run or the executor: the
-// memory then lives as long, and the frame goes on with a new arena (see `leased`).
+// Counted, because a tensor that lies in the arena may turn out to outlive the run or the executor:
+// the memory then lives as long, and the frame goes on with a new arena (see `leased`).
 class Arena {
 public:
   // Memory for slots of a program, with room for one lease a slot.
@@ -24,7 +24,9 @@ public:
   // The same for a header that the frame keeps over many runs; those do not count as leased.
   c10::DataPtr hold(int64_t offset);
 
-  bool isLeased(SlotId slot) const { return leases[slot].live.load(std::memory_order_acquire) != 0; }
+  bool isLeased(SlotId slot) const {
+    return leases[slot].live.load(std::memory_order_acquire) != 0;
+  }
   // Leases that have not been returned. Other than 0 between runs, somebody kept a tensor.
   size_t leased() const { return outstanding.load(std::memory_order_acquire); }
   char *at(int64_t offset) const { return base + offset; }

@@ -11,7 +11,8 @@ c10::OperatorHandle resolve(const std::string &schema) {
   size_t space = schema.find("::");
   size_t dot = schema.find('.', space == std::string::npos ? 0 : space);
   std::string overload = dot == std::string::npos ? "" : schema.substr(dot + 1);
-  return c10::Dispatcher::singleton().findSchemaOrThrow(schema.substr(0, dot).c_str(), overload.c_str());
+  return c10::Dispatcher::singleton().findSchemaOrThrow(schema.substr(0, dot).c_str(),
+                                                        overload.c_str());
 }
 
 c10::TypePtr withoutOptional(c10::TypePtr type) {
@@ -56,7 +57,8 @@ BoundCall::BoundCall(const AtenCall &call) : op(resolve(call.schema)), name(call
     }
   }
   for (uint32_t k = 0; k < writtenCount; ++k) {
-    TORCH_CHECK(call.written[k] < operandCount, name, " has no operand ", call.written[k], " to write");
+    TORCH_CHECK(call.written[k] < operandCount, name, " has no operand ", call.written[k],
+                " to write");
     places[call.written[k]].written = static_cast<int32_t>(k);
   }
 }
@@ -90,8 +92,8 @@ void BoundCall::bindArgument(const AtenArg &value, const c10::Argument &argument
     if (!optional && type->kind() == c10::TypeKind::TensorType)
       arguments[index] = at::Tensor();
     else
-      TORCH_CHECK(optional || type->kind() == c10::TypeKind::GeneratorType, name, ": ", argument.name(),
-                  " cannot be None");
+      TORCH_CHECK(optional || type->kind() == c10::TypeKind::GeneratorType, name, ": ",
+                  argument.name(), " cannot be None");
     return;
   }
   arguments[index] = constant(value, type, argument.name());
@@ -154,7 +156,9 @@ c10::IValue BoundCall::constant(const AtenArg &value, const c10::TypePtr &type,
     break;
   case Accepts::Float:
     if (asFloat || asInt || asBool)
-      converted = asFloat ? *asFloat : asInt ? static_cast<double>(*asInt) : static_cast<double>(*asBool);
+      converted = asFloat ? *asFloat
+                  : asInt ? static_cast<double>(*asInt)
+                          : static_cast<double>(*asBool);
     break;
   case Accepts::Bool:
     if (asBool || asInt)
@@ -196,7 +200,8 @@ c10::IValue BoundCall::coerced(const c10::IValue &operand, Accepts accepts) {
   case Accepts::Int:
     if (operand.isInt())
       return operand;
-    return operand.isTensor() ? operand.toTensor().item<int64_t>() : operand.toScalar().to<int64_t>();
+    return operand.isTensor() ? operand.toTensor().item<int64_t>()
+                              : operand.toScalar().to<int64_t>();
   case Accepts::Float:
     if (operand.isDouble())
       return operand;
@@ -221,7 +226,8 @@ c10::IValue BoundCall::writable(const c10::IValue &operand, bool reuse) const {
   return changesMetadata ? at::alias(tensor) : operand;
 }
 
-void BoundCall::run(std::span<const c10::IValue> operands, std::vector<c10::IValue> &results) const {
+void BoundCall::run(std::span<const c10::IValue> operands,
+                    std::vector<c10::IValue> &results) const {
   BelowAutograd guard;
   Scratch scratch;
   invoke(operands, {}, scratch, results);

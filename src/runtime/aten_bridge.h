@@ -12,9 +12,9 @@
 
 namespace bifront {
 
-// An ATen call whose operator is resolved and whose constants are converted to what the schema wants.
-// Immutable, so shared by threads; what one call in progress needs is in a Scratch, to be reused so
-// that a call allocates nothing of ours.
+// An ATen call whose operator is resolved and whose constants are converted to what the schema
+// wants. Immutable, so shared by threads; what one call in progress needs is in a Scratch, to be
+// reused so that a call allocates nothing of ours.
 class BoundCall {
 public:
   struct Scratch {
@@ -30,10 +30,10 @@ public:
   // Written operands are copied first.
   void run(std::span<const c10::IValue> operands, std::vector<c10::IValue> &results) const;
 
-  // The same for a caller that has a BelowAutograd. Where reuse[k] is set (it may be shorter than the
-  // written operands), the k-th written operand's contents are overwritten instead of copied.
-  void invoke(std::span<const c10::IValue> operands, const std::vector<bool> &reuse, Scratch &scratch,
-              std::vector<c10::IValue> &results) const;
+  // The same for a caller that has a BelowAutograd. Where reuse[k] is set (it may be shorter than
+  // the written operands), the k-th written operand's contents are overwritten instead of copied.
+  void invoke(std::span<const c10::IValue> operands, const std::vector<bool> &reuse,
+              Scratch &scratch, std::vector<c10::IValue> &results) const;
 
   size_t numOperands() const { return operandCount; }
   const std::string &schemaName() const { return name; }
@@ -43,7 +43,7 @@ private:
   enum class Accepts : uint8_t { Anything, Tensor, Int, Float, Bool, Number, String, Device };
   struct OperandPlace {
     uint32_t argument;
-    int32_t list;    // index into `lists`, or -1: the argument itself
+    int32_t list; // index into `lists`, or -1: the argument itself
     uint32_t element;
     Accepts accepts;
     int32_t written; // its number among the written operands, or -1
@@ -55,7 +55,8 @@ private:
   };
 
   static Accepts acceptsOf(const c10::TypePtr &type);
-  c10::IValue constant(const AtenArg &value, const c10::TypePtr &type, const std::string &argument) const;
+  c10::IValue constant(const AtenArg &value, const c10::TypePtr &type,
+                       const std::string &argument) const;
   void bindArgument(const AtenArg &value, const c10::Argument &argument, uint32_t index);
   void bindList(const AtenArg::List &list, const c10::ListType &type, uint32_t index,
                 const std::string &argument);

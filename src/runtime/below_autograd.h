@@ -1,5 +1,5 @@
-// While one lives, ATen calls on this thread go straight to the kernels: no autograd, autocast, user's
-// dispatch modes or functorch. The graph already contains what those would have done.
+// While one lives, ATen calls on this thread go straight to the kernels: no autograd, autocast,
+// user's dispatch modes or functorch. The graph already contains what those would have done.
 #pragma once
 
 #include <ATen/core/grad_mode.h>

@@ -58,8 +58,8 @@ BlockPool::Block *BlockPool::fetch(size_t sizeClass) {
   // The source aligns to 64 bytes, as every kernel of ATen relies on.
   void *at = memory.get();
   c10::DeleterFnPtr deleter = memory.get_deleter();
-  Block *block = new (at) Block{this, nullptr, memory.release_context(), deleter,
-                                static_cast<uint32_t>(sizeClass), run};
+  Block *block = new (at) Block{
+      this, nullptr, memory.release_context(), deleter, static_cast<uint32_t>(sizeClass), run};
   ++fetched;
   return block;
 }

@@ -1,5 +1,5 @@
-// Memory for what a graph run allocates beside its arena: blocks come back to free lists and are used
-// again by the next step, so that a steady state neither calls malloc nor touches fresh pages.
+// Memory for what a graph run allocates beside its arena: blocks come back to free lists and are
+// used again by the next step, so that a steady state neither calls malloc nor touches fresh pages.
 #pragma once
 
 #include <c10/core/Allocator.h>
@@ -11,8 +11,8 @@
 
 namespace bifront {
 
-// One thread at a time owns a pool (it is `current` there) and may allocate; any thread may free, also
-// after the owner has closed the pool. The pool deletes itself with its last block.
+// One thread at a time owns a pool (it is `current` there) and may allocate; any thread may free,
+// also after the owner has closed the pool. The pool deletes itself with its last block.
 class BlockPool {
 public:
   // `source` outlives the process's pools.

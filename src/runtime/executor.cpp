@@ -31,7 +31,8 @@ Executor::Executor(std::shared_ptr<const Program> program)
     : linked(std::make_unique<LinkedProgram>(std::move(program))) {
   ordinaryAllocator(); // installs ours
   const Program &of = *linked->program;
-  TORCH_CHECK(of.inputPlaces.size() == of.inputs.size(), "the program does not place all its inputs");
+  TORCH_CHECK(of.inputPlaces.size() == of.inputs.size(),
+              "the program does not place all its inputs");
   std::map<std::pair<int64_t, int64_t>, int32_t> classes;
   for (const InputSpec &input : of.inputs) {
     InputCheck check;
@@ -76,8 +77,9 @@ void Executor::bindTensor(Frame &frame, size_t input, const at::Tensor &tensor,
   const TensorType &type = spec.type.tensor;
   TORCH_CHECK(tensor.defined() && tensor.layout() == at::kStrided, spec.name,
               " must be an ordinary dense tensor");
-  TORCH_CHECK(tensor.scalar_type() == static_cast<c10::ScalarType>(type.dtype), spec.name, " must be ",
-              static_cast<c10::ScalarType>(type.dtype), ", not ", tensor.scalar_type());
+  TORCH_CHECK(tensor.scalar_type() == static_cast<c10::ScalarType>(type.dtype), spec.name,
+              " must be ", static_cast<c10::ScalarType>(type.dtype), ", not ",
+              tensor.scalar_type());
   TORCH_CHECK(static_cast<size_t>(tensor.dim()) == type.dims.size(), spec.name, " must have ",
               type.dims.size(), " dimensions, not ", tensor.dim());
   for (size_t dim = 0; dim < type.dims.size(); ++dim) {

@@ -30,9 +30,9 @@ public:
   explicit Executor(std::shared_ptr<const Program> program);
   ~Executor();
 
-  // Inputs are tensors and numbers, one per Program::inputs. They are checked for what memory safety
-  // needs (number, kind, dtype, layout, sizes); all else is the caller's prechecks. Works with and
-  // without the GIL. `outputs` is replaced; it is left empty unless the run is Done.
+  // Inputs are tensors and numbers, one per Program::inputs. They are checked for what memory
+  // safety needs (number, kind, dtype, layout, sizes); all else is the caller's prechecks. Works
+  // with and without the GIL. `outputs` is replaced; it is left empty unless the run is Done.
   RunResult run(std::span<const c10::IValue> inputs, std::vector<c10::IValue> &outputs);
 
   const Program &program() const;

@@ -12,8 +12,9 @@ std::atomic<InterruptHook> interruptHook{nullptr};
 constexpr uint32_t kStepsBetweenPolls = 64;
 
 const void *storageOf(const at::Tensor &tensor) {
-  return tensor.has_storage() ? tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl()
-                              : nullptr;
+  return tensor.has_storage()
+             ? tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl()
+             : nullptr;
 }
 
 // The bytes from a tensor's first element to the end of its last.
@@ -40,7 +41,8 @@ LinkedProgram::LinkedProgram(std::shared_ptr<const Program> from) : program(std:
   for (const CallStep &step : program->calls) {
     calls.emplace_back(step.call);
     TORCH_CHECK(calls.back().numOperands() == step.operands.size(), step.call.schema, " takes ",
-                calls.back().numOperands(), " operands, but the program gives ", step.operands.size());
+                calls.back().numOperands(), " operands, but the program gives ",
+                step.operands.size());
     bool escapes = false;
     for (const OperandRef &result : step.results)
       escapes |= result.kind == OperandRef::Kind::Tensor && result.index != kNoSlot &&
@@ -147,8 +149,9 @@ void Frame::giveHints(CallState &state) {
   scope->place(arena, state.hints);
 }
 
-// A hint is taken by size alone, so a result may lie in the place of another one, or something that is
-// no result may have stayed in a place: neither may remain when the place is planned for others later.
+// A hint is taken by size alone, so a result may lie in the place of another one, or something that
+// is no result may have stayed in a place: neither may remain when the place is planned for others
+// later.
 void Frame::settleHints(const CallStep &step, CallState &state) {
   scope->place(nullptr, {});
   for (const PlacementHint &hint : state.hints) {
@@ -234,8 +237,8 @@ void Frame::plan(const KernelStep &step, KernelState &state) {
   state.headersFit = false;
 }
 
-// Writing [at, at + bytes) while the kernel reads its inputs is right if what overlaps is read at the
-// very place it is written to.
+// Writing [at, at + bytes) while the kernel reads its inputs is right if what overlaps is read at
+// the very place it is written to.
 bool Frame::isFreeToWrite(const KernelState &state, const char *at, int64_t bytes,
                           int64_t elementSize) const {
   for (size_t k = 0; k < state.inputs.size(); ++k) {
@@ -272,11 +275,12 @@ at::Tensor Frame::headerFor(SlotId slot, const KernelState &state, c10::ScalarTy
   if (header.defined() && state.headersFit && header.use_count() == 1)
     return header;
   auto bytes = static_cast<int64_t>(c10::elementSize(type)) * state.plan.numel();
-  auto storage = c10::make_intrusive<c10::StorageImpl>(
-      c10::StorageImpl::use_byte_size_t(), bytes, arena->hold(program.slots[slot].offset),
-      /*allocator=*/nullptr, /*resizable=*/false);
-  header = at::detail::make_tensor<c10::TensorImpl>(
-      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU), c10::scalarTypeToTypeMeta(type));
+  auto storage = c10::make_intrusive<c10::StorageImpl>(c10::StorageImpl::use_byte_size_t(), bytes,
+                                                       arena->hold(program.slots[slot].offset),
+                                                       /*allocator=*/nullptr, /*resizable=*/false);
+  header = at::detail::make_tensor<c10::TensorImpl>(std::move(storage),
+                                                    c10::DispatchKeySet(c10::DispatchKey::CPU),
+                                                    c10::scalarTypeToTypeMeta(type));
   header.unsafeGetTensorImpl()->set_sizes_and_strides(state.plan.outputSizes(),
                                                       state.plan.outputStrides());
   return header;
@@ -297,8 +301,8 @@ at::Tensor Frame::outputOf(const KernelStep &step, KernelState &state, size_t ou
       isFreeToWrite(state, arena->at(slot.offset), bytes, elementSize))
     return headerFor(id, state, type);
   scope->ordinary(slot.escapes);
-  at::Tensor made = at::detail::empty_strided_cpu(state.plan.outputSizes(), state.plan.outputStrides(),
-                                                  type);
+  at::Tensor made =
+      at::detail::empty_strided_cpu(state.plan.outputSizes(), state.plan.outputStrides(), type);
   scope->ordinary(false);
   return made;
 }
@@ -353,8 +357,8 @@ void Frame::kernel(uint32_t index) {
 
 // ---- Stores ----
 
-// A value may be (a view of) an input that an earlier store overwrites, as in `a, b = b, a`: such values
-// are copied before the first store.
+// A value may be (a view of) an input that an earlier store overwrites, as in `a, b = b, a`: such
+// values are copied before the first store.
 void Frame::keepOldContents() {
   oldContents.assign(program.stores.size(), {});
   for (size_t k = 0; k < program.stores.size(); ++k) {

@@ -1,4 +1,5 @@
-// One run in progress of a program. A frame serves one run at a time; the executor keeps it for the next.
+// One run in progress of a program. A frame serves one run at a time; the executor keeps it for the
+// next.
 #pragma once
 
 #include "runtime/arena.h"
@@ -72,8 +73,10 @@ private:
   void settleHints(const CallStep &step, CallState &state);
   void takeResult(const OperandRef &place, c10::IValue &&value);
   void plan(const KernelStep &step, KernelState &state);
-  bool mayOverwrite(const KernelStep &step, const KernelState &state, size_t input, DType type) const;
-  bool isFreeToWrite(const KernelState &state, const char *at, int64_t bytes, int64_t elementSize) const;
+  bool mayOverwrite(const KernelStep &step, const KernelState &state, size_t input,
+                    DType type) const;
+  bool isFreeToWrite(const KernelState &state, const char *at, int64_t bytes,
+                     int64_t elementSize) const;
   at::Tensor outputOf(const KernelStep &step, KernelState &state, size_t output);
   at::Tensor headerFor(SlotId slot, const KernelState &state, c10::ScalarType type);
   void keepOldContents();
@@ -84,7 +87,7 @@ private:
 
   const LinkedProgram &linked;
   std::vector<Scalar64> scalarStorage;
-  std::vector<at::Tensor> headers; // by slot: tensors over the arena, for outputs of kernels
+  std::vector<at::Tensor> headers;     // by slot: tensors over the arena, for outputs of kernels
   std::vector<at::Tensor> oldContents; // by store: copies of values that stores overwrite
   std::vector<CallState> calls;
   std::vector<KernelState> kernels;
@@ -96,7 +99,8 @@ private:
   uint32_t steps = 0;
 };
 
-// offsetof is only conditionally supported for such a class; the compilers that build this do support it.
+// offsetof is only conditionally supported for such a class; the compilers that build this do
+// support it.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"
 static_assert(offsetof(Frame, scalars) == 0);

@@ -1,6 +1,6 @@
-// Where the CPU tensors that operators allocate during a graph run go: to planned places of the arena,
-// to the frame's pool, or (what leaves the graph) to ordinary memory. Installed once as torch's CPU
-// allocator; outside of graph runs it passes everything to the one that was there.
+// Where the CPU tensors that operators allocate during a graph run go: to planned places of the
+// arena, to the frame's pool, or (what leaves the graph) to ordinary memory. Installed once as
+// torch's CPU allocator; outside of graph runs it passes everything to the one that was there.
 #pragma once
 
 #include "runtime/arena.h"
@@ -12,9 +12,9 @@
 
 namespace bifront {
 
-// "The first allocation of exactly `bytes` may go to the slot's place." Nothing depends on its being
-// taken: an operator may allocate something else of the same size first, or nothing at all, so whoever
-// gives hints looks afterwards at where the result really lies.
+// "The first allocation of exactly `bytes` may go to the slot's place." Nothing depends on its
+// being taken: an operator may allocate something else of the same size first, or nothing at all,
+// so whoever gives hints looks afterwards at where the result really lies.
 struct PlacementHint {
   size_t bytes;
   SlotId slot;
@@ -22,8 +22,8 @@ struct PlacementHint {
   bool taken = false;
 };
 
-// While one lives, this thread's allocations go to `pool`, and to `hints` in `arena`. Scopes nest; the
-// innermost decides.
+// While one lives, this thread's allocations go to `pool`, and to `hints` in `arena`. Scopes nest;
+// the innermost decides.
 class AllocationScope {
 public:
   explicit AllocationScope(BlockPool *pool);

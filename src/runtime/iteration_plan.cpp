@@ -14,8 +14,8 @@ constexpr int64_t kParallelElements = 32768;
 // A kernel is compiled anew for other strides only where that can pay for itself.
 constexpr int64_t kVariantElements = 4096;
 
-// The order in which TensorIterator goes through the dimensions, fastest first, by the strides of the
-// inputs: the first that has an opinion decides.
+// The order in which TensorIterator goes through the dimensions, fastest first, by the strides of
+// the inputs: the first that has an opinion decides.
 Sizes fastestFirst(const Sizes &shape, const std::vector<Sizes> &inputStrides) {
   Sizes order(shape.size());
   std::iota(order.rbegin(), order.rend(), 0);
@@ -102,15 +102,16 @@ void IterationPlan::remember(std::span<const at::Tensor *const> inputs) {
 }
 
 void IterationPlan::make(const KernelStep &step, std::span<const TensorSlot> slots,
-                         std::span<const at::Tensor *const> inputs, std::span<const int64_t> given) {
+                         std::span<const at::Tensor *const> inputs,
+                         std::span<const int64_t> given) {
   made = false;
   operands = inputs.size() + step.outputs.size();
   fn = step.fn;
   for (size_t k = 0; k < inputs.size(); ++k) {
     DType expected = slots[step.inputs[k]].type.tensor.dtype;
     TORCH_CHECK(inputs[k]->scalar_type() == static_cast<c10::ScalarType>(expected),
-                "the graph took a value to be ", static_cast<c10::ScalarType>(expected), ", but it is ",
-                inputs[k]->scalar_type());
+                "the graph took a value to be ", static_cast<c10::ScalarType>(expected),
+                ", but it is ", inputs[k]->scalar_type());
   }
   broadcastShape(step, slots, inputs, given);
   layOut(inputs);
@@ -144,8 +145,9 @@ void IterationPlan::broadcastShape(const KernelStep &step, std::span<const Tenso
       int64_t &common = sizes[missing + dim];
       if (common == 1)
         common = size;
-      TORCH_CHECK(size == 1 || size == common, "the graph took two sizes to be equal, but they are ",
-                  common, " and ", size, " (dimension ", missing + dim, " of ", step.symbol, ")");
+      TORCH_CHECK(size == 1 || size == common,
+                  "the graph took two sizes to be equal, but they are ", common, " and ", size,
+                  " (dimension ", missing + dim, " of ", step.symbol, ")");
     }
   }
   for (SlotId output : step.outputs) {
@@ -177,7 +179,8 @@ void IterationPlan::layOut(std::span<const at::Tensor *const> inputs) {
     contiguous &= input->is_contiguous();
     channelsLast &= input->is_contiguous(at::MemoryFormat::ChannelsLast);
     channelsLast3d &= input->is_contiguous(at::MemoryFormat::ChannelsLast3d);
-    sameStrides &= input->is_non_overlapping_and_dense() && input->strides() == inputs[0]->strides();
+    sameStrides &=
+        input->is_non_overlapping_and_dense() && input->strides() == inputs[0]->strides();
   }
   if (inputs.empty() || (sameShape && contiguous)) {
     strides = densely(sizes, plain);
@@ -213,7 +216,8 @@ IterationPlan::Space IterationPlan::spaceOf(const KernelStep &step,
   for (size_t dim = 0; dim < sizes.size(); ++dim)
     if (sizes[dim] != 1)
       order.push_back(static_cast<int64_t>(dim));
-  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return strides[a] < strides[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](int64_t a, int64_t b) { return strides[a] < strides[b]; });
   for (int64_t dim : order) {
     Sizes steps;
     for (size_t k = 0; k < operandStrides.size(); ++k)
@@ -232,7 +236,9 @@ IterationPlan::Space IterationPlan::spaceOf(const KernelStep &step,
 }
 
 void IterationPlan::chooseRows(const KernelStep &step, Space &space, size_t inputs) {
-  auto kindOf = [&](size_t k) { return step.access.empty() ? InnerAccess::Contiguous : step.access[k]; };
+  auto kindOf = [&](size_t k) {
+    return step.access.empty() ? InnerAccess::Contiguous : step.access[k];
+  };
   auto fits = [&](size_t dim, size_t k) {
     switch (kindOf(k)) {
     case InnerAccess::Contiguous: return space.steps[dim][k] == space.elementBytes[k];

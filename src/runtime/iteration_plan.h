@@ -1,5 +1,5 @@
-// How one kernel runs over the tensors it is given: the space, its order and each operand's strides,
-// worked out as TensorIterator does so that results have the layout that eager's have.
+// How one kernel runs over the tensors it is given: the space, its order and each operand's
+// strides, worked out as TensorIterator does so that results have the layout that eager's have.
 #pragma once
 
 #include "runtime/program.h"

@@ -1,5 +1,5 @@
-// What native code calls. No exception may reach machine code that has no unwind tables, so each turns
-// what is thrown into a status.
+// What native code calls. No exception may reach machine code that has no unwind tables, so each
+// turns what is thrown into a status.
 #include "runtime/frame.h"
 
 namespace bifront {

@@ -1,5 +1,5 @@
-// What codegen hands to the executor: the calls, kernels and slots of one graph as plain data, and the
-// native function that strings them together. Neither torch nor MLIR is named here.
+// What codegen hands to the executor: the calls, kernels and slots of one graph as plain data, and
+// the native function that strings them together. Neither torch nor MLIR is named here.
 #pragma once
 
 #include "support/aten_call.h"
@@ -41,18 +41,20 @@ struct OperandRef {
 struct CallStep {
   AtenCall call;
   std::vector<OperandRef> operands;
-  // One per schema return (lists are spread), then one per written operand. Index kNoSlot: not wanted.
+  // One per schema return (lists are spread), then one per written operand. Index kNoSlot: not
+  // wanted.
   std::vector<OperandRef> results;
-  std::vector<bool> reuse;              // per written operand: its old contents die here, write in place
-  std::vector<SlotId> release;          // slots that die after this step
-  std::string location;                 // "train.py:12", for exceptions
+  std::vector<bool> reuse;     // per written operand: its old contents die here, write in place
+  std::vector<SlotId> release; // slots that die after this step
+  std::string location;        // "train.py:12", for exceptions
 };
 
 // A pointwise kernel over one iteration space, all operands broadcast to it.
-// fn(pointers, strides, n, m, scalars): for each of m rows of n elements. `pointers` and strides are in
-// operand order: inputs, then outputs. strides[k] is the bytes from one row of operand k to the next;
-// strides[operands + k] the bytes from one of its elements to the next within a row, which only code
-// for InnerAccess::Strided needs to read. `scalars` holds KernelStep::scalars, in that order.
+// fn(pointers, strides, n, m, scalars): for each of m rows of n elements. `pointers` and strides
+// are in operand order: inputs, then outputs. strides[k] is the bytes from one row of operand k to
+// the next; strides[operands + k] the bytes from one of its elements to the next within a row,
+// which only code for InnerAccess::Strided needs to read. `scalars` holds KernelStep::scalars, in
+// that order.
 using KernelFn = void (*)(char *const *pointers, const int64_t *strides, int64_t n, int64_t m,
                           const Scalar64 *scalars);
 
@@ -69,17 +71,18 @@ struct KernelStep {
   std::vector<OperandRef> scalars;
   std::vector<SlotId> outputs;
   std::vector<DType> outputTypes;
-  // How fn steps through the elements of a row, per operand (inputs, then outputs; an output is never
-  // Broadcast). Empty: all Contiguous.
+  // How fn steps through the elements of a row, per operand (inputs, then outputs; an output is
+  // never Broadcast). Empty: all Contiguous.
   std::vector<InnerAccess> access;
   KernelVariant variant;
   // The sizes of the iteration space, Int scalars of the frame; needed only where the inputs do not
   // determine it (a kernel without tensor inputs and with a dynamic output).
   std::vector<OperandRef> sizes;
-  // Output k may be written into input `inPlace[k]` (which dies here and has its type), or -1. An input
-  // of the program may be named where a store of this output to that input follows and nothing that
-  // can still fail or reads the old contents comes between. The executor writes elsewhere where the
-  // layouts turn out to differ, so the output's slot may have an offset all the same.
+  // Output k may be written into input `inPlace[k]` (which dies here and has its type), or -1. An
+  // input of the program may be named where a store of this output to that input follows and
+  // nothing that can still fail or reads the old contents comes between. The executor writes
+  // elsewhere where the layouts turn out to differ, so the output's slot may have an offset all the
+  // same.
   std::vector<int32_t> inPlace;
   std::vector<SlotId> release;
   std::string location;
@@ -106,11 +109,13 @@ struct AssertSpec {
 struct Program;
 struct Frame; // runtime/frame.h
 
-// 0: done. Otherwise the frame says what happened (an exception is pending, or assertion `frame.failed`).
+// 0: done. Otherwise the frame says what happened (an exception is pending, or assertion
+// `frame.failed`).
 using EntryFn = int32_t (*)(Frame *frame);
 
 struct Program {
-  std::vector<TensorSlot> slots; // the first inputs.size() are the inputs; scalar inputs use scalars
+  std::vector<TensorSlot>
+      slots; // the first inputs.size() are the inputs; scalar inputs use scalars
   std::vector<InputSpec> inputs;
   std::vector<OperandRef> inputPlaces;
   std::vector<OperandRef> returns;
@@ -124,9 +129,9 @@ struct Program {
   std::shared_ptr<void> code; // keeps the machine code alive
 };
 
-// What native code calls. All but bf_rt_dim return 0, or a status (kThrew, kAssertionFailed) that the
-// entry passes on at once. A scalar result of a call is in the frame's scalars when it returns; the
-// frame's first field is the pointer to them.
+// What native code calls. All but bf_rt_dim return 0, or a status (kThrew, kAssertionFailed) that
+// the entry passes on at once. A scalar result of a call is in the frame's scalars when it returns;
+// the frame's first field is the pointer to them.
 constexpr int32_t kThrew = 1;
 constexpr int32_t kAssertionFailed = 2;
 extern "C" {

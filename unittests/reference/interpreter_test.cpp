@@ -51,7 +51,8 @@ TEST_F(Interpret, RunsCallsAndSizes) {
       %two = arith.constant 2 : i64
       %m = arith.muli %n, %two : i64
       return %0, %m : tensor<?x5xf32, #bf.tensor<worlds = [[3, 5]]>>, i64
-    })", {x, w});
+    })",
+                     {x, w});
   EXPECT_TRUE(at::equal(results[0].toTensor(), x.mm(w.t())));
   EXPECT_EQ(results[1].toInt(), 6);
 }
@@ -64,32 +65,41 @@ TEST_F(Interpret, EvaluatesBodies) {
     %c = arith.constant 0.0 : f32
     %p = arith.cmpf ogt, %x, %c : f32
     %2 = arith.select %p, %1, %y : f32
-    bf.yield %2 : f32)", a, b), at::where(a > 0, at::tanh(a * b), b)));
-  EXPECT_TRUE(at::equal(group("f32", "%0 = arith.cmpf ult, %x, %y : f32\nbf.yield %0 : i1", a, b, "i1"), a < b));
+    bf.yield %2 : f32)",
+                              a, b),
+                        at::where(a > 0, at::tanh(a * b), b)));
+  EXPECT_TRUE(at::equal(
+      group("f32", "%0 = arith.cmpf ult, %x, %y : f32\nbf.yield %0 : i1", a, b, "i1"), a < b));
   at::Tensor h = a.to(at::kHalf);
   EXPECT_TRUE(at::equal(group("f16", R"(
     %0 = arith.extf %x : f16 to f32
     %1 = math.exp %0 : f32
     %2 = arith.truncf %1 : f32 to f16
-    bf.yield %2 : f16)", h, h), at::exp(h.to(at::kFloat)).to(at::kHalf)));
+    bf.yield %2 : f16)",
+                              h, h),
+                        at::exp(h.to(at::kFloat)).to(at::kHalf)));
 }
 
 TEST_F(Interpret, TreatsIntegersAsMachinesDo) {
   at::Tensor a = at::arange(-128, 128).to(at::kChar), b = a.flip(0).contiguous();
   EXPECT_TRUE(at::equal(group("i8", "%0 = arith.addi %x, %y : i8\nbf.yield %0 : i8", a, b), a + b));
-  EXPECT_TRUE(at::equal(group("i8", "%0 = arith.cmpi ult, %x, %y : i8\nbf.yield %0 : i1", a, b, "i1"),
-                        a.view(at::kByte) < b.view(at::kByte)));
+  EXPECT_TRUE(
+      at::equal(group("i8", "%0 = arith.cmpi ult, %x, %y : i8\nbf.yield %0 : i1", a, b, "i1"),
+                a.view(at::kByte) < b.view(at::kByte)));
   at::Tensor u = at::arange(0, 256).to(at::kByte), v = u.flip(0).contiguous();
-  EXPECT_TRUE(at::equal(group("ui8", "%0 = arith.uitofp %x : i8 to f32\nbf.yield %0 : f32", u, v, "f32"),
-                        u.to(at::kFloat)));
+  EXPECT_TRUE(
+      at::equal(group("ui8", "%0 = arith.uitofp %x : i8 to f32\nbf.yield %0 : f32", u, v, "f32"),
+                u.to(at::kFloat)));
   EXPECT_TRUE(at::equal(group("ui8", "%0 = arith.maxui %x, %y : i8\nbf.yield %0 : i8", u, v),
                         at::maximum(u, v)));
   at::Tensor p = at::rand({20}) > 0.5, q = at::rand({20}) > 0.5;
   EXPECT_TRUE(at::equal(group("i1", "%0 = arith.xori %x, %y : i1\nbf.yield %0 : i1", p, q), p ^ q));
-  EXPECT_TRUE(at::equal(group("i1", "%0 = arith.extui %x : i1 to i64\nbf.yield %0 : i64", p, q, "i64"),
-                        p.to(at::kLong)));
-  EXPECT_TRUE(at::equal(group("i1", "%0 = arith.extsi %x : i1 to i64\nbf.yield %0 : i64", p, q, "i64"),
-                        -p.to(at::kLong)));
+  EXPECT_TRUE(
+      at::equal(group("i1", "%0 = arith.extui %x : i1 to i64\nbf.yield %0 : i64", p, q, "i64"),
+                p.to(at::kLong)));
+  EXPECT_TRUE(
+      at::equal(group("i1", "%0 = arith.extsi %x : i1 to i64\nbf.yield %0 : i64", p, q, "i64"),
+                -p.to(at::kLong)));
 }
 
 TEST_F(Interpret, BroadcastsGroupsAndPassesNumbers) {
@@ -104,7 +114,8 @@ TEST_F(Interpret, BroadcastsGroupsAndPassesNumbers) {
         bf.yield %3, %2 : f32, f32
       }
       return %0#0, %0#1 : tensor<4x3xf32>, tensor<4x3xf32>
-    })", {a, b, 0.5});
+    })",
+                     {a, b, 0.5});
   EXPECT_TRUE(at::equal(results[0].toTensor(), a + b * 0.5f));
   EXPECT_TRUE(at::equal(results[1].toTensor(), (b * 0.5f).expand({4, 3})));
 }
@@ -118,7 +129,8 @@ TEST_F(Interpret, StoresAtTheEnd) {
       %0 = bf.aten "aten::add.Tensor"(%p, %p, 1) : (tensor<2xf32>, tensor<2xf32>) -> tensor<2xf32>
       bf.store_attr %p, "grad", %0 : tensor<2xf32>, tensor<2xf32>
       return %0 : tensor<2xf32>
-    })", {p, q});
+    })",
+                     {p, q});
   EXPECT_TRUE(at::equal(p.detach(), at::zeros({2})));
   EXPECT_TRUE(at::equal(q, at::ones({2})));
   EXPECT_TRUE(at::equal(p.grad(), at::full({2}, 2.0f)));
@@ -147,7 +159,8 @@ TEST_F(Interpret, CallsFunctions) {
     func.func private @twice(%x: tensor<2xf32>) -> tensor<2xf32> {
       %0 = bf.aten "aten::mul.Scalar"(%x, 2) : (tensor<2xf32>) -> tensor<2xf32>
       return %0 : tensor<2xf32>
-    })", {at::ones({2})});
+    })",
+                     {at::ones({2})});
   EXPECT_TRUE(at::equal(results[0].toTensor(), at::full({2}, 4.0f)));
 }
 
@@ -160,7 +173,8 @@ TEST_F(Interpret, DifferentiatesWithAutograd) {
       %2 = bf.aten "aten::sum"(%1, none) : (tensor<3x2xf32>) -> tensor<f32>
       %g = bf.grad outputs(%2) seeds() wrt(%w) : (tensor<f32>), (), (tensor<4x2xf32>) -> (tensor<4x2xf32>)
       return %g : tensor<4x2xf32>
-    })", {x, w});
+    })",
+                     {x, w});
   x.mm(w).tanh().sum().backward();
   EXPECT_TRUE(at::equal(results[0].toTensor(), w.grad()));
 }
@@ -171,8 +185,10 @@ TEST_F(Interpret, NoticesValuesThatBreakTheirTypes) {
       %0 = bf.aten "aten::unsqueeze"(%x, 0) : (tensor<?xf32, #bf.tensor<worlds = [[3, 5]]>>) -> tensor<?x1xf32, #bf.tensor<worlds = [[3, 5]]>>
       return %0 : tensor<?x1xf32, #bf.tensor<worlds = [[3, 5]]>>
     })";
-  EXPECT_THROW(run(text, {at::ones({4}), at::ones({4})}), std::runtime_error) << "a wrong shape rule";
-  EXPECT_THROW(run(text, {at::ones({4}), at::ones({3})}), std::runtime_error) << "unequal dimensions";
+  EXPECT_THROW(run(text, {at::ones({4}), at::ones({4})}), std::runtime_error)
+      << "a wrong shape rule";
+  EXPECT_THROW(run(text, {at::ones({4}), at::ones({3})}), std::runtime_error)
+      << "unequal dimensions";
   EXPECT_THROW(run(text, {at::ones({4}, at::kLong), at::ones({4})}), std::runtime_error);
   EXPECT_THROW(run(text, {at::ones({4})}), std::runtime_error);
 }

@@ -48,21 +48,27 @@ TEST(BoundCall, ConvertsConstantsToTheSchemasTypes) {
   // An int where the schema says float, a float Scalar, a dtype, a device, None for optionals.
   expectSame(call({"aten::threshold", {operand(0), {int64_t{0}}, {1.5}}, {}}, {a})[0].toTensor(),
              at::threshold(a, 0, 1.5));
-  expectSame(call({"aten::full", {ints({2, 2}), {3.0}, {int64_t{6}}, none(), {std::string("cpu")}, none()}, {}}, {})[0]
+  expectSame(call({"aten::full",
+                   {ints({2, 2}), {3.0}, {int64_t{6}}, none(), {std::string("cpu")}, none()},
+                   {}},
+                  {})[0]
                  .toTensor(),
              at::full({2, 2}, 3.0));
-  expectSame(call({"aten::sum.dim_IntList", {operand(0), ints({1}), {true}, none()}, {}}, {a})[0].toTensor(),
+  expectSame(call({"aten::sum.dim_IntList", {operand(0), ints({1}), {true}, none()}, {}}, {a})[0]
+                 .toTensor(),
              a.sum({1}, true));
-  expectSame(call({"aten::sum.dim_IntList", {operand(0), none(), {false}, none()}, {}}, {a})[0].toTensor(),
-             a.sum());
+  expectSame(
+      call({"aten::sum.dim_IntList", {operand(0), none(), {false}, none()}, {}}, {a})[0].toTensor(),
+      a.sum());
   expectSame(call({"aten::gelu", {operand(0), {std::string("tanh")}}, {}}, {a})[0].toTensor(),
              at::gelu(a, "tanh"));
 }
 
 TEST(BoundCall, ExpandsANumberToAList) {
   at::Tensor x = at::randn({1, 2, 8, 8});
-  expectSame(call({"aten::avg_pool2d", {operand(0), {int64_t{2}}, ints({2, 2})}, {}}, {x})[0].toTensor(),
-             at::avg_pool2d(x, {2, 2}, {2, 2}));
+  expectSame(
+      call({"aten::avg_pool2d", {operand(0), {int64_t{2}}, ints({2, 2})}, {}}, {x})[0].toTensor(),
+      at::avg_pool2d(x, {2, 2}, {2, 2}));
 }
 
 TEST(BoundCall, PutsOperandsIntoIntLists) {
@@ -90,8 +96,17 @@ TEST(BoundCall, SpreadsReturnedLists) {
 TEST(BoundCall, GivesSeveralResultsAndUndefinedOnes) {
   at::Tensor x = at::randn({2, 3, 8, 8}), w = at::randn({4, 3, 3, 3}), g = at::randn({2, 4, 6, 6});
   AtenCall backward{"aten::convolution_backward",
-                    {operand(0), operand(1), operand(2), none(), ints({1, 1}), ints({0, 0}), ints({1, 1}),
-                     {false}, ints({0, 0}), {int64_t{1}}, {Arg::List{{false}, {true}, {false}}}},
+                    {operand(0),
+                     operand(1),
+                     operand(2),
+                     none(),
+                     ints({1, 1}),
+                     ints({0, 0}),
+                     ints({1, 1}),
+                     {false},
+                     ints({0, 0}),
+                     {int64_t{1}},
+                     {Arg::List{{false}, {true}, {false}}}},
                     {}};
   auto results = call(backward, {g, x, w});
   ASSERT_EQ(results.size(), 3u);
@@ -128,7 +143,8 @@ TEST(BoundCall, WritesInPlaceWhereToldTo) {
 
 TEST(BoundCall, CopiesWrittenTensorsOfLists) {
   at::Tensor a = at::ones({2}), b = at::ones({3});
-  AtenCall add{"aten::_foreach_add_.Scalar", {{Arg::List{operand(0), operand(1)}}, {int64_t{1}}}, {0, 1}};
+  AtenCall add{
+      "aten::_foreach_add_.Scalar", {{Arg::List{operand(0), operand(1)}}, {int64_t{1}}}, {0, 1}};
   auto results = call(add, {a, b});
   ASSERT_EQ(results.size(), 2u); // the operator itself returns nothing
   expectSame(results[1].toTensor(), at::full({3}, 2.0));
@@ -164,7 +180,8 @@ TEST(BoundCall, RefusesWhatTheSchemaRefuses) {
   EXPECT_THROW(BoundCall({"aten::no_such_op", {}, {}}), c10::Error);
   EXPECT_THROW(BoundCall({"aten::relu", {operand(0), {int64_t{1}}}, {}}), c10::Error);
   EXPECT_THROW(BoundCall({"aten::add.Tensor", {operand(0)}, {}}), c10::Error);
-  EXPECT_THROW(BoundCall({"aten::sum.dim_IntList", {operand(0), {std::string("x")}}, {}}), c10::Error);
+  EXPECT_THROW(BoundCall({"aten::sum.dim_IntList", {operand(0), {std::string("x")}}, {}}),
+               c10::Error);
   EXPECT_THROW(BoundCall({"aten::relu", {operand(0)}, {3}}), c10::Error);
   EXPECT_THROW(call({"aten::relu", {operand(0)}, {}}, {}), c10::Error);
 }
@@ -173,7 +190,8 @@ TEST(BoundCall, AScratchIsUsedAgainAfterAnException) {
   BoundCall bound({"aten::cat", {{Arg::List{operand(0), operand(1)}}, {int64_t{0}}}, {}});
   BoundCall::Scratch scratch;
   std::vector<c10::IValue> results;
-  std::vector<c10::IValue> bad{at::ones({2, 3}), at::ones({2, 2})}, good{at::ones({2}), at::zeros({1})};
+  std::vector<c10::IValue> bad{at::ones({2, 3}), at::ones({2, 2})},
+      good{at::ones({2}), at::zeros({1})};
   BelowAutograd guard;
   EXPECT_THROW(bound.invoke(bad, {}, scratch, results), c10::Error);
   bound.invoke(good, {}, scratch, results);

@@ -48,8 +48,12 @@ struct Builder {
   }
   uint32_t call(AtenCall call, std::vector<OperandRef> operands, std::vector<OperandRef> results,
                 std::vector<SlotId> release = {}) {
-    program->calls.push_back({std::move(call), std::move(operands), std::move(results), {},
-                              std::move(release), "train.py:12"});
+    program->calls.push_back({std::move(call),
+                              std::move(operands),
+                              std::move(results),
+                              {},
+                              std::move(release),
+                              "train.py:12"});
     return program->calls.size() - 1;
   }
   uint32_t kernel(KernelFn fn, std::vector<SlotId> inputs, SlotId output, int32_t inPlace = -1,
@@ -143,7 +147,8 @@ TEST(Executor, RunsCallsWithDynamicSizes) {
     at::Tensor input = at::randn({batch, 4});
     at::Tensor out = runDone(executor, {input, weight})[0].toTensor();
     EXPECT_TRUE(at::equal(out, at::relu(input.mm(weight))));
-    EXPECT_NE(out.storage().data_ptr().get_deleter(), &BlockPool::free) << "must be ordinary memory";
+    EXPECT_NE(out.storage().data_ptr().get_deleter(), &BlockPool::free)
+        << "must be ordinary memory";
   }
   EXPECT_EQ(executor.numFrames(), 1u);
 }
@@ -171,8 +176,8 @@ TEST(Executor, ResultsOfCallsLandInTheArena) {
   }
 }
 
-// aminmax returns two tensors of one size; whichever is allocated first, each must end in its own place
-// or elsewhere, never in the other's.
+// aminmax returns two tensors of one size; whichever is allocated first, each must end in its own
+// place or elsewhere, never in the other's.
 TEST(Executor, AResultInAnothersPlaceIsMoved) {
   Builder b;
   SlotId x = b.input(fixed({8, 100}));
@@ -182,11 +187,13 @@ TEST(Executor, AResultInAnothersPlaceIsMoved) {
   b.call({"aten::aminmax", {operand(0), {int64_t{0}}, {false}}, {}}, {tensor(x)},
          {tensor(second), tensor(first)}, {first});
   b.call({"aten::neg", {operand(0)}, {}}, {tensor(second)}, {tensor(later)});
-  b.call({"aten::add.Tensor", {operand(0), operand(1)}, {}}, {tensor(second), tensor(later)}, {tensor(y)});
+  b.call({"aten::add.Tensor", {operand(0), operand(1)}, {}}, {tensor(second), tensor(later)},
+         {tensor(y)});
   b.program->entry = runAllCalls;
   Executor executor(b.program);
   for (int run = 0; run < 3; ++run)
-    EXPECT_TRUE(at::equal(runDone(executor, {at::randn({8, 100})})[0].toTensor(), at::zeros({100})));
+    EXPECT_TRUE(
+        at::equal(runDone(executor, {at::randn({8, 100})})[0].toTensor(), at::zeros({100})));
 }
 
 TEST(Executor, ATensorThatStaysInTheArenaIsNeverOverwritten) {
@@ -227,7 +234,8 @@ TEST(Executor, RunsKernelsInPlaceAndInTheArena) {
   Builder b;
   SlotId x = b.input({kBatch, Dim::fixed(100)});
   SlotId h = b.planned(fixed({100}), 0, 400), g = b.planned(fixed({100}), 0, 400);
-  b.program->slots[h].type.tensor.dims = b.program->slots[g].type.tensor.dims = {kBatch, Dim::fixed(100)};
+  b.program->slots[h].type.tensor.dims =
+      b.program->slots[g].type.tensor.dims = {kBatch, Dim::fixed(100)};
   SlotId y = b.escaping({kBatch, Dim::fixed(100)});
   b.kernel(addOne, {x}, h);
   b.kernel(addOne, {h}, g, 0, {h});
@@ -240,7 +248,8 @@ TEST(Executor, RunsKernelsInPlaceAndInTheArena) {
     EXPECT_TRUE(at::equal(out, input + (input + 1 + 1)));
   }
   at::Tensor transposed = at::randn({100, 4}).t();
-  EXPECT_TRUE(at::equal(runDone(executor, {transposed})[0].toTensor(), transposed + (transposed + 1 + 1)));
+  EXPECT_TRUE(
+      at::equal(runDone(executor, {transposed})[0].toTensor(), transposed + (transposed + 1 + 1)));
 }
 
 TEST(Executor, DoesNotWriteInPlaceOverAViewThatIsStillRead) {
@@ -253,11 +262,13 @@ TEST(Executor, DoesNotWriteInPlaceOverAViewThatIsStillRead) {
   b.kernel(addOne, {h}, g, 0); // claims that h dies, but `view` shares its memory
   b.kernel(addBoth, {view, g}, y, 1);
   b.program->entry = [](Frame *frame) -> int32_t {
-    return bf_rt_kernel(frame, 0) | bf_rt_call(frame, 0) | bf_rt_kernel(frame, 1) | bf_rt_kernel(frame, 2);
+    return bf_rt_kernel(frame, 0) | bf_rt_call(frame, 0) | bf_rt_kernel(frame, 1) |
+           bf_rt_kernel(frame, 2);
   };
   Executor executor(b.program);
   at::Tensor input = at::randn({10, 10});
-  EXPECT_TRUE(at::equal(runDone(executor, {input})[0].toTensor(), (input + 1).t() + (input + 1 + 1)));
+  EXPECT_TRUE(
+      at::equal(runDone(executor, {input})[0].toTensor(), (input + 1).t() + (input + 1 + 1)));
 }
 
 // An output's place may be that of a dying input which turns out to lie there in another layout.
@@ -271,7 +282,8 @@ TEST(Executor, DoesNotOverwriteWhatItHasNotReadYet) {
   b.kernel(addBoth, {x, view}, g, 1, {view});
   b.kernel(addOne, {g}, y);
   b.program->entry = [](Frame *frame) -> int32_t {
-    return bf_rt_kernel(frame, 0) | bf_rt_call(frame, 0) | bf_rt_kernel(frame, 1) | bf_rt_kernel(frame, 2);
+    return bf_rt_kernel(frame, 0) | bf_rt_call(frame, 0) | bf_rt_kernel(frame, 1) |
+           bf_rt_kernel(frame, 2);
   };
   Executor executor(b.program);
   for (int run = 0; run < 2; ++run) {
@@ -301,7 +313,8 @@ TEST(Executor, PassesScalarsInAndOut) {
   auto outputs = runDone(executor, {at::ones({4}), 2.5});
   EXPECT_EQ(outputs[0].toDouble(), 10);
   EXPECT_EQ(outputs[1].toInt(), 4);
-  EXPECT_EQ(runDone(executor, {at::ones({4}), 3})[0].toDouble(), 12) << "an int where a float is meant";
+  EXPECT_EQ(runDone(executor, {at::ones({4}), 3})[0].toDouble(), 12)
+      << "an int where a float is meant";
 }
 
 TEST(Executor, ReportsExceptionsAndGoesOn) {
@@ -311,7 +324,8 @@ TEST(Executor, ReportsExceptionsAndGoesOn) {
   b.call({"aten::dot", {operand(0), operand(1)}, {}}, {tensor(x), tensor(y)}, {tensor(h)});
   b.program->entry = runAllCalls;
   Executor executor(b.program);
-  std::vector<c10::IValue> outputs, bad{at::ones({3}), at::ones({4})}, good{at::ones({3}), at::ones({3})};
+  std::vector<c10::IValue> outputs, bad{at::ones({3}), at::ones({4})},
+      good{at::ones({3}), at::ones({3})};
   RunResult result = executor.run(bad, outputs);
   EXPECT_EQ(result.status, RunResult::Status::Threw);
   EXPECT_EQ(result.location, "train.py:12");
@@ -364,7 +378,8 @@ TEST(Executor, ComplainsOfUnequalSizesInTheGraph) {
   std::vector<c10::IValue> outputs, inputs{at::ones({3}), at::ones({4})};
   RunResult result = executor.run(inputs, outputs);
   EXPECT_EQ(result.status, RunResult::Status::Threw);
-  EXPECT_NE(messageOf(result).find("two sizes to be equal, but they are 3 and 4"), std::string::npos);
+  EXPECT_NE(messageOf(result).find("two sizes to be equal, but they are 3 and 4"),
+            std::string::npos);
 }
 
 TEST(Executor, StoresContentsAndGradients) {
@@ -407,7 +422,8 @@ TEST(Executor, StoresSeeTheContentsFromBeforeTheStores) {
 
 TEST(Executor, DrawsFromTheOrdinaryRandomStream) {
   Builder b;
-  SlotId x = b.input(fixed({100})), h = b.planned(fixed({100}), 0, 400), y = b.escaping(fixed({100}));
+  SlotId x = b.input(fixed({100})), h = b.planned(fixed({100}), 0, 400),
+         y = b.escaping(fixed({100}));
   b.call({"aten::bernoulli.p", {operand(0), {0.5}, {Arg::None{}}}, {}}, {tensor(x)}, {tensor(h)});
   b.call({"aten::rand_like", {operand(0)}, {}}, {tensor(h)}, {tensor(y)});
   b.program->entry = runAllCalls;
@@ -474,7 +490,8 @@ TEST(Executor, ASteadyStateTakesNoMemory) {
   SlotId x = b.input(fixed({1000})), h = b.planned(fixed({1000}), 0, 4000);
   SlotId s = b.slot(fixed({1000})), y = b.slot({});
   b.kernel(addOne, {x}, h);
-  b.call({"aten::sort", {operand(0), {int64_t{-1}}, {false}}, {}}, {tensor(h)}, {tensor(s), {Kind::Tensor, kNoSlot}});
+  b.call({"aten::sort", {operand(0), {int64_t{-1}}, {false}}, {}}, {tensor(h)},
+         {tensor(s), {Kind::Tensor, kNoSlot}});
   b.call({"aten::sum", {operand(0)}, {}}, {tensor(s)}, {tensor(y)}, {s});
   static size_t fetched;
   b.program->entry = [](Frame *frame) -> int32_t {

@@ -13,9 +13,12 @@ using Access = InnerAccess;
 
 // As codegen's kernels: the steps within a row are fixed when compiled, except for Strided.
 template <Access A, Access B>
-void addRows(char *const *pointers, const int64_t *strides, int64_t n, int64_t m, const Scalar64 *) {
+void addRows(char *const *pointers, const int64_t *strides, int64_t n, int64_t m,
+             const Scalar64 *) {
   auto step = [&](Access access, int operand) -> int64_t {
-    return access == Access::Contiguous ? 4 : access == Access::Broadcast ? 0 : strides[3 + operand];
+    return access == Access::Contiguous  ? 4
+           : access == Access::Broadcast ? 0
+                                         : strides[3 + operand];
   };
   for (int64_t row = 0; row < m; ++row)
     for (int64_t i = 0; i < n; ++i) {
@@ -83,7 +86,8 @@ TEST(IterationPlan, BroadcastsRowsAndColumns) {
   Added bias = addTensors(at::randn({7, 5}), at::randn({5}));
   EXPECT_EQ(bias.plan.rowLength(), 5);
   EXPECT_EQ(bias.plan.rowsPerCall(), 7);
-  Added column = addTensors<Access::Contiguous, Access::Broadcast>(at::randn({7, 5}), at::randn({7, 1}));
+  Added column =
+      addTensors<Access::Contiguous, Access::Broadcast>(at::randn({7, 5}), at::randn({7, 1}));
   EXPECT_EQ(column.plan.rowLength(), 5);
   addTensors<Access::Contiguous, Access::Broadcast>(at::randn({2, 3, 4, 5}), at::randn({3, 1, 1}));
   addTensors<Access::Contiguous, Access::Broadcast>(at::randn({6, 5}), at::scalar_tensor(2.0));
@@ -101,14 +105,16 @@ TEST(IterationPlan, KeepsLayouts) {
   addTensors(at::randn({6, 4}), at::randn({4, 6}).t());
   addTensors(at::randn({3, 4, 5}).permute({2, 0, 1}), at::randn({5, 1, 1}));
   addTensors(at::randn({1, 1, 5}), at::randn({1, 3, 1}));
-  addTensors(at::randn({2, 1, 3, 1}).contiguous(at::MemoryFormat::ChannelsLast), at::randn({2, 1, 3, 1}));
+  addTensors(at::randn({2, 1, 3, 1}).contiguous(at::MemoryFormat::ChannelsLast),
+             at::randn({2, 1, 3, 1}));
 }
 
 TEST(IterationPlan, TakesLayoutsThatTheCodeIsNotFor) {
   for (int64_t size : {3, 40, 90}) { // rows of one, copies, large
     addTensors(at::randn({size, 2 * size}).narrow(1, 0, size), at::randn({size, size}).t());
     addTensors(at::randn({size, 2 * size}).slice(1, 0, 2 * size, 2), at::randn({size, size}));
-    addTensors<Access::Broadcast, Access::Contiguous>(at::randn({size, size}), at::randn({size, size}));
+    addTensors<Access::Broadcast, Access::Contiguous>(at::randn({size, size}),
+                                                      at::randn({size, size}));
     addTensors<Access::Broadcast, Access::Broadcast>(at::randn({size, 1}), at::randn({1, size}));
     addTensors(at::randn({size, 1}), at::randn({size, size}));
     addTensors(at::randn({size}).expand({size, size}).t(), at::randn({size, size}));
@@ -122,13 +128,14 @@ TEST(IterationPlan, AsksForBetterCode) {
     EXPECT_EQ(access, (std::vector{Access::Strided, Access::Contiguous, Access::Contiguous}));
     return &addRows<Access::Strided, Access::Contiguous>;
   };
-  Added added = addTensors(at::randn({100, 200}).slice(1, 0, 200, 2), at::randn({100, 100}), variant);
+  Added added =
+      addTensors(at::randn({100, 200}).slice(1, 0, 200, 2), at::randn({100, 100}), variant);
   EXPECT_EQ(asked, 1);
   EXPECT_FALSE(added.plan.anyCopies());
   addTensors(at::randn({3, 6}).slice(1, 0, 6, 2), at::randn({3, 3}), variant);
   EXPECT_EQ(asked, 1) << "not worth compiling for";
   addTensors(at::randn({100, 200}).slice(1, 0, 200, 2), at::randn({100, 100}),
-      [](const std::vector<Access> &) -> KernelFn { return nullptr; });
+             [](const std::vector<Access> &) -> KernelFn { return nullptr; });
 }
 
 TEST(IterationPlan, HandlesEmptyAndZeroDimensionalTensors) {
@@ -145,7 +152,8 @@ TEST(IterationPlan, UsesAllThreadsOnLargeSpaces) {
   addTensors(at::randn({400000}), at::randn({400000}));
   addTensors(at::randn({5, 70001}), at::randn({70001}));
   addTensors(at::randn({3000, 70}), at::randn({70}));
-  addTensors<Access::Contiguous, Access::Broadcast>(at::randn({20, 30, 33, 7}), at::randn({30, 1, 1}));
+  addTensors<Access::Contiguous, Access::Broadcast>(at::randn({20, 30, 33, 7}),
+                                                    at::randn({30, 1, 1}));
   at::Tensor strided = at::randn({60, 70, 80}).permute({1, 0, 2});
   addTensors(strided, at::randn({70, 60, 80}));
   at::set_num_threads(before);
@@ -154,7 +162,8 @@ TEST(IterationPlan, UsesAllThreadsOnLargeSpaces) {
 TEST(IterationPlan, NoticesOtherTensors) {
   at::Tensor a = at::randn({4, 6}), b = at::randn({6});
   Added added = addTensors(a, b);
-  at::Tensor other = at::randn({4, 6}), transposed = at::randn({6, 4}).t(), more = at::randn({5, 6});
+  at::Tensor other = at::randn({4, 6}), transposed = at::randn({6, 4}).t(),
+             more = at::randn({5, 6});
   at::Tensor wide = a.to(at::kDouble);
   auto matches = [&](const at::Tensor &x) {
     std::vector<const at::Tensor *> inputs{&x, &b};

@@ -41,8 +41,8 @@ TEST(BlockPool, GivesAlignedMemoryOfEverySize) {
   BlockPool *pool = BlockPool::create(source);
   {
     CurrentPool current(pool);
-    for (size_t bytes : {1ul, 63ul, 64ul, 65ul, 1023ul, 1024ul, 1025ul, 2047ul, 2048ul, 2049ul, 100000ul,
-                         (1ul << 20) + 1, (1ul << 22)}) {
+    for (size_t bytes : {1ul, 63ul, 64ul, 65ul, 1023ul, 1024ul, 1025ul, 2047ul, 2048ul, 2049ul,
+                         100000ul, (1ul << 20) + 1, (1ul << 22)}) {
       void *memory = pool->allocate(bytes);
       EXPECT_EQ(reinterpret_cast<uintptr_t>(memory) % 64, 0u);
       std::memset(memory, 1, bytes);
