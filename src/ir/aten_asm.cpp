@@ -14,7 +14,8 @@ using UnresolvedOperands = SmallVector<OpAsmParser::UnresolvedOperand>;
 // Lists in lists beyond this are no schema's, and would overflow the stack.
 constexpr unsigned kMaxNesting = 8;
 
-ParseResult parseArg(OpAsmParser &parser, UnresolvedOperands &operands, Attribute &arg, unsigned depth) {
+ParseResult parseArg(OpAsmParser &parser, UnresolvedOperands &operands, Attribute &arg,
+                     unsigned depth) {
   MLIRContext *context = parser.getContext();
   OpAsmParser::UnresolvedOperand operand;
   OptionalParseResult isOperand = parser.parseOptionalOperand(operand);
@@ -154,7 +155,8 @@ LogicalResult AtenOp::verify() {
     return emitOpError() << "has " << error.what();
   }
   if (operands != getInputs().size())
-    return emitOpError() << "has " << getInputs().size() << " operands, its arguments name " << operands;
+    return emitOpError() << "has " << getInputs().size() << " operands, its arguments name "
+                         << operands;
   ArrayRef<int32_t> written = getWrittenOperands();
   if (written.size() > getNumResults())
     return emitOpError() << "writes " << written.size() << " operands and has " << getNumResults()
@@ -175,7 +177,8 @@ LogicalResult AtenOp::verify() {
   unsigned next = 0;
   for (auto [formal, arg] : llvm::zip(schema->args, getArgs()))
     if (const char *why = mismatch(formal, arg, getInputs(), next))
-      return emitOpError() << "argument '" << formal.name << "' of type " << formal.type << " " << why;
+      return emitOpError() << "argument '" << formal.name << "' of type " << formal.type << " "
+                           << why;
   bool spreads = schema->isVariadicReturn;
   for (const SchemaArg &item : schema->returns)
     spreads |= item.isList;
@@ -185,7 +188,8 @@ LogicalResult AtenOp::verify() {
   return success();
 }
 
-void AtenOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+void AtenOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
   const Schema *schema = lookupSchema(getSchema());
   OpKind kind = opRow(getSchema()).kind;
   if (kind == OpKind::Random) {

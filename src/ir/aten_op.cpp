@@ -9,7 +9,8 @@ using namespace mlir;
 
 namespace bifront {
 
-//===- Arguments ----------------------------------------------------------------------------------===//
+//===- Arguments
+//----------------------------------------------------------------------------------===//
 
 static Attribute encodeArg(MLIRContext *context, const AtenArg &arg) {
   Builder builder(context);
@@ -51,7 +52,8 @@ AtenArg decodeArg(Attribute attr, uint32_t &nextOperand) {
     return {AtenArg::None{}};
   if (auto boolean = dyn_cast<BoolAttr>(attr))
     return {boolean.getValue()};
-  if (auto integer = dyn_cast<IntegerAttr>(attr); integer && integer.getType().isSignlessInteger(64))
+  if (auto integer = dyn_cast<IntegerAttr>(attr);
+      integer && integer.getType().isSignlessInteger(64))
     return {integer.getInt()};
   if (auto number = dyn_cast<FloatAttr>(attr); number && number.getType().isF64())
     return {number.getValueAsDouble()};
@@ -81,14 +83,16 @@ AtenCall callOf(bf::AtenOp op) {
 }
 
 bf::AtenOp createAten(OpBuilder &builder, Location loc, StringRef schema, ArrayRef<AtenArg> args,
-                      ValueRange inputs, TypeRange results, ArrayRef<int32_t> written, bool noGrad) {
+                      ValueRange inputs, TypeRange results, ArrayRef<int32_t> written,
+                      bool noGrad) {
   return bf::AtenOp::create(builder, loc, results, builder.getStringAttr(schema),
                             encodeArgs(builder.getContext(), args),
                             written.empty() ? nullptr : builder.getDenseI32ArrayAttr(written),
                             noGrad ? builder.getUnitAttr() : nullptr, inputs);
 }
 
-//===- Types --------------------------------------------------------------------------------------===//
+//===- Types
+//--------------------------------------------------------------------------------------===//
 
 Type elementTypeOf(MLIRContext *context, DType dtype) {
   Builder builder(context);
@@ -228,7 +232,8 @@ bool haveSameShape(RankedTensorType a, RankedTensorType b) {
   return left && right && left.getWorlds() == right.getWorlds();
 }
 
-//===- What a call does to its operands -----------------------------------------------------------===//
+//===- What a call does to its operands
+//-----------------------------------------------------------===//
 
 AtenArgs::AtenArgs(bf::AtenOp op) : op(op), knownSchema(lookupSchema(op.getSchema())) {
   uint32_t nextOperand = 0;

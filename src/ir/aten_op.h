@@ -1,4 +1,5 @@
-// Between `bf.aten` and the plain descriptions of src/support, and what a call does to its operands.
+// Between `bf.aten` and the plain descriptions of src/support, and what a call does to its
+// operands.
 #pragma once
 
 #include "ir/bf_dialect.h"
@@ -25,8 +26,9 @@ bool haveSameShape(mlir::RankedTensorType a, mlir::RankedTensorType b);
 
 // Makes a call. `inputs` are its operands in order.
 bf::AtenOp createAten(mlir::OpBuilder &builder, mlir::Location loc, llvm::StringRef schema,
-                      llvm::ArrayRef<AtenArg> args, mlir::ValueRange inputs, mlir::TypeRange results,
-                      llvm::ArrayRef<int32_t> written = {}, bool noGrad = false);
+                      llvm::ArrayRef<AtenArg> args, mlir::ValueRange inputs,
+                      mlir::TypeRange results, llvm::ArrayRef<int32_t> written = {},
+                      bool noGrad = false);
 
 // The arguments of a call with their names, each constant or operand(s).
 class AtenArgs {
@@ -36,7 +38,8 @@ public:
   const Schema *schema() const { return knownSchema; }
   size_t size() const { return perArg.size(); }
   const AtenArg &at(size_t index) const { return perArg[index]; }
-  // The constant or operand with this name; null where the schema is unknown or has no such argument.
+  // The constant or operand with this name; null where the schema is unknown or has no such
+  // argument.
   const AtenArg *named(llvm::StringRef name) const;
   // The operand behind an argument; null where it is a constant.
   mlir::Value value(const AtenArg *arg) const;
@@ -53,7 +56,8 @@ private:
   std::vector<AtenArg> perArg;
 };
 
-// Numbers of the operands whose contents the call changes (none where it is functional): the schema's
+// Numbers of the operands whose contents the call changes (none where it is functional): the
+// schema's
 // `(a!)` and the hidden writes of the op table.
 std::vector<uint32_t> writtenOperands(bf::AtenOp op);
 // Results of the call that share memory with operand numbers: (result, operand), from the schema's

@@ -49,7 +49,8 @@ Type bodyTypeOf(Type operandType) {
   return element;
 }
 
-//===- #bf.tensor ---------------------------------------------------------------------------------===//
+//===- #bf.tensor
+//---------------------------------------------------------------------------------===//
 
 LogicalResult TensorEncodingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                          ArrayRef<int64_t> worlds, StringRef device) {
@@ -62,8 +63,9 @@ LogicalResult TensorEncodingAttr::verify(function_ref<InFlightDiagnostic()> emit
   return success();
 }
 
-LogicalResult TensorEncodingAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
-                                                 function_ref<InFlightDiagnostic()> emitError) const {
+LogicalResult
+TensorEncodingAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
+                                   function_ref<InFlightDiagnostic()> emitError) const {
   size_t dynamic = llvm::count_if(shape, ShapedType::isDynamic);
   if (getWorlds().size() != 2 * dynamic)
     return emitError() << "the shape has " << dynamic << " dynamic dimensions and worlds "
@@ -112,7 +114,8 @@ Attribute TensorEncodingAttr::parse(AsmParser &parser, Type) {
                                         worlds, device);
 }
 
-//===- bf.dim, bf.assert --------------------------------------------------------------------------===//
+//===- bf.dim, bf.assert
+//--------------------------------------------------------------------------===//
 
 LogicalResult DimOp::verify() {
   int64_t rank = getTensor().getType().getRank();
@@ -141,7 +144,8 @@ LogicalResult AssertOp::canonicalize(AssertOp op, PatternRewriter &rewriter) {
   return success();
 }
 
-//===- bf.store, bf.grad --------------------------------------------------------------------------===//
+//===- bf.store, bf.grad
+//--------------------------------------------------------------------------===//
 
 LogicalResult StoreOp::verify() {
   auto value = getValue().getType(), target = getTarget().getType();
@@ -170,7 +174,8 @@ LogicalResult GradOp::verify() {
   return success();
 }
 
-//===- bf.pointwise -------------------------------------------------------------------------------===//
+//===- bf.pointwise
+//-------------------------------------------------------------------------------===//
 
 LogicalResult PointwiseOp::verify() {
   if (getNumResults() == 0)
@@ -203,7 +208,8 @@ LogicalResult PointwiseOp::verify() {
     for (int64_t i = 0; i < tensor.getRank(); ++i) {
       int64_t from = tensor.getDimSize(i), to = space.getDimSize(i + shift);
       if (from != to && from != 1)
-        return emitOpError() << "an operand of type " << tensor << " does not broadcast to " << space;
+        return emitOpError() << "an operand of type " << tensor << " does not broadcast to "
+                             << space;
     }
   }
   auto yield = dyn_cast<YieldOp>(body->getTerminator());
@@ -211,10 +217,12 @@ LogicalResult PointwiseOp::verify() {
     return emitOpError() << "the body must yield " << getNumResults() << " values";
   for (auto [value, type] : llvm::zip(yield.getValues(), getResultTypes()))
     if (value.getType() != bodyTypeOf(type))
-      return emitOpError() << "the body yields " << value.getType() << " for a result of type " << type;
+      return emitOpError() << "the body yields " << value.getType() << " for a result of type "
+                           << type;
   for (Operation &op : body->without_terminator())
     if (op.getNumRegions() != 0 || !isMemoryEffectFree(&op))
-      return emitOpError() << "the body holds '" << op.getName() << "', which is not a plain scalar op";
+      return emitOpError() << "the body holds '" << op.getName()
+                           << "', which is not a plain scalar op";
   return success();
 }
 

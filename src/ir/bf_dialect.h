@@ -1,4 +1,5 @@
-// The dialect `bf` in C++: attributes and ops. The reference page is docs/ir.md, made from bf_ops.td.
+// The dialect `bf` in C++: attributes and ops. The reference page is docs/ir.md, made from
+// bf_ops.td.
 #pragma once
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"

@@ -42,8 +42,8 @@ GraphRecorder::GraphRecorder(MLIRContext &context, std::string_view name) {
   OpBuilder &builder = state->builder;
   state->module = ModuleOp::create(builder, state->loc);
   builder.setInsertionPointToStart(state->module->getBody());
-  state->function = func::FuncOp::create(builder, state->loc, StringRef(name),
-                                         builder.getFunctionType({}, {}));
+  state->function =
+      func::FuncOp::create(builder, state->loc, StringRef(name), builder.getFunctionType({}, {}));
   builder.setInsertionPointToStart(state->function.addEntryBlock());
 }
 
@@ -76,8 +76,8 @@ std::vector<ValueId> GraphRecorder::aten(const AtenCall &call, std::span<const V
       types.push_back(mlirTypeOf(context, result));
   }
   SmallVector<int32_t> written(call.written.begin(), call.written.end());
-  auto op = createAten(state->builder, state->loc, call.schema, call.args, state->valuesOf(operands),
-                       types, written, noGrad);
+  auto op = createAten(state->builder, state->loc, call.schema, call.args,
+                       state->valuesOf(operands), types, written, noGrad);
   std::vector<ValueId> ids;
   for (Value result : op.getResults())
     ids.push_back(state->add(result));
@@ -96,8 +96,8 @@ ValueId GraphRecorder::constantInt(int64_t value) {
 }
 
 ValueId GraphRecorder::constantFloat(double value) {
-  return state->add(arith::ConstantOp::create(state->builder, state->loc,
-                                              state->builder.getF64FloatAttr(value)));
+  return state->add(
+      arith::ConstantOp::create(state->builder, state->loc, state->builder.getF64FloatAttr(value)));
 }
 
 ValueId GraphRecorder::constantBool(bool value) {

@@ -1,5 +1,5 @@
-// Builds a function of the graph op by op. The only door from capture (which knows torch) into the IR;
-// this header names neither torch nor MLIR.
+// Builds a function of the graph op by op. The only door from capture (which knows torch) into the
+// IR; this header names neither torch nor MLIR.
 #pragma once
 
 #include "support/aten_call.h"
@@ -22,9 +22,33 @@ namespace bifront {
 using ValueId = uint32_t;
 
 enum class ScalarOp : uint8_t {
-  Add, Sub, Mul, TrueDiv, FloorDiv, Mod, Pow, Neg, Sqrt, Min, Max, // int or float, as Python's
-  Eq, Ne, Lt, Le, Gt, Ge, And, Or, Not,
-  ToInt, ToFloat, ToBool, Floor, Ceil, Round, Trunc,
+  Add,
+  Sub,
+  Mul,
+  TrueDiv,
+  FloorDiv,
+  Mod,
+  Pow,
+  Neg,
+  Sqrt,
+  Min,
+  Max, // int or float, as Python's
+  Eq,
+  Ne,
+  Lt,
+  Le,
+  Gt,
+  Ge,
+  And,
+  Or,
+  Not,
+  ToInt,
+  ToFloat,
+  ToBool,
+  Floor,
+  Ceil,
+  Round,
+  Trunc,
 };
 
 struct SourceLine {
@@ -61,7 +85,8 @@ public:
   ValueType typeOf(ValueId value) const;
   size_t numInputs() const;
 
-  // Ends the function; the recorder is spent. The caller owns the module (mlir::OwningOpRef adopts it).
+  // Ends the function; the recorder is spent. The caller owns the module (mlir::OwningOpRef adopts
+  // it).
   mlir::ModuleOp finish(std::span<const ValueId> returns);
 
 private:

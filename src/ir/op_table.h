@@ -24,13 +24,14 @@ enum class OpKind : uint8_t {
 
 struct OpRow {
   OpKind kind = OpKind::Opaque;
-  // Tensor arguments that the kernel writes though the schema does not say so, where `writesIf` (a bool
-  // argument; null: always) is true.
+  // Tensor arguments that the kernel writes though the schema does not say so, where `writesIf` (a
+  // bool argument; null: always) is true.
   std::vector<const char *> hiddenWrites = {};
   const char *writesIf = nullptr;
 };
 
-// The row of "aten::add.Tensor": its own, or that of "aten::add". For "aten::add_" that of "aten::add".
+// The row of "aten::add.Tensor": its own, or that of "aten::add". For "aten::add_" that of
+// "aten::add".
 const OpRow &opRow(std::string_view schemaName);
 
 const char *nameOf(OpKind kind);

@@ -23,8 +23,7 @@ public:
   Value emit(ScalarOp op, ValueRange operands);
 
 private:
-  template <typename Op, typename... Args>
-  Value make(Args &&...args) {
+  template <typename Op, typename... Args> Value make(Args &&...args) {
     return builder.createOrFold<Op>(loc, std::forward<Args>(args)...);
   }
   Value integer(int64_t value) { return make<arith::ConstantOp>(builder.getI64IntegerAttr(value)); }
@@ -144,9 +143,9 @@ Value ScalarEmitter::divideFloor(Value a, Value b) {
       compare(CmpIPredicate::eq, b, integer(-1)));
   require(make<arith::XOrIOp>(overflows, truth(true)), "an int quotient fits 64 bits");
   Value quotient = make<arith::DivSIOp>(a, b), rest = make<arith::RemSIOp>(a, b);
-  Value adjusts = make<arith::AndIOp>(
-      compare(CmpIPredicate::ne, rest, integer(0)),
-      compare(CmpIPredicate::slt, make<arith::XOrIOp>(rest, b), integer(0)));
+  Value adjusts =
+      make<arith::AndIOp>(compare(CmpIPredicate::ne, rest, integer(0)),
+                          compare(CmpIPredicate::slt, make<arith::XOrIOp>(rest, b), integer(0)));
   return select(adjusts, make<arith::SubIOp>(quotient, integer(1)), quotient);
 }
 
@@ -194,9 +193,9 @@ Value ScalarEmitter::power(Value a, Value b) {
   Value result = make<math::PowFOp>(a, b);
   Value infinity = number(std::numeric_limits<double>::infinity());
   Value fits = compare(CmpFPredicate::UNE, make<math::AbsFOp>(result), infinity);
-  Value fromInfinity = make<arith::OrIOp>(
-      compare(CmpFPredicate::OEQ, make<math::AbsFOp>(a), infinity),
-      compare(CmpFPredicate::OEQ, make<math::AbsFOp>(b), infinity));
+  Value fromInfinity =
+      make<arith::OrIOp>(compare(CmpFPredicate::OEQ, make<math::AbsFOp>(a), infinity),
+                         compare(CmpFPredicate::OEQ, make<math::AbsFOp>(b), infinity));
   require(make<arith::OrIOp>(fits, fromInfinity), "a float power does not overflow");
   return result;
 }

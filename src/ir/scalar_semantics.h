@@ -9,8 +9,8 @@
 namespace bifront {
 
 // What Python would raise for, or give another type for (ZeroDivisionError, a power that leaves the
-// integers, an int beyond 64 bits), becomes a bf.assert. Throws std::invalid_argument for operands that
-// are no numbers.
+// integers, an int beyond 64 bits), becomes a bf.assert. Throws std::invalid_argument for operands
+// that are no numbers.
 mlir::Value emitScalarOp(mlir::OpBuilder &builder, mlir::Location loc, ScalarOp op,
                          mlir::ValueRange operands);
 

@@ -18,7 +18,8 @@ std::string_view trim(std::string_view text) {
 }
 
 [[noreturn]] void fail(std::string_view text, const char *why) {
-  throw std::runtime_error("not an operator schema (" + std::string(why) + "): " + std::string(text));
+  throw std::runtime_error("not an operator schema (" + std::string(why) +
+                           "): " + std::string(text));
 }
 
 // Where `wanted` first occurs outside brackets and string literals, from `from`.

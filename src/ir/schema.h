@@ -10,7 +10,7 @@
 namespace bifront {
 
 struct SchemaArg {
-  std::string type;  // without annotation: "Tensor", "Tensor?[]", "SymInt[2]", "Scalar"
+  std::string type; // without annotation: "Tensor", "Tensor?[]", "SymInt[2]", "Scalar"
   std::string name;
   std::string alias; // "a" in Tensor(a!), "a|b" in Tensor(a|b), empty where there is none
   bool isWrite = false;
@@ -41,8 +41,8 @@ Schema parseSchema(std::string_view text);
 // Gives the text of the schema with this name ("aten::add.Tensor"), or nothing.
 using SchemaProvider = std::function<std::optional<std::string>(std::string_view name)>;
 
-// The process with torch asks its Dispatcher; bf-opt has a table made at build time. Schemas that were
-// found before stay known.
+// The process with torch asks its Dispatcher; bf-opt has a table made at build time. Schemas that
+// were found before stay known.
 void setSchemaProvider(SchemaProvider provider);
 
 // Null where no such operator is known. The result lives as long as the process. Thread-safe.

@@ -47,16 +47,18 @@ std::string twinOf(bf::AtenOp op, const Schema &schema) {
 // What dtype the twin's result has; nothing where this is not known for certain.
 std::optional<DType> twinDType(bf::AtenOp op, StringRef twin) {
   static const llvm::StringSet<> asBool = {
-      "aten::eq", "aten::ne", "aten::lt", "aten::le", "aten::gt", "aten::ge", "aten::logical_and",
-      "aten::logical_or", "aten::logical_xor", "aten::logical_not"};
+      "aten::eq",          "aten::ne",         "aten::lt",          "aten::le",
+      "aten::gt",          "aten::ge",         "aten::logical_and", "aten::logical_or",
+      "aten::logical_xor", "aten::logical_not"};
   static const llvm::StringSet<> asSelf = {
-      "aten::copy", "aten::fill", "aten::zero", "aten::masked_fill", "aten::index_put",
-      "aten::index_add", "aten::index_copy", "aten::index_fill", "aten::scatter", "aten::scatter_add",
-      "aten::scatter_reduce", "aten::masked_scatter", "aten::bernoulli", "aten::clamp_min",
-      "aten::tril", "aten::triu", "aten::addmm", "aten::addmv", "aten::baddbmm", "aten::addbmm"};
+      "aten::copy",      "aten::fill",        "aten::zero",           "aten::masked_fill",
+      "aten::index_put", "aten::index_add",   "aten::index_copy",     "aten::index_fill",
+      "aten::scatter",   "aten::scatter_add", "aten::scatter_reduce", "aten::masked_scatter",
+      "aten::bernoulli", "aten::clamp_min",   "aten::tril",           "aten::triu",
+      "aten::addmm",     "aten::addmv",       "aten::baddbmm",        "aten::addbmm"};
   static const llvm::StringSet<> promoting = {
-      "aten::add", "aten::sub", "aten::mul", "aten::div", "aten::addcmul", "aten::addcdiv", "aten::pow",
-      "aten::lerp", "aten::fmod", "aten::remainder", "aten::maximum", "aten::minimum"};
+      "aten::add", "aten::sub",  "aten::mul",  "aten::div",       "aten::addcmul", "aten::addcdiv",
+      "aten::pow", "aten::lerp", "aten::fmod", "aten::remainder", "aten::maximum", "aten::minimum"};
   DType self = dtypeOf(cast<RankedTensorType>(op.getInputs()[0].getType()).getElementType());
   StringRef base = twin.split('.').first;
   if (asBool.contains(base))
@@ -107,14 +109,15 @@ Value emitPureTwin(OpBuilder &builder, bf::AtenOp op) {
   MLIRContext *context = builder.getContext();
   auto computed =
       RankedTensorType::get(self.getShape(), elementTypeOf(context, *dtype), self.getEncoding());
-  auto pure = bf::AtenOp::create(builder, op.getLoc(), TypeRange(computed),
-                                 builder.getStringAttr(twin), op.getArgs(), nullptr,
-                                 op.getNoGradAttr(), op.getInputs());
+  auto pure =
+      bf::AtenOp::create(builder, op.getLoc(), TypeRange(computed), builder.getStringAttr(twin),
+                         op.getArgs(), nullptr, op.getNoGradAttr(), op.getInputs());
   if (computed == self)
     return pure.getResult(0);
   int64_t wanted = int64_t(dtypeOf(self.getElementType()));
   AtenArg none{AtenArg::None{}};
-  std::vector<AtenArg> castArgs = {{AtenArg::Operand{0}}, {wanted}, none, none, none, {false}, none};
+  std::vector<AtenArg> castArgs = {
+      {AtenArg::Operand{0}}, {wanted}, none, none, none, {false}, none};
   return createAten(builder, op.getLoc(), "aten::_to_copy", castArgs, pure.getResult(0), self, {},
                     op.getNoGrad())
       .getResult(0);
@@ -128,7 +131,8 @@ bf::AtenOp emitFunctionalForm(OpBuilder &builder, bf::AtenOp op, ArrayRef<uint32
     numbers.push_back(operand);
   }
   return bf::AtenOp::create(builder, op.getLoc(), types, op.getSchemaAttr(), op.getArgs(),
-                            builder.getDenseI32ArrayAttr(numbers), op.getNoGradAttr(), op.getInputs());
+                            builder.getDenseI32ArrayAttr(numbers), op.getNoGradAttr(),
+                            op.getInputs());
 }
 
 } // namespace bifront

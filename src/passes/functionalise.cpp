@@ -14,17 +14,18 @@ using namespace mlir;
 namespace bifront {
 namespace {
 
-// Follows one function from top to bottom. A value of the recorded function names a tensor; what its
-// contents are at this point is another value.
+// Follows one function from top to bottom. A value of the recorded function names a tensor; what
+// its contents are at this point is another value.
 class Functionaliser {
 public:
-  explicit Functionaliser(func::FuncOp function) : function(function), builder(function.getContext()) {}
+  explicit Functionaliser(func::FuncOp function)
+      : function(function), builder(function.getContext()) {}
 
   LogicalResult run();
 
 private:
-  // How a tensor shares memory with another: result `result` of `op` is a view of op's operand `parent`
-  // (as recorded).
+  // How a tensor shares memory with another: result `result` of `op` is a view of op's operand
+  // `parent` (as recorded).
   struct Link {
     Value parent;
     bf::AtenOp op;
@@ -124,8 +125,9 @@ LogicalResult Functionaliser::checkWritable(bf::AtenOp op, Value target) {
   return success();
 }
 
-// Writes that autograd does not see (under no_grad, or through detach) leave the history of a tensor as
-// it was, with other contents; a value cannot say that, so such a tensor must have no history.
+// Writes that autograd does not see (under no_grad, or through detach) leave the history of a
+// tensor as it was, with other contents; a value cannot say that, so such a tensor must have no
+// history.
 LogicalResult Functionaliser::keepsHistory(bf::AtenOp op, Value target) {
   bool unseen = op.getNoGrad();
   for (auto link = links.find(target); link != links.end(); link = links.find(target)) {
@@ -272,7 +274,8 @@ void Functionaliser::emitStores(Operation *terminator) {
   for (BlockArgument argument : function.getArguments()) {
     auto contents = held.find(argument);
     if (contents != held.end() && contents->second.value != argument)
-      bf::StoreOp::create(builder, writtenAt.find(argument)->second, contents->second.value, argument);
+      bf::StoreOp::create(builder, writtenAt.find(argument)->second, contents->second.value,
+                          argument);
   }
   for (auto &[key, store] : attributes) {
     store->moveBefore(terminator);

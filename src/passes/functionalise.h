@@ -10,11 +10,10 @@
 //     bf.store %0 to %x
 //     return %1
 //
-// A write through a view becomes a new base; later reads of the base and of its other views come from
-// that. A write without a pure twin stays the same call in functional form (`writes [0]`). What cannot
-// be said so (a view whose inverse is not known, inputs that share memory) fails with a reason, and the
-// caller leaves the function to CPython.
-// Tested by test/passes/functionalise*.mlir.
+// A write through a view becomes a new base; later reads of the base and of its other views come
+// from that. A write without a pure twin stays the same call in functional form (`writes [0]`).
+// What cannot be said so (a view whose inverse is not known, inputs that share memory) fails with a
+// reason, and the caller leaves the function to CPython. Tested by test/passes/functionalise*.mlir.
 #pragma once
 
 #include "mlir/IR/BuiltinOps.h"

@@ -16,7 +16,9 @@ namespace {
 // A member may move up to its group over at most this many ops: what moves further up lives longer.
 constexpr unsigned kMaxHoist = 32;
 
-RankedTensorType spaceOf(bf::PointwiseOp op) { return cast<RankedTensorType>(op.getResult(0).getType()); }
+RankedTensorType spaceOf(bf::PointwiseOp op) {
+  return cast<RankedTensorType>(op.getResult(0).getType());
+}
 
 bool sameSpace(RankedTensorType a, RankedTensorType b) {
   auto deviceOf = [](RankedTensorType type) {
@@ -42,7 +44,8 @@ void inlineSplats(bf::PointwiseOp op) {
   Block *body = op.getBodyBlock();
   for (unsigned i = body->getNumArguments(); i-- > 0;) {
     auto splat = op.getInputs()[i].getDefiningOp<bf::PointwiseOp>();
-    bool isSplat = splat && !llvm::any_of(splat.getInputs().getTypes(), llvm::IsaPred<RankedTensorType>);
+    bool isSplat =
+        splat && !llvm::any_of(splat.getInputs().getTypes(), llvm::IsaPred<RankedTensorType>);
     if (!isSplat || splat.getNumResults() != 1 || !keepsSizes(op, i))
       continue;
     IRMapping map;
@@ -73,8 +76,8 @@ void forwardExpands(bf::PointwiseOp op) {
   }
 }
 
-// Members of a group are merged where its last member by program order stands; a group is open as long
-// as nobody else uses its results, so that open groups may move down and merge freely.
+// Members of a group are merged where its last member by program order stands; a group is open as
+// long as nobody else uses its results, so that open groups may move down and merge freely.
 struct Group {
   SmallVector<bf::PointwiseOp> members; // in program order
   RankedTensorType space;
@@ -135,7 +138,8 @@ private:
   }
 
   bool fits(const Group &group, unsigned bodyOps, unsigned tensors) const {
-    return group.bodyOps + bodyOps <= options.maxBodyOps && group.tensors + tensors <= options.maxTensors;
+    return group.bodyOps + bodyOps <= options.maxBodyOps &&
+           group.tensors + tensors <= options.maxTensors;
   }
 
   unsigned absorb(unsigned into, unsigned from) {
@@ -176,7 +180,8 @@ private:
     for (Value input : op.getInputs()) {
       // Reading one number or one row together is no reason to meet.
       auto type = dyn_cast<RankedTensorType>(input.getType());
-      auto reader = type && sameSpace(type, spaceOf(op)) ? lastReader.find(input) : lastReader.end();
+      auto reader =
+          type && sameSpace(type, spaceOf(op)) ? lastReader.find(input) : lastReader.end();
       if (reader != lastReader.end())
         consider(find(reader->second));
     }
@@ -216,7 +221,7 @@ private:
         joined = id;
       else if (fits(groups[joined], groups[id].bodyOps + bodyOps, groups[id].tensors + tensors))
         joined = groups[joined].members.size() >= groups[id].members.size() ? absorb(joined, id)
-                                                                             : absorb(id, joined);
+                                                                            : absorb(id, joined);
     }
     if (joined != kNone) {
       append(joined, op, bodyOps, tensors, true);

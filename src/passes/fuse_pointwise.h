@@ -1,12 +1,13 @@
-// Merges pointwise groups over one iteration space, a producer into its consumers and siblings with each
-// other:
+// Merges pointwise groups over one iteration space, a producer into its consumers and siblings with
+// each other:
 //
 //   %0 = bf.pointwise(%a) : (tensor<4xf32>) -> tensor<4xf32> { exp }
 //   %1 = bf.pointwise(%0, %b) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32> { add }
 // becomes
 //   %1 = bf.pointwise(%a, %b) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32> { exp, add }
 //
-// A value that is used elsewhere too becomes one more result. Tested by test/passes/fuse_pointwise.mlir.
+// A value that is used elsewhere too becomes one more result. Tested by
+// test/passes/fuse_pointwise.mlir.
 #pragma once
 
 #include "mlir/IR/BuiltinOps.h"

@@ -3,7 +3,6 @@
 #include "mlir/IR/Verifier.h"
 #include "llvm/Support/raw_ostream.h"
 
-#include <algorithm>
 #include <chrono>
 
 using namespace mlir;
@@ -23,8 +22,6 @@ static bool lists(std::string_view names, std::string_view name) {
 }
 
 bool PassScope::run(std::string_view name, llvm::function_ref<LogicalResult()> pass) {
-  if (std::ranges::find(options.disabled, name) != options.disabled.end())
-    return true;
   StringRef label(name.data(), name.size());
   if (lists(options.dumpBefore, name))
     llvm::errs() << "// before " << label << "\n" << module << "\n";
@@ -50,7 +47,8 @@ bool PassScope::run(std::string_view name, llvm::function_ref<LogicalResult()> p
     result.reason = said;
     if (invalid)
       llvm::errs() << "bifront: " << label << " left invalid IR: " << said << "\n// before\n"
-                   << before << "\n// now\n" << module << "\n";
+                   << before << "\n// now\n"
+                   << module << "\n";
     return false;
   }
   if (lists(options.dumpAfter, name))
@@ -58,11 +56,8 @@ bool PassScope::run(std::string_view name, llvm::function_ref<LogicalResult()> p
   return true;
 }
 
-bool PassScope::runInfallible(std::string_view name, llvm::function_ref<void()> pass) {
-  return run(name, [&]() -> LogicalResult {
-    pass();
-    return success();
-  });
+bool PassScope::runOptional(std::string_view name, llvm::function_ref<LogicalResult()> pass) {
+  return lists(options.disabled, name) || run(name, pass);
 }
 
 } // namespace bifront

@@ -1,5 +1,5 @@
-// Runs one pass of the pipeline: times it, dumps around it, verifies behind it, and says whose fault it
-// was.
+// Runs one pass of the pipeline: times it, dumps around it, verifies behind it, and says whose
+// fault it was.
 #pragma once
 
 #include "passes/pipeline.h"
@@ -18,7 +18,8 @@ public:
 
   // False where the pass failed or left invalid IR; the pipeline ends there.
   bool run(std::string_view name, llvm::function_ref<mlir::LogicalResult()> pass);
-  bool runInfallible(std::string_view name, llvm::function_ref<void()> pass);
+  // The same for a pass without which the graph is still right; options may leave it out.
+  bool runOptional(std::string_view name, llvm::function_ref<mlir::LogicalResult()> pass);
 
 private:
   mlir::ModuleOp module;

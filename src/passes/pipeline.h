@@ -2,28 +2,25 @@
 #pragma once
 
 #include "passes/derivative_source.h"
+#include "support/options.h"
 
 #include "mlir/IR/BuiltinOps.h"
 
-#include <functional>
 #include <string>
 #include <vector>
 
 namespace bifront {
 
 struct PipelineOptions {
-  bool fuse = true;          // merge pointwise groups
-  bool lowerPointwise = true;
-  std::string dumpBefore;    // "all" or passes' names, separated by commas: IR goes to stderr
+  std::string dumpBefore; // passes' names with commas between, or "all": IR goes to stderr
   std::string dumpAfter;
-  bool verify =
-#ifdef NDEBUG
-      false;
-#else
-      true;
-#endif
-  std::vector<std::string> disabled; // names of optional passes to leave out
+  std::string
+      disabled; // passes to leave out; only simplify, lower-pointwise and fuse-pointwise may be
+  bool verify = kDebugBuild;
 };
+
+// From the environment (support/options.h).
+PipelineOptions pipelineOptions();
 
 struct PassTiming {
   std::string name;
@@ -37,8 +34,8 @@ struct PipelineResult {
   std::vector<PassTiming> timings;
 };
 
-// Runs everything up to code generation. `derivatives` may be null where the module has no bf.grad. A
-// failed module is not to be used.
+// Runs everything up to code generation. `derivatives` may be null where the module has no bf.grad.
+// A failed module is not to be used.
 PipelineResult runPipeline(mlir::ModuleOp module, const PipelineOptions &options,
                            DerivativeSource *derivatives);
 

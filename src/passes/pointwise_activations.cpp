@@ -94,8 +94,8 @@ Value emitGeluBackward(E &e) {
     Value tanh = e.make<math::TanhOp>(inner);
     Value left = e.mul(half, x), right = e.add(one, tanh);
     Value tanhSlope = e.sub(one, e.mul(tanh, tanh));
-    Value innerSlope = e.mul(e.number(kGeluBeta),
-                             e.add(one, e.mul(e.number(3 * kGeluKappa), square)));
+    Value innerSlope =
+        e.mul(e.number(kGeluBeta), e.add(one, e.mul(e.number(3 * kGeluKappa), square)));
     Value slope = e.add(e.mul(half, right), e.mul(e.mul(left, tanhSlope), innerSlope));
     return e.toResult(e.mul(grad, slope));
   }
@@ -169,8 +169,9 @@ Value emitEluBackward(E &e) {
   if (!grad || !x || !alpha || !scale || !inputScale || !isResult || !e.inFloat())
     return {};
   Value depth = e.mul(alpha, scale);
-  Value below = *isResult ? e.mul(e.mul(grad, inputScale), e.add(x, depth))
-                          : e.mul(e.mul(e.mul(grad, inputScale), depth), exp(e, e.mul(x, inputScale)));
+  Value below = *isResult
+                    ? e.mul(e.mul(grad, inputScale), e.add(x, depth))
+                    : e.mul(e.mul(e.mul(grad, inputScale), depth), exp(e, e.mul(x, inputScale)));
   return e.toResult(e.select(e.compare(Is::Le, x, e.number(0)), below, e.mul(grad, scale)));
 }
 

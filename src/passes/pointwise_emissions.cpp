@@ -14,7 +14,8 @@ namespace {
 using E = PointwiseEmitter;
 using Is = PointwiseEmitter::Is;
 
-//===- Arithmetic ---------------------------------------------------------------------------------===//
+//===- Arithmetic
+//---------------------------------------------------------------------------------===//
 
 // The common dtype must be the result's: emissions compute in that.
 Value scaled(E &e, StringRef factor, Value value) {
@@ -85,7 +86,8 @@ Value emitDiv(E &e) {
   if (*mode == "trunc")
     return e.toResult(e.make<arith::DivSIOp>(self, other));
   Value rest = e.make<arith::RemSIOp>(self, other), quotient = e.make<arith::DivSIOp>(self, other);
-  return e.toResult(e.select(e.compare(Is::Lt, rest, e.number(0)), e.sub(quotient, e.number(1)), quotient));
+  return e.toResult(
+      e.select(e.compare(Is::Lt, rest, e.number(0)), e.sub(quotient, e.number(1)), quotient));
 }
 
 Value emitRemainder(E &e) {
@@ -93,7 +95,8 @@ Value emitRemainder(E &e) {
   if (!self || !other || (!e.inFloat() && !dividesSafely(e)))
     return {};
   Value zero = e.number(0);
-  Value rest = e.inFloat() ? e.make<arith::RemFOp>(self, other) : e.make<arith::RemSIOp>(self, other);
+  Value rest =
+      e.inFloat() ? e.make<arith::RemFOp>(self, other) : e.make<arith::RemSIOp>(self, other);
   Value signsDiffer =
       e.make<arith::XOrIOp>(e.compare(Is::Lt, other, zero), e.compare(Is::Lt, rest, zero));
   Value adjusts = e.make<arith::AndIOp>(e.compare(Is::Ne, rest, zero), signsDiffer);
@@ -172,7 +175,8 @@ Value emitPow(E &e) {
   return e.toResult(e.make<math::PowFOp>(self, exponent));
 }
 
-//===- Extremes -----------------------------------------------------------------------------------===//
+//===- Extremes
+//-----------------------------------------------------------------------------------===//
 
 // NaN comes through from either side.
 Value larger(E &e, Value a, Value b) {
@@ -187,8 +191,7 @@ Value smaller(E &e, Value a, Value b) {
   return e.inUnsigned() ? e.make<arith::MinUIOp>(a, b) : e.make<arith::MinSIOp>(a, b);
 }
 
-template <Value (*combine)(E &, Value, Value)>
-Value emitExtreme(E &e) {
+template <Value (*combine)(E &, Value, Value)> Value emitExtreme(E &e) {
   Value self = e.read("self"), other = e.read("other");
   return self && other ? e.toResult(combine(e, self, other)) : Value();
 }
@@ -213,17 +216,16 @@ Value emitClamp(E &e) {
   return value ? e.toResult(value) : Value();
 }
 
-//===- Functions of one number --------------------------------------------------------------------===//
+//===- Functions of one number
+//--------------------------------------------------------------------===//
 
-template <typename Op>
-Value emitFloatFunction(E &e) {
+template <typename Op> Value emitFloatFunction(E &e) {
   Value self = e.read("self");
   return self && e.inFloat() ? e.toResult(e.make<Op>(self)) : Value();
 }
 
 // Integers are whole already.
-template <typename Op>
-Value emitRounding(E &e) {
+template <typename Op> Value emitRounding(E &e) {
   Value self = e.read("self");
   if (!self)
     return {};
@@ -263,7 +265,8 @@ Value emitRsqrt(E &e) {
   return self && e.inFloat() ? e.toResult(e.div(e.number(1), e.make<math::SqrtOp>(self))) : Value();
 }
 
-//===- Truth --------------------------------------------------------------------------------------===//
+//===- Truth
+//--------------------------------------------------------------------------------------===//
 
 bool isExactIn(double value, DType dtype) {
   if (dtype == DType::Half)
@@ -273,13 +276,12 @@ bool isExactIn(double value, DType dtype) {
   return true;
 }
 
-template <Is relation>
-Value emitComparison(E &e) {
+template <Is relation> Value emitComparison(E &e) {
   std::optional<DType> common = e.promotionOf({"self", "other"});
   if (!common || isComplex(*common))
     return {};
-  // An integer against a float number is compared in the default dtype, which the graph does not know,
-  // and a half against a number that is no half in one of several ways.
+  // An integer against a float number is compared in the default dtype, which the graph does not
+  // know, and a half against a number that is no half in one of several ways.
   std::optional<double> number = e.constant("other");
   Value other = e.args().valueNamed("other");
   bool againstNumber = !other || !isa<RankedTensorType>(other.getType());
@@ -300,8 +302,7 @@ Value emitComparison(E &e) {
   return e.toResult(outcome);
 }
 
-template <typename Op>
-Value emitLogical(E &e) {
+template <typename Op> Value emitLogical(E &e) {
   e.computeIn(DType::Bool);
   Value self = e.read("self"), other = e.read("other");
   return self && other ? e.toResult(e.make<Op>(self, other)) : Value();
@@ -313,8 +314,7 @@ Value emitLogicalNot(E &e) {
   return self ? e.toResult(e.logicalNot(self)) : Value();
 }
 
-template <typename Op>
-Value emitBitwise(E &e) {
+template <typename Op> Value emitBitwise(E &e) {
   Value self = e.read("self"), other = e.read("other");
   return self && other && !e.inFloat() ? e.toResult(e.make<Op>(self, other)) : Value();
 }
@@ -336,8 +336,8 @@ Value emitIsNan(E &e) {
   Value self = e.read("self");
   if (!self)
     return {};
-  Value outcome = e.inFloat() ? e.make<arith::CmpFOp>(arith::CmpFPredicate::UNO, self, self)
-                              : e.truth(false);
+  Value outcome =
+      e.inFloat() ? e.make<arith::CmpFOp>(arith::CmpFPredicate::UNO, self, self) : e.truth(false);
   e.computeIn(DType::Bool);
   return e.toResult(outcome);
 }
@@ -356,7 +356,8 @@ Value emitMaskedFill(E &e) {
   return e.toResult(e.select(mask, value, self));
 }
 
-//===- Copies and constants -----------------------------------------------------------------------===//
+//===- Copies and constants
+//-----------------------------------------------------------------------===//
 
 // A request for a memory format that a kernel's result does not have by itself is left to ATen.
 bool asksForLayout(E &e) {
@@ -384,11 +385,11 @@ Value emitFillValue(E &e) { return emitFill(e, "value"); }
 Value emitFull(E &e) { return emitFill(e, "fill_value"); }
 Value emitScalarTensor(E &e) { return emitFill(e, "s"); }
 
-template <int value>
-Value emitConstant(E &e) {
+template <int value> Value emitConstant(E &e) {
   if (asksForLayout(e))
     return {};
-  return e.computeDType() == DType::Bool ? e.toResult(e.truth(value != 0)) : e.toResult(e.number(value));
+  return e.computeDType() == DType::Bool ? e.toResult(e.truth(value != 0))
+                                         : e.toResult(e.number(value));
 }
 
 } // namespace

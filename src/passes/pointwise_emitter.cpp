@@ -69,7 +69,8 @@ Value PointwiseEmitter::convert(Value value, DType from, DType to) {
     DType wide = to == DType::UInt8 ? DType::Int64 : DType::Int32;
     return convert(convert(value, from, wide), wide, to);
   }
-  unsigned fromBits = value.getType().getIntOrFloatBitWidth(), toBits = type.getIntOrFloatBitWidth();
+  unsigned fromBits = value.getType().getIntOrFloatBitWidth(),
+           toBits = type.getIntOrFloatBitWidth();
   if (fromBits == toBits)
     return value;
   if (fromBits > toBits)
@@ -114,8 +115,8 @@ Value PointwiseEmitter::readArg(const AtenArg *arg) {
   Value element = elements[operand->index];
   DType dtype = dtypeOf(getElementTypeOrSelf(type));
   auto tensor = dyn_cast<RankedTensorType>(type);
-  // A dimensioned operand is rounded to the common dtype first; numbers and zero-dimensional tensors go
-  // into the computation as they are.
+  // A dimensioned operand is rounded to the common dtype first; numbers and zero-dimensional
+  // tensors go into the computation as they are.
   if (tensor && tensor.getRank() > 0 && isHalf(compute) && dtype != compute)
     return convert(convert(element, dtype, compute), compute, DType::Float);
   return convert(element, dtype, opmath);

@@ -1,5 +1,5 @@
-// What emissions of pointwise ops are written with: the body under construction, the call's arguments as
-// elements, conversions as ATen does them.
+// What emissions of pointwise ops are written with: the body under construction, the call's
+// arguments as elements, conversions as ATen does them.
 #pragma once
 
 #include "ir/aten_op.h"
@@ -47,12 +47,11 @@ public:
   // What `dtype` is computed in: f32 for halves.
   mlir::Value toCompute(mlir::Value value, DType dtype);
 
-  mlir::Value number(double value);  // in the type of computation
+  mlir::Value number(double value); // in the type of computation
   mlir::Value number(mlir::Type type, double value);
   mlir::Value truth(bool value);
 
-  template <typename Op, typename... Args>
-  mlir::Value make(Args &&...operands) {
+  template <typename Op, typename... Args> mlir::Value make(Args &&...operands) {
     return Op::create(builder, loc, std::forward<Args>(operands)...);
   }
   mlir::Value add(mlir::Value a, mlir::Value b);
@@ -79,8 +78,8 @@ private:
   DType result, compute;
 };
 
-// Emits the body's value for `op`'s result, already of the result's element type; null (whatever was
-// emitted is dropped) where it is left to ATen.
+// Emits the body's value for `op`'s result, already of the result's element type; null (whatever
+// was emitted is dropped) where it is left to ATen.
 using PointwiseEmission = mlir::Value (*)(PointwiseEmitter &);
 // Null where the schema has none.
 PointwiseEmission emissionFor(llvm::StringRef schema);

@@ -58,8 +58,9 @@ public:
       // One clone for each tensor, however often it is returned.
       Value &copy = copies[{value, object}];
       if (!copy)
-        copy = createAten(builder, op->getLoc(), "aten::clone", {first, none}, value, value.getType())
-                   .getResult(0);
+        copy =
+            createAten(builder, op->getLoc(), "aten::clone", {first, none}, value, value.getType())
+                .getResult(0);
       operand.set(copy);
     } else if (objectOf.try_emplace(value, object).first->second != object) {
       Value &copy = copies[{value, object}];
@@ -80,7 +81,9 @@ class SeparateResultsPass : public PassWrapper<SeparateResultsPass, OperationPas
 public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(SeparateResultsPass)
   StringRef getArgument() const final { return "bf-separate-results"; }
-  StringRef getDescription() const final { return "Give different tensors that are returned values of their own"; }
+  StringRef getDescription() const final {
+    return "Give different tensors that are returned values of their own";
+  }
   void runOnOperation() final { separateResults(getOperation()); }
 };
 
@@ -107,6 +110,8 @@ void separateResults(ModuleOp module) {
   }
 }
 
-std::unique_ptr<Pass> createSeparateResultsPass() { return std::make_unique<SeparateResultsPass>(); }
+std::unique_ptr<Pass> createSeparateResultsPass() {
+  return std::make_unique<SeparateResultsPass>();
+}
 
 } // namespace bifront

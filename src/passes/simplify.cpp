@@ -68,7 +68,8 @@ LogicalResult forward(bf::AtenOp op, Value value, PatternRewriter &rewriter, boo
 }
 
 bool sameStaticOrNamedShape(Value a, Value b) {
-  auto left = dyn_cast<RankedTensorType>(a.getType()), right = dyn_cast<RankedTensorType>(b.getType());
+  auto left = dyn_cast<RankedTensorType>(a.getType()),
+       right = dyn_cast<RankedTensorType>(b.getType());
   return left && right && haveSameShape(left, right);
 }
 
@@ -140,10 +141,10 @@ LogicalResult mergePermutations(bf::AtenOp op, PatternRewriter &rewriter, bool t
   }
   if (identity(merged))
     return forward(op, producer->getOperand(0), rewriter, takesGradients);
-  Value replaced = createAten(rewriter, op.getLoc(), "aten::permute",
-                              {{AtenArg::Operand{0}}, {std::move(dims)}}, producer->getOperand(0),
-                              op.getResultTypes(), {}, op.getNoGrad())
-                       .getResult(0);
+  Value replaced =
+      createAten(rewriter, op.getLoc(), "aten::permute", {{AtenArg::Operand{0}}, {std::move(dims)}},
+                 producer->getOperand(0), op.getResultTypes(), {}, op.getNoGrad())
+          .getResult(0);
   rewriter.replaceOp(op, replaced);
   return success();
 }
@@ -163,9 +164,8 @@ LogicalResult mergeReshapes(bf::AtenOp op, PatternRewriter &rewriter, bool takes
   });
   // _reshape_alias has strides besides sizes.
   if (op.getArgs().size() > 2) {
-    rewriter.modifyOpInPlace(op, [&] {
-      op.setArgsAttr(rewriter.getArrayAttr(op.getArgs().getValue().take_front(2)));
-    });
+    rewriter.modifyOpInPlace(
+        op, [&] { op.setArgsAttr(rewriter.getArrayAttr(op.getArgs().getValue().take_front(2))); });
   }
   return success();
 }
@@ -234,7 +234,8 @@ struct CallPattern : OpRewritePattern<bf::AtenOp> {
 // A dimension that an input has too is read there: the value in between need not exist for it.
 void readDimensionsFromInputs(func::FuncOp function) {
   DenseMap<std::pair<int64_t, int64_t>, std::pair<BlockArgument, int64_t>> places;
-  auto pairOf = [](RankedTensorType type, int64_t dim) -> std::optional<std::pair<int64_t, int64_t>> {
+  auto pairOf = [](RankedTensorType type,
+                   int64_t dim) -> std::optional<std::pair<int64_t, int64_t>> {
     auto encoding = dyn_cast_or_null<bf::TensorEncodingAttr>(type.getEncoding());
     if (!encoding || !type.isDynamicDim(dim))
       return std::nullopt;
@@ -275,7 +276,8 @@ public:
 LogicalResult simplify(ModuleOp module) {
   MLIRContext *context = module.getContext();
   RewritePatternSet patterns(context);
-  bool takesGradients = module.walk([](bf::GradOp) { return WalkResult::interrupt(); }).wasInterrupted();
+  bool takesGradients =
+      module.walk([](bf::GradOp) { return WalkResult::interrupt(); }).wasInterrupted();
   for (CallPattern::Rewrite rewrite : {writeConstantsInPlace, mergePermutations, mergeReshapes,
                                        dropCopies, dropIdentities, dropAliases})
     patterns.add<CallPattern>(context, rewrite, takesGradients);

@@ -7,7 +7,8 @@
 namespace bifront {
 
 bool isComplex(DType dtype) {
-  return dtype == DType::ComplexHalf || dtype == DType::ComplexFloat || dtype == DType::ComplexDouble;
+  return dtype == DType::ComplexHalf || dtype == DType::ComplexFloat ||
+         dtype == DType::ComplexDouble;
 }
 
 bool isFloating(DType dtype) {

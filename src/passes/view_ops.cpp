@@ -61,8 +61,8 @@ public:
   SplitRange(OpBuilder &builder, bf::AtenOp split, unsigned result, int64_t dim) {
     Value start = constant(builder, split, 0), end;
     for (unsigned k = 0; k <= result; ++k) {
-      Value size = builder.createOrFold<bf::DimOp>(split.getLoc(), builder.getI64Type(),
-                                                   split.getResult(k), builder.getI64IntegerAttr(dim));
+      Value size = builder.createOrFold<bf::DimOp>(
+          split.getLoc(), builder.getI64Type(), split.getResult(k), builder.getI64IntegerAttr(dim));
       end = builder.createOrFold<arith::AddIOp>(split.getLoc(), start, size);
       if (k < result)
         start = end;
@@ -113,8 +113,8 @@ Value putView(OpBuilder &builder, bf::AtenOp view, unsigned result, Value base, 
       name == "aten::_reshape_alias" || name == "aten::squeeze" || name == "aten::unsqueeze")
     return reshapeLike(builder, loc, contents, base);
   if (name == "aten::transpose" && view.getSchema() == "aten::transpose.int")
-    return call().operand(contents).copied(args, 1).copied(args, 2).make("aten::transpose.int", baseType,
-                                                                         noGrad);
+    return call().operand(contents).copied(args, 1).copied(args, 2).make("aten::transpose.int",
+                                                                         baseType, noGrad);
   if (name == "aten::t")
     return call().operand(contents).make("aten::t", baseType, noGrad);
   if (name == "aten::permute") {
@@ -129,8 +129,8 @@ Value putView(OpBuilder &builder, bf::AtenOp view, unsigned result, Value base, 
         return {};
       inverse[*dim < 0 ? *dim + rank : *dim] = {i};
     }
-    return createAten(builder, loc, "aten::permute",
-                      {{AtenArg::Operand{0}}, {std::move(inverse)}}, contents, baseType, {}, noGrad)
+    return createAten(builder, loc, "aten::permute", {{AtenArg::Operand{0}}, {std::move(inverse)}},
+                      contents, baseType, {}, noGrad)
         .getResult(0);
   }
   if (view.getSchema() == "aten::select.int")
@@ -138,12 +138,20 @@ Value putView(OpBuilder &builder, bf::AtenOp view, unsigned result, Value base, 
         "aten::select_scatter", baseType, noGrad);
   if (view.getSchema() == "aten::slice.Tensor")
     return call()
-        .operand(base).operand(contents)
-        .copied(args, 1).copied(args, 2).copied(args, 3).copied(args, 4)
+        .operand(base)
+        .operand(contents)
+        .copied(args, 1)
+        .copied(args, 2)
+        .copied(args, 3)
+        .copied(args, 4)
         .make("aten::slice_scatter", baseType, noGrad);
   if (view.getSchema() == "aten::diagonal")
     return call()
-        .operand(base).operand(contents).copied(args, 1).copied(args, 2).copied(args, 3)
+        .operand(base)
+        .operand(contents)
+        .copied(args, 1)
+        .copied(args, 2)
+        .copied(args, 3)
         .make("aten::diagonal_scatter", baseType, noGrad);
   if (view.getSchema() == "aten::unbind.int")
     return call().operand(base).operand(contents).copied(args, 1).integer(result).make(
@@ -155,8 +163,12 @@ Value putView(OpBuilder &builder, bf::AtenOp view, unsigned result, Value base, 
     int64_t positive = *dim < 0 ? *dim + cast<RankedTensorType>(baseType).getRank() : *dim;
     SplitRange range(builder, view, result, positive);
     return call()
-        .operand(base).operand(contents).integer(positive)
-        .operand(range.first).operand(range.last).integer(1)
+        .operand(base)
+        .operand(contents)
+        .integer(positive)
+        .operand(range.first)
+        .operand(range.last)
+        .integer(1)
         .make("aten::slice_scatter", baseType, noGrad);
   }
   if (name == "aten::view_as_real")

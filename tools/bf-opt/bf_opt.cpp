@@ -12,6 +12,5 @@ int main(int argc, char **argv) {
   bifront::registerDialects(registry);
   mlir::registerTransformsPasses();
   bifront::registerPasses();
-  return mlir::asMainReturnCode(
-      mlir::MlirOptMain(argc, argv, "Bifront's pass driver\n", registry));
+  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "Bifront's pass driver\n", registry));
 }
