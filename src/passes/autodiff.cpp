@@ -36,11 +36,13 @@ AtenArg operand(uint32_t index) { return {AtenArg::Operand{index}}; }
 AtenArg none() { return {AtenArg::None{}}; }
 
 // Whether `op` runs `call` on the block's first arguments in order, as the derivative's forward
-// part does.
+// part does; writing them is then either said by neither or left unsaid there.
 bool isCallOnArguments(bf::AtenOp op, bf::AtenOp call, mlir::Block &block) {
+  bool sameForm = op.getWrittenOperands() == call.getWrittenOperands();
+  bool writesItself =
+      op.getWrittenOperands().empty() && op.getNumResults() == call.getNumOwnResults();
   if (op.getSchema() != call.getSchema() || op.getArgs() != call.getArgs() ||
-      op.getInputs().size() != call.getInputs().size() || !op.getWrittenOperands().empty() ||
-      op.getNumResults() != call.getNumOwnResults())
+      op.getInputs().size() != call.getInputs().size() || (!sameForm && !writesItself))
     return false;
   for (auto [index, input] : llvm::enumerate(op.getInputs()))
     if (input != block.getArgument(index))
@@ -56,13 +58,14 @@ struct DerivativeParts {
   mlir::ValueRange gradients;
 };
 
-std::optional<DerivativeParts> takeApart(const Derivative &derivative, bf::AtenOp call) {
+std::optional<DerivativeParts> takeApart(const Derivative &derivative,
+                                         const DerivativeRequest &request, bf::AtenOp call) {
   auto functions = (*derivative.module).getOps<mlir::func::FuncOp>();
   if (functions.empty())
     return std::nullopt;
   mlir::Block &body = (*functions.begin()).getBody().front();
   mlir::ValueRange returned = body.getTerminator()->getOperands();
-  unsigned own = call.getNumOwnResults();
+  unsigned own = request.seeded.size();
   if (returned.size() != own + derivative.gradientOf.size() ||
       body.getNumArguments() < call.getInputs().size())
     return std::nullopt;
@@ -120,11 +123,6 @@ private:
   }
 
   mlir::LogicalResult differentiateCall(bf::AtenOp op) {
-    for (mlir::Value contents : op.getResults().drop_front(op.getNumOwnResults()))
-      if (gradients.contains(contents))
-        return op.emitError("no gradient flows through what `")
-               << op.getSchema() << "` writes in place: it has no functional form";
-
     DerivativeRequest request = requestFor(op);
     const Derivative *derivative;
     try {
@@ -134,7 +132,7 @@ private:
     }
     if (derivative->gradientOf.empty())
       return mlir::success();
-    std::optional<DerivativeParts> parts = takeApart(*derivative, op);
+    std::optional<DerivativeParts> parts = takeApart(*derivative, request, op);
     if (!parts)
       return op.emitError("the derivative of `")
              << op.getSchema() << "` does not have the form that was asked for";
@@ -144,13 +142,20 @@ private:
   DerivativeRequest requestFor(bf::AtenOp op) {
     DerivativeRequest request;
     request.call = callOf(op);
-    request.call.written.clear();
+    // Where no gradient comes through what the call writes (running statistics, say), its
+    // derivative is that of the call as PyTorch knows it.
+    mlir::ValueRange results = op.getResults();
+    auto contents = results.drop_front(op.getNumOwnResults());
+    if (llvm::none_of(contents, [&](mlir::Value value) { return gradients.contains(value); })) {
+      request.call.written.clear();
+      results = results.take_front(op.getNumOwnResults());
+    }
     for (mlir::Value input : op.getInputs()) {
       request.operands.push_back(valueTypeOf(input.getType()));
       request.differentiable.push_back(activity.isActive(input));
       request.ints.push_back(input.getType().isInteger(64) ? worlds.of(input) : std::nullopt);
     }
-    for (mlir::Value result : op.getResults().take_front(op.getNumOwnResults()))
+    for (mlir::Value result : results)
       request.seeded.push_back(gradients.contains(result));
     return request;
   }
@@ -179,11 +184,12 @@ private:
         cloneInto(builder, *from, map, location);
       for (auto [made, original] : llvm::zip(forward.getResults(), op.getResults()))
         map.map(made, original);
-      for (auto [index, written] : llvm::enumerate(op.getWrittenOperands()))
-        map.map(parts.body.getArgument(written), op.getResult(op.getNumOwnResults() + index));
+      if (forward.getWrittenOperands().empty())
+        for (auto [index, written] : llvm::enumerate(op.getWrittenOperands()))
+          map.map(parts.body.getArgument(written), op.getResult(op.getNumOwnResults() + index));
       ++from;
     } else {
-      if (!op.getWrittenOperands().empty())
+      if (request.seeded.size() != op.getNumResults())
         return op.emitError("PyTorch differentiates `")
                << op.getSchema() << "` by another call, which does not write what this one writes";
       from = replaceForward(op, parts, map);
