@@ -40,7 +40,7 @@ bool isTensorLike(mlir::Type type) {
 at::Tensor asElements(const IValue &value, mlir::Type type) {
   if (!value.isTensor())
     return at::scalar_tensor(value.toScalar(), at::device(at::kCPU).dtype(elementDtype(type)));
-  at::Tensor tensor = value.toTensor();
+  const at::Tensor &tensor = value.toTensor();
   // Bodies see the bits of a uint8 as an i8.
   return tensor.scalar_type() == at::kByte ? tensor.view(at::kChar) : tensor;
 }
@@ -262,6 +262,7 @@ std::vector<IValue> Interpreter::gradients(bf::GradOp op, std::span<const IValue
   std::vector<at::Tensor> found = torch::autograd::grad(outputs, wrt, seeds, /*retain_graph=*/true,
                                                         op.getCreateGraph(), /*allow_unused=*/true);
   std::vector<IValue> results;
+  results.reserve(found.size());
   for (size_t i = 0; i < found.size(); ++i)
     results.push_back(found[i].defined() ? found[i] : at::zeros_like(wrt[i]));
   return results;

@@ -124,8 +124,8 @@ void BoundCall::bindList(const AtenArg::List &list, const c10::ListType &type, u
     return;
   }
   c10::impl::GenericList whole(made.elementType);
-  for (c10::IValue &element : made.elements)
-    whole.push_back(std::move(element));
+  for (const c10::IValue &element : made.elements)
+    whole.push_back(element);
   arguments[index] = std::move(whole);
 }
 

@@ -260,6 +260,7 @@ void IterationPlan::chooseRows(const KernelStep &step, Space &space, size_t inpu
     return setRows(space, 0);
   if (elements >= kVariantElements && step.variant) {
     std::vector<InnerAccess> access;
+    access.reserve(operands);
     for (size_t k = 0; k < operands; ++k)
       access.push_back(space.steps[0][k] == space.elementBytes[k] ? InnerAccess::Contiguous
                        : space.steps[0][k] == 0                   ? InnerAccess::Broadcast
