@@ -36,6 +36,7 @@ Executor::Executor(std::shared_ptr<const Program> program)
   std::map<std::pair<int64_t, int64_t>, int32_t> classes;
   for (const InputSpec &input : of.inputs) {
     InputCheck check;
+    check.device = c10::Device(input.type.tensor.device);
     for (const Dim &dim : input.type.tensor.dims) {
       if (!dim.isDynamic())
         check.dynamicClass.push_back(kFixed);
@@ -80,6 +81,8 @@ void Executor::bindTensor(Frame &frame, size_t input, const at::Tensor &tensor,
   TORCH_CHECK(tensor.scalar_type() == static_cast<c10::ScalarType>(type.dtype), spec.name,
               " must be ", static_cast<c10::ScalarType>(type.dtype), ", not ",
               tensor.scalar_type());
+  TORCH_CHECK(tensor.device() == checks[input].device, spec.name, " must be on ",
+              checks[input].device, ", not on ", tensor.device());
   TORCH_CHECK(static_cast<size_t>(tensor.dim()) == type.dims.size(), spec.name, " must have ",
               type.dims.size(), " dimensions, not ", tensor.dim());
   for (size_t dim = 0; dim < type.dims.size(); ++dim) {

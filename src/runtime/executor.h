@@ -43,6 +43,7 @@ private:
   // Which dimensions of the inputs must be equal.
   struct InputCheck {
     std::vector<int32_t> dynamicClass; // per dimension
+    c10::Device device = c10::kCPU;
   };
   std::unique_ptr<Frame> takeFrame();
   void bind(Frame &frame, std::span<const c10::IValue> inputs) const;

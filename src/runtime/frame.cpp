@@ -366,7 +366,8 @@ void Frame::keepOldContents() {
     if (later.value == kNoSlot || !slots[later.value].has_storage())
       continue;
     const at::Tensor &value = slots[later.value];
-    bool ours = value.storage().use_count() == 1 && value.use_count() == 1;
+    size_t owners = headers[later.value].is_same(value) ? 2 : 1;
+    bool ours = value.storage().use_count() == 1 && value.use_count() == owners;
     if (ours || (later.attribute.empty() && isSameView(value, slots[later.target])))
       continue;
     for (const StoreStep &other : program.stores) {

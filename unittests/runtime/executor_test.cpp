@@ -364,6 +364,7 @@ TEST(Executor, ChecksItsInputs) {
   EXPECT_NE(refusal({at::ones({3}), at::ones({3})}), "");
   EXPECT_NE(refusal({at::ones({3, 2}, at::kLong), at::ones({3})}), "");
   EXPECT_NE(refusal({at::ones({3, 2}).to_sparse(), at::ones({3})}), "");
+  EXPECT_NE(refusal({at::ones({3, 2}, at::kMeta), at::ones({3})}), "");
   EXPECT_NE(refusal({at::ones({3, 2}), 3}), "");
   EXPECT_NE(refusal({at::ones({3, 2})}), "");
 }
