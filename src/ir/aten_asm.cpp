@@ -80,7 +80,9 @@ void printArg(OpAsmPrinter &printer, Attribute arg, ValueRange operands, unsigne
 const char *mismatch(const SchemaArg &formal, Attribute arg, ValueRange inputs, unsigned &next) {
   if (isa<UnitAttr>(arg)) {
     Type type = inputs[next++].getType();
-    if (formal.isTensor && !formal.isList && !isa<RankedTensorType, NoneType>(type))
+    // A number may stand for a tensor, as in Python: a "wrapped number" to ATen.
+    if (formal.isTensor && !formal.isList &&
+        !isa<RankedTensorType, NoneType, IntegerType, FloatType, ComplexType>(type))
       return "takes a tensor";
     return nullptr;
   }
@@ -97,7 +99,7 @@ const char *mismatch(const SchemaArg &formal, Attribute arg, ValueRange inputs, 
     }
     return nullptr;
   }
-  if (formal.isTensor)
+  if (formal.isTensor && !isa<IntegerAttr, FloatAttr, ComplexAttr>(arg))
     return "takes a tensor";
   return nullptr;
 }
@@ -157,6 +159,15 @@ LogicalResult AtenOp::verify() {
   if (operands != getInputs().size())
     return emitOpError() << "has " << getInputs().size() << " operands, its arguments name "
                          << operands;
+  for (TypeRange types : {TypeRange(getOperandTypes()), TypeRange(getResultTypes())}) {
+    for (Type type : types) {
+      try {
+        valueTypeOf(type);
+      } catch (const std::invalid_argument &error) {
+        return emitOpError() << "has a value of type " << type << ": " << error.what();
+      }
+    }
+  }
   ArrayRef<int32_t> written = getWrittenOperands();
   if (written.size() > getNumResults())
     return emitOpError() << "writes " << written.size() << " operands and has " << getNumResults()

@@ -210,7 +210,7 @@ ValueType valueTypeOf(Type type) {
   if (auto tuple = dyn_cast<TupleType>(type)) {
     ValueType list = ValueType::scalar(ValueType::Kind::TensorList);
     for (Type item : tuple)
-      list.tensors.push_back(tensorTypeOf(cast<RankedTensorType>(item)));
+      list.tensors.push_back(valueTypeOf(item).tensor);
     return list;
   }
   if (type.isSignlessInteger(1))

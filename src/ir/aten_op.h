@@ -15,11 +15,13 @@ mlir::ArrayAttr encodeArgs(mlir::MLIRContext *context, llvm::ArrayRef<AtenArg> a
 // Throws std::invalid_argument where an attribute is not one that encodeArgs makes.
 AtenArg decodeArg(mlir::Attribute attr, uint32_t &nextOperand);
 
-// A `?` without a world (hand-written IR) equals no other dimension.
+// A `?` without a world (hand-written IR) equals no other dimension. Throws std::invalid_argument
+// for types that graph values do not have.
 ValueType valueTypeOf(mlir::Type type);
 mlir::Type mlirTypeOf(mlir::MLIRContext *context, const ValueType &type);
 mlir::RankedTensorType mlirTypeOf(mlir::MLIRContext *context, const TensorType &type);
 mlir::Type elementTypeOf(mlir::MLIRContext *context, DType dtype);
+// Throws std::invalid_argument where tensors have no such elements.
 DType dtypeOf(mlir::Type elementType);
 // All sizes are known to be equal, dynamic ones included.
 bool haveSameShape(mlir::RankedTensorType a, mlir::RankedTensorType b);

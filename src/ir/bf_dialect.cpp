@@ -8,6 +8,7 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/IR/Matchers.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include "ir/bf_dialect.cpp.inc"
@@ -177,6 +178,15 @@ LogicalResult GradOp::verify() {
 //===- bf.pointwise
 //-------------------------------------------------------------------------------===//
 
+static bool isElement(Type type) {
+  try {
+    dtypeOf(type);
+    return true;
+  } catch (const std::invalid_argument &) {
+    return false;
+  }
+}
+
 LogicalResult PointwiseOp::verify() {
   if (getNumResults() == 0)
     return emitOpError() << "has no result";
@@ -191,10 +201,12 @@ LogicalResult PointwiseOp::verify() {
       return emitOpError() << "results have different shapes";
     if (isa<ComplexType>(result.getElementType()))
       return emitOpError() << "complex elements are not pointwise groups' business";
+    if (!isElement(result.getElementType()))
+      return emitOpError() << "tensors have no elements of type " << result.getElementType();
   }
   for (auto [input, argument] : llvm::zip(getInputs(), body->getArguments())) {
     Type expected = bodyTypeOf(input.getType());
-    if (!expected.isIntOrFloat())
+    if (!expected.isIntOrFloat() || !isElement(getElementTypeOrSelf(input.getType())))
       return emitOpError() << "an operand of type " << input.getType();
     if (argument.getType() != expected)
       return emitOpError() << "the body takes " << argument.getType() << " for an operand of type "

@@ -80,8 +80,9 @@ bool isReshape(bf::AtenOp op) {
 }
 
 std::optional<SmallVector<int64_t>> permutationOf(bf::AtenOp op) {
-  auto type = dyn_cast<RankedTensorType>(op->getOperand(0).getType());
-  if (!type)
+  auto type = op.getInputs().empty() ? RankedTensorType()
+                                     : dyn_cast<RankedTensorType>(op->getOperand(0).getType());
+  if (!type || op.getArgs().empty() || !isa<UnitAttr>(op.getArgs()[0]))
     return std::nullopt;
   int64_t rank = type.getRank();
   SmallVector<int64_t> dims(rank);
@@ -131,7 +132,7 @@ LogicalResult mergePermutations(bf::AtenOp op, PatternRewriter &rewriter, bool t
     return forward(op, op->getOperand(0), rewriter, takesGradients);
   auto producer = op->getOperand(0).getDefiningOp<bf::AtenOp>();
   auto inner = producer ? permutationOf(producer) : std::nullopt;
-  if (!inner || producer.getNoGrad() != op.getNoGrad())
+  if (!inner || inner->size() != outer->size() || producer.getNoGrad() != op.getNoGrad())
     return failure();
   AtenArg::List dims;
   SmallVector<int64_t> merged;
@@ -156,7 +157,8 @@ LogicalResult mergeReshapes(bf::AtenOp op, PatternRewriter &rewriter, bool takes
   if (sameStaticOrNamedShape(source, op.getResult(0)))
     return forward(op, source, rewriter, takesGradients);
   auto producer = source.getDefiningOp<bf::AtenOp>();
-  if (!producer || !isReshape(producer) || producer.getNoGrad() != op.getNoGrad())
+  if (!producer || !isReshape(producer) || producer.getNoGrad() != op.getNoGrad() ||
+      !isa<UnitAttr>(producer.getArgs()[0]))
     return failure();
   rewriter.modifyOpInPlace(op, [&] {
     op->setOperand(0, producer->getOperand(0));
@@ -225,6 +227,12 @@ struct CallPattern : OpRewritePattern<bf::AtenOp> {
   CallPattern(MLIRContext *context, Rewrite rewrite, bool takesGradients)
       : OpRewritePattern(context), rewrite(rewrite), takesGradients(takesGradients) {}
   LogicalResult matchAndRewrite(bf::AtenOp op, PatternRewriter &rewriter) const final {
+    // All but the constants' rewrite one tensor, the first argument, into one result.
+    bool oneToOne =
+        op.getNumResults() == 1 && !op.getArgs().empty() && isa<UnitAttr>(op.getArgs()[0]) &&
+        isa<RankedTensorType>(op->getOperand(0).getType()) && lookupSchema(op.getSchema());
+    if (!oneToOne && rewrite != Rewrite(writeConstantsInPlace))
+      return failure();
     return rewrite(op, rewriter, takesGradients);
   }
   Rewrite rewrite;

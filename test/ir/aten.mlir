@@ -20,6 +20,9 @@ func.func @arguments(%a: tensor<4x4xf32>, %b: tensor<4xf32>, %i: tensor<2xi64>, 
   %6 = bf.aten "aten::full"([2], #bf.complex<1.0 : f64, -2.0 : f64>, 9, none, none, none) : () -> tensor<2xcomplex<f32>>
   // CHECK: "aten::gelu"(%{{.*}}, "tanh")
   %7 = bf.aten "aten::gelu"(%a, "tanh") : (tensor<4x4xf32>) -> tensor<4x4xf32>
+  // A number where the schema has a tensor.
+  // CHECK: "aten::mul.Tensor"(%{{.*}}, 2.000000e+00)
+  %8 = bf.aten "aten::mul.Tensor"(%a, 2.0) : (tensor<4x4xf32>) -> tensor<4x4xf32>
   return
 }
 

@@ -13,15 +13,15 @@ func.func @f(%a: tensor<4xf32>) {
   return
 }
 // -----
-func.func @f(%a: f64) {
+func.func @f(%a: tuple<f64>) {
   // expected-error@+1 {{argument 'self' of type Tensor takes a tensor}}
-  %0 = bf.aten "aten::relu"(%a) : (f64) -> tensor<4xf32>
+  %0 = bf.aten "aten::relu"(%a) : (tuple<f64>) -> tensor<4xf32>
   return
 }
 // -----
 func.func @f() {
   // expected-error@+1 {{argument 'self' of type Tensor takes a tensor}}
-  %0 = bf.aten "aten::relu"(1) : () -> tensor<4xf32>
+  %0 = bf.aten "aten::relu"("one") : () -> tensor<4xf32>
   return
 }
 // -----
@@ -234,6 +234,27 @@ func.func @f(%a: tensor<4xi1>) {
   ^bb0(%x: i1):
     bf.assert %x, "no"
     bf.yield %x : i1
+  }
+  return
+}
+// -----
+func.func @f(%a: tensor<4xi3>) {
+  // expected-error@+1 {{has a value of type 'tensor<4xi3>': an element type that tensors do not have}}
+  %0 = bf.aten "aten::relu"(%a) : (tensor<4xi3>) -> tensor<4xi3>
+  return
+}
+// -----
+func.func @f(%a: tensor<*xf32>) {
+  // expected-error@+1 {{has a value of type 'tensor<*xf32>': a type that graph values do not have}}
+  %0 = bf.aten "aten::relu"(%a) : (tensor<*xf32>) -> tensor<4xf32>
+  return
+}
+// -----
+func.func @f() {
+  // expected-error@+1 {{tensors have no elements of type 'i3'}}
+  %0 = bf.pointwise() : () -> tensor<4xi3> {
+    %c = arith.constant 0 : i3
+    bf.yield %c : i3
   }
   return
 }

@@ -1,0 +1,56 @@
+// What cannot be made values of is refused with a reason.
+// RUN: bf-opt --split-input-file --verify-diagnostics --bf-functionalise %s
+
+func.func @aliased(%x: tensor<4xf32>, %y: tensor<4xf32> {bf.alias_of = 0 : i64}) {
+  // expected-error@+1 {{writes input 0, which shares memory with another input}}
+  %0 = bf.aten "aten::relu_"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}
+// -----
+func.func @aliased_view(%x: tensor<4xf32>, %y: tensor<4xf32> {bf.alias_of = 0 : i64}) {
+  %v = bf.aten "aten::view"(%y, [2, 2]) : (tensor<4xf32>) -> tensor<2x2xf32>
+  // expected-error@+1 {{writes input 1, which shares memory with another input}}
+  %0 = bf.aten "aten::relu_"(%v) : (tensor<2x2xf32>) -> tensor<2x2xf32>
+  return
+}
+// -----
+// Reading inputs that share memory is no matter.
+func.func @aliased_but_read(%x: tensor<4xf32>, %y: tensor<4xf32> {bf.alias_of = 0 : i64}, %z: tensor<4xf32>) {
+  %0 = bf.aten "aten::add_.Tensor"(%z, %y, 1) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  return
+}
+// -----
+func.func @unknown_view(%x: tensor<8xf32>) {
+  %v = bf.aten "aten::unfold"(%x, 0, 4, 2) : (tensor<8xf32>) -> tensor<3x4xf32>
+  // expected-error@+1 {{writes through 'aten::unfold', a view that cannot be undone}}
+  %0 = bf.aten "aten::relu_"(%v) : (tensor<3x4xf32>) -> tensor<3x4xf32>
+  return
+}
+// -----
+func.func @resized(%x: tensor<8xf32>) {
+  // expected-error@+1 {{changes the shape or the memory of a tensor in place}}
+  %0 = bf.aten "aten::resize_"(%x, [4], none) : (tensor<8xf32>) -> tensor<4xf32>
+  return
+}
+// -----
+func.func @transposed(%x: tensor<2x4xf32>) {
+  // expected-error@+1 {{changes the shape or the memory of a tensor in place}}
+  %0 = bf.aten "aten::t_"(%x) : (tensor<2x4xf32>) -> tensor<4x2xf32>
+  return
+}
+// -----
+func.func @behind_autograd(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = bf.aten "aten::exp"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  %d = bf.aten "aten::detach"(%0) : (tensor<4xf32>) -> tensor<4xf32>
+  // expected-error@+1 {{writes a tensor behind autograd's back, and gradients are taken later}}
+  %1 = bf.aten "aten::mul_.Scalar"(%d, 2) : (tensor<4xf32>) -> tensor<4xf32>
+  %g = bf.grad outputs(%0) seeds() wrt(%x) : (tensor<4xf32>), (), (tensor<4xf32>) -> (tensor<4xf32>)
+  return %g : tensor<4xf32>
+}
+// -----
+// expected-error@+1 {{control flow is not functionalised yet}}
+func.func @branch(%x: tensor<4xf32>) {
+  func.return
+^bb1:
+  func.return
+}

@@ -1,0 +1,112 @@
+// RUN: bf-opt --bf-simplify %s | FileCheck %s
+
+// CHECK-LABEL: func.func @constants
+func.func @constants(%x: tensor<4x4xf32>) -> tensor<4x4xf32> {
+  // Numbers that are known are written in place; the size of a known dimension is known.
+  // CHECK-NEXT: %[[A:.*]] = bf.aten "aten::add.Tensor"(%arg0, %arg0, 8)
+  %n = bf.dim %x, 1 : tensor<4x4xf32> -> i64
+  %two = arith.constant 2 : i64
+  %m = arith.muli %n, %two : i64
+  %ok = arith.cmpi sgt, %m, %two : i64
+  bf.assert %ok, "holds"
+  %0 = bf.aten "aten::add.Tensor"(%x, %x, %m) : (tensor<4x4xf32>, tensor<4x4xf32>, i64) -> tensor<4x4xf32>
+  // CHECK-NEXT: %[[N:.*]]:2 = bf.aten "aten::normal_"(%[[A]], 0.000000e+00, 1.000000e+00, none) writes [0]
+  %zero = arith.constant 0.0 : f64
+  %1:2 = bf.aten "aten::normal_"(%0, %zero, 1.0, none) writes [0] : (tensor<4x4xf32>, f64) -> (tensor<4x4xf32>, tensor<4x4xf32>)
+  // CHECK-NEXT: return %[[N]]#1
+  return %1#1 : tensor<4x4xf32>
+}
+
+// CHECK-LABEL: func.func @views
+func.func @views(%x: tensor<2x3x4xf32>, %w: tensor<4x3xf32>) -> tensor<2x3x3xf32> {
+  %0 = bf.aten "aten::permute"(%x, [1, 2, 0]) : (tensor<2x3x4xf32>) -> tensor<3x4x2xf32>
+  %1 = bf.aten "aten::permute"(%0, [2, 0, 1]) : (tensor<3x4x2xf32>) -> tensor<2x3x4xf32>
+  %2 = bf.aten "aten::transpose.int"(%1, 0, 1) : (tensor<2x3x4xf32>) -> tensor<3x2x4xf32>
+  %3 = bf.aten "aten::transpose.int"(%2, -3, -2) : (tensor<3x2x4xf32>) -> tensor<2x3x4xf32>
+  // CHECK-NEXT: %[[V:.*]] = bf.aten "aten::reshape"(%arg0, [6, 4])
+  %4 = bf.aten "aten::view"(%3, [3, 8]) : (tensor<2x3x4xf32>) -> tensor<3x8xf32>
+  %5 = bf.aten "aten::view"(%4, [6, 4]) : (tensor<3x8xf32>) -> tensor<6x4xf32>
+  %6 = bf.aten "aten::t"(%w) : (tensor<4x3xf32>) -> tensor<3x4xf32>
+  %7 = bf.aten "aten::t"(%6) : (tensor<3x4xf32>) -> tensor<4x3xf32>
+  // CHECK-NEXT: bf.aten "aten::mm"(%[[V]], %arg1)
+  %8 = bf.aten "aten::mm"(%5, %7) : (tensor<6x4xf32>, tensor<4x3xf32>) -> tensor<6x3xf32>
+  // CHECK-NEXT: "aten::view"
+  %9 = bf.aten "aten::view"(%8, [2, 3, 3]) : (tensor<6x3xf32>) -> tensor<2x3x3xf32>
+  return %9 : tensor<2x3x3xf32>
+}
+
+// Only what is exact, bit for bit: x + 0 is not (-0.0).
+// CHECK-LABEL: func.func @identities
+func.func @identities(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = bf.aten "aten::mul.Tensor"(%x, 1.0) : (tensor<4xf32>) -> tensor<4xf32>
+  %1 = bf.aten "aten::div.Tensor"(%0, 1) : (tensor<4xf32>) -> tensor<4xf32>
+  %2 = bf.aten "aten::sub.Scalar"(%1, 0, 1) : (tensor<4xf32>) -> tensor<4xf32>
+  %3 = bf.aten "aten::pow.Tensor_Scalar"(%2, 1) : (tensor<4xf32>) -> tensor<4xf32>
+  %4 = bf.aten "aten::_to_copy"(%3, 6, none, none, none, false, none) : (tensor<4xf32>) -> tensor<4xf32>
+  %5 = bf.aten "aten::expand"(%4, [4], false) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK-NEXT: %[[A:.*]] = bf.aten "aten::add.Scalar"(%arg0, 0, 1)
+  %6 = bf.aten "aten::add.Scalar"(%5, 0, 1) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK-NEXT: return %[[A]]
+  return %6 : tensor<4xf32>
+}
+
+// A copy that the program sees stays a copy, also behind a view.
+// CHECK-LABEL: func.func @visible
+func.func @visible(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<2x2xf32>) {
+  // CHECK-NEXT: %[[A:.*]] = bf.aten "aten::mul.Scalar"(%arg0, 1)
+  %0 = bf.aten "aten::mul.Scalar"(%x, 1) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK-NEXT: %[[B:.*]] = bf.aten "aten::_to_copy"(%arg0
+  %1 = bf.aten "aten::_to_copy"(%x, 6, none, none, none, false, none) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK-NEXT: "aten::view"(%[[B]]
+  %2 = bf.aten "aten::view"(%1, [2, 2]) : (tensor<4xf32>) -> tensor<2x2xf32>
+  return %0, %2 : tensor<4xf32>, tensor<2x2xf32>
+}
+
+// CHECK-LABEL: func.func @common_and_dead
+func.func @common_and_dead(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // CHECK-NEXT: %[[E:.*]] = bf.aten "aten::exp"
+  // CHECK-NEXT: %[[M:.*]] = bf.aten "aten::mul.Tensor"(%[[E]], %[[E]])
+  %0 = bf.aten "aten::exp"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  %1 = bf.aten "aten::exp"(%x) {no_grad} : (tensor<4xf32>) -> tensor<4xf32>
+  %2 = bf.aten "aten::sin"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  %3 = bf.aten "aten::mul.Tensor"(%0, %1) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  // CHECK-NEXT: return %[[M]]
+  return %3 : tensor<4xf32>
+}
+
+// The random stream is eager's: each draw once, also if nobody looks. So are calls of which nothing is
+// known.
+// CHECK-LABEL: func.func @effects
+func.func @effects(%x: tensor<4xf32>) {
+  // CHECK: "aten::bernoulli.p"
+  %0 = bf.aten "aten::bernoulli.p"(%x, 0.5, none) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK: "aten::bernoulli.p"
+  %1 = bf.aten "aten::bernoulli.p"(%x, 0.5, none) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK: "aten::rand"
+  %2 = bf.aten "aten::rand"([4], none, none, none, none) : () -> tensor<4xf32>
+  // CHECK: "my_ops::log"
+  %3 = bf.aten "my_ops::log"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK: "aten::_assert_async.msg"
+  bf.aten "aten::_assert_async.msg"(%x, "no") : (tensor<4xf32>) -> ()
+  // CHECK-NEXT: return
+  return
+}
+
+// What grad mode was matters until gradients have been taken.
+// CHECK-LABEL: func.func @gradients
+func.func @gradients(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // CHECK: "aten::exp"
+  %0 = bf.aten "aten::exp"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  %1 = bf.aten "aten::detach"(%0) : (tensor<4xf32>) -> tensor<4xf32>
+  %2 = bf.aten "aten::mul.Tensor"(%0, %1) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  return %2 : tensor<4xf32>
+}
+
+// Sizes come from inputs rather than from values in between.
+// CHECK-LABEL: func.func @dimensions
+func.func @dimensions(%x: tensor<?x4xf32, #bf.tensor<worlds = [[3, 5]]>>) -> i64 {
+  // CHECK-NEXT: bf.dim %arg0, 0
+  %0 = bf.aten "aten::exp"(%x) : (tensor<?x4xf32, #bf.tensor<worlds = [[3, 5]]>>) -> tensor<?x4xf32, #bf.tensor<worlds = [[3, 5]]>>
+  %n = bf.dim %0, 0 : tensor<?x4xf32, #bf.tensor<worlds = [[3, 5]]>> -> i64
+  return %n : i64
+}
