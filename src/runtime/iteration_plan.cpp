@@ -45,12 +45,13 @@ Sizes fastestFirst(const Sizes &shape, const std::vector<Sizes> &inputStrides) {
   return order;
 }
 
-Sizes densely(const Sizes &shape, const Sizes &order) {
+// `clamped`: a dimension of size 0 counts as 1, as it does for contiguous tensors.
+Sizes densely(const Sizes &shape, const Sizes &order, bool clamped = true) {
   Sizes strides(shape.size());
   int64_t next = 1;
   for (int64_t dim : order) {
     strides[dim] = next;
-    next *= std::max<int64_t>(shape[dim], 1);
+    next *= std::max<int64_t>(shape[dim], clamped ? 1 : 0);
   }
   return strides;
 }
@@ -194,7 +195,8 @@ void IterationPlan::layOut(std::span<const at::Tensor *const> inputs) {
     std::vector<Sizes> inputStrides;
     for (const at::Tensor *input : inputs)
       inputStrides.push_back(strideOver(*input, sizes));
-    strides = densely(sizes, fastestFirst(sizes, inputStrides));
+    Sizes order = fastestFirst(sizes, inputStrides);
+    strides = densely(sizes, order, order == plain);
   }
 }
 

@@ -4,7 +4,10 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <numeric>
+#include <random>
 
 namespace bifront {
 namespace {
@@ -157,6 +160,53 @@ TEST(IterationPlan, UsesAllThreadsOnLargeSpaces) {
   at::Tensor strided = at::randn({60, 70, 80}).permute({1, 0, 2});
   addTensors(strided, at::randn({70, 60, 80}));
   at::set_num_threads(before);
+}
+
+// Shapes of up to five dimensions, cut, permuted, expanded and broadcast at random.
+TEST(IterationPlan, AgreesWithEagerOnRandomLayouts) {
+  std::mt19937 random(7);
+  auto upTo = [&](int64_t n) { return static_cast<int64_t>(random() % n); };
+  auto layOut = [&](std::vector<int64_t> sizes) {
+    size_t drop = upTo(4) == 0 ? upTo(static_cast<int64_t>(sizes.size()) + 1) : 0;
+    sizes.erase(sizes.begin(), sizes.begin() + static_cast<std::ptrdiff_t>(drop));
+    std::vector<int64_t> order(sizes.size()), stored, back(sizes.size());
+    std::iota(order.begin(), order.end(), 0);
+    if (upTo(2) == 0)
+      std::shuffle(order.begin(), order.end(), random);
+    bool cut = upTo(4) == 0, expand = upTo(6) == 0, broadcast = upTo(3) == 0;
+    for (int64_t &size : sizes)
+      if (broadcast && upTo(2) == 0)
+        size = 1;
+    for (size_t i = 0; i < order.size(); ++i) {
+      stored.push_back(sizes[order[i]] * (cut ? 2 : 1));
+      back[order[i]] = static_cast<int64_t>(i);
+    }
+    at::Tensor tensor = at::randn(stored).permute(back);
+    for (size_t dim = 0; dim < sizes.size(); ++dim) {
+      if (cut)
+        tensor = upTo(2) ? tensor.slice(dim, 0, 2 * sizes[dim], 2)
+                         : tensor.narrow(dim, sizes[dim] ? 1 : 0, sizes[dim]);
+      if (expand && sizes[dim] > 0 && upTo(2) == 0) {
+        std::vector<int64_t> whole = tensor.sizes().vec();
+        tensor = tensor.narrow(dim, 0, 1).expand(whole);
+      }
+    }
+    return tensor;
+  };
+  for (int round = 0; round < 3000; ++round) {
+    std::vector<int64_t> sizes;
+    for (int64_t dim = upTo(6); dim > 0; --dim)
+      sizes.push_back(upTo(12) == 0 ? 0 : 1 + upTo(sizes.size() < 2 ? 9 : 5));
+    at::Tensor a = layOut(sizes), b = layOut(sizes);
+    switch (round % 4) {
+    case 0: addTensors(a, b); break;
+    case 1: addTensors<Access::Contiguous, Access::Broadcast>(a, b); break;
+    case 2: addTensors<Access::Broadcast, Access::Contiguous>(a, b); break;
+    case 3: addTensors<Access::Strided, Access::Strided>(a, b); break;
+    }
+    if (testing::Test::HasFailure())
+      FAIL() << a.sizes() << a.strides() << " and " << b.sizes() << b.strides();
+  }
 }
 
 TEST(IterationPlan, NoticesOtherTensors) {
