@@ -28,6 +28,20 @@ int64_t spanOf(const at::Tensor &tensor) {
   return (last + 1) * static_cast<int64_t>(tensor.element_size());
 }
 
+// A result that is written over an operand has that operand's place. What the operator allocates
+// while it still reads must not get it.
+bool liesInOperand(const Program &program, const CallStep &step, const TensorSlot &result) {
+  for (const OperandRef &operand : step.operands) {
+    if (operand.kind != OperandRef::Kind::Tensor)
+      continue;
+    const TensorSlot &slot = program.slots[operand.index];
+    if (slot.offset >= 0 && slot.offset < result.offset + result.bytes &&
+        result.offset < slot.offset + slot.bytes)
+      return true;
+  }
+  return false;
+}
+
 bool isSameView(const at::Tensor &a, const at::Tensor &b) {
   return storageOf(a) && storageOf(a) == storageOf(b) && a.storage_offset() == b.storage_offset() &&
          a.sizes() == b.sizes() && a.strides() == b.strides() && a.scalar_type() == b.scalar_type();
@@ -65,7 +79,7 @@ Frame::Frame(const LinkedProgram &linked)
       if (result.kind != OperandRef::Kind::Tensor || result.index == kNoSlot)
         continue;
       const TensorSlot &slot = program.slots[result.index];
-      if (slot.offset >= 0 && slot.bytes > 0)
+      if (slot.offset >= 0 && slot.bytes > 0 && !liesInOperand(program, program.calls[i], slot))
         calls[i].hints.push_back({0, result.index, slot.offset});
     }
   }

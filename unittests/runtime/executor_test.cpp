@@ -196,6 +196,24 @@ TEST(Executor, AResultInAnothersPlaceIsMoved) {
         at::equal(runDone(executor, {at::randn({8, 100})})[0].toTensor(), at::zeros({100})));
 }
 
+// cumsum_ may work through a copy of what it writes: never where it still reads.
+TEST(Executor, AnOperatorThatOverwritesAnOperandDoesNotAllocateThere) {
+  Builder b;
+  SlotId x = b.input(fixed({10, 10})), h = b.planned(fixed({10, 10}), 0, 400);
+  SlotId g = b.planned(fixed({10, 10}), 0, 400), y = b.escaping(fixed({10, 10}));
+  b.call({"aten::neg", {operand(0)}, {}}, {tensor(x)}, {tensor(h)});
+  b.call({"aten::cumsum_", {operand(0), {int64_t{0}}, {Arg::None{}}}, {0}}, {tensor(h)},
+         {tensor(kNoSlot), tensor(g)}, {h});
+  b.call({"aten::t", {operand(0)}, {}}, {tensor(g)}, {tensor(y)});
+  b.program->calls[1].reuse = {true};
+  b.program->entry = runAllCalls;
+  Executor executor(b.program);
+  for (int run = 0; run < 3; ++run) {
+    at::Tensor input = at::randn({10, 10});
+    EXPECT_TRUE(at::equal(runDone(executor, {input})[0].toTensor(), (-input).cumsum(0).t()));
+  }
+}
+
 TEST(Executor, ATensorThatStaysInTheArenaIsNeverOverwritten) {
   Builder b;
   SlotId x = b.input(fixed({100}));
