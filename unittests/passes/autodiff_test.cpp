@@ -38,7 +38,12 @@ public:
     auto module = mlir::parseSourceString<mlir::ModuleOp>(found->second.text, &context);
     if (!module)
       throw std::runtime_error("the test's derivative does not parse");
-    return {std::make_shared<mlir::ModuleOp>(module.release()), found->second.gradientOf};
+    std::shared_ptr<mlir::ModuleOp> owned(new mlir::ModuleOp(module.release()),
+                                          [](mlir::ModuleOp *held) {
+                                            held->erase();
+                                            delete held;
+                                          });
+    return {std::move(owned), found->second.gradientOf};
   }
 };
 
