@@ -15,7 +15,7 @@ config.test_source_root = str(root / "test")
 config.test_exec_root = str(build / "test")
 config.environment["PATH"] = os.pathsep.join(
     [
-        *(str(build / "tools" / tool) for tool in ("bf-opt", "bf-run")),
+        *(str(build / "tools" / tool) for tool in ("bf-opt", "bf-run", "bf-program")),
         "/usr/lib/llvm-22/bin",
         os.environ["PATH"],
     ]

@@ -1,5 +1,6 @@
 #include "codegen/lower_kernel.h"
 
+#include "codegen/codegen_error.h"
 #include "codegen/emit_element_op.h"
 
 #include "llvm/IR/IRBuilder.h"
@@ -116,6 +117,8 @@ void KernelLowering::createFunction(const std::string &symbol) {
   auto *type = llvm::FunctionType::get(builder.getVoidTy(), {pointer, pointer, integer, integer, pointer},
                                        false);
   function = llvm::Function::Create(type, llvm::Function::ExternalLinkage, symbol, module);
+  if (function->getName() != symbol)
+    throw CodegenError("two different kernels have the symbol " + symbol);
   pointers = function->getArg(0), strides = function->getArg(1);
   n = function->getArg(2), m = function->getArg(3), scalars = function->getArg(4);
 }

@@ -1,0 +1,34 @@
+// From a function of the graph to the steps of a Program: each tensor value gets a slot, each bf.aten a
+// CallStep, each bf.pointwise a KernelStep. What is computed on numbers stays code (see lower_entry.h).
+#pragma once
+
+#include "codegen/kernel_body.h"
+#include "codegen/lower_entry.h"
+#include "codegen/plan_memory.h"
+#include "runtime/program.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+#include <memory>
+#include <vector>
+
+namespace bifront {
+
+struct BuiltProgram {
+  Program program; // without code, offsets and releases
+  EntryCode entry;
+  std::vector<std::shared_ptr<const KernelBody>> kernelBodies; // per kernel step
+
+  // For the memory plan: each slot, and each op of `entry` that uses slots.
+  std::vector<MemorySlot> memorySlots;
+  std::vector<MemoryStep> memorySteps;
+  std::vector<uint32_t> stepOps; // per memory step: its number in entry.ops
+};
+
+// Throws CodegenError for what has no native code yet.
+BuiltProgram buildProgram(mlir::func::FuncOp function);
+
+// Offsets, releases and overwritten operands of a plan.
+void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan);
+
+} // namespace bifront

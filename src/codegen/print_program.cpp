@@ -1,0 +1,195 @@
+#include "codegen/print_program.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/Sequence.h"
+#include "llvm/Support/raw_ostream.h"
+
+namespace bifront {
+namespace {
+
+const char *nameOf(DType type) {
+  switch (type) {
+  case DType::UInt8: return "ui8";
+  case DType::Int8: return "i8";
+  case DType::Int16: return "i16";
+  case DType::Int32: return "i32";
+  case DType::Int64: return "i64";
+  case DType::Half: return "f16";
+  case DType::Float: return "f32";
+  case DType::Double: return "f64";
+  case DType::ComplexHalf: return "complex<f16>";
+  case DType::ComplexFloat: return "complex<f32>";
+  case DType::ComplexDouble: return "complex<f64>";
+  case DType::Bool: return "i1";
+  case DType::BFloat16: return "bf16";
+  }
+  return "?";
+}
+
+class ProgramPrinter {
+public:
+  ProgramPrinter(const Program &program, const EntryCode &entry)
+      : program(program), entry(entry), out(text) {}
+
+  std::string print();
+
+private:
+  void slot(SlotId id) { id == kNoSlot ? out << "none" : out << "t" << id; }
+  void ref(const OperandRef &operand);
+  template <typename Range, typename Print> void list(const Range &range, Print item) {
+    llvm::interleave(range, item, [&] { out << ", "; });
+  }
+  void refs(const std::vector<OperandRef> &operands) {
+    list(operands, [&](const OperandRef &operand) { ref(operand); });
+  }
+  void slots(const std::vector<SlotId> &ids) {
+    list(ids, [&](SlotId id) { slot(id); });
+  }
+  void type(const ValueType &type);
+  void release(const std::vector<SlotId> &dead);
+  void call(const CallStep &step);
+  void kernel(const KernelStep &step);
+  void store(const StoreStep &step);
+
+  void op(const EntryOp &op);
+
+  const Program &program;
+  const EntryCode &entry;
+  std::string text;
+  llvm::raw_string_ostream out;
+};
+
+void ProgramPrinter::ref(const OperandRef &operand) {
+  switch (operand.kind) {
+  case OperandRef::Kind::Tensor: return slot(operand.index);
+  case OperandRef::Kind::Int: out << "i" << operand.index; return;
+  case OperandRef::Kind::Float: out << "f" << operand.index; return;
+  case OperandRef::Kind::Bool: out << "b" << operand.index; return;
+  }
+}
+
+void ProgramPrinter::type(const ValueType &type) {
+  switch (type.kind) {
+  case ValueType::Kind::Int: out << "int"; return;
+  case ValueType::Kind::Float: out << "float"; return;
+  case ValueType::Kind::Bool: out << "bool"; return;
+  case ValueType::Kind::None: out << "none"; return;
+  case ValueType::Kind::Tensor: break;
+  default: out << "other"; return;
+  }
+  out << "tensor<";
+  for (const Dim &dim : type.tensor.dims)
+    (dim.isDynamic() ? out << "?" : out << dim.world[0]) << "x";
+  out << nameOf(type.tensor.dtype) << ">";
+}
+
+void ProgramPrinter::release(const std::vector<SlotId> &dead) {
+  if (dead.empty())
+    return;
+  out << " release ";
+  slots(dead);
+}
+
+void ProgramPrinter::call(const CallStep &step) {
+  out << "call ";
+  refs(step.results);
+  out << " = " << step.call.schema << "(";
+  refs(step.operands);
+  out << ")";
+  for (size_t k = 0; k < step.call.written.size(); ++k)
+    if (k < step.reuse.size() && step.reuse[k]) {
+      out << " over ";
+      ref(step.operands[step.call.written[k]]);
+    }
+  release(step.release);
+  out << "\n";
+}
+
+void ProgramPrinter::kernel(const KernelStep &step) {
+  out << "kernel ";
+  slots(step.outputs);
+  out << " = " << step.symbol << "(";
+  list(llvm::seq<size_t>(0, step.inputs.size()), [&](size_t k) {
+    slot(step.inputs[k]);
+    if (!step.access.empty() && step.access[k] != InnerAccess::Contiguous)
+      out << (step.access[k] == InnerAccess::Broadcast ? " broadcast" : " strided");
+  });
+  for (size_t k = 0; k < step.scalars.size(); ++k) {
+    out << (k == 0 && step.inputs.empty() ? "" : ", ");
+    ref(step.scalars[k]);
+  }
+  out << ")";
+  if (!step.sizes.empty()) {
+    out << " sizes ";
+    refs(step.sizes);
+  }
+  for (size_t k = 0; k < step.inPlace.size(); ++k)
+    if (step.inPlace[k] >= 0) {
+      out << " ";
+      slot(step.outputs[k]);
+      out << " over ";
+      slot(step.inputs[step.inPlace[k]]);
+    }
+  release(step.release);
+  out << "\n";
+}
+
+void ProgramPrinter::store(const StoreStep &step) {
+  out << "store ";
+  slot(step.value);
+  out << " to ";
+  slot(step.target);
+  if (!step.attribute.empty())
+    out << "." << step.attribute;
+  out << "\n";
+}
+
+// Arithmetic on numbers is machine code only, and not listed.
+void ProgramPrinter::op(const EntryOp &op) {
+  switch (op.kind) {
+  case EntryOp::Kind::Call: return call(program.calls[op.index]);
+  case EntryOp::Kind::Kernel: return kernel(program.kernels[op.index]);
+  case EntryOp::Kind::Store: return store(program.stores[op.index]);
+  case EntryOp::Kind::Assert:
+    out << "assert v" << op.value << ", \"" << program.asserts[op.index].message << "\"\n";
+    return;
+  case EntryOp::Kind::Dim:
+    out << "dim v" << op.value << " = t" << op.slot << "[" << op.index << "]\n";
+    return;
+  case EntryOp::Kind::Load: out << "load v" << op.value << " = scalar " << op.index << "\n"; return;
+  case EntryOp::Kind::Save: out << "save v" << op.value << " to scalar " << op.index << "\n"; return;
+  case EntryOp::Kind::Compute: return;
+  }
+}
+
+std::string ProgramPrinter::print() {
+  for (size_t i = 0; i < program.inputs.size(); ++i) {
+    out << "input ";
+    ref(program.inputPlaces[i]);
+    out << ": ";
+    type(program.inputs[i].type);
+    out << " \"" << program.inputs[i].name << "\"\n";
+  }
+  for (SlotId id = program.inputs.size(); id < program.slots.size(); ++id) {
+    const TensorSlot &slot = program.slots[id];
+    out << "slot t" << id << ": ";
+    type(slot.type);
+    if (slot.offset >= 0)
+      out << " at " << slot.offset << " bytes " << slot.bytes;
+    out << (slot.escapes ? " escapes" : "") << "\n";
+  }
+  for (const EntryOp &step : entry.ops)
+    op(step);
+  out << "return ";
+  refs(program.returns);
+  out << "\narena " << program.arenaBytes << " bytes, " << program.numScalars << " scalars\n";
+  return std::move(text);
+}
+
+} // namespace
+
+std::string printProgram(const Program &program, const EntryCode &entry) {
+  return ProgramPrinter(program, entry).print();
+}
+
+} // namespace bifront

@@ -1,0 +1,36 @@
+// What has no native code is refused with a sentence.
+// RUN: split-file %s %t
+// RUN: not bf-program %t/writes.mlir 2>&1 | FileCheck %s --check-prefix=WRITES
+// RUN: not bf-program %t/pycall.mlir 2>&1 | FileCheck %s --check-prefix=PYCALL
+// RUN: not bf-program %t/ctlz.mlir 2>&1 | FileCheck %s --check-prefix=CTLZ
+// RUN: not bf-program %t/two.mlir 2>&1 | FileCheck %s --check-prefix=TWO
+
+//--- writes.mlir
+// WRITES: 'aten::relu_' writes its operands; the graph must be functional
+func.func @writes(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = bf.aten "aten::relu_"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+
+//--- pycall.mlir
+// PYCALL: there is no native code for 'bf.pycall'
+func.func @pycall() {
+  bf.pycall "print"() : () -> ()
+  return
+}
+
+//--- ctlz.mlir
+// CTLZ: there is no native code for 'math.ctlz'
+func.func @ctlz(%x: tensor<4xi32>) -> tensor<4xi32> {
+  %0 = bf.pointwise(%x) : (tensor<4xi32>) -> tensor<4xi32> {
+  ^bb0(%a: i32):
+    %b = math.ctlz %a : i32
+    bf.yield %b : i32
+  }
+  return %0 : tensor<4xi32>
+}
+
+//--- two.mlir
+// TWO: a module with other than one function has no native code yet
+func.func @first() { return }
+func.func @second() { return }
