@@ -3,7 +3,6 @@
 #include "capture/capture.h"
 #include "capture/derivative.h"
 #include "codegen/compile.h"
-#include "ir/bf_dialect.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
 #include "speculate/spent_gradient.h"
@@ -15,6 +14,7 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <torch/csrc/autograd/python_variable.h>
+#include <torch/csrc/utils/python_symnode.h>
 
 #include <algorithm>
 #include <map>
@@ -26,9 +26,7 @@ PyRef captureEnter, captureExit;
 
 mlir::MLIRContext &compilerContext() {
   static auto *context = [] { // lives as long as the process: kernels and types are shared
-    auto *made = new mlir::MLIRContext(mlir::MLIRContext::Threading::DISABLED);
-    bf::registerDialects(*made);
-    return made;
+    return new mlir::MLIRContext(mlir::MLIRContext::Threading::DISABLED);
   }();
   return *context;
 }
@@ -151,11 +149,245 @@ private:
   std::map<int64_t, int64_t> factors_;
 };
 
+// What capture leaves: the module, the inputs, the shape of the result.
+struct Captured {
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  std::vector<CapturedInput> inputs;
+  std::optional<ValuePattern> result;
+  std::vector<GraphResult> results;
+  std::vector<std::pair<uint32_t, bool>> gradPresence;
+  bool drawsRandomNumbers = false;
+};
+
+std::string textOf(mlir::ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream);
+  return text;
+}
+
+// Bytes that a tensor reaches over.
+std::pair<const char *, const char *> extentOf(const at::Tensor &tensor) {
+  auto *begin = static_cast<const char *>(tensor.const_data_ptr());
+  int64_t last = 0;
+  for (int64_t d = 0; d < tensor.dim(); ++d)
+    last += (tensor.size(d) - 1) * tensor.stride(d);
+  return {begin, tensor.numel() ? begin + (last + 1) * tensor.element_size() : begin};
+}
+
+bool overlap(const at::Tensor &a, const at::Tensor &b) {
+  auto [beginA, endA] = extentOf(a);
+  auto [beginB, endB] = extentOf(b);
+  return beginA < endB && beginB < endA;
+}
+
+// Runs the Python hooks that reroute torch.autograd and the like to capture.
+class HookScope {
+public:
+  HookScope() {
+    if (!PyRef::steal(PyObject_CallNoArgs(captureEnter.get())))
+      fail(ExitReason::CaptureFailed, takePythonError());
+  }
+  ~HookScope() {
+    // The function's own exception, where there is one, stays pending.
+    PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+    PyErr_Fetch(&type, &value, &trace);
+    if (!PyRef::steal(PyObject_CallNoArgs(captureExit.get())))
+      PyErr_WriteUnraisable(captureExit.get());
+    PyErr_Restore(type, value, trace);
+  }
+  HookScope(const HookScope &) = delete;
+};
+
+// The value behind a torch.SymInt, SymFloat or SymBool; nothing for other objects.
+std::optional<c10::SymNode> symbolicNumber(PyObject *value) {
+  pybind11::handle handle(value);
+  if (torch::is_symint(handle) || torch::is_symfloat(handle) || torch::is_symbool(handle))
+    return handle.attr("node").cast<c10::SymNode>();
+  return std::nullopt;
+}
+
+GraphResult::Kind scalarKind(const c10::SymNode &node) {
+  return node->is_int()     ? GraphResult::Kind::Int
+         : node->is_float() ? GraphResult::Kind::Float
+                            : GraphResult::Kind::Bool;
+}
+
+// Turns what the function returned into values of the graph.
+class ResultReader {
+public:
+  ResultReader(Capture &capture, const Arguments &arguments, const std::vector<at::Tensor> &proxies)
+      : capture_(capture), arguments_(arguments), proxies_(proxies) {}
+
+  ValuePattern read(PyObject *value) {
+    return ValuePattern::describe(value, [&](PyObject *leaf) { return leafOf(leaf); });
+  }
+
+  std::vector<GraphResult> results;
+  std::vector<ValueId> returns;
+
+private:
+  std::optional<uint32_t> leafOf(PyObject *value) {
+    if (auto known = seen_.find(value); known != seen_.end())
+      return known->second;
+    std::optional<GraphResult> result;
+    if (THPVariable_Check(value))
+      result = tensorResult(value, THPVariable_Unpack(value));
+    else if (auto node = symbolicNumber(value))
+      result = GraphResult{scalarKind(*node), addReturn(capture_.valueOf(*node)), {}, false};
+    if (!result)
+      return std::nullopt;
+    uint32_t index = results.size();
+    results.push_back(std::move(*result));
+    seen_.emplace(value, index);
+    return index;
+  }
+
+  GraphResult tensorResult(PyObject *value, const at::Tensor &tensor) {
+    for (size_t i = 0; i < proxies_.size(); ++i)
+      if (proxies_[i].is_same(tensor))
+        return {GraphResult::Kind::Argument, static_cast<uint32_t>(i), {}, false};
+    if (!capture_.isProxy(tensor))
+      return {GraphResult::Kind::State, 0, PyRef::share(value), false};
+    if (capture_.isTrainable(tensor))
+      fail(ExitReason::ReturnsTrainable, "a returned tensor requires grad, and nothing has gone backward "
+                                         "through its history inside the function");
+    return {GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), {}, tensor.requires_grad()};
+  }
+
+  uint32_t addReturn(ValueId value) {
+    returns.push_back(value);
+    return returns.size() - 1;
+  }
+
+  Capture &capture_;
+  const Arguments &arguments_;
+  const std::vector<at::Tensor> &proxies_;
+  std::map<PyObject *, uint32_t> seen_;
+};
+
+// Calls the function on proxies.
+PyRef callOnProxies(const ConversionRequest &request, const Arguments &arguments,
+                    const std::vector<at::Tensor> &proxies) {
+  std::vector<PyRef> wrapped;
+  for (const at::Tensor &proxy : proxies)
+    wrapped.push_back(PyRef::steal(THPVariable_Wrap(proxy)));
+  std::vector<PyRef> values;
+  std::vector<PyObject *> borrowed;
+  for (const ValuePattern &pattern : arguments.patterns) {
+    values.push_back(PyRef::steal(
+        pattern.rebuild([&](uint32_t leaf) { return Py_NewRef(wrapped[leaf].get()); })));
+    borrowed.push_back(values.back().get());
+  }
+  if (PyErr_Occurred())
+    return {};
+  return PyRef::steal(
+      PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
+}
+
+void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured) {
+  GraphRecorder recorder(compilerContext(), "step");
+  Capture capture(recorder);
+  std::vector<at::Tensor> proxies;
+  for (size_t leaf = 0; leaf < arguments.leaves.size(); ++leaf)
+    proxies.push_back(
+        capture.addInput(arguments.tensor(leaf), arguments.nameOf(leaf), arguments.dimsOf(leaf)));
+  ResultReader reader(capture, arguments, proxies);
+  {
+    HookScope hooks;
+    capture.begin();
+    PyRef result = callOnProxies(request, arguments, proxies);
+    if (!result)
+      fail(ExitReason::CaptureFailed, takePythonError());
+    captured.result = reader.read(result.get());
+    capture.end();
+  }
+  captured.results = std::move(reader.results);
+  captured.inputs = capture.inputs();
+  captured.gradPresence = capture.gradPresence();
+  captured.drawsRandomNumbers = capture.drawsRandomNumbers();
+  captured.module = recorder.finish(reader.returns);
+}
+
+std::unique_ptr<Executor> compileModule(mlir::ModuleOp module, std::string &text) {
+  static TorchDerivatives derivatives;
+  PipelineResult passes = runPipeline(module, pipelineOptions(), &derivatives);
+  if (!passes.ok)
+    fail(ExitReason::CompileFailed, passes.failedPass + ": " + passes.reason);
+  text = textOf(module);
+  try {
+    return std::make_unique<Executor>(compile(module, {}));
+  } catch (const CodegenError &error) {
+    fail(ExitReason::CompileFailed, error.what());
+  }
+}
+
+// What the graph reads and writes, and what must hold of it.
+void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments &arguments) {
+  const Program &program = graph.executor->program();
+  for (const CapturedInput &input : captured.inputs) {
+    using Kind = CapturedInput::Kind;
+    switch (input.kind) {
+    case Kind::Argument: // addInput was called in the order of the leaves
+      graph.inputs.push_back({GraphInput::Kind::Argument, static_cast<uint32_t>(graph.inputs.size()), {}});
+      break;
+    case Kind::State:
+      graph.inputs.push_back({GraphInput::Kind::State, 0, input.tensor});
+      graph.stateChecks.emplace_back(input.tensor, TensorPrecheck(input.tensor, {}));
+      break;
+    case Kind::Grad: {
+      const CapturedInput &owner = captured.inputs[input.owner];
+      graph.inputs.push_back({GraphInput::Kind::Grad, 0, owner.tensor});
+      graph.gradChecks.emplace_back(owner.tensor, TensorPrecheck(input.tensor, {}));
+      break;
+    }
+    }
+  }
+  for (const auto &[input, defined] : captured.gradPresence)
+    graph.gradPresence.emplace_back(captured.inputs[input].tensor, defined);
+  for (uint32_t leaf = 0; leaf < arguments.leaves.size(); ++leaf)
+    graph.leafChecks.emplace_back(arguments.tensor(leaf), arguments.dynamicDims(leaf));
+  for (const StoreStep &store : program.stores)
+    if (store.attribute.empty())
+      graph.writtenInputs.push_back(store.target);
+  for (uint32_t written : graph.writtenInputs)
+    for (uint32_t other = 0; other < captured.inputs.size(); ++other)
+      if (other != written && overlap(captured.inputs[written].tensor, captured.inputs[other].tensor))
+        fail(ExitReason::Aliasing, captured.inputs[written].name + " and " + captured.inputs[other].name +
+                                       " share memory, and the function writes there");
+}
+
 } // namespace
 
 void setCaptureHooks(PyObject *enter, PyObject *exit) {
   captureEnter = PyRef::share(enter);
   captureExit = PyRef::share(exit);
+}
+
+std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
+  auto graph = std::make_shared<ConvertedGraph>();
+  try {
+    Arguments arguments(request);
+    Captured captured;
+    graph->modes = GlobalModes::now();
+    capture(request, arguments, captured);
+    graph->executor = compileModule(*captured.module, graph->moduleText);
+    bindInputs(*graph, captured, arguments);
+    graph->keywordNames = PyRef::share(request.keywordNames);
+    graph->numLeaves = arguments.leaves.size();
+    graph->equalDims = arguments.equalDims();
+    graph->arguments = std::move(arguments.patterns);
+    graph->drawsRandomNumbers = captured.drawsRandomNumbers;
+    graph->result = std::move(captured.result);
+    graph->results = std::move(captured.results);
+  } catch (const ConversionError &) {
+    throw;
+  } catch (const c10::Error &error) {
+    fail(ExitReason::CaptureFailed, error.what_without_backtrace());
+  } catch (const std::exception &error) {
+    fail(ExitReason::CaptureFailed, error.what());
+  }
+  return graph;
 }
 
 } // namespace bifront

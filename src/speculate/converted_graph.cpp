@@ -59,6 +59,14 @@ bool ConvertedGraph::writesShared(PyObject *const *leaves) const {
   return false;
 }
 
+// Dimensions that were equal when the graph was made are not now: both stay dynamic, each for itself.
+GraphRefusal ConvertedGraph::unequalDims(PyObject *const *leaves) const {
+  GraphRefusal refusal{ExitReason::TensorMismatch, std::vector<std::vector<bool>>(numLeaves)};
+  for (uint32_t i = 0; i < numLeaves; ++i)
+    refusal.relax[i] = leafChecks[i].dimsToRelax(THPVariable_Unpack(leaves[i]));
+  return refusal;
+}
+
 std::optional<GraphRefusal> ConvertedGraph::refuses(PyObject *const *args, size_t count, PyObject *names,
                                                     PyObject **leaves) const {
   if (!argumentsMatch(args, count, names, leaves))
@@ -78,11 +86,19 @@ std::optional<GraphRefusal> ConvertedGraph::refuses(PyObject *const *args, size_
   }
   if (refusal)
     return refusal;
+  for (const auto &group : equalDims)
+    for (const auto &[leaf, dim] : group)
+      if (THPVariable_Unpack(leaves[leaf]).size(dim) !=
+          THPVariable_Unpack(leaves[group[0].first]).size(group[0].second))
+        return unequalDims(leaves);
   for (const auto &[tensor, check] : stateChecks)
     if (!check.holds(tensor))
       return GraphRefusal{ExitReason::TensorMismatch, {}};
   for (const auto &[tensor, defined] : gradPresence)
     if (tensor.grad().defined() != defined)
+      return GraphRefusal{ExitReason::GradPresence, {}};
+  for (const auto &[tensor, check] : gradChecks)
+    if (!tensor.grad().defined() || !check.holds(tensor.grad()))
       return GraphRefusal{ExitReason::GradPresence, {}};
   if (!writtenInputs.empty() && writesShared(leaves))
     return GraphRefusal{ExitReason::Aliasing, {}};

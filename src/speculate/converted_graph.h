@@ -45,6 +45,9 @@ public:
   GlobalModes modes;
   std::vector<GraphInput> inputs;
   std::vector<std::pair<at::Tensor, TensorPrecheck>> stateChecks;
+  // Dynamic dimensions (leaf, dimension) that were one size and must stay equal.
+  std::vector<std::vector<std::pair<uint32_t, int64_t>>> equalDims;
+  std::vector<std::pair<at::Tensor, TensorPrecheck>> gradChecks; // of the tensor's .grad
   std::vector<std::pair<at::Tensor, bool>> gradPresence; // was .grad defined at the start
   std::vector<uint32_t> writtenInputs;                   // whose memory the graph writes
   bool drawsRandomNumbers = false;
@@ -60,6 +63,7 @@ public:
 
 private:
   bool argumentsMatch(PyObject *const *args, size_t count, PyObject *names, PyObject **leaves) const;
+  GraphRefusal unequalDims(PyObject *const *leaves) const;
   bool writesShared(PyObject *const *leaves) const;
 };
 
