@@ -82,8 +82,9 @@ struct Group {
   SmallVector<bf::PointwiseOp> members; // in program order
   RankedTensorType space;
   unsigned bodyOps = 0;
-  unsigned tensors = 0;
-  unsigned anchor = 0; // index of the last member that was not hoisted
+  DenseSet<Value> reads; // from outside, but for what later joined
+  unsigned results = 0;  // that may leave
+  unsigned anchor = 0;   // index of the last member that was not hoisted
   bool isOpen = true;
 };
 
@@ -139,7 +140,7 @@ private:
 
   bool fits(const Group &group, unsigned bodyOps, unsigned tensors) const {
     return group.bodyOps + bodyOps <= options.maxBodyOps &&
-           group.tensors + tensors <= options.maxTensors;
+           group.reads.size() + group.results + tensors <= options.maxTensors;
   }
 
   unsigned absorb(unsigned into, unsigned from) {
@@ -151,18 +152,27 @@ private:
                });
     a.members = std::move(members);
     a.bodyOps += b.bodyOps;
-    a.tensors += b.tensors;
+    a.reads.insert(b.reads.begin(), b.reads.end());
+    a.results += b.results;
     a.anchor = std::max(a.anchor, b.anchor);
     b.members.clear();
     parent[from] = into;
     return into;
   }
 
-  void append(unsigned id, bf::PointwiseOp op, unsigned bodyOps, unsigned tensors, bool moves) {
+  void append(unsigned id, bf::PointwiseOp op, unsigned bodyOps, bool moves) {
     Group &group = groups[id];
     group.members.push_back(op);
     group.bodyOps += bodyOps;
-    group.tensors += tensors;
+    group.results += op.getNumResults();
+    for (Value input : op.getInputs()) {
+      if (groupOf(input) != id) {
+        if (isa<RankedTensorType>(input.getType()))
+          group.reads.insert(input);
+      } else if (input.hasOneUse()) {
+        --group.results; // its only reader has joined
+      }
+    }
     if (moves)
       group.anchor = indexOf.lookup(op);
     memberOf[op] = id;
@@ -219,19 +229,20 @@ private:
         continue;
       if (joined == kNone)
         joined = id;
-      else if (fits(groups[joined], groups[id].bodyOps + bodyOps, groups[id].tensors + tensors))
+      else if (fits(groups[joined], groups[id].bodyOps + bodyOps,
+                    groups[id].reads.size() + groups[id].results + tensors))
         joined = groups[joined].members.size() >= groups[id].members.size() ? absorb(joined, id)
                                                                             : absorb(id, joined);
     }
     if (joined != kNone) {
-      append(joined, op, bodyOps, tensors, true);
+      append(joined, op, bodyOps, true);
     } else if (unsigned above = hoistTarget(op, bodyOps, tensors); above != kNone) {
-      append(joined = above, op, bodyOps, tensors, false);
+      append(joined = above, op, bodyOps, false);
     } else {
       joined = groups.size();
       groups.emplace_back().space = spaceOf(op);
       parent.push_back(joined);
-      append(joined, op, bodyOps, tensors, true);
+      append(joined, op, bodyOps, true);
     }
     closeOperands(op, joined);
     for (Value input : op.getInputs())

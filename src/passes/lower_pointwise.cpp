@@ -3,6 +3,7 @@
 #include "passes/pointwise_emitter.h"
 
 #include "mlir/IR/Builders.h"
+#include "llvm/ADT/SmallBitVector.h"
 
 using namespace mlir;
 
@@ -22,24 +23,36 @@ std::optional<std::pair<int64_t, int64_t>> worldsOf(RankedTensorType type, int64
   return std::pair(encoding.getWorlds()[2 * index], encoding.getWorlds()[2 * index + 1]);
 }
 
-// A kernel learns dynamic sizes from its operands: each must be a size of one of them.
-bool sizesComeFromOperands(bf::AtenOp op, RankedTensorType result) {
-  for (int64_t i = 0; i < result.getRank(); ++i) {
-    if (!result.isDynamicDim(i))
+// A kernel learns dynamic sizes from its operands: each must be a size of one of them. All must
+// broadcast to the result.
+bool fitsOperands(bf::PointwiseOp op) {
+  auto result = cast<RankedTensorType>(op.getResult(0).getType());
+  llvm::SmallBitVector known(result.getRank());
+  unsigned tensors = llvm::count_if(op.getInputs().getTypes(), llvm::IsaPred<RankedTensorType>);
+  for (Type type : op.getInputs().getTypes()) {
+    auto operand = dyn_cast<RankedTensorType>(type);
+    if (!operand)
       continue;
-    bool found = false;
-    for (Type type : op.getInputs().getTypes()) {
-      auto operand = dyn_cast<RankedTensorType>(type);
-      int64_t at = operand ? i - (result.getRank() - operand.getRank()) : -1;
-      if (at < 0 || !operand.isDynamicDim(at))
-        continue;
-      // Without worlds a dimension of the only shape there is still is that shape's.
-      found |= worldsOf(operand, at) ? worldsOf(operand, at) == worldsOf(result, i)
-                                     : operand == result || op.getInputs().size() == 1;
-    }
-    if (!found)
+    int64_t shift = result.getRank() - operand.getRank();
+    if (shift < 0)
       return false;
+    for (int64_t i = 0; i < operand.getRank(); ++i) {
+      int64_t from = operand.getDimSize(i), to = result.getDimSize(i + shift);
+      if (from != to && from != 1)
+        return false;
+      if (!ShapedType::isDynamic(from))
+        continue;
+      // Without worlds a dimension of the only operand there is still is the result's.
+      bool same = worldsOf(operand, i) ? worldsOf(operand, i) == worldsOf(result, i + shift)
+                                       : operand == result || tensors == 1;
+      if (!same)
+        return false;
+      known.set(i + shift);
+    }
   }
+  for (int64_t i = 0; i < result.getRank(); ++i)
+    if (result.isDynamicDim(i) && !known.test(i))
+      return false;
   return true;
 }
 
@@ -51,19 +64,13 @@ bool isCandidate(bf::AtenOp op) {
     return false;
   for (Type type : op.getInputs().getTypes()) {
     if (auto tensor = dyn_cast<RankedTensorType>(type)) {
-      if (isa<ComplexType>(tensor.getElementType()) || deviceOf(tensor) != deviceOf(result) ||
-          tensor.getRank() > result.getRank())
+      if (isa<ComplexType>(tensor.getElementType()) || deviceOf(tensor) != deviceOf(result))
         return false;
-      // Must broadcast to the result (a reduction of the same name would not).
-      int64_t shift = result.getRank() - tensor.getRank();
-      for (int64_t i = 0; i < tensor.getRank(); ++i)
-        if (tensor.getDimSize(i) != 1 && tensor.getDimSize(i) != result.getDimSize(i + shift))
-          return false;
     } else if (!type.isInteger(64) && !type.isInteger(1) && !type.isF64()) {
       return false;
     }
   }
-  return sizesComeFromOperands(op, result);
+  return true;
 }
 
 // Operands that the body does not read go, unless a dynamic size comes from them.
@@ -87,12 +94,14 @@ void lower(bf::AtenOp op, PointwiseEmission emission) {
     body->addArgument(bf::bodyTypeOf(input.getType()), input.getLoc());
   PointwiseEmitter emitter(builder, op, body->getArguments());
   Value value = emission(emitter);
-  if (!value) {
+  if (value) {
+    bf::YieldOp::create(builder, op.getLoc(), value);
+    dropUnreadOperands(group);
+  }
+  if (!value || !fitsOperands(group)) {
     group.erase();
     return;
   }
-  bf::YieldOp::create(builder, op.getLoc(), value);
-  dropUnreadOperands(group);
   op.getResult(0).replaceAllUsesWith(group.getResult(0));
   op.erase();
 }

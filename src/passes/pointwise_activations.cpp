@@ -135,8 +135,9 @@ Value emitHardtanhBackward(E &e) {
   Value low = e.read("min_val"), high = e.read("max_val");
   if (!grad || !x || !low || !high)
     return {};
-  Value flat = e.make<arith::OrIOp>(e.compare(Is::Le, x, low), e.compare(Is::Ge, x, high));
-  return e.toResult(e.select(flat, e.number(0), grad));
+  // As ATen's vector path has it: nothing passes where x is NaN.
+  Value inside = e.make<arith::AndIOp>(e.compare(Is::Gt, x, low), e.compare(Is::Lt, x, high));
+  return e.toResult(e.select(inside, grad, e.number(0)));
 }
 
 Value emitLeakyRelu(E &e) {
@@ -159,7 +160,7 @@ Value emitElu(E &e) {
   if (!x || !alpha || !scale || !inputScale || !e.inFloat())
     return {};
   Value below = e.mul(e.make<math::ExpM1Op>(e.mul(x, inputScale)), e.mul(alpha, scale));
-  return e.toResult(e.select(e.compare(Is::Le, x, e.number(0)), below, e.mul(x, scale)));
+  return e.toResult(e.select(e.compare(Is::Gt, x, e.number(0)), e.mul(x, scale), below));
 }
 
 Value emitEluBackward(E &e) {
@@ -172,7 +173,7 @@ Value emitEluBackward(E &e) {
   Value below = *isResult
                     ? e.mul(e.mul(grad, inputScale), e.add(x, depth))
                     : e.mul(e.mul(e.mul(grad, inputScale), depth), exp(e, e.mul(x, inputScale)));
-  return e.toResult(e.select(e.compare(Is::Le, x, e.number(0)), below, e.mul(grad, scale)));
+  return e.toResult(e.select(e.compare(Is::Gt, x, e.number(0)), e.mul(grad, scale), below));
 }
 
 Value emitSoftplus(E &e) {

@@ -124,6 +124,13 @@ Value PointwiseEmitter::readArg(const AtenArg *arg) {
 
 Value PointwiseEmitter::read(StringRef name) { return readArg(arguments.named(name)); }
 
+Value PointwiseEmitter::readRounded(StringRef name) {
+  Value value = read(name);
+  if (!value || !isHalf(compute))
+    return value;
+  return convert(convert(value, DType::Float, compute), compute, DType::Float);
+}
+
 Value PointwiseEmitter::readBool(StringRef name) {
   DType before = compute;
   compute = DType::Bool;

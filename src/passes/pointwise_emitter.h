@@ -31,6 +31,8 @@ public:
   // number or the like.
   mlir::Value read(llvm::StringRef name);
   mlir::Value read(size_t index) { return readArg(&arguments.at(index)); }
+  // The same, a number too rounded to the dtype of computation (halves).
+  mlir::Value readRounded(llvm::StringRef name);
   // The same as a bool.
   mlir::Value readBool(llvm::StringRef name);
   // Promotion over these arguments; nothing where one is missing.

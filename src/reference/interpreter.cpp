@@ -214,13 +214,10 @@ std::vector<IValue> Interpreter::pointwise(bf::PointwiseOp op, std::span<const I
     guard.emplace();
   llvm::DenseMap<mlir::Value, at::Tensor> elements;
   std::vector<int64_t> shape;
-  bool tensors = false;
   for (auto [argument, value] : llvm::zip(op.getBodyBlock()->getArguments(), operands)) {
     elements[argument] = asElements(value, argument.getType());
-    if (value.isTensor()) {
+    if (value.isTensor())
       shape = at::infer_size(shape, value.toTensor().sizes());
-      tensors = true;
-    }
   }
   std::vector<IValue> results;
   for (mlir::Operation &inner : *op.getBodyBlock()) {
@@ -233,7 +230,8 @@ std::vector<IValue> Interpreter::pointwise(bf::PointwiseOp op, std::span<const I
     }
     for (auto [value, result] : llvm::zip(in, op.getResults())) {
       auto type = mlir::cast<mlir::RankedTensorType>(result.getType());
-      if (!tensors)
+      // Known sizes are the type's: operands may all be smaller.
+      if (type.hasStaticShape())
         shape.assign(type.getShape().begin(), type.getShape().end());
       if (type.getElementType().isUnsignedInteger(8))
         value = value.view(at::kByte);
