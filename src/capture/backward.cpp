@@ -1,0 +1,207 @@
+#include "capture/backward.h"
+
+#include "capture/proxy.h"
+
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
+#include <torch/csrc/autograd/functions/basic_ops.h>
+#include <torch/csrc/autograd/python_function.h>
+
+#include <unordered_set>
+
+namespace bifront {
+namespace {
+
+using namespace torch::autograd;
+
+class CapturedBackward {
+public:
+  CapturedBackward(Capture &capture, const BackwardCall &call) : capture_(capture), call_(call) {}
+
+  variable_list run() {
+    findRoots();
+    inspectGraph();
+    findTargets();
+    if (targets_.empty())
+      return {};
+    variable_list gradients = runEngine();
+    variable_list recorded = record(gradients);
+    if (call_.accumulate) {
+      for (size_t i = 0; i < targets_.size(); ++i)
+        if (recorded[i].defined())
+          accumulate(targets_[i], recorded[i]);
+      return {};
+    }
+    return recorded;
+  }
+
+private:
+  void findRoots() {
+    for (size_t i = 0; i < call_.outputs.size(); ++i) {
+      Edge root = impl::gradient_edge(call_.outputs[i]);
+      TORCH_CHECK(root.function, "element ", i,
+                  " of tensors does not require grad and does not have a grad_fn");
+      roots_.push_back(std::move(root));
+    }
+  }
+
+  // Refuses what would run Python in the middle, and finds the leaves.
+  void inspectGraph() {
+    std::vector<Node *> open;
+    std::unordered_set<Node *> seen;
+    auto visit = [&](const Edge &edge) {
+      if (edge.function && seen.insert(edge.function.get()).second)
+        open.push_back(edge.function.get());
+    };
+    for (const Edge &root : roots_)
+      visit(root);
+    while (!open.empty()) {
+      Node *node = open.back();
+      open.pop_back();
+      inspect(*node);
+      for (const Edge &next : node->next_edges())
+        visit(next);
+    }
+    if (!call_.retainGraph)
+      capture_.noteSpent(roots_, seen);
+  }
+
+  void inspect(Node &node) {
+    if (capture_.hasOutsideHistory(&node))
+      capture_.fail("backward reaches ops that ran before the captured function");
+    if (dynamic_cast<PyNode *>(&node))
+      capture_.fail("backward runs a torch.autograd.Function: " + node.name());
+    if (!node.pre_hooks().empty() || !node.post_hooks().empty() || !node.tensor_pre_hooks().empty())
+      capture_.fail("backward runs a hook");
+    if (!node.retains_grad_hooks().empty())
+      capture_.fail("retain_grad() asks for the gradient of an intermediate tensor");
+    if (auto *leaf = dynamic_cast<AccumulateGrad *>(&node)) {
+      if (leaf->tensor_post_acc_grad_hooks())
+        capture_.fail("backward runs a hook");
+      leaves_.push_back(leaf->variable);
+    }
+  }
+
+  void findTargets() {
+    if (call_.inputs.empty()) {
+      // In the order in which the inputs were met, so that graphs come out the same.
+      targets_ = leaves_;
+      for (const Variable &leaf : targets_)
+        edges_.push_back(impl::gradient_edge(leaf));
+      return;
+    }
+    for (const Variable &input : call_.inputs) {
+      TORCH_CHECK(input.requires_grad(), "One of the differentiated Tensors does not require grad");
+      auto function = input.grad_fn();
+      if (!function)
+        function = impl::try_get_grad_accumulator(input);
+      if (function)
+        edges_.emplace_back(std::move(function), input.output_nr());
+      else // nothing was computed from it: a node that the engine never comes to
+        edges_.emplace_back(unreachableNode<>(), 0);
+      targets_.push_back(input);
+    }
+  }
+
+  // Nodes are shared_ptrs in PyTorch up to 2.12 and intrusive pointers from there.
+  template <typename Pointer = decltype(Edge::function)>
+  static Pointer unreachableNode() {
+    if constexpr (std::is_same_v<Pointer, std::shared_ptr<Node>>)
+      return Pointer(new Identity());
+    else
+      return Pointer::reclaim(new Identity());
+  }
+
+  variable_list runEngine() {
+    Recording::DryRun dry(capture_.recording());
+    std::optional<pybind11::gil_scoped_release> withoutGil;
+    if (PyGILState_Check())
+      withoutGil.emplace();
+    return Engine::get_default_engine().execute(roots_, call_.seeds, call_.retainGraph,
+                                                call_.createGraph, /*accumulate_grad=*/false, edges_);
+  }
+
+  variable_list record(const variable_list &gradients) {
+    std::vector<ValueId> outputs, seeds, wrt;
+    std::vector<size_t> places;
+    for (size_t i = 0; i < targets_.size(); ++i) {
+      if (gradients[i].defined()) {
+        wrt.push_back(capture_.valueOf(targets_[i]));
+        places.push_back(i);
+      } else {
+        TORCH_CHECK(call_.allowUnused || call_.accumulate,
+                    "One of the differentiated Tensors appears to not have been used in the graph. Set "
+                    "allow_unused=True if this is the desired behavior.");
+      }
+    }
+    variable_list recorded(targets_.size());
+    if (places.empty())
+      return recorded;
+    for (size_t i = 0; i < call_.outputs.size(); ++i) {
+      outputs.push_back(capture_.valueOf(call_.outputs[i]));
+      seeds.push_back(capture_.valueOf(call_.seeds[i]));
+    }
+    std::vector<ValueId> values =
+        capture_.recording().graph().grad(outputs, seeds, wrt, call_.createGraph);
+    for (size_t k = 0; k < places.size(); ++k)
+      recorded[places[k]] = wrap(gradients[places[k]], targets_[places[k]], values[k]);
+    return recorded;
+  }
+
+  // A gradient of its own: autograd may have returned one tensor twice, or a parameter.
+  at::Tensor wrap(const at::Tensor &gradient, const at::Tensor &target, ValueId value) {
+    ProxyImpl *inferred = ProxyImpl::of(gradient);
+    ProxyImpl::Shape shape = inferred ? inferred->shape()
+                                      : ProxyImpl::Shape::fixed(Extent::of(gradient), gradient.device());
+    if (call_.accumulate)
+      layOutAs(shape, target);
+    at::Tensor wrapped =
+        ProxyImpl::make(capture_.recording().shared_from_this(), value, std::move(shape));
+    if (call_.createGraph && gradient.requires_grad())
+      impl::set_gradient_edge(wrapped, impl::gradient_edge(gradient));
+    return wrapped;
+  }
+
+  // `.grad` has its tensor's layout where that is dense, and is contiguous otherwise.
+  static void layOutAs(ProxyImpl::Shape &shape, const at::Tensor &target) {
+    ProxyImpl *proxy = ProxyImpl::of(target);
+    ProxyImpl::Shape own =
+        proxy ? proxy->shape() : ProxyImpl::Shape::fixed(Extent::of(target), target.device());
+    shape.dynamic = shape.dynamic || own.dynamic;
+    for (int world : {0, 1}) {
+      if (world == 1 && !shape.dynamic)
+        break;
+      const Extent &layout = own.in(world);
+      shape.world[world] = layout.isNonOverlappingAndDense()
+                               ? layout
+                               : Extent::contiguous(layout.sizes, layout.dtype);
+      shape.world[world].wrappedNumber = false;
+    }
+  }
+
+  void accumulate(const at::Tensor &variable, const at::Tensor &gradient) {
+    capture_.noteGradRead(variable);
+    at::AutoGradMode gradMode(call_.createGraph);
+    at::Tensor &existing = variable.mutable_grad();
+    if (!existing.defined())
+      existing = gradient;
+    else if (call_.createGraph)
+      existing = existing + gradient;
+    else
+      existing.add_(gradient);
+  }
+
+  Capture &capture_;
+  const BackwardCall &call_;
+  edge_list roots_, edges_;
+  variable_list leaves_, targets_;
+};
+
+} // namespace
+
+variable_list captureBackward(Capture &capture, const BackwardCall &call) {
+  return CapturedBackward(capture, call).run();
+}
+
+} // namespace bifront

@@ -1,0 +1,26 @@
+// `backward()` and `torch.autograd.grad` during capture: one gradient op of the graph.
+#pragma once
+
+#include "capture/capture.h"
+
+#include <torch/csrc/autograd/function.h>
+
+namespace bifront {
+
+struct BackwardCall {
+  torch::autograd::variable_list outputs;
+  torch::autograd::variable_list seeds; // one per output
+  bool retainGraph = false;
+  bool createGraph = false;
+  torch::autograd::variable_list inputs; // empty: all leaves
+  bool allowUnused = false;
+  bool accumulate = false; // into `.grad`, as backward() does
+};
+
+// What autograd's engine would do, in the graph. PyTorch's engine runs too, on proxies and without being
+// recorded: it says which gradients exist, finds tensors that were modified or freed since, frees what
+// it frees, and makes the history of gradients that are differentiated again.
+// Returns the gradients of `inputs`, undefined for those that the outputs do not depend on.
+torch::autograd::variable_list captureBackward(Capture &capture, const BackwardCall &call);
+
+} // namespace bifront

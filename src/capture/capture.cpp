@@ -1,0 +1,283 @@
+#include "capture/capture.h"
+
+#include "capture/proxy.h"
+#include "capture/symbolic.h"
+
+#include <ATen/autocast_mode.h>
+
+#include <algorithm>
+#include <numeric>
+#include <unordered_map>
+
+namespace bifront {
+namespace {
+
+thread_local Capture *currentCapture = nullptr;
+
+const char *whyNoInput(const at::Tensor &tensor) {
+  if (tensor.layout() != at::kStrided)
+    return "a sparse tensor is used";
+  if (tensor.is_nested())
+    return "a nested tensor is used";
+  if (tensor.is_quantized())
+    return "a quantised tensor is used";
+  if (tensor.unsafeGetTensorImpl()->is_python_dispatch())
+    return "a tensor subclass with its own dispatch is used";
+  if (tensor.unsafeGetTensorImpl()->key_set().has(c10::DispatchKey::Functionalize) ||
+      !tensor.has_storage())
+    return "a tensor without memory of its own is used";
+  if (tensor.is_conj() || tensor.is_neg())
+    return "a tensor with a pending conjugation or negation is used";
+  if (!tensor.device().is_cpu())
+    return "a tensor on another device than the CPU is used";
+  if (tensor.unsafeGetTensorImpl()->has_symbolic_sizes_strides())
+    return "a tensor of another tracer is used";
+  return nullptr;
+}
+
+// The strides in the second world of a tensor that is dense in the first.
+Extent inOtherWorld(const Extent &first, std::span<const Dim> dims) {
+  Extent second = first;
+  for (size_t d = 0; d < dims.size(); ++d)
+    second.sizes[d] = dims[d].world[1];
+  Dims order(first.dim());
+  std::iota(order.begin(), order.end(), 0);
+  // From the inside out; of dimensions with one stride the size-1 ones lie inside.
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    if (first.strides[a] != first.strides[b])
+      return first.strides[a] < first.strides[b];
+    return first.sizes[a] == 1 && first.sizes[b] != 1 ? true : a > b && first.sizes[b] != 1;
+  });
+  int64_t firstStride = 1, secondStride = 1;
+  for (int64_t d : order) {
+    second.strides[d] = first.strides[d] == firstStride ? secondStride : first.strides[d];
+    firstStride *= first.sizes[d];
+    secondStride *= second.sizes[d];
+  }
+  return second;
+}
+
+} // namespace
+
+//===- Inputs -------------------------------------------------------------------------------------===//
+
+class Capture::Inputs final : public Recording {
+public:
+  Inputs(GraphRecorder &graph, Namer namer) : Recording(graph), namer_(std::move(namer)) {}
+
+  ValueId outsideTensor(const at::Tensor &tensor) override {
+    return inputs[inputOfOutside(tensor)].value;
+  }
+
+  uint32_t inputOfOutside(const at::Tensor &tensor) {
+    if (auto found = byTensor.find(tensor.unsafeGetTensorImpl()); found != byTensor.end())
+      return found->second;
+    OutsideTensors::Snapshot &snapshot = outside.note(tensor);
+    if (tensor.requires_grad() && !tensor.is_leaf())
+      historyOutside.push_back(snapshot.gradFn.get());
+    CapturedInput input{CapturedInput::Kind::State, tensor, 0, {}, kNoValue};
+    if (auto *owner = outside.ownerOfGrad(tensor)) {
+      input.kind = CapturedInput::Kind::Grad;
+      input.owner = inputOfOutside(at::Tensor(owner->tensor));
+      input.name = inputs[input.owner].name + ".grad";
+    } else if (argumentGrads.contains(tensor.unsafeGetTensorImpl())) {
+      input.kind = CapturedInput::Kind::Grad;
+      input.owner = argumentGrads.at(tensor.unsafeGetTensorImpl());
+      input.name = inputs[input.owner].name + ".grad";
+    } else {
+      if (namer_)
+        input.name = namer_(tensor);
+      if (input.name.empty())
+        input.name = "state" + std::to_string(inputs.size());
+    }
+    return add(std::move(input), ProxyImpl::Shape::fixed(Extent::of(tensor), tensor.device()),
+               tensor.requires_grad());
+  }
+
+  uint32_t add(CapturedInput input, const ProxyImpl::Shape &shape, bool requiresGrad) {
+    if (const char *reason = whyNoInput(input.tensor))
+      fail(std::string(reason) + ": " + input.name);
+    input.value = graph().addInput(ValueType::ofTensor(shape.type()), input.name, requiresGrad);
+    uint32_t index = inputs.size();
+    if (input.tensor.numel() > 0) {
+      auto [first, fresh] = byMemory.try_emplace(input.tensor.storage().unsafeGetStorageImpl(), index);
+      if (!fresh)
+        graph().aliasInput(input.value, inputs[first->second].value);
+    }
+    byTensor.emplace(input.tensor.unsafeGetTensorImpl(), index);
+    inputs.push_back(std::move(input));
+    return index;
+  }
+
+  std::vector<CapturedInput> inputs;
+  std::unordered_map<const c10::TensorImpl *, uint32_t> byTensor; // inputs and arguments' proxies
+  std::unordered_map<const c10::TensorImpl *, uint32_t> argumentGrads;
+  std::vector<std::pair<uint32_t, at::Tensor>> arguments; // inputs and their proxies
+  std::vector<const void *> historyOutside;
+  OutsideTensors outside;
+
+private:
+  Namer namer_;
+  std::unordered_map<const c10::StorageImpl *, uint32_t> byMemory;
+};
+
+//===- Capture ------------------------------------------------------------------------------------===//
+
+Capture::Capture(GraphRecorder &graph, Namer namer)
+    : recording_(std::make_shared<Inputs>(graph, std::move(namer))) {}
+
+Capture::~Capture() { unwind(); }
+
+Capture *Capture::current() { return currentCapture; }
+
+at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name, std::span<const Dim> dims) {
+  if (const char *reason = whyNoInput(real))
+    fail(std::string(reason) + ": " + std::string(name));
+  if (real.requires_grad() && !real.is_leaf())
+    fail(std::string(name) + " has an autograd history from outside of the function");
+  Extent first = Extent::of(real);
+  first.wrappedNumber = false;
+  bool dynamic = std::any_of(dims.begin(), dims.end(), [](const Dim &dim) { return dim.isDynamic(); });
+  if (dynamic && !first.isNonOverlappingAndDense())
+    fail(std::string(name) + " has dynamic dimensions and is not dense");
+  ProxyImpl::Shape shape = dynamic ? ProxyImpl::Shape::of(first, inOtherWorld(first, dims), real.device())
+                                   : ProxyImpl::Shape::fixed(first, real.device());
+  CapturedInput input{CapturedInput::Kind::Argument, real, 0, std::string(name), kNoValue};
+  uint32_t index = recording_->add(std::move(input), shape, real.requires_grad());
+  at::Tensor proxy = ProxyImpl::make(recording_, recording_->inputs[index].value, shape, true);
+  recording_->byTensor.emplace(proxy.unsafeGetTensorImpl(), index);
+  recording_->arguments.emplace_back(index, proxy);
+  if (real.requires_grad())
+    proxy.set_requires_grad(true);
+  if (real.grad().defined()) {
+    recording_->argumentGrads.emplace(real.grad().unsafeGetTensorImpl(), index);
+    proxy.mutable_grad() = real.grad();
+  }
+  return proxy;
+}
+
+void Capture::begin() {
+  // Entries of autocast's cache are tensors that nobody can name.
+  at::autocast::clear_cache();
+  mode_.emplace(recording_);
+  outer_ = currentCapture;
+  currentCapture = this;
+}
+
+void Capture::unwind() {
+  if (mode_) {
+    mode_.reset();
+    currentCapture = outer_;
+    at::autocast::clear_cache();
+  }
+  recording_->outside.restore();
+  recording_->close();
+}
+
+void Capture::end() {
+  if (!mode_)
+    return;
+  struct Unwind {
+    Capture &capture;
+    ~Unwind() { capture.unwind(); }
+  } unwindAfterwards{*this};
+  recordGradChanges();
+  if (recording_->failure())
+    throw CaptureError(*recording_->failure());
+}
+
+void Capture::recordGradChanges() {
+  Inputs &recording = *recording_;
+  auto record = [&](uint32_t input, const at::Tensor &before, const at::Tensor &now) {
+    if (before.is_same(now))
+      return;
+    std::optional<ValueId> value;
+    if (now.defined())
+      value = valueOf(now);
+    recording.graph().storeAttr(recording.inputs[input].value, "grad", value);
+  };
+  // By index: an owner that is met here first is noted, and so grows the list.
+  for (size_t i = 0; i < recording.outside.all().size(); ++i) {
+    OutsideTensors::Snapshot snapshot = recording.outside.all()[i];
+    auto *meta = torch::autograd::impl::get_autograd_meta(snapshot.tensor);
+    at::Tensor now = meta ? meta->grad_ : at::Tensor();
+    if (meta && meta->requires_grad_ != snapshot.requiresGrad)
+      recording.fail("requires_grad of a tensor from outside is changed");
+    if (meta && !snapshot.gradFn && meta->grad_fn_)
+      recording.fail("a tensor from outside becomes part of the function's autograd history");
+    if (snapshot.gradLookedAt || !now.is_same(snapshot.grad)) {
+      uint32_t input = recording.inputOfOutside(snapshot.tensor);
+      if (snapshot.gradLookedAt)
+        gradPresence_.emplace_back(input, snapshot.grad.defined());
+      record(input, snapshot.grad, now);
+    }
+  }
+  for (auto &[input, proxy] : recording.arguments) {
+    const at::Tensor &real = recording.inputs[input].tensor;
+    if (proxy.requires_grad() != real.requires_grad())
+      recording.fail("requires_grad of an argument is changed");
+    if (real.requires_grad())
+      gradPresence_.emplace_back(input, real.grad().defined());
+    record(input, real.grad(), proxy.grad());
+  }
+}
+
+ValueId Capture::valueOf(const at::Tensor &tensor) {
+  ProxyImpl *proxy = ProxyImpl::of(tensor);
+  if (!proxy)
+    return recording_->outsideTensor(tensor);
+  if (proxy->recording() != recording_ || proxy->value() == kNoValue)
+    fail("a value that is not in the graph is used");
+  return proxy->value();
+}
+
+ValueId Capture::valueOf(const c10::SymNode &number) {
+  auto *symbol = SymbolicScalar::of(number);
+  if (!symbol)
+    fail("a symbolic number of another tracer is used");
+  return symbol->value();
+}
+
+bool Capture::isProxy(const at::Tensor &tensor) const {
+  ProxyImpl *proxy = ProxyImpl::of(tensor);
+  return proxy && proxy->recording() == recording_;
+}
+
+std::optional<uint32_t> Capture::inputOf(const at::Tensor &tensor) const {
+  auto found = recording_->byTensor.find(tensor.unsafeGetTensorImpl());
+  return found == recording_->byTensor.end() ? std::nullopt : std::optional(found->second);
+}
+
+const std::vector<CapturedInput> &Capture::inputs() const { return recording_->inputs; }
+
+void Capture::note(const at::Tensor &tensor) {
+  if (tensor.defined() && !ProxyImpl::of(tensor))
+    recording_->outside.note(tensor);
+}
+
+void Capture::noteGradRead(const at::Tensor &tensor) {
+  if (tensor.defined() && !ProxyImpl::of(tensor))
+    recording_->outside.note(tensor).gradLookedAt = true;
+}
+
+bool Capture::drawsRandomNumbers() const { return recording_->drawsRandomNumbers(); }
+int64_t Capture::liveProxies() const { return recording_->liveProxies; }
+void Capture::fail(const std::string &message) { recording_->fail(message); }
+Recording &Capture::recording() { return *recording_; }
+
+void Capture::noteSpent(const torch::autograd::edge_list &roots,
+                        const std::unordered_set<torch::autograd::Node *> &nodes) {
+  spentRoots_.insert(spentRoots_.end(), roots.begin(), roots.end());
+  spent_.insert(nodes.begin(), nodes.end());
+}
+
+bool Capture::isTrainable(const at::Tensor &tensor) const {
+  return tensor.requires_grad() && (!tensor.grad_fn() || !spent_.contains(tensor.grad_fn().get()));
+}
+
+bool Capture::hasOutsideHistory(const torch::autograd::Node *node) const {
+  const auto &nodes = recording_->historyOutside;
+  return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
+}
+
+} // namespace bifront

@@ -1,0 +1,101 @@
+// Records what a piece of PyTorch code does as a graph: between begin() and end() every ATen op of this
+// thread becomes an op of the recorder, on proxies for the arguments, and nothing is computed.
+#pragma once
+
+#include "capture/capture_error.h"
+#include "capture/dispatch_mode.h"
+#include "capture/outside_tensors.h"
+#include "capture/recording.h"
+
+#include <ATen/core/Tensor.h>
+#include <torch/csrc/autograd/function.h>
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+namespace bifront {
+
+struct CapturedInput {
+  enum class Kind : uint8_t {
+    Argument, // given by addInput
+    State,    // a tensor that the program reached on its own
+    Grad,     // the `.grad` of input `owner`
+  } kind;
+  at::Tensor tensor; // the tensor itself, of Grad too
+  uint32_t owner = 0;
+  std::string name;
+  ValueId value = kNoValue;
+};
+
+class Capture {
+public:
+  // A name for a tensor that the program reached on its own ("model.conv1.weight"); may be empty.
+  using Namer = std::function<std::string(const at::Tensor &)>;
+
+  explicit Capture(GraphRecorder &graph, Namer namer = {});
+  ~Capture();
+  Capture(const Capture &) = delete;
+  Capture &operator=(const Capture &) = delete;
+
+  // The capture that runs on this thread, or null.
+  static Capture *current();
+
+  // An input of the graph. Returns the proxy that stands for `real`. `dims`: the sizes in both worlds;
+  // empty where all are fixed. Throws CaptureError for a tensor that graphs do not know.
+  at::Tensor addInput(const at::Tensor &real, std::string_view name, std::span<const Dim> dims = {});
+
+  // Needs the GIL.
+  void begin();
+  // Ends the mode, records how `.grad` of the tensors changed, puts all tensors back as they were.
+  // Throws CaptureError if something happened that the graph does not say, also where the program
+  // swallowed the exception. The destructor ends without recording.
+  void end();
+
+  // Between begin() and end(): values for the graph's returns. A tensor from outside becomes an input.
+  ValueId valueOf(const at::Tensor &tensor);
+  ValueId valueOf(const c10::SymNode &number);
+  bool isProxy(const at::Tensor &tensor) const;
+  // The input that `tensor` is (the real tensor, or the proxy of an argument as it was given).
+  std::optional<uint32_t> inputOf(const at::Tensor &tensor) const;
+
+  const std::vector<CapturedInput> &inputs() const;
+  // Of which inputs the program looked whether they have a `.grad`, and whether they had at the start.
+  const std::vector<std::pair<uint32_t, bool>> &gradPresence() const { return gradPresence_; }
+  bool drawsRandomNumbers() const;
+  // Proxies that are alive: behind end(), with all results dropped, more than the arguments' proxies
+  // means that the program kept a tensor somewhere.
+  int64_t liveProxies() const;
+
+  // A backward freed the history behind `roots`, of which `nodes` are all.
+  void noteSpent(const torch::autograd::edge_list &roots,
+                 const std::unordered_set<torch::autograd::Node *> &nodes);
+  // Whether `tensor` could still be differentiated: it requires grad, and no backward freed its history.
+  bool isTrainable(const at::Tensor &tensor) const;
+
+  // For the hooks in Python. `tensor` is about to change in a way that no op tells of.
+  void note(const at::Tensor &tensor);
+  void noteGradRead(const at::Tensor &tensor);
+  [[noreturn]] void fail(const std::string &message);
+
+  Recording &recording();
+  // Whether `node` was made before the capture, by ops that the graph does not have.
+  bool hasOutsideHistory(const torch::autograd::Node *node) const;
+
+private:
+  class Inputs;
+  void recordGradChanges();
+  void unwind();
+
+  std::shared_ptr<Inputs> recording_;
+  std::optional<CaptureMode> mode_;
+  std::vector<std::pair<uint32_t, bool>> gradPresence_;
+  torch::autograd::edge_list spentRoots_; // keep the nodes alive, so that their addresses mean them
+  std::unordered_set<const torch::autograd::Node *> spent_;
+  Capture *outer_ = nullptr;
+};
+
+} // namespace bifront

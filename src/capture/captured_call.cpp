@@ -1,0 +1,574 @@
+#include "capture/captured_call.h"
+
+#include "capture/capture_error.h"
+#include "capture/python_values.h"
+#include "capture/symbolic.h"
+
+#include <ATen/core/List.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
+namespace bifront {
+namespace {
+
+// At most this many elements of a tensor made from Python data are looked at to make it a constant.
+constexpr int64_t kLargestConstant = 1;
+
+at::Scalar valueOfZeroDim(const at::Tensor &tensor) {
+  switch (tensor.scalar_type()) {
+  case at::kDouble: return *tensor.const_data_ptr<double>();
+  case at::kFloat: return static_cast<double>(*tensor.const_data_ptr<float>());
+  case at::kLong: return *tensor.const_data_ptr<int64_t>();
+  case at::kInt: return static_cast<int64_t>(*tensor.const_data_ptr<int32_t>());
+  case at::kBool: return *tensor.const_data_ptr<bool>();
+  case at::kComplexDouble: return *tensor.const_data_ptr<c10::complex<double>>();
+  default: throw CaptureError("a Python number of an unknown kind");
+  }
+}
+
+AtenArg argOf(const at::Scalar &number) {
+  if (number.isBoolean())
+    return {number.toBool()};
+  if (number.isIntegral(false))
+    return {number.toLong()};
+  if (number.isComplex()) {
+    auto value = number.toComplexDouble();
+    return {std::complex<double>(value.real(), value.imag())};
+  }
+  return {number.toDouble()};
+}
+
+bool isNumberType(const c10::TypePtr &type) {
+  if (auto optional = type->cast<c10::OptionalType>())
+    return optional->getElementType()->kind() == c10::TypeKind::NumberType;
+  return type->kind() == c10::TypeKind::NumberType;
+}
+
+c10::DispatchKeySet keysAboveTheKernel() {
+  return c10::autograd_dispatch_keyset_with_ADInplaceOrView |
+         c10::DispatchKeySet{c10::DispatchKey::Python, c10::DispatchKey::PythonTLSSnapshot};
+}
+
+ValueType tensorValue(const ProxyImpl::Shape &shape) { return ValueType::ofTensor(shape.type()); }
+
+} // namespace
+
+CapturedCall::CapturedCall(Recording &recording, const c10::OperatorHandle &op, const OpTraits &traits,
+                           torch::jit::Stack &stack)
+    : recording_(recording), op_(op), traits_(traits), stack_(stack),
+      args_(stack.data() + stack.size() - traits.arity, traits.arity) {}
+
+void CapturedCall::run() {
+  if (traits_.lifts) {
+    liftConstant();
+    return;
+  }
+  if (traits_.random)
+    recording_.noteRandom();
+  readArguments();
+  if (traits_.readsNumber) {
+    readNumber();
+    return;
+  }
+  if (traits_.changesShape) {
+    changeShape();
+    return;
+  }
+  infer();
+  if (recording_.layoutsAssumed())
+    avoidStrides();
+  if (traits_.slices && dynamic_)
+    assertSliceBounds();
+  recordAndReturn();
+}
+
+//===- Arguments ----------------------------------------------------------------------------------===//
+
+void CapturedCall::readArguments() {
+  call_.schema = traits_.schema;
+  call_.args.reserve(args_.size());
+  for (const c10::IValue &arg : args_)
+    call_.args.push_back(readArgument(arg));
+  if (traits_.deviceArgument >= 0 && args_[traits_.deviceArgument].isDevice())
+    device_ = args_[traits_.deviceArgument].toDevice();
+}
+
+AtenArg CapturedCall::operand(ValueId value) {
+  operands_.push_back(value);
+  return {AtenArg::Operand{static_cast<uint32_t>(operands_.size() - 1)}};
+}
+
+AtenArg CapturedCall::readArgument(const c10::IValue &value) {
+  if (value.isTensor())
+    return readTensor(value.toTensor());
+  if (value.isNone())
+    return {AtenArg::None{}};
+  if (value.isBool())
+    return {value.toBool()};
+  if (value.isInt())
+    return {value.toInt()};
+  if (value.isDouble())
+    return {value.toDouble()};
+  if (value.isSymInt()) {
+    c10::SymInt number = value.toSymInt();
+    if (auto plain = number.maybe_as_int())
+      return {*plain};
+    return readSymbol(number.toSymNode());
+  }
+  if (value.isSymFloat()) {
+    c10::SymFloat number = value.toSymFloat();
+    return number.is_symbolic() ? readSymbol(number.toSymNodeImpl()) : AtenArg{number.as_float_unchecked()};
+  }
+  if (value.isSymBool()) {
+    c10::SymBool truth = value.toSymBool();
+    if (auto plain = truth.maybe_as_bool())
+      return {*plain};
+    return readSymbol(truth.toSymNodeImpl());
+  }
+  if (value.isComplexDouble()) {
+    auto number = value.toComplexDouble();
+    return {std::complex<double>(number.real(), number.imag())};
+  }
+  if (value.isString())
+    return {value.toStringRef()};
+  if (value.isDevice())
+    return {value.toDevice().str()};
+  if (value.isList()) {
+    AtenArg::List list;
+    for (const c10::IValue &element : value.toListRef())
+      list.push_back(readArgument(element));
+    return {std::move(list)};
+  }
+  if (value.isGenerator())
+    recording_.fail("random numbers are drawn from a generator of the program's own");
+  recording_.fail(traits_.schema + " takes an argument that is neither a tensor nor a number");
+}
+
+AtenArg CapturedCall::readSymbol(const c10::SymNode &node) {
+  auto *symbol = SymbolicScalar::of(node);
+  if (!symbol)
+    recording_.fail("a symbolic number of another tracer is used");
+  dynamic_ = dynamic_ || symbol->differsByWorld();
+  return operand(symbol->value());
+}
+
+void CapturedCall::lookAtDevice(const at::Tensor &tensor) {
+  // A tensor with dimensions decides: 0-dim CPU tensors mix with any device.
+  if (!deviceKnown_) {
+    device_ = tensor.device();
+    deviceKnown_ = tensor.dim() > 0;
+  }
+}
+
+AtenArg CapturedCall::readTensor(const at::Tensor &tensor) {
+  if (!tensor.defined())
+    return {AtenArg::None{}};
+  if (ProxyImpl *proxy = ProxyImpl::of(tensor)) {
+    if (proxy->recording().get() != &recording_)
+      recording_.fail("a tensor of another captured function is used");
+    if (proxy->value() == kNoValue && !recording_.isDry())
+      recording_.fail("a value inside a gradient's computation is used outside of it");
+    dynamic_ = dynamic_ || proxy->shape().dynamic;
+    lookAtDevice(tensor);
+    return operand(proxy->value());
+  }
+  if (tensor.unsafeGetTensorImpl()->is_wrapped_number() && tensor.dim() == 0) {
+    if (c10::SymNode number = symbolicNumberBeside(tensor))
+      return readSymbol(number);
+    return argOf(valueOfZeroDim(tensor));
+  }
+  lookAtDevice(tensor);
+  return operand(recording_.isDry() ? kNoValue : recording_.outsideTensor(tensor));
+}
+
+//===- Inference ----------------------------------------------------------------------------------===//
+
+void CapturedCall::infer() {
+  if (!inferByRule())
+    inferByMetaKernel();
+}
+
+bool CapturedCall::inferByRule() {
+  if (!traits_.rule)
+    return false;
+  RuleCall first(args_, 0);
+  if (!traits_.rule(first))
+    return false;
+  std::optional<RuleCall> second;
+  if (dynamic_) {
+    second.emplace(args_, 1);
+    if (!traits_.rule(*second) || second->results.size() != first.results.size())
+      return false;
+  }
+  size_t next = 0;
+  for (int returned : traits_.returnedArgument) {
+    Result result{Result::Kind::Argument, {}, returned, {}};
+    if (returned < 0) {
+      auto &extent = first.results.at(next);
+      result.kind = extent ? Result::Kind::Tensor : Result::Kind::Absent;
+      if (extent && second) {
+        TORCH_CHECK(second->results[next], traits_.schema, ": a result is absent for other sizes");
+        result.shapes.push_back(
+            ProxyImpl::Shape::of(std::move(*extent), std::move(*second->results[next]), device_));
+      } else if (extent) {
+        result.shapes.push_back(ProxyImpl::Shape::fixed(std::move(*extent), device_));
+      }
+      ++next;
+    }
+    results_.push_back(std::move(result));
+  }
+  return true;
+}
+
+at::Tensor CapturedCall::metaTensor(const at::Tensor &tensor, int world) const {
+  if (!tensor.defined())
+    return tensor;
+  if (ProxyImpl *proxy = ProxyImpl::of(tensor))
+    return traits_.changesShape ? proxy->shape().in(world).onMeta() : proxy->meta(world);
+  return Extent::of(tensor).onMeta();
+}
+
+c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool isNumber) const {
+  if (value.isTensor())
+    return metaTensor(value.toTensor(), world);
+  if (value.isTensorList()) {
+    c10::List<at::Tensor> list;
+    for (const at::Tensor &tensor : value.toTensorVector())
+      list.push_back(metaTensor(tensor, world));
+    return list;
+  }
+  if (value.isOptionalTensorList()) {
+    c10::List<std::optional<at::Tensor>> list;
+    for (const std::optional<at::Tensor> &tensor : value.toOptionalTensorVector())
+      list.push_back(tensor ? std::optional(metaTensor(*tensor, world)) : std::nullopt);
+    return list;
+  }
+  if (value.isDevice())
+    return c10::Device(c10::kMeta);
+  if (value.isSymInt()) {
+    auto number = sizeIn(value.toSymInt(), world);
+    if (!number && isNumber)
+      return int64_t{1}; // of a value the shape does not depend on
+    if (!number)
+      recording_.fail("a shape depends on a tensor's value");
+    return *number;
+  }
+  if (value.isSymFloat())
+    return 1.0;
+  if (value.isSymBool())
+    return true;
+  if (value.isList())
+    for (const c10::IValue &element : value.toListRef())
+      if (element.isSymInt()) {
+        c10::List<int64_t> list;
+        for (const c10::IValue &size : value.toListRef())
+          list.push_back(metaArgument(size, world, false).toInt());
+        return list;
+      }
+  return value;
+}
+
+torch::jit::Stack CapturedCall::metaStack(int world) {
+  torch::jit::Stack stack;
+  stack.reserve(args_.size());
+  for (size_t i = 0; i < args_.size(); ++i) {
+    if (static_cast<int>(i) == traits_.deviceArgument)
+      stack.emplace_back(c10::Device(c10::kMeta));
+    else
+      stack.push_back(
+          metaArgument(args_[i], world, isNumberType(op_.schema().arguments()[i].type())));
+  }
+  return stack;
+}
+
+void CapturedCall::inferByMetaKernel() {
+  c10::impl::ExcludeDispatchKeyGuard below(keysAboveTheKernel());
+  std::optional<c10::InferenceMode> plainTensors;
+  if (c10::InferenceMode::is_enabled())
+    plainTensors.emplace(false);
+  torch::jit::Stack first = metaStack(0), second;
+  c10::ArrayRef<c10::Argument> declared = op_.schema().arguments();
+  std::vector<at::Tensor> written;
+  for (size_t i = 0; i < declared.size(); ++i)
+    if (declared[i].alias_info() && declared[i].alias_info()->isWrite() && first[i].isTensor())
+      written.push_back(first[i].toTensor());
+  try {
+    op_.callBoxed(first);
+  } catch (const c10::NotImplementedError &) {
+    recording_.fail("the shapes that " + traits_.schema + " returns are not known before it runs");
+  }
+  if (dynamic_) {
+    second = metaStack(1);
+    op_.callBoxed(second);
+  }
+  if (!traits_.changesShape)
+    for (const at::Tensor &tensor : written) {
+      bool same = false;
+      for (const c10::IValue &arg : args_)
+        if (arg.isTensor() && arg.toTensor().defined()) {
+          ProxyImpl *proxy = ProxyImpl::of(arg.toTensor());
+          Extent extent = proxy ? proxy->shape().in(0) : Extent::of(arg.toTensor());
+          same = same || extent.sizes == tensor.sizes();
+        }
+      if (!same)
+        recording_.fail(traits_.schema + " resizes a tensor that it writes");
+    }
+  readMetaResults(first, second);
+}
+
+void CapturedCall::readMetaResults(const torch::jit::Stack &first, const torch::jit::Stack &second) {
+  auto shapeOf = [&](const at::Tensor &tensor, const at::Tensor &other) {
+    if (tensor.layout() != at::kStrided || tensor.is_quantized() || tensor.is_nested())
+      recording_.fail(traits_.schema + " returns a tensor that is not dense");
+    Extent extent = Extent::of(tensor);
+    extent.wrappedNumber = false;
+    if (!dynamic_)
+      return ProxyImpl::Shape::fixed(std::move(extent), device_);
+    return ProxyImpl::Shape::of(std::move(extent), Extent::of(other), device_);
+  };
+  for (size_t i = 0; i < traits_.returnedArgument.size(); ++i) {
+    const c10::IValue &value = first.at(i), &other = dynamic_ ? second.at(i) : first.at(i);
+    Result result{Result::Kind::Tensor, {}, traits_.returnedArgument[i], {}};
+    if (result.argument >= 0) {
+      result.kind = Result::Kind::Argument;
+    } else if (value.isTensor() && value.toTensor().defined()) {
+      result.shapes.push_back(shapeOf(value.toTensor(), other.toTensor()));
+    } else if (value.isTensor() || value.isNone()) {
+      result.kind = Result::Kind::Absent;
+    } else if (value.isTensorList()) {
+      result.kind = Result::Kind::List;
+      auto tensors = value.toTensorVector(), others = other.toTensorVector();
+      if (tensors.size() != others.size())
+        recording_.fail(traits_.schema + " returns another number of tensors for other sizes");
+      for (size_t k = 0; k < tensors.size(); ++k)
+        result.shapes.push_back(shapeOf(tensors[k], others[k]));
+    } else if (value.isInt() || value.isDouble() || value.isBool()) {
+      result.kind = Result::Kind::Number;
+      result.number[0] = value;
+      result.number[1] = other;
+    } else {
+      recording_.fail(traits_.schema + " returns something that is neither a tensor nor a number");
+    }
+    results_.push_back(std::move(result));
+  }
+}
+
+//===- Results ------------------------------------------------------------------------------------===//
+
+void CapturedCall::recordAndReturn() {
+  std::vector<ValueType> types;
+  size_t count = 0;
+  for (const Result &result : results_) {
+    switch (result.kind) {
+    case Result::Kind::Tensor: types.push_back(tensorValue(result.shapes[0])); break;
+    case Result::Kind::Absent: types.push_back(ValueType::scalar(ValueType::Kind::None)); break;
+    case Result::Kind::List: {
+      ValueType list = ValueType::scalar(ValueType::Kind::TensorList);
+      for (const ProxyImpl::Shape &shape : result.shapes)
+        list.tensors.push_back(shape.type());
+      types.push_back(std::move(list));
+      count += result.shapes.size();
+      continue;
+    }
+    case Result::Kind::Argument: {
+      const at::Tensor &tensor = args_[result.argument].toTensor();
+      ProxyImpl *proxy = ProxyImpl::of(tensor);
+      types.push_back(tensorValue(
+          proxy ? proxy->shape() : ProxyImpl::Shape::fixed(Extent::of(tensor), tensor.device())));
+      break;
+    }
+    case Result::Kind::Number:
+      types.push_back(ValueType::scalar(result.number[0].isInt()    ? ValueType::Kind::Int
+                                        : result.number[0].isBool() ? ValueType::Kind::Bool
+                                                                    : ValueType::Kind::Float));
+    }
+    ++count;
+  }
+  std::vector<ValueId> values;
+  if (recording_.isDry()) {
+    values.assign(count, kNoValue);
+  } else {
+    GraphRecorder &graph = recording_.graph();
+    graph.setLocation(currentSourceLine());
+    values = graph.aten(call_, operands_, types, !c10::GradMode::is_enabled());
+  }
+  for (size_t i = 0, next = 0; i < results_.size(); ++i) {
+    if (results_[i].kind == Result::Kind::Absent)
+      recording_.noteAbsent(values[next]);
+    next += results_[i].kind == Result::Kind::List ? results_[i].shapes.size() : 1;
+  }
+  torch::jit::Stack returned;
+  const ValueId *next = values.data();
+  for (size_t i = 0; i < results_.size(); ++i) {
+    const Result &result = results_[i];
+    if (result.kind == Result::Kind::Argument)
+      returned.push_back(args_[result.argument]);
+    else
+      returned.push_back(wrap(result, op_.schema().returns()[i], next));
+    next += result.kind == Result::Kind::List ? result.shapes.size() : 1;
+  }
+  torch::jit::drop(stack_, traits_.arity);
+  for (c10::IValue &value : returned)
+    stack_.push_back(std::move(value));
+}
+
+c10::IValue CapturedCall::wrap(const Result &result, const c10::Argument &declared,
+                               const ValueId *values) {
+  auto recording = recording_.shared_from_this();
+  switch (result.kind) {
+  case Result::Kind::Tensor: return ProxyImpl::make(recording, *values, result.shapes[0]);
+  case Result::Kind::List: {
+    c10::List<at::Tensor> list;
+    for (size_t k = 0; k < result.shapes.size(); ++k)
+      list.push_back(ProxyImpl::make(recording, values[k], result.shapes[k]));
+    return list;
+  }
+  case Result::Kind::Number: {
+    const c10::IValue &number = result.number[0];
+    bool takesSymbols = declared.type()->kind() == c10::TypeKind::SymIntType;
+    if (number.isInt() && result.number[1].isInt() && number.toInt() != result.number[1].toInt()) {
+      // Of the declared ints, only a SymInt can say that it depends on the sizes.
+      if (!takesSymbols && declared.real_type()->kind() != c10::TypeKind::SymIntType)
+        recording_.fail(traits_.schema + " returns a number that depends on the dynamic sizes");
+      return c10::SymInt(
+          SymbolicScalar::ofInt(recording, *values, number.toInt(), result.number[1].toInt()));
+    }
+    if (!number.isInt())
+      recording_.fail("Python needs a number that " + traits_.schema + " computes");
+    return number;
+  }
+  case Result::Kind::Absent:
+  case Result::Kind::Argument: break;
+  }
+  return at::Tensor();
+}
+
+void CapturedCall::readNumber() {
+  at::ScalarType dtype = args_[0].toTensor().scalar_type();
+  if (c10::isComplexType(dtype))
+    recording_.fail("a complex number is read from a tensor");
+  auto kind = c10::isFloatingType(dtype) ? SymbolicScalar::Kind::Float
+              : dtype == at::kBool       ? SymbolicScalar::Kind::Bool
+                                         : SymbolicScalar::Kind::Int;
+  ValueType::Kind types[] = {ValueType::Kind::Int, ValueType::Kind::Float, ValueType::Kind::Bool};
+  ValueId value = kNoValue;
+  if (!recording_.isDry()) {
+    GraphRecorder &graph = recording_.graph();
+    graph.setLocation(currentSourceLine());
+    ValueType type = ValueType::scalar(types[static_cast<int>(kind)]);
+    value = graph.aten(call_, operands_, {&type, 1}, !c10::GradMode::is_enabled())[0];
+  }
+  c10::SymNode node = SymbolicScalar::ofValue(recording_.shared_from_this(), kind, value);
+  at::Scalar number = kind == SymbolicScalar::Kind::Float ? at::Scalar(c10::SymFloat(node))
+                      : kind == SymbolicScalar::Kind::Int ? at::Scalar(c10::SymInt(node))
+                                                          : at::Scalar(c10::SymBool(node));
+  torch::jit::drop(stack_, 1);
+  stack_.emplace_back(std::move(number));
+}
+
+void CapturedCall::liftConstant() {
+  at::Tensor tensor = args_[0].toTensor();
+  if (ProxyImpl::of(tensor)) {
+    return; // made by ops of the graph: it is fresh already, and stays on the stack
+  }
+  auto recording = recording_.shared_from_this();
+  lookAtDevice(tensor);
+  ProxyImpl::Shape shape = ProxyImpl::Shape::fixed(Extent::of(tensor), tensor.device());
+  shape.world[0].wrappedNumber = false;
+  ValueId value = kNoValue;
+  if (!recording_.isDry()) {
+    ValueType type = tensorValue(shape);
+    GraphRecorder &graph = recording_.graph();
+    graph.setLocation(currentSourceLine());
+    bool simple = tensor.numel() == kLargestConstant && tensor.is_cpu() &&
+                  tensor.scalar_type() != at::kComplexFloat && tensor.scalar_type() != at::kHalf &&
+                  tensor.scalar_type() != at::kBFloat16;
+    if (simple) {
+      c10::impl::ExcludeDispatchKeyGuard below(keysAboveTheKernel());
+      AtenArg::List sizes;
+      for (int64_t size : tensor.sizes())
+        sizes.push_back({size});
+      AtenCall full{"aten::full", {{sizes}, argOf(tensor.item()),
+                                   {static_cast<int64_t>(tensor.scalar_type())}, {AtenArg::None{}},
+                                   {AtenArg::None{}}, {AtenArg::None{}}}, {}};
+      value = graph.aten(full, {}, {&type, 1}, !c10::GradMode::is_enabled())[0];
+    } else {
+      // The contents stay an input that nobody else can reach; the program gets a copy.
+      ValueId contents = recording_.outsideTensor(tensor);
+      AtenCall clone{"aten::clone", {{AtenArg::Operand{0}}, {AtenArg::None{}}}, {}};
+      value = graph.aten(clone, {&contents, 1}, {&type, 1}, !c10::GradMode::is_enabled())[0];
+    }
+  }
+  torch::jit::drop(stack_, 1);
+  stack_.emplace_back(ProxyImpl::make(recording, value, std::move(shape)));
+}
+
+// unsqueeze_ and its kin: the tensor becomes a view of what it was, under the same Python object.
+void CapturedCall::changeShape() {
+  at::Tensor self = args_[0].toTensor();
+  ProxyImpl *proxy = ProxyImpl::of(self);
+  if (!proxy)
+    recording_.fail(traits_.schema + " changes the shape of a tensor from outside");
+  if (traits_.shapeTwin.empty())
+    recording_.fail(traits_.schema + " changes the shape of a tensor in place");
+  torch::jit::Stack first = metaStack(0), second;
+  {
+    c10::impl::ExcludeDispatchKeyGuard below(keysAboveTheKernel());
+    op_.callBoxed(first);
+    if (dynamic_) {
+      second = metaStack(1);
+      op_.callBoxed(second);
+    }
+  }
+  ProxyImpl::Shape shape =
+      dynamic_ ? ProxyImpl::Shape::of(Extent::of(first[0].toTensor()), Extent::of(second[0].toTensor()),
+                                      device_)
+               : ProxyImpl::Shape::fixed(Extent::of(first[0].toTensor()), device_);
+  ValueId value = kNoValue;
+  if (!recording_.isDry()) {
+    call_.schema = traits_.shapeTwin;
+    ValueType type = tensorValue(shape);
+    GraphRecorder &graph = recording_.graph();
+    graph.setLocation(currentSourceLine());
+    value = graph.aten(call_, operands_, {&type, 1}, !c10::GradMode::is_enabled())[0];
+  }
+  proxy->become(value, std::move(shape));
+  torch::jit::drop(stack_, traits_.arity);
+  stack_.emplace_back(std::move(self));
+}
+
+// The strides that this op goes by are guesses (Recording::assumeLayouts).
+void CapturedCall::avoidStrides() {
+  if (call_.schema == "aten::view" || call_.schema == "aten::_unsafe_view") {
+    call_.schema = "aten::reshape";
+  } else if (call_.schema == "aten::_reshape_alias") {
+    call_.schema = "aten::reshape";
+    call_.args.resize(2);
+  } else if (call_.schema.starts_with("aten::as_strided")) {
+    recording_.fail("the derivative depends on how a tensor lies in memory");
+  }
+}
+
+// x[:100] is x where x is shorter, so which side of the bound the size is on must stay as it is.
+void CapturedCall::assertSliceBounds() {
+  const at::Tensor &self = args_[0].toTensor();
+  int64_t dim = args_[1].toInt();
+  c10::SymInt size = self.sym_size(dim < 0 ? dim + self.dim() : dim);
+  if (!SymbolicScalar::of(size))
+    return;
+  for (const c10::IValue &bound : {args_[2], args_[3]}) {
+    if (bound.isNone())
+      continue;
+    c10::SymInt value = bound.isInt() ? c10::SymInt(bound.toInt()) : bound.toSymInt();
+    if (value.maybe_as_int() == std::numeric_limits<int64_t>::max())
+      continue;
+    auto negative = sizeIn(value, 0);
+    if (!negative)
+      recording_.fail("a slice depends on a tensor's value");
+    c10::SymInt fromStart = *negative < 0 ? size + value : value;
+    fromStart.sym_ge(0).guard_bool(__FILE__, __LINE__);
+    fromStart.sym_le(size).guard_bool(__FILE__, __LINE__);
+  }
+}
+
+} // namespace bifront

@@ -1,0 +1,64 @@
+// One op during capture: arguments become constants and operands of a graph op, results become proxies.
+#pragma once
+
+#include "capture/op_traits.h"
+#include "capture/proxy.h"
+#include "capture/recording.h"
+
+#include <ATen/core/stack.h>
+
+namespace bifront {
+
+class CapturedCall {
+public:
+  CapturedCall(Recording &recording, const c10::OperatorHandle &op, const OpTraits &traits,
+               torch::jit::Stack &stack);
+  // Replaces the arguments on the stack by the results.
+  void run();
+
+private:
+  // A return of the op: tensors (one, or those of a list), or a number.
+  struct Result {
+    enum class Kind : uint8_t { Tensor, Absent, List, Argument, Number } kind;
+    std::vector<ProxyImpl::Shape> shapes;
+    int argument = -1;
+    c10::IValue number[2];
+  };
+
+  void readArguments();
+  AtenArg readArgument(const c10::IValue &value);
+  AtenArg readTensor(const at::Tensor &tensor);
+  AtenArg readSymbol(const c10::SymNode &node);
+  AtenArg operand(ValueId value);
+  void lookAtDevice(const at::Tensor &tensor);
+
+  void infer();
+  bool inferByRule();
+  void inferByMetaKernel();
+  torch::jit::Stack metaStack(int world);
+  c10::IValue metaArgument(const c10::IValue &value, int world, bool isNumber) const;
+  at::Tensor metaTensor(const at::Tensor &tensor, int world) const;
+  void readMetaResults(const torch::jit::Stack &first, const torch::jit::Stack &second);
+
+  void recordAndReturn();
+  c10::IValue wrap(const Result &result, const c10::Argument &declared, const ValueId *values);
+  void readNumber();
+  void liftConstant();
+  void changeShape();
+  void assertSliceBounds();
+  void avoidStrides();
+
+  Recording &recording_;
+  const c10::OperatorHandle &op_;
+  const OpTraits &traits_;
+  torch::jit::Stack &stack_;
+  c10::ArrayRef<c10::IValue> args_;
+  bool dynamic_ = false;
+  c10::Device device_ = c10::Device(c10::kCPU);
+  bool deviceKnown_ = false;
+  AtenCall call_;
+  std::vector<ValueId> operands_;
+  std::vector<Result> results_;
+};
+
+} // namespace bifront

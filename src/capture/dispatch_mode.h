@@ -1,0 +1,26 @@
+// A TorchDispatchMode in C++: while it is active on a thread, every op below autograd is inferred on
+// shapes and recorded, and none is run.
+#pragma once
+
+#include "capture/recording.h"
+
+#include <memory>
+
+namespace bifront {
+
+class CaptureMode {
+public:
+  // Needs the GIL. At most one is active on a thread.
+  explicit CaptureMode(std::shared_ptr<Recording> recording);
+  ~CaptureMode();
+  CaptureMode(const CaptureMode &) = delete;
+  CaptureMode &operator=(const CaptureMode &) = delete;
+
+  // What this thread records into, or null.
+  static Recording *active();
+
+private:
+  std::shared_ptr<Recording> recording_;
+};
+
+} // namespace bifront

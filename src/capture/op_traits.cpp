@@ -1,0 +1,90 @@
+#include "capture/op_traits.h"
+
+#include <memory>
+#include <unordered_map>
+
+namespace bifront {
+namespace {
+
+const char *refusalOf(const std::string &name) {
+  static const std::unordered_map<std::string, const char *> refusals = {
+      {"aten::set_", "a tensor is given other memory"},
+      {"aten::set_data", "a tensor is given other contents through `.data`"},
+      {"aten::resize_", "a tensor is resized in place"},
+      {"aten::resize_as_", "a tensor is resized in place"},
+      {"aten::record_stream", "memory is tied to a stream"},
+      {"aten::nonzero", "the shape of a result depends on a tensor's values (nonzero)"},
+      {"aten::nonzero_numpy", "the shape of a result depends on a tensor's values (nonzero)"},
+      {"aten::masked_select", "the shape of a result depends on a tensor's values (masked_select)"},
+      {"aten::_unique2", "the shape of a result depends on a tensor's values (unique)"},
+      {"aten::_unique", "the shape of a result depends on a tensor's values (unique)"},
+      {"aten::unique_consecutive", "the shape of a result depends on a tensor's values (unique)"},
+      {"aten::unique_dim", "the shape of a result depends on a tensor's values (unique)"},
+      {"aten::repeat_interleave", "the shape of a result depends on a tensor's values (repeat_interleave)"},
+      {"aten::bincount", "the shape of a result depends on a tensor's values (bincount)"},
+      {"aten::equal", "Python needs a tensor's value (torch.equal)"},
+  };
+  auto found = refusals.find(name);
+  return found == refusals.end() ? nullptr : found->second;
+}
+
+OpTraits describe(const c10::OperatorHandle &op) {
+  const c10::FunctionSchema &schema = op.schema();
+  OpTraits traits;
+  traits.schema = schema.name();
+  if (!schema.overload_name().empty())
+    traits.schema += "." + schema.overload_name();
+  traits.rule = shapeRule(traits.schema);
+  traits.arity = schema.arguments().size();
+  for (const c10::Argument &result : schema.returns()) {
+    int returned = -1;
+    const c10::AliasInfo *alias = result.alias_info();
+    if (alias && alias->isWrite())
+      for (size_t i = 0; i < schema.arguments().size() && returned < 0; ++i)
+        if (const c10::AliasInfo *other = schema.arguments()[i].alias_info();
+            other && *other == *alias)
+          returned = static_cast<int>(i);
+    traits.returnedArgument.push_back(returned);
+  }
+  for (size_t i = 0; i < schema.arguments().size(); ++i)
+    if (schema.arguments()[i].name() == "device")
+      traits.deviceArgument = static_cast<int>(i);
+  traits.random = op.hasTag(at::Tag::nondeterministic_seeded);
+  traits.decomposes = op.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd) &&
+                      !op.hasKernelForDispatchKey(c10::DispatchKey::CPU);
+  if (op.hasTag(at::Tag::inplace_view)) {
+    traits.changesShape = true;
+    const std::string &name = schema.name();
+    if (name.back() == '_') {
+      traits.shapeTwin = name.substr(0, name.size() - 1);
+      if (!schema.overload_name().empty())
+        traits.shapeTwin += "." + schema.overload_name();
+    }
+  }
+  traits.passesThrough = schema.name().starts_with("profiler::");
+  traits.lifts = schema.name() == "aten::lift_fresh" || schema.name() == "aten::lift";
+  traits.readsNumber = schema.name() == "aten::_local_scalar_dense";
+  traits.slices = schema.name() == "aten::slice";
+  traits.refusal = refusalOf(schema.name());
+  // Of repeat_interleave, only the form without a size looks at values.
+  if (schema.name() == "aten::repeat_interleave" && schema.overload_name() != "Tensor")
+    traits.refusal = nullptr;
+  return traits;
+}
+
+} // namespace
+
+const OpTraits &OpTraits::of(const c10::OperatorHandle &op) {
+  struct Known {
+    c10::OperatorName name;
+    OpTraits traits;
+  };
+  // By address, which another operator may come to have after a library was unloaded: the name decides.
+  thread_local std::unordered_map<const void *, std::unique_ptr<Known>> known;
+  std::unique_ptr<Known> &entry = known[&op.schema()];
+  if (!entry || !(entry->name == op.operator_name()))
+    entry = std::make_unique<Known>(Known{op.operator_name(), describe(op)});
+  return entry->traits;
+}
+
+} // namespace bifront

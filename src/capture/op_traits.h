@@ -1,0 +1,33 @@
+// What capture needs to know of an operator, looked up once.
+#pragma once
+
+#include "capture/shape_rules.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <string>
+#include <vector>
+
+namespace bifront {
+
+struct OpTraits {
+  std::string schema; // "aten::add.Tensor"
+  ShapeRule rule = nullptr;
+  size_t arity = 0;
+  // Per return: the argument that the op writes and returns, or -1.
+  std::vector<int> returnedArgument;
+  int deviceArgument = -1;
+  bool random = false;
+  bool decomposes = false;    // only its parts have kernels
+  bool changesShape = false;  // in place: unsqueeze_, t_
+  std::string shapeTwin;      // of those, the op that returns a view instead
+  bool passesThrough = false; // not about tensors: profiler marks
+  bool lifts = false;         // a tensor just made from Python data enters the program
+  bool readsNumber = false;   // Tensor.item()
+  bool slices = false;
+  const char *refusal = nullptr; // why no graph can have it
+
+  static const OpTraits &of(const c10::OperatorHandle &op);
+};
+
+} // namespace bifront

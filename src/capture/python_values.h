@@ -1,0 +1,22 @@
+// Where capture touches Python: numbers that Python hides beside tensors, and source lines.
+#pragma once
+
+#include "ir/graph_recorder.h"
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
+#include <c10/core/SymNodeImpl.h>
+
+namespace bifront {
+
+// PyTorch passes a torch.SymFloat among tensor arguments as a 0-dim tensor of no meaning with the number
+// as a Python attribute. Null where `tensor` has none.
+c10::SymNode symbolicNumberBeside(const at::Tensor &tensor);
+
+// The other way: a tensor that says nothing but stands beside `number`. Needs the GIL.
+at::Tensor tensorBesideNumber(const c10::IValue &number);
+
+// The line of the program, torch's own files left out, that is running. Takes the GIL.
+SourceLine currentSourceLine();
+
+} // namespace bifront

@@ -1,0 +1,86 @@
+#include "capture/recording.h"
+
+#include "capture/capture_error.h"
+#include "capture/symbolic.h"
+
+namespace bifront {
+
+GraphRecorder &Recording::graph() {
+  if (!graph_)
+    throw CaptureError("a value of a captured function was used after the capture");
+  return *graph_;
+}
+
+void Recording::close() {
+  graph_ = nullptr;
+  sizes_.clear(); // the nodes own this recording
+  expressions.clear();
+}
+
+void Recording::noteFailure(const std::string &message) {
+  if (!failure_)
+    failure_ = message;
+}
+
+void Recording::fail(const std::string &message) {
+  noteFailure(message);
+  throw CaptureError(message);
+}
+
+c10::SymInt Recording::size(int64_t first, int64_t second, ValueId tensor, int64_t dim, bool fromInput) {
+  if (first == second)
+    return first;
+  auto found = sizes_.find({first, second});
+  if (found != sizes_.end())
+    return c10::SymInt(found->second);
+  auto node = SymbolicScalar::ofDim(shared_from_this(), first, second, tensor, dim, fromInput);
+  if (!dry_)
+    sizes_.emplace(std::pair(first, second), node);
+  return c10::SymInt(node);
+}
+
+c10::SymInt Recording::stride(int64_t first, int64_t second, c10::ArrayRef<c10::SymInt> ownSizes) {
+  if (first == second)
+    return first;
+  struct Factor {
+    int64_t first, second;
+    c10::SymInt size;
+  };
+  std::vector<Factor> factors;
+  auto addFactor = [&](const c10::SymInt &size) {
+    if (auto *node = SymbolicScalar::of(size); node && node->isKnown())
+      factors.push_back({node->intIn(0), node->intIn(1), size});
+  };
+  for (const c10::SymInt &size : ownSizes)
+    addFactor(size);
+  // Sizes that the tensor itself no longer has: x.transpose(0, 1)[0] steps over the dimension it lost.
+  size_t own = factors.size();
+  for (const auto &[sizes, node] : sizes_)
+    addFactor(c10::SymInt(node));
+  auto tryProduct = [&](uint64_t chosen) -> std::optional<c10::SymInt> {
+    int64_t product[2] = {1, 1};
+    for (size_t k = 0; k < factors.size(); ++k)
+      if (chosen >> k & 1) {
+        product[0] *= factors[k].first;
+        product[1] *= factors[k].second;
+      }
+    if (product[0] == 0 || product[1] == 0 || first % product[0] || second % product[1] ||
+        first / product[0] != second / product[1])
+      return std::nullopt;
+    c10::SymInt stride = first / product[0];
+    for (size_t k = 0; k < factors.size(); ++k)
+      if (chosen >> k & 1)
+        stride = stride * factors[k].size;
+    return stride;
+  };
+  for (uint64_t chosen = 1; own <= 16 && chosen < (uint64_t{1} << own); ++chosen)
+    if (auto stride = tryProduct(chosen))
+      return *stride;
+  for (size_t a = 0; a < std::min<size_t>(factors.size(), 64); ++a)
+    for (size_t b = a; b < std::min<size_t>(factors.size(), 64); ++b)
+      if (auto stride = tryProduct(uint64_t{1} << a | uint64_t{1} << b))
+        return *stride;
+  fail("how a tensor's strides follow from the dynamic sizes is not known");
+}
+
+} // namespace bifront

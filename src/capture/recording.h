@@ -1,0 +1,90 @@
+// The graph under construction and what capture knows of its values: which sizes are the same, which
+// tensors from outside are inputs, and whether something happened that no graph can express.
+#pragma once
+
+#include "capture/extent.h"
+#include "ir/graph_recorder.h"
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/SymInt.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+
+namespace bifront {
+
+// The id of a value that is not recorded: of a proxy made in a dry run, or behind the recording's end.
+constexpr ValueId kNoValue = ~0u;
+
+class Recording : public std::enable_shared_from_this<Recording> {
+public:
+  explicit Recording(GraphRecorder &graph) : graph_(&graph) {}
+  virtual ~Recording() = default;
+
+  GraphRecorder &graph();
+  bool isOpen() const { return graph_ != nullptr; }
+  // No value of this recording can be used any more, though proxies and sizes of it may live on.
+  void close();
+
+  // The value of a tensor that is not a proxy of this recording.
+  virtual ValueId outsideTensor(const at::Tensor &tensor) = 0;
+
+  // During a dry run ops are inferred, so that autograd sees what it would see, but not recorded.
+  bool isDry() const { return dry_; }
+  class DryRun {
+  public:
+    explicit DryRun(Recording &recording) : recording_(recording), before_(recording.dry_) {
+      recording.dry_ = true;
+    }
+    ~DryRun() { recording_.dry_ = before_; }
+    DryRun(const DryRun &) = delete;
+    DryRun &operator=(const DryRun &) = delete;
+
+  private:
+    Recording &recording_;
+    bool before_;
+  };
+
+  // Remembers the first failure, so that a capture whose program swallowed the exception fails too.
+  void noteFailure(const std::string &message);
+  [[noreturn]] void fail(const std::string &message);
+  const std::optional<std::string> &failure() const { return failure_; }
+
+  // A size with the given values in the two worlds, read from dimension `dim` of `tensor` unless the same
+  // size is known already. `fromInput`: the prechecks hold it to at least two.
+  c10::SymInt size(int64_t first, int64_t second, ValueId tensor, int64_t dim, bool fromInput);
+  // A stride, as a multiple of sizes.
+  c10::SymInt stride(int64_t first, int64_t second, c10::ArrayRef<c10::SymInt> ownSizes);
+
+  // One node for each expression, so that a guard is asserted once. Filled by symbolic.cpp.
+  using ExpressionKey = std::tuple<int, uint64_t, uint64_t>;
+  std::map<ExpressionKey, c10::SymNode> expressions;
+
+  // From here on the strides of proxies are guesses: ops that go by strides are recorded in the form that
+  // does not (`reshape` for `view`).
+  void assumeLayouts() { layoutsAssumed_ = true; }
+  bool layoutsAssumed() const { return layoutsAssumed_; }
+
+  // A value of type `none`, which stands for an undefined tensor.
+  void noteAbsent(ValueId value) { absent_ = value; }
+  ValueId absent() const { return absent_; }
+
+  void noteRandom() { drawsRandomNumbers_ = drawsRandomNumbers_ || !dry_; }
+  bool drawsRandomNumbers() const { return drawsRandomNumbers_; }
+  // Proxies of this recording that are alive.
+  int64_t liveProxies = 0;
+
+private:
+  GraphRecorder *graph_;
+  bool dry_ = false;
+  bool layoutsAssumed_ = false;
+  ValueId absent_ = kNoValue;
+  bool drawsRandomNumbers_ = false;
+  std::optional<std::string> failure_;
+  std::map<std::pair<int64_t, int64_t>, c10::SymNode> sizes_;
+};
+
+} // namespace bifront

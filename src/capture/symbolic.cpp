@@ -1,0 +1,518 @@
+#include "capture/symbolic.h"
+
+#include "capture/capture_error.h"
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+namespace bifront {
+namespace {
+
+using Kind = SymbolicScalar::Kind;
+
+bool isComparison(ScalarOp op) {
+  switch (op) {
+  case ScalarOp::Eq:
+  case ScalarOp::Ne:
+  case ScalarOp::Lt:
+  case ScalarOp::Le:
+  case ScalarOp::Gt:
+  case ScalarOp::Ge: return true;
+  default: return false;
+  }
+}
+
+Kind resultKind(ScalarOp op, Kind a, Kind b) {
+  if (isComparison(op))
+    return Kind::Bool;
+  switch (op) {
+  case ScalarOp::And:
+  case ScalarOp::Or:
+  case ScalarOp::Not:
+  case ScalarOp::ToBool: return Kind::Bool;
+  case ScalarOp::TrueDiv:
+  case ScalarOp::Sqrt:
+  case ScalarOp::ToFloat: return Kind::Float;
+  case ScalarOp::ToInt:
+  case ScalarOp::Floor:
+  case ScalarOp::Ceil:
+  case ScalarOp::Round:
+  case ScalarOp::Trunc: return Kind::Int;
+  default: return a == Kind::Float || b == Kind::Float ? Kind::Float : Kind::Int;
+  }
+}
+
+int64_t floorDivide(int64_t a, int64_t b) {
+  int64_t quotient = a / b;
+  return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient;
+}
+
+int64_t intPower(int64_t base, int64_t exponent) {
+  int64_t result = 1;
+  for (; exponent > 0; --exponent)
+    if (__builtin_mul_overflow(result, base, &result))
+      throw CaptureError("an int power of sizes leaves 64 bits");
+  return result;
+}
+
+template <typename Number>
+bool compare(ScalarOp op, Number a, Number b) {
+  switch (op) {
+  case ScalarOp::Eq: return a == b;
+  case ScalarOp::Ne: return a != b;
+  case ScalarOp::Lt: return a < b;
+  case ScalarOp::Le: return a <= b;
+  case ScalarOp::Gt: return a > b;
+  default: return a >= b;
+  }
+}
+
+int64_t evaluateInts(ScalarOp op, int64_t a, int64_t b) {
+  bool overflows = false;
+  int64_t result = 0;
+  switch (op) {
+  case ScalarOp::Add: overflows = __builtin_add_overflow(a, b, &result); break;
+  case ScalarOp::Sub: overflows = __builtin_sub_overflow(a, b, &result); break;
+  case ScalarOp::Mul: overflows = __builtin_mul_overflow(a, b, &result); break;
+  case ScalarOp::FloorDiv:
+  case ScalarOp::Mod:
+    if (b == 0)
+      throw CaptureError("a size is divided by zero");
+    result = op == ScalarOp::FloorDiv ? floorDivide(a, b) : a - floorDivide(a, b) * b;
+    break;
+  case ScalarOp::Pow:
+    if (b < 0)
+      throw CaptureError("a negative power of a size");
+    result = intPower(a, b);
+    break;
+  case ScalarOp::Min: result = std::min(a, b); break;
+  case ScalarOp::Max: result = std::max(a, b); break;
+  case ScalarOp::Neg: overflows = __builtin_sub_overflow(int64_t{0}, a, &result); break;
+  default: result = a; // rounding an int
+  }
+  if (overflows)
+    throw CaptureError("arithmetic on sizes leaves 64 bits");
+  return result;
+}
+
+double evaluateFloats(ScalarOp op, double a, double b) {
+  switch (op) {
+  case ScalarOp::Add: return a + b;
+  case ScalarOp::Sub: return a - b;
+  case ScalarOp::Mul: return a * b;
+  case ScalarOp::TrueDiv: return a / b;
+  case ScalarOp::FloorDiv: return std::floor(a / b);
+  case ScalarOp::Mod: return a - std::floor(a / b) * b;
+  case ScalarOp::Pow: return std::pow(a, b);
+  case ScalarOp::Min: return b < a ? b : a;
+  case ScalarOp::Max: return b > a ? b : a;
+  case ScalarOp::Neg: return -a;
+  case ScalarOp::Sqrt: return std::sqrt(a);
+  default: return a;
+  }
+}
+
+const char *symbolOf(ScalarOp op) {
+  static constexpr const char *symbols[] = {"+",  "-",  "*",  "/",  "//", "%",  "**",  "-",
+                                            "sqrt", "min", "max", "==", "!=", "<", "<=", ">",
+                                            ">=", "and", "or", "not", "int", "float", "bool",
+                                            "floor", "ceil", "round", "trunc"};
+  return symbols[static_cast<size_t>(op)];
+}
+
+} // namespace
+
+//===- Making nodes -------------------------------------------------------------------------------===//
+
+c10::SymNode SymbolicScalar::ofDim(std::shared_ptr<Recording> recording, int64_t first, int64_t second,
+                                   ValueId tensor, int64_t dim, bool atLeastTwo) {
+  auto node = c10::make_intrusive<SymbolicScalar>(std::move(recording), Kind::Int);
+  node->form_ = Form::Dim;
+  node->ints_[0] = first, node->ints_[1] = second;
+  node->floats_[0] = static_cast<double>(first), node->floats_[1] = static_cast<double>(second);
+  node->tensor_ = tensor, node->dim_ = dim;
+  node->atLeastTwo_ = atLeastTwo;
+  return node;
+}
+
+c10::SymNode SymbolicScalar::ofValue(std::shared_ptr<Recording> recording, Kind kind, ValueId value) {
+  auto node = c10::make_intrusive<SymbolicScalar>(std::move(recording), kind);
+  node->form_ = Form::Recorded;
+  node->value_ = value;
+  node->known_ = false;
+  node->floats_[0] = node->floats_[1] = std::numeric_limits<double>::quiet_NaN();
+  return node;
+}
+
+c10::SymNode SymbolicScalar::ofInt(std::shared_ptr<Recording> recording, ValueId value, int64_t first,
+                                   int64_t second) {
+  c10::SymNode node = ofDim(std::move(recording), first, second, kNoValue, 0, false);
+  auto *scalar = of(node);
+  scalar->form_ = Form::Recorded;
+  scalar->value_ = value;
+  return node;
+}
+
+SymbolicScalar *SymbolicScalar::of(const c10::SymNode &node) {
+  return dynamic_cast<SymbolicScalar *>(node.get());
+}
+
+SymbolicScalar *SymbolicScalar::of(const c10::SymInt &value) {
+  return value.is_heap_allocated() ? dynamic_cast<SymbolicScalar *>(value.toSymNodeImplUnowned())
+                                   : nullptr;
+}
+
+c10::SymNode SymbolicScalar::constant(Kind kind, int64_t number, double real) const {
+  auto node = c10::make_intrusive<SymbolicScalar>(recording_, kind);
+  for (int world : {0, 1}) {
+    node->ints_[world] = number;
+    node->floats_[world] = real;
+  }
+  return node;
+}
+
+c10::SymNode SymbolicScalar::wrap_int(int64_t number) {
+  return constant(Kind::Int, number, static_cast<double>(number));
+}
+c10::SymNode SymbolicScalar::wrap_float(double number) { return constant(Kind::Float, 0, number); }
+c10::SymNode SymbolicScalar::wrap_bool(bool number) { return constant(Kind::Bool, number, number); }
+c10::SymNode SymbolicScalar::clone() {
+  return c10::intrusive_ptr<SymbolicScalar>::reclaim_copy(this);
+}
+
+c10::intrusive_ptr<SymbolicScalar> SymbolicScalar::own(const c10::SymNode &node) {
+  if (auto *scalar = of(node))
+    return c10::intrusive_ptr<SymbolicScalar>::reclaim_copy(scalar);
+  c10::SymNode made;
+  if (auto number = node->constant_bool(); node->is_bool() && number)
+    made = wrap_bool(*number);
+  else if (auto number = node->maybe_as_int())
+    made = wrap_int(*number);
+  else
+    recording_->fail("a symbolic number of another tracer meets the captured function's");
+  return own(made);
+}
+
+uint64_t SymbolicScalar::key() const {
+  if (form_ != Form::Constant)
+    return reinterpret_cast<uintptr_t>(this);
+  // Odd, and so no address. Few enough bits are lost that two constants of one kind differ.
+  uint64_t bits = kind_ == Kind::Float ? std::bit_cast<uint64_t>(floats_[0]) * 2654435761u
+                                       : static_cast<uint64_t>(ints_[0]);
+  return (bits << 3) | (static_cast<uint64_t>(kind_) << 1) | 1;
+}
+
+//===- Arithmetic ---------------------------------------------------------------------------------===//
+
+void SymbolicScalar::evaluate(ScalarOp op, const SymbolicScalar &a, const SymbolicScalar *b,
+                              SymbolicScalar &result, int world) {
+  bool floats = a.kind_ == Kind::Float || (b && b->kind_ == Kind::Float);
+  int64_t i = a.ints_[world], j = b ? b->ints_[world] : 0;
+  double x = a.floats_[world], y = b ? b->floats_[world] : 0;
+  switch (result.kind_) {
+  case Kind::Bool: {
+    bool truth = false;
+    if (isComparison(op))
+      truth = floats ? compare(op, x, y) : compare(op, i, j);
+    else if (op == ScalarOp::And || op == ScalarOp::Or)
+      truth = op == ScalarOp::And ? x != 0 && y != 0 : x != 0 || y != 0;
+    else
+      truth = op == ScalarOp::Not ? x == 0 : x != 0;
+    result.ints_[world] = truth;
+    result.floats_[world] = truth;
+    return;
+  }
+  case Kind::Int:
+    if (floats) {
+      double whole = op == ScalarOp::Floor  ? std::floor(x)
+                     : op == ScalarOp::Ceil ? std::ceil(x)
+                     : op == ScalarOp::Round ? std::nearbyint(x)
+                                             : std::trunc(x);
+      if (!(std::abs(whole) < 9e18))
+        throw CaptureError("a float that fits no int");
+      result.ints_[world] = static_cast<int64_t>(whole);
+    } else {
+      result.ints_[world] = evaluateInts(op, i, j);
+    }
+    result.floats_[world] = static_cast<double>(result.ints_[world]);
+    return;
+  case Kind::Float: result.floats_[world] = evaluateFloats(op, x, y);
+  }
+}
+
+std::optional<bool> SymbolicScalar::settled(ScalarOp op, const SymbolicScalar &a,
+                                            const SymbolicScalar &b) {
+  if (!isComparison(op) || a.kind_ != Kind::Int || b.kind_ != Kind::Int || !a.known_ || !b.known_)
+    return std::nullopt;
+  // Sizes that agree in both worlds are one size: the run checks that.
+  bool same = a.differsByWorld() && a.ints_[0] == b.ints_[0] && a.ints_[1] == b.ints_[1];
+  bool beyond = (a.atLeastTwo_ && b.form_ == Form::Constant && b.ints_[0] < 2) ||
+                (b.atLeastTwo_ && a.form_ == Form::Constant && a.ints_[0] < 2);
+  bool constants = a.form_ == Form::Constant && b.form_ == Form::Constant;
+  if (!same && !beyond && !constants)
+    return std::nullopt;
+  return compare(op, a.ints_[0], b.ints_[0]);
+}
+
+c10::SymNode SymbolicScalar::binary(ScalarOp op, const c10::SymNode &otherNode) {
+  c10::intrusive_ptr<SymbolicScalar> other = own(otherNode);
+  if (auto truth = settled(op, *this, *other))
+    return wrap_bool(*truth);
+  Recording::ExpressionKey key{static_cast<int>(op), this->key(), other->key()};
+  if (auto found = recording_->expressions.find(key); found != recording_->expressions.end())
+    return found->second;
+  auto result =
+      c10::make_intrusive<SymbolicScalar>(recording_, resultKind(op, kind_, other->kind_));
+  result->known_ = known_ && other->known_;
+  if (result->known_)
+    for (int world : {0, 1})
+      evaluate(op, *this, other.get(), *result, world);
+  else
+    result->floats_[0] = result->floats_[1] = std::numeric_limits<double>::quiet_NaN();
+  if (form_ == Form::Constant && other->form_ == Form::Constant)
+    return result;
+  result->form_ = Form::Expression;
+  result->op_ = op;
+  result->operands_[0] = c10::intrusive_ptr<SymbolicScalar>::reclaim_copy(this);
+  result->operands_[1] = other;
+  auto positive = [](const SymbolicScalar &factor) {
+    return factor.atLeastTwo_ || (factor.form_ == Form::Constant && factor.ints_[0] > 0);
+  };
+  result->atLeastTwo_ = op == ScalarOp::Mul && result->kind_ == Kind::Int && positive(*this) &&
+                        positive(*other);
+  if (recording_->isOpen() && !recording_->isDry())
+    recording_->expressions.emplace(key, result);
+  // Python would raise here (a division by a zero that came from a tensor): assert it here.
+  if (!result->known_ && recording_->isOpen() && !recording_->isDry())
+    result->value();
+  return result;
+}
+
+c10::SymNode SymbolicScalar::unary(ScalarOp op) {
+  Recording::ExpressionKey key{static_cast<int>(op), this->key(), 0};
+  if (auto found = recording_->expressions.find(key); found != recording_->expressions.end())
+    return found->second;
+  auto result = c10::make_intrusive<SymbolicScalar>(recording_, resultKind(op, kind_, kind_));
+  result->known_ = known_;
+  if (known_)
+    for (int world : {0, 1})
+      evaluate(op, *this, nullptr, *result, world);
+  else
+    result->floats_[0] = result->floats_[1] = std::numeric_limits<double>::quiet_NaN();
+  if (form_ == Form::Constant)
+    return result;
+  result->form_ = Form::Expression;
+  result->op_ = op;
+  result->operands_[0] = c10::intrusive_ptr<SymbolicScalar>::reclaim_copy(this);
+  if (recording_->isOpen() && !recording_->isDry())
+    recording_->expressions.emplace(key, result);
+  if (!result->known_ && recording_->isOpen() && !recording_->isDry())
+    result->value();
+  return result;
+}
+
+ValueId SymbolicScalar::value() {
+  if (value_ != kNoValue || recording_->isDry())
+    return value_;
+  GraphRecorder &graph = recording_->graph();
+  switch (form_) {
+  case Form::Constant:
+    return value_ = kind_ == Kind::Int    ? graph.constantInt(ints_[0])
+                    : kind_ == Kind::Bool ? graph.constantBool(ints_[0] != 0)
+                                          : graph.constantFloat(floats_[0]);
+  case Form::Dim:
+    if (tensor_ == kNoValue)
+      recording_->fail("a size of a gradient's intermediate value is not in the graph");
+    return value_ = graph.dim(tensor_, dim_);
+  case Form::Expression: {
+    ValueId operands[2] = {operands_[0]->value(), operands_[1] ? operands_[1]->value() : kNoValue};
+    return value_ = graph.scalar(op_, {operands, operands_[1] ? size_t{2} : size_t{1}});
+  }
+  case Form::Recorded: break;
+  }
+  recording_->fail("a number of a gradient's intermediate value is not in the graph");
+}
+
+c10::SymNode SymbolicScalar::add(const c10::SymNode &other) { return binary(ScalarOp::Add, other); }
+c10::SymNode SymbolicScalar::sub(const c10::SymNode &other) { return binary(ScalarOp::Sub, other); }
+c10::SymNode SymbolicScalar::mul(const c10::SymNode &other) { return binary(ScalarOp::Mul, other); }
+c10::SymNode SymbolicScalar::truediv(const c10::SymNode &other) {
+  return binary(ScalarOp::TrueDiv, other);
+}
+c10::SymNode SymbolicScalar::pow(const c10::SymNode &other) { return binary(ScalarOp::Pow, other); }
+c10::SymNode SymbolicScalar::floordiv(const c10::SymNode &other) {
+  return binary(ScalarOp::FloorDiv, other);
+}
+c10::SymNode SymbolicScalar::mod(const c10::SymNode &other) { return binary(ScalarOp::Mod, other); }
+c10::SymNode SymbolicScalar::eq(const c10::SymNode &other) { return binary(ScalarOp::Eq, other); }
+c10::SymNode SymbolicScalar::ne(const c10::SymNode &other) { return binary(ScalarOp::Ne, other); }
+c10::SymNode SymbolicScalar::gt(const c10::SymNode &other) { return binary(ScalarOp::Gt, other); }
+c10::SymNode SymbolicScalar::lt(const c10::SymNode &other) { return binary(ScalarOp::Lt, other); }
+c10::SymNode SymbolicScalar::le(const c10::SymNode &other) { return binary(ScalarOp::Le, other); }
+c10::SymNode SymbolicScalar::ge(const c10::SymNode &other) { return binary(ScalarOp::Ge, other); }
+c10::SymNode SymbolicScalar::ceil() { return unary(ScalarOp::Ceil); }
+c10::SymNode SymbolicScalar::floor() { return unary(ScalarOp::Floor); }
+c10::SymNode SymbolicScalar::neg() { return unary(ScalarOp::Neg); }
+c10::SymNode SymbolicScalar::sym_min(const c10::SymNode &other) { return binary(ScalarOp::Min, other); }
+c10::SymNode SymbolicScalar::sym_max(const c10::SymNode &other) { return binary(ScalarOp::Max, other); }
+c10::SymNode SymbolicScalar::sym_or(const c10::SymNode &other) { return binary(ScalarOp::Or, other); }
+c10::SymNode SymbolicScalar::sym_and(const c10::SymNode &other) { return binary(ScalarOp::And, other); }
+c10::SymNode SymbolicScalar::sym_not() { return unary(ScalarOp::Not); }
+c10::SymNode SymbolicScalar::sym_float() {
+  return kind_ == Kind::Float ? clone() : unary(ScalarOp::ToFloat);
+}
+c10::SymNode SymbolicScalar::sqrt() { return unary(ScalarOp::Sqrt); }
+c10::SymNode SymbolicScalar::trunc() { return unary(ScalarOp::Trunc); }
+c10::SymNode SymbolicScalar::round() { return unary(ScalarOp::Round); }
+
+//===- Questions that Python or PyTorch decide by -------------------------------------------------===//
+
+void SymbolicScalar::requireKnown(const char *what) {
+  if (!known_)
+    recording_->fail(std::string(what) + " depends on a tensor's value");
+}
+
+void SymbolicScalar::assertHolds(bool expected) {
+  if (asserted_ || form_ == Form::Constant || recording_->isDry())
+    return;
+  GraphRecorder &graph = recording_->graph();
+  ValueId condition = value();
+  if (!expected) {
+    ValueId operands[] = {condition};
+    condition = graph.scalar(ScalarOp::Not, operands);
+  }
+  graph.assertTrue(condition, expected ? str() : "not " + str());
+  asserted_ = true;
+}
+
+bool SymbolicScalar::guard_bool(const char *, int64_t) {
+  requireKnown("a branch");
+  bool truth = kind_ == Kind::Float ? floats_[0] != 0 : ints_[0] != 0;
+  bool otherTruth = kind_ == Kind::Float ? floats_[1] != 0 : ints_[1] != 0;
+  if (truth != otherTruth)
+    recording_->fail("a branch goes another way for other sizes: " + str());
+  if (kind_ == Kind::Bool)
+    assertHolds(truth);
+  else if (form_ != Form::Constant)
+    return of(ne(kind_ == Kind::Float ? wrap_float(0) : wrap_int(0)))->guard_bool("", 0);
+  return truth;
+}
+
+bool SymbolicScalar::bool_() { return guard_bool("", 0); }
+
+int64_t SymbolicScalar::guard_int(const char *, int64_t) {
+  requireKnown("a number that Python needs");
+  if (kind_ == Kind::Float)
+    recording_->fail("a float of the graph is used as an int");
+  if (ints_[0] != ints_[1])
+    recording_->fail("Python needs the value of a dynamic size: " + str());
+  if (form_ != Form::Constant)
+    of(eq(wrap_int(ints_[0])))->guard_bool("", 0);
+  return ints_[0];
+}
+
+double SymbolicScalar::guard_float(const char *, int64_t) {
+  requireKnown("a number that Python needs");
+  if (floats_[0] != floats_[1])
+    recording_->fail("Python needs a number that follows from a dynamic size: " + str());
+  if (form_ != Form::Constant)
+    of(eq(wrap_float(floats_[0])))->guard_bool("", 0);
+  return floats_[0];
+}
+
+bool SymbolicScalar::guard_or_false(const char *file, int64_t line) {
+  return known_ && ints_[0] == ints_[1] && guard_bool(file, line);
+}
+
+bool SymbolicScalar::guard_or_true(const char *file, int64_t line) {
+  return !known_ || ints_[0] != ints_[1] || guard_bool(file, line);
+}
+
+bool SymbolicScalar::statically_known_true(const char *, int64_t) {
+  return form_ == Form::Constant && ints_[0] != 0;
+}
+
+bool SymbolicScalar::expect_true(const char *file, int64_t line) {
+  if (known_)
+    return guard_bool(file, line);
+  assertHolds(true);
+  return true;
+}
+
+std::optional<int64_t> SymbolicScalar::constant_int() {
+  return form_ == Form::Constant && kind_ == Kind::Int ? std::optional(ints_[0]) : std::nullopt;
+}
+
+std::optional<bool> SymbolicScalar::constant_bool() {
+  return form_ == Form::Constant && kind_ == Kind::Bool ? std::optional(ints_[0] != 0) : std::nullopt;
+}
+
+std::string SymbolicScalar::str() {
+  switch (form_) {
+  case Form::Constant:
+    return kind_ == Kind::Float  ? std::to_string(floats_[0])
+           : kind_ == Kind::Bool ? (ints_[0] ? "True" : "False")
+                                 : std::to_string(ints_[0]);
+  case Form::Dim: return "size " + std::to_string(ints_[0]);
+  case Form::Recorded: return "a tensor's value";
+  case Form::Expression: break;
+  }
+  if (!operands_[1])
+    return std::string(symbolOf(op_)) + "(" + operands_[0]->str() + ")";
+  return "(" + operands_[0]->str() + " " + symbolOf(op_) + " " + operands_[1]->str() + ")";
+}
+
+//===- Layouts ------------------------------------------------------------------------------------===//
+
+// Not asserted: the prechecks fix the layout of the inputs, and each op's layout follows from those.
+template <typename Predicate>
+c10::SymNode SymbolicScalar::layoutIs(Nodes sizes, Nodes strides, const char *what, Predicate predicate) {
+  bool answers[2];
+  for (int world : {0, 1}) {
+    Extent extent;
+    for (const c10::SymNode &size : sizes)
+      extent.sizes.push_back(own(size)->intIn(world));
+    for (const c10::SymNode &stride : strides)
+      extent.strides.push_back(own(stride)->intIn(world));
+    answers[world] = predicate(extent);
+  }
+  if (answers[0] != answers[1])
+    recording_->fail(std::string("whether a tensor is ") + what + " depends on the dynamic sizes");
+  return wrap_bool(answers[0]);
+}
+
+c10::SymNode SymbolicScalar::is_contiguous(Nodes sizes, Nodes strides) {
+  return layoutIs(sizes, strides, "contiguous", [](const Extent &e) { return e.isContiguous(); });
+}
+c10::SymNode SymbolicScalar::is_channels_last_contiguous_2d(Nodes sizes, Nodes strides) {
+  return layoutIs(sizes, strides, "channels-last", [](const Extent &e) { return e.isChannelsLast(); });
+}
+c10::SymNode SymbolicScalar::is_channels_last_contiguous_3d(Nodes sizes, Nodes strides) {
+  return layoutIs(sizes, strides, "channels-last", [](const Extent &e) { return e.isChannelsLast3d(); });
+}
+c10::SymNode SymbolicScalar::is_channels_last_strides_2d(Nodes sizes, Nodes strides) {
+  return layoutIs(sizes, strides, "channels-last", [](const Extent &e) {
+    return e.dim() == 4 && suggestedFormat(e) == at::MemoryFormat::ChannelsLast;
+  });
+}
+c10::SymNode SymbolicScalar::is_channels_last_strides_3d(Nodes sizes, Nodes strides) {
+  return layoutIs(sizes, strides, "channels-last", [](const Extent &e) {
+    return e.dim() == 5 && suggestedFormat(e) == at::MemoryFormat::ChannelsLast3d;
+  });
+}
+c10::SymNode SymbolicScalar::is_non_overlapping_and_dense(Nodes sizes, Nodes strides) {
+  return layoutIs(sizes, strides, "dense",
+                  [](const Extent &e) { return e.isNonOverlappingAndDense(); });
+}
+
+std::optional<int64_t> sizeIn(const c10::SymInt &value, int world) {
+  if (auto number = value.maybe_as_int())
+    return *number;
+  auto *node = SymbolicScalar::of(value);
+  if (!node || !node->isKnown())
+    return std::nullopt;
+  return node->intIn(world);
+}
+
+} // namespace bifront
