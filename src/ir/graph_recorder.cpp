@@ -64,6 +64,14 @@ ValueId GraphRecorder::addInput(const ValueType &type, std::string_view name, bo
   return state->add(state->function.getArgument(index));
 }
 
+void GraphRecorder::aliasInput(ValueId input, ValueId other) {
+  auto argument = cast<BlockArgument>(state->values.at(input));
+  auto target = cast<BlockArgument>(state->values.at(other));
+  // Read by functionalisation, which knows it as kAliasOfAttr.
+  state->function.setArgAttr(argument.getArgNumber(), "bf.alias_of",
+                             state->builder.getI64IntegerAttr(target.getArgNumber()));
+}
+
 std::vector<ValueId> GraphRecorder::aten(const AtenCall &call, std::span<const ValueId> operands,
                                          std::span<const ValueType> results, bool noGrad) {
   MLIRContext *context = state->builder.getContext();

@@ -1,37 +1,101 @@
 #include "runtime/arena.h"
 
-namespace bifront {
+#include <c10/util/Exception.h>
 
-Arena::Arena(c10::DataPtr memory, int64_t bytes, size_t slots)
-    : memory(std::move(memory)), base(static_cast<char *>(this->memory.get())), bytes(bytes),
-      leases(new Lease[slots]) {
-  for (size_t slot = 0; slot < slots; ++slot)
-    leases[slot].arena = this;
+#include <algorithm>
+#include <map>
+#include <mutex>
+
+namespace bifront {
+namespace {
+
+thread_local Arena *currentArena = nullptr;
+
+// All arenas by where they start. Looked into only for leases that return after their run.
+struct Registry {
+  std::mutex mutex;
+  std::map<const char *, Arena *> arenas;
+};
+
+Registry &registry() {
+  static auto *instance = new Registry; // tensors may be freed while the process ends
+  return *instance;
 }
 
-Arena *Arena::create(c10::Allocator &source, int64_t bytes, size_t slots) {
-  return new Arena(source.allocate(bytes), bytes, slots);
+} // namespace
+
+Arena::Arena(c10::DataPtr memory, int64_t bytes, std::vector<int64_t> places)
+    : memory(std::move(memory)), base(static_cast<char *>(this->memory.get())), bytes(bytes),
+      offsets(std::move(places)) {
+  std::sort(offsets.begin(), offsets.end());
+  offsets.erase(std::unique(offsets.begin(), offsets.end()), offsets.end());
+  leases.reset(new std::atomic<uint32_t>[offsets.size()] {});
+}
+
+Arena *Arena::create(c10::Allocator &source, int64_t bytes, std::vector<int64_t> offsets) {
+  auto *arena = new Arena(source.allocate(bytes), bytes, std::move(offsets));
+  std::lock_guard lock(registry().mutex);
+  registry().arenas.emplace(arena->base, arena);
+  return arena;
 }
 
 void Arena::release() {
-  if (references.fetch_sub(1, std::memory_order_acq_rel) == 1)
-    delete this;
+  if (references.fetch_sub(1, std::memory_order_acq_rel) != 1)
+    return;
+  {
+    std::lock_guard lock(registry().mutex);
+    registry().arenas.erase(base);
+  }
+  delete this;
 }
 
-c10::DataPtr Arena::lease(SlotId slot, int64_t offset) {
-  retain();
+Arena *Arena::exchangeCurrent(Arena *arena) {
+  Arena *before = currentArena;
+  currentArena = arena;
+  return before;
+}
+
+std::atomic<uint32_t> &Arena::leasesAt(int64_t offset) const {
+  auto found = std::lower_bound(offsets.begin(), offsets.end(), offset);
+  TORCH_INTERNAL_ASSERT(found != offsets.end() && *found == offset);
+  return leases[found - offsets.begin()];
+}
+
+bool Arena::isLeased(int64_t offset) const {
+  return leasesAt(offset).load(std::memory_order_acquire) != 0;
+}
+
+c10::DataPtr Arena::lease(int64_t offset) {
+  leasesAt(offset).fetch_add(1, std::memory_order_relaxed);
   outstanding.fetch_add(1, std::memory_order_relaxed);
-  leases[slot].live.fetch_add(1, std::memory_order_relaxed);
-  return {base + offset, &leases[slot], &Arena::returnLease, c10::Device(c10::DeviceType::CPU)};
+  retain();
+  char *place = base + offset;
+  return {place, place, &Arena::returnLeaseOrDie, c10::Device(c10::DeviceType::CPU)};
 }
 
-void Arena::returnLease(void *context) {
-  auto *lease = static_cast<Lease *>(context);
-  Arena *arena = lease->arena;
-  lease->live.fetch_sub(1, std::memory_order_release);
-  arena->outstanding.fetch_sub(1, std::memory_order_release);
-  arena->release();
+void Arena::returnLease(int64_t offset) {
+  leasesAt(offset).fetch_sub(1, std::memory_order_release);
+  outstanding.fetch_sub(1, std::memory_order_release);
+  release();
 }
+
+bool Arena::returnLeaseAt(void *place) {
+  Arena *arena = currentArena;
+  if (!arena || !arena->contains(place)) {
+    std::lock_guard lock(registry().mutex);
+    auto after = registry().arenas.upper_bound(static_cast<char *>(place));
+    if (after == registry().arenas.begin())
+      return false;
+    arena = std::prev(after)->second;
+    if (!arena->contains(place))
+      return false;
+  }
+  // The lease itself keeps the arena alive until here.
+  arena->returnLease(static_cast<char *>(place) - arena->base);
+  return true;
+}
+
+void Arena::returnLeaseOrDie(void *place) { TORCH_INTERNAL_ASSERT(returnLeaseAt(place)); }
 
 c10::DataPtr Arena::hold(int64_t offset) {
   retain();

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <memory>
+#include <vector>
 
 namespace bifront {
 
@@ -14,38 +15,43 @@ namespace bifront {
 // the memory then lives as long, and the frame goes on with a new arena (see `leased`).
 class Arena {
 public:
-  // Memory for slots of a program, with room for one lease a slot.
-  static Arena *create(c10::Allocator &source, int64_t bytes, size_t slots);
+  // Memory with room for leases at `offsets`.
+  static Arena *create(c10::Allocator &source, int64_t bytes, std::vector<int64_t> offsets);
   void retain() { references.fetch_add(1, std::memory_order_relaxed); }
   void release();
 
-  // Ownership of the slot's place, for a storage that some operator makes.
-  c10::DataPtr lease(SlotId slot, int64_t offset);
-  // The same for a header that the frame keeps over many runs; those do not count as leased.
+  // Makes the arena (or none) the one whose leases this thread returns most, and gives back the one
+  // that was before.
+  static Arena *exchangeCurrent(Arena *arena);
+
+  // Ownership of a place, for a storage that some operator makes. The context is the data pointer
+  // itself, as the allocator's raw interface wants it.
+  c10::DataPtr lease(int64_t offset);
+  // Returns the lease of a place in some arena that lives; false where the pointer is no such
+  // place.
+  static bool returnLeaseAt(void *place);
+  // Ownership for a header that the frame keeps over many runs; those do not count as leased.
   c10::DataPtr hold(int64_t offset);
 
-  bool isLeased(SlotId slot) const {
-    return leases[slot].live.load(std::memory_order_acquire) != 0;
-  }
+  bool isLeased(int64_t offset) const;
   // Leases that have not been returned. Other than 0 between runs, somebody kept a tensor.
   size_t leased() const { return outstanding.load(std::memory_order_acquire); }
   char *at(int64_t offset) const { return base + offset; }
   bool contains(const void *pointer) const { return pointer >= base && pointer < base + bytes; }
 
 private:
-  struct Lease {
-    Arena *arena = nullptr;
-    std::atomic<uint32_t> live{0};
-  };
-  Arena(c10::DataPtr memory, int64_t bytes, size_t slots);
+  Arena(c10::DataPtr memory, int64_t bytes, std::vector<int64_t> offsets);
   ~Arena() = default;
-  static void returnLease(void *lease);
+  std::atomic<uint32_t> &leasesAt(int64_t offset) const;
+  void returnLease(int64_t offset);
+  static void returnLeaseOrDie(void *place);
   static void releaseHold(void *arena);
 
   c10::DataPtr memory;
   char *base;
   int64_t bytes;
-  std::unique_ptr<Lease[]> leases;
+  std::vector<int64_t> offsets; // sorted
+  std::unique_ptr<std::atomic<uint32_t>[]> leases;
   std::atomic<size_t> outstanding{0};
   std::atomic<size_t> references{1};
 };

@@ -2,11 +2,27 @@
 
 #include <algorithm>
 #include <bit>
+#include <mutex>
 #include <new>
+#include <unordered_set>
 
 namespace bifront {
 namespace {
+
 thread_local BlockPool *currentPool = nullptr;
+
+// The contents of all blocks of all pools. Changed only where memory comes from the source or goes
+// back.
+struct Registry {
+  std::mutex mutex;
+  std::unordered_set<const void *> blocks;
+};
+
+Registry &registry() {
+  static auto *instance = new Registry; // tensors may be freed while the process ends
+  return *instance;
+}
+
 } // namespace
 
 // Lies right before the contents and keeps their alignment.
@@ -49,6 +65,10 @@ size_t BlockPool::bytesOf(size_t sizeClass) {
 }
 
 void BlockPool::giveBack(Block *block) {
+  {
+    std::lock_guard lock(registry().mutex);
+    registry().blocks.erase(block->contents());
+  }
   c10::DeleterFnPtr deleter = block->sourceDeleter;
   deleter(block->sourceContext);
 }
@@ -61,6 +81,8 @@ BlockPool::Block *BlockPool::fetch(size_t sizeClass) {
   Block *block = new (at) Block{
       this, nullptr, memory.release_context(), deleter, static_cast<uint32_t>(sizeClass), run};
   ++fetched;
+  std::lock_guard lock(registry().mutex);
+  registry().blocks.insert(block->contents());
   return block;
 }
 
@@ -109,6 +131,16 @@ void BlockPool::free(void *contents) {
     }
   }
   pool->dropReference();
+}
+
+bool BlockPool::freeIfBlock(void *contents) {
+  {
+    std::lock_guard lock(registry().mutex);
+    if (!registry().blocks.contains(contents))
+      return false;
+  }
+  free(contents);
+  return true;
 }
 
 void BlockPool::takeReturned() {

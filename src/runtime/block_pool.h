@@ -24,6 +24,8 @@ public:
   // The contents are 64-byte aligned; `free` gives them back. bytes > 0. Owner only.
   void *allocate(size_t bytes);
   static void free(void *contents);
+  // For pointers of which that is not known: false where it is no pool's.
+  static bool freeIfBlock(void *contents);
 
   // Blocks that the last kIdleRuns runs did without go back to the source. Owner only.
   void endRun();

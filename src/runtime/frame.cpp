@@ -103,11 +103,20 @@ Frame::~Frame() {
   pool->close();
 }
 
+std::vector<int64_t> Frame::plannedOffsets() const {
+  std::vector<int64_t> offsets;
+  for (const TensorSlot &slot : program.slots)
+    if (slot.offset >= 0)
+      offsets.push_back(slot.offset);
+  return offsets;
+}
+
 void Frame::begin(AllocationScope &runScope) {
   scope = &runScope;
   placing = program.arenaBytes > 0;
   if (placing && !arena)
-    arena = Arena::create(ordinaryAllocator(), program.arenaBytes, slots.size());
+    arena = Arena::create(ordinaryAllocator(), program.arenaBytes, plannedOffsets());
+  scope->useArena(arena);
   stored = false;
   exception = nullptr;
   location = {};
@@ -142,6 +151,7 @@ void Frame::end(bool failed) {
     arena = nullptr;
   }
   pool->endRun();
+  scope->useArena(nullptr);
   scope = nullptr;
 }
 
@@ -156,18 +166,19 @@ void Frame::poll() {
 void Frame::giveHints(CallState &state) {
   for (PlacementHint &hint : state.hints) {
     // A place that somebody still holds from earlier in this run is not free.
-    bool free = placing && !arena->isLeased(hint.slot);
+    bool free = placing && !arena->isLeased(hint.offset);
     hint.bytes = free ? static_cast<size_t>(program.slots[hint.slot].bytes) : 0;
     hint.taken = !free;
   }
-  scope->place(arena, state.hints);
+  scope->place(state.hints);
 }
 
 // A hint is taken by size alone, so a result may lie in the place of another one, or something that
 // is no result may have stayed in a place: neither may remain when the place is planned for others
 // later.
 void Frame::settleHints(const CallStep &step, CallState &state) {
-  scope->place(nullptr, {});
+  scope->place({});
+  bool kept = false;
   for (const PlacementHint &hint : state.hints) {
     if (!hint.taken || hint.bytes == 0)
       continue;
@@ -185,8 +196,12 @@ void Frame::settleHints(const CallStep &step, CallState &state) {
       else
         result = at::clone(result.toTensor(), at::MemoryFormat::Preserve);
     }
-    if (!arrived && arena->isLeased(hint.slot))
-      placing = false;
+    if (!arrived && arena->isLeased(hint.offset))
+      kept = true;
+  }
+  if (kept) {
+    placing = false;
+    state.hints.clear(); // it would happen again
   }
 }
 

@@ -68,6 +68,7 @@ private:
     bool headersFit = false; // `headers` of the outputs have the plan's sizes and strides
   };
 
+  std::vector<int64_t> plannedOffsets() const;
   void poll();
   void giveHints(CallState &state);
   void settleHints(const CallStep &step, CallState &state);

@@ -18,17 +18,16 @@ public:
     for (PlacementHint &hint : scope->hints) {
       if (!hint.taken && hint.bytes == bytes) {
         hint.taken = true;
-        return scope->arena->lease(hint.slot, hint.offset);
+        return scope->arena->lease(hint.offset);
       }
     }
     void *contents = scope->pool->allocate(bytes);
     return {contents, contents, &BlockPool::free, c10::Device(c10::DeviceType::CPU)};
   }
 
-  // No single deleter fits all that is allocated here, so there is no raw interface.
-  c10::DeleterFnPtr raw_deleter() const override {
-    return currentScope ? nullptr : ordinary.raw_deleter();
-  }
+  // oneDNN's tensors use the raw interface. What it frees may be from before, in or after a run.
+  c10::DeleterFnPtr raw_deleter() const override { return &rawFree; }
+  static void rawFree(void *memory);
 
   void copy_data(void *dest, const void *src, std::size_t count) const override {
     ordinary.copy_data(dest, src, count);
@@ -38,23 +37,41 @@ public:
 };
 
 AllocationScope::AllocationScope(BlockPool *pool)
-    : pool(pool), outer(currentScope), outerPool(BlockPool::exchangeCurrent(pool)) {
+    : pool(pool), outer(currentScope), outerPool(BlockPool::exchangeCurrent(pool)),
+      outerArena(Arena::exchangeCurrent(nullptr)) {
   currentScope = this;
+}
+
+void AllocationScope::useArena(Arena *used) {
+  arena = used;
+  Arena::exchangeCurrent(used);
 }
 
 AllocationScope::~AllocationScope() {
   currentScope = outer;
   BlockPool::exchangeCurrent(outerPool);
+  Arena::exchangeCurrent(outerArena);
 }
 
-c10::Allocator &ordinaryAllocator() {
+namespace {
+
+GraphAllocator &installed() {
   // Never deleted: storages point to it until the process is gone.
-  static GraphAllocator *installed = [] {
-    auto *allocator = new GraphAllocator(*c10::GetCPUAllocator());
-    c10::SetCPUAllocator(allocator, /*priority=*/255);
-    return allocator;
+  static GraphAllocator *allocator = [] {
+    auto *made = new GraphAllocator(*c10::GetCPUAllocator());
+    c10::SetCPUAllocator(made, /*priority=*/255);
+    return made;
   }();
-  return installed->ordinary;
+  return *allocator;
 }
+
+} // namespace
+
+void GraphAllocator::rawFree(void *memory) {
+  if (memory && !BlockPool::freeIfBlock(memory) && !Arena::returnLeaseAt(memory))
+    installed().ordinary.raw_deallocate(memory);
+}
+
+c10::Allocator &ordinaryAllocator() { return installed().ordinary; }
 
 } // namespace bifront

@@ -22,19 +22,17 @@ struct PlacementHint {
   bool taken = false;
 };
 
-// While one lives, this thread's allocations go to `pool`, and to `hints` in `arena`. Scopes nest;
-// the innermost decides.
+// While one lives, this thread's allocations go to `pool`, and where hints say so to the arena.
+// Scopes nest; the innermost decides.
 class AllocationScope {
 public:
   explicit AllocationScope(BlockPool *pool);
   ~AllocationScope();
   AllocationScope(const AllocationScope &) = delete;
 
+  void useArena(Arena *used);
   // For the next operator. The hints are the caller's and must live until the next call of this.
-  void place(Arena *arena, std::span<PlacementHint> hints) {
-    this->arena = arena;
-    this->hints = hints;
-  }
+  void place(std::span<PlacementHint> next) { hints = next; }
   // What is allocated from now on is ordinary memory (or not any more).
   void ordinary(bool yes) { ordinaryMemory = yes; }
 
@@ -46,6 +44,7 @@ private:
   bool ordinaryMemory = false;
   AllocationScope *outer;
   BlockPool *outerPool;
+  Arena *outerArena;
 };
 
 // Torch's own CPU allocator. The first call installs ours in front of it; that must happen while no

@@ -3,6 +3,7 @@
 #include "runtime/graph_allocator.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -127,10 +128,10 @@ TEST(BlockPool, LetsGoOfIdleBlocks) {
 
 TEST(Arena, LivesAsLongAsALease) {
   CountingSource source;
-  Arena *arena = Arena::create(source, 1024, 2);
-  c10::DataPtr lease = arena->lease(1, 256);
+  Arena *arena = Arena::create(source, 1024, {256, 0, 256});
+  c10::DataPtr lease = arena->lease(256);
   EXPECT_EQ(lease.get(), arena->at(256));
-  EXPECT_TRUE(arena->isLeased(1));
+  EXPECT_TRUE(arena->isLeased(256));
   EXPECT_FALSE(arena->isLeased(0));
   c10::DataPtr hold = arena->hold(0);
   EXPECT_EQ(arena->leased(), 1u);
@@ -146,7 +147,7 @@ class GraphAllocatorTest : public testing::Test {
 protected:
   void SetUp() override {
     pool = BlockPool::create(ordinaryAllocator());
-    arena = Arena::create(ordinaryAllocator(), 4096, 4);
+    arena = Arena::create(ordinaryAllocator(), 4096, {0, 512});
   }
   void TearDown() override {
     arena->release();
@@ -171,7 +172,8 @@ TEST_F(GraphAllocatorTest, LeavesOthersAlone) {
 TEST_F(GraphAllocatorTest, PutsTheRightSizeIntoThePlannedPlace) {
   AllocationScope scope(pool);
   std::vector<PlacementHint> hints{{400, 0, 0}, {400, 1, 512}};
-  scope.place(arena, hints);
+  scope.useArena(arena);
+  scope.place(hints);
   at::Tensor other = at::empty({50}), first = at::empty({100}), second = at::empty({100});
   at::Tensor third = at::empty({100});
   EXPECT_EQ(other.storage().data_ptr().get_deleter(), &BlockPool::free);
@@ -205,6 +207,30 @@ TEST_F(GraphAllocatorTest, TensorsOutliveScopePoolAndThread) {
   EXPECT_EQ(kept.sum().item<float>(), 3000.0f);
   kept.resize_({5000});
   EXPECT_EQ(kept[10].item<float>(), 3.0f);
+}
+
+// As oneDNN does.
+TEST_F(GraphAllocatorTest, HasARawInterface) {
+  c10::Allocator *allocator = c10::GetCPUAllocator();
+  void *before = allocator->raw_allocate(100), *during, *kept;
+  {
+    AllocationScope scope(pool);
+    scope.useArena(arena);
+    std::vector<PlacementHint> hints{{400, 0, 0}, {800, 1, 512}};
+    scope.place(hints);
+    void *placed = allocator->raw_allocate(400);
+    EXPECT_EQ(placed, arena->at(0));
+    kept = allocator->raw_allocate(800);
+    allocator->raw_deallocate(placed);
+    EXPECT_EQ(arena->leased(), 1u);
+    allocator->raw_deallocate(before);
+    allocator->raw_deallocate(allocator->raw_allocate(100));
+    during = allocator->raw_allocate(100);
+  }
+  EXPECT_EQ(pool->blocksFromSource(), 1u);
+  allocator->raw_deallocate(during);
+  std::thread([&] { allocator->raw_deallocate(kept); }).join();
+  EXPECT_EQ(arena->leased(), 0u);
 }
 
 TEST_F(GraphAllocatorTest, ScopesNest) {
