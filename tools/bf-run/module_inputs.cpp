@@ -172,7 +172,7 @@ std::string difference(const c10::IValue &a, const c10::IValue &b, double tolera
             ? std::abs(x.toDouble() - y.toDouble()) <= tolerance * std::abs(y.toDouble()) ||
                   (std::isnan(x.toDouble()) && std::isnan(y.toDouble())) ||
                   x.toDouble() == y.toDouble()
-            : x.equal(y.toLong());
+            : x.isBoolean() == y.isBoolean() && x.toLong() == y.toLong();
     return equal ? "" : describe(a) + " and " + describe(b);
   }
   bool none = describe(a) == "none" && describe(b) == "none";
