@@ -117,7 +117,7 @@ void Frame::begin(AllocationScope &runScope) {
   if (placing && !arena)
     arena = Arena::create(ordinaryAllocator(), program.arenaBytes, plannedOffsets());
   scope->useArena(arena);
-  stored = false;
+  stored = overwroteInput = false;
   exception = nullptr;
   location = {};
 }
@@ -156,6 +156,9 @@ void Frame::end(bool failed) {
 }
 
 void Frame::poll() {
+  // What the outside sees is changed as a whole or not at all.
+  if (stored || overwroteInput)
+    return;
   if (++steps % kStepsBetweenPolls == 0)
     if (InterruptHook hook = interruptHook.load(std::memory_order_relaxed))
       hook();
@@ -318,8 +321,10 @@ at::Tensor Frame::headerFor(SlotId slot, const KernelState &state, c10::ScalarTy
 at::Tensor Frame::outputOf(const KernelStep &step, KernelState &state, size_t output) {
   if (output < step.inPlace.size() && step.inPlace[output] >= 0) {
     size_t input = step.inPlace[output];
-    if (mayOverwrite(step, state, input, step.outputTypes[output]))
+    if (mayOverwrite(step, state, input, step.outputTypes[output])) {
+      overwroteInput = overwroteInput || step.inputs[input] < program.inputs.size();
       return *state.inputs[input];
+    }
   }
   SlotId id = step.outputs[output];
   const TensorSlot &slot = program.slots[id];

@@ -97,6 +97,7 @@ private:
   AllocationScope *scope = nullptr;
   bool placing = true; // off for the rest of a run in which somebody kept a piece of the arena
   bool stored = false;
+  bool overwroteInput = false; // a kernel has put new contents of an input in its place
   uint32_t steps = 0;
 };
 
