@@ -72,7 +72,7 @@ def explain(fn: Any) -> str:
         raise TypeError(f"explain takes a function converted by bifront, not {type(fn).__name__}")
     stats = fn.stats
     lines = [
-        f"{getattr(fn, "__name__", "function")}: {stats['graphs']} graph(s), {stats['graph_calls']} of {stats['calls']} calls"
+        f"{getattr(fn, '__name__', 'function')}: {stats['graphs']} graph(s), {stats['graph_calls']} of {stats['calls']} calls"
         f" ran in a graph, {stats['conversion_seconds']:.3f} s converting"
     ]
     reasons = {name: (code, sentence, hint) for name, code, sentence, hint in _core.exit_reasons()}

@@ -1,5 +1,6 @@
 // The Python module bifront._core. Bindings hold no logic.
 #include "bindings/converted_type.h"
+#include "capture/python_functions.h"
 #include "speculate/convert.h"
 #include "speculate/exit_reason.h"
 #include "support/options.h"
@@ -17,6 +18,8 @@ NB_MODULE(_core, m) {
   if (!type)
     throw nb::python_error();
   m.attr("ConvertedFunction") = nb::steal(type);
+  if (!bifront::addCaptureFunctions(m.ptr()))
+    throw nb::python_error();
   m.def(
       "set_capture_hooks",
       [](nb::object enter, nb::object exit) { bifront::setCaptureHooks(enter.ptr(), exit.ptr()); },

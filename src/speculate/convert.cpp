@@ -5,6 +5,7 @@
 #include "codegen/compile.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
+#include "speculate/link_native.h"
 #include "speculate/spent_gradient.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -216,8 +217,8 @@ GraphResult::Kind scalarKind(const c10::SymNode &node) {
 // Turns what the function returned into values of the graph.
 class ResultReader {
 public:
-  ResultReader(Capture &capture, const Arguments &arguments, const std::vector<at::Tensor> &proxies)
-      : capture_(capture), arguments_(arguments), proxies_(proxies) {}
+  ResultReader(Capture &capture, const std::vector<at::Tensor> &proxies)
+      : capture_(capture), proxies_(proxies) {}
 
   ValuePattern read(PyObject *value) {
     return ValuePattern::describe(value, [&](PyObject *leaf) { return leafOf(leaf); });
@@ -261,7 +262,6 @@ private:
   }
 
   Capture &capture_;
-  const Arguments &arguments_;
   const std::vector<at::Tensor> &proxies_;
   std::map<PyObject *, uint32_t> seen_;
 };
@@ -292,7 +292,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   for (size_t leaf = 0; leaf < arguments.leaves.size(); ++leaf)
     proxies.push_back(
         capture.addInput(arguments.tensor(leaf), arguments.nameOf(leaf), arguments.dimsOf(leaf)));
-  ResultReader reader(capture, arguments, proxies);
+  ResultReader reader(capture, proxies);
   {
     HookScope hooks;
     capture.begin();
@@ -310,6 +310,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
 }
 
 std::unique_ptr<Executor> compileModule(mlir::ModuleOp module, std::string &text) {
+  linkNativeSymbols();
   static TorchDerivatives derivatives;
   PipelineResult passes = runPipeline(module, pipelineOptions(), &derivatives);
   if (!passes.ok)

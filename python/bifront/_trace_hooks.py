@@ -1,0 +1,203 @@
+"""What capture must hear of and no ATen op tells: `.grad`, `.data`, backward calls, reads of memory.
+
+While a function is captured, attributes of `torch.Tensor` and torch.autograd's door to its engine are
+replaced. The replacements ask whether the calling thread captures; other threads get the originals.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from bifront import _core
+
+_lock = threading.Lock()
+_depth = 0
+_undo: list[Callable[[], None]] = []
+
+# Methods that show a tensor's contents or memory to Python without an op. On a tensor of the graph there
+# is nothing to show; of one from outside, what they show may be another at the next call.
+_READERS = [
+    "__array__",
+    "__dlpack__",
+    "data_ptr",
+    "numpy",
+    "storage",
+    "storage_offset",
+    "tolist",
+    "untyped_storage",
+]
+# Changes that no op tells of.
+_WRITERS = ["requires_grad_", "set_", "share_memory_"]
+
+
+def enter() -> None:
+    """Called when a capture is about to begin, on its thread."""
+    global _depth
+    with _lock:
+        _depth += 1
+        if _depth == 1:
+            _install()
+
+
+def exit() -> None:
+    """Called when a capture has ended."""
+    global _depth
+    with _lock:
+        _depth -= 1
+        if _depth == 0:
+            while _undo:
+                _undo.pop()()
+
+
+def _replace(owner: Any, name: str, value: Any) -> None:
+    own = vars(owner)
+    if name in own:
+        before = own[name]
+        _undo.append(lambda: setattr(owner, name, before))
+    else:
+        _undo.append(lambda: delattr(owner, name))
+    setattr(owner, name, value)
+
+
+def _install() -> None:
+    _reroute_backward()
+    _replace(torch.Tensor, "grad", _grad_attribute())
+    _replace(torch.Tensor, "data", _data_attribute())
+    _replace(torch.Tensor, "requires_grad", _requires_grad_attribute())
+    for name in _READERS:
+        _replace(torch.Tensor, name, _refused(name))
+    for name in _WRITERS:
+        _replace(torch.Tensor, name, _noted(name))
+    for name, function in _NODE_METHODS.items():
+        _replace(torch._C._SymNode, name, function)
+
+
+def _reroute_backward() -> None:
+    original = torch.autograd.graph._engine_run_backward
+
+    def run_backward(
+        outputs: Any,
+        seeds: Any,
+        retain_graph: bool,
+        create_graph: bool,
+        inputs: Any,
+        allow_unreachable: bool,
+        accumulate_grad: bool,
+    ) -> Any:
+        engine = _core.capture_backward if _core.capture_active() else original
+        return engine(
+            outputs,
+            seeds,
+            retain_graph,
+            create_graph,
+            inputs,
+            allow_unreachable,
+            accumulate_grad,
+        )
+
+    for module in (torch.autograd.graph, torch.autograd):
+        _replace(module, "_engine_run_backward", run_backward)
+
+
+def _grad_attribute() -> property:
+    original = torch._C.TensorBase.grad
+
+    def get(self: Any) -> Any:
+        if _core.capture_active():
+            _core.capture_note_grad(self)
+        return original.__get__(self)
+
+    def set(self: Any, value: Any) -> None:
+        if _core.capture_active():
+            _core.capture_note(self)
+        original.__set__(self, value)
+
+    def delete(self: Any) -> None:
+        if _core.capture_active():
+            _core.capture_note(self)
+        original.__delete__(self)
+
+    return property(get, set, delete)
+
+
+def _data_attribute() -> property:
+    original = torch._C.TensorBase.data
+
+    def set(self: Any, value: Any) -> None:
+        if _core.capture_active() and not _core.capture_is_proxy(self):
+            _core.capture_fail("a tensor is given other contents through `.data`")
+        original.__set__(self, value)
+
+    return property(original.__get__, set)
+
+
+def _requires_grad_attribute() -> property:
+    original = torch._C.TensorBase.requires_grad
+
+    def set(self: Any, value: Any) -> None:
+        if _core.capture_active():
+            _core.capture_note(self)
+        original.__set__(self, value)
+
+    return property(original.__get__, set)
+
+
+def _refused(name: str) -> Any:
+    original = getattr(torch.Tensor, name)
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _core.capture_active():
+            _core.capture_fail(f"the memory of a tensor is looked at ({name})")
+        return original(self, *args, **kwargs)
+
+    return method
+
+
+def _noted(name: str) -> Any:
+    original = getattr(torch.Tensor, name)
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _core.capture_active():
+            _core.capture_note(self)
+        return original(self, *args, **kwargs)
+
+    return method
+
+
+def _on_number(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def method(node: Any) -> Any:
+        kind = torch.SymFloat if node.is_float() else torch.SymInt
+        return function(kind(node)).node
+
+    return method
+
+
+_trunc = _on_number(_core.capture_trunc)
+_round = _on_number(_core.capture_round)
+
+
+def _round_node(node: Any, digits: int | None = None) -> Any:
+    if digits is not None:
+        _core.capture_fail("a number of the graph is rounded to digits")
+    return _round(node)
+
+
+_NODE_METHODS: dict[str, Callable[..., Any]] = {
+    "sym_sqrt": _on_number(_core.capture_sqrt),
+    "trunc": _trunc,
+    "round": _round_node,
+    "pos": lambda node: node,
+    "abs": lambda node: node.sym_max(node.neg()),
+    "sym_sum": lambda node, terms: _sum(terms),
+}
+
+
+def _sum(terms: Any) -> Any:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total.add(term)
+    return total

@@ -1,0 +1,41 @@
+#include "speculate/link_native.h"
+
+#include "codegen/native_symbols.h"
+#include "runtime/program.h"
+
+#include <ATen/Parallel.h>
+
+#include <dlfcn.h>
+
+namespace bifront {
+namespace {
+
+template <typename Function> void add(const char *name, Function *function) {
+  registerSymbol(name, reinterpret_cast<void *>(function));
+}
+
+// The library that holds ATen's kernels, found by one of its functions: Python loads torch where
+// lookups by name alone do not see it.
+void addTorch() {
+  Dl_info info;
+  if (dladdr(reinterpret_cast<const void *>(&at::get_num_threads), &info) && info.dli_fname)
+    if (void *handle = dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD))
+      registerLibrary(handle);
+}
+
+} // namespace
+
+void linkNativeSymbols() {
+  static const bool linked = [] {
+    add("bf_rt_call", bf_rt_call);
+    add("bf_rt_kernel", bf_rt_kernel);
+    add("bf_rt_store", bf_rt_store);
+    add("bf_rt_assert_failed", bf_rt_assert_failed);
+    add("bf_rt_dim", bf_rt_dim);
+    addTorch();
+    return true;
+  }();
+  (void)linked;
+}
+
+} // namespace bifront
