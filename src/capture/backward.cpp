@@ -6,14 +6,21 @@
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/csrc/autograd/functions/basic_ops.h>
-#include <torch/csrc/autograd/python_function.h>
 
+#include <unordered_map>
+#include <string_view>
+#include <typeinfo>
 #include <unordered_set>
 
 namespace bifront {
 namespace {
 
 using namespace torch::autograd;
+
+// A torch.autograd.Function. Torch does not export the type's identity, only its name can be asked for.
+bool isPythonFunction(const Node &node) {
+  return std::string_view(typeid(node).name()) == "N5torch8autograd6PyNodeE";
+}
 
 class CapturedBackward {
 public:
@@ -26,6 +33,8 @@ public:
     if (targets_.empty())
       return {};
     variable_list gradients = runEngine();
+    if (!call_.retainGraph)
+      noteSpent();
     variable_list recorded = record(gradients);
     if (call_.accumulate) {
       for (size_t i = 0; i < targets_.size(); ++i)
@@ -63,14 +72,12 @@ private:
       for (const Edge &next : node->next_edges())
         visit(next);
     }
-    if (!call_.retainGraph)
-      capture_.noteSpent(roots_, seen);
   }
 
   void inspect(Node &node) {
     if (capture_.hasOutsideHistory(&node))
       capture_.fail("backward reaches ops that ran before the captured function");
-    if (dynamic_cast<PyNode *>(&node))
+    if (isPythonFunction(node))
       capture_.fail("backward runs a torch.autograd.Function: " + node.name());
     if (!node.pre_hooks().empty() || !node.post_hooks().empty() || !node.tensor_pre_hooks().empty())
       capture_.fail("backward runs a hook");
@@ -120,6 +127,38 @@ private:
       withoutGil.emplace();
     return Engine::get_default_engine().execute(roots_, call_.seeds, call_.retainGraph,
                                                 call_.createGraph, /*accumulate_grad=*/false, edges_);
+  }
+
+  // Remembers which nodes the engine ran: those on the way to a target.
+  void noteSpent() {
+    std::unordered_map<Node *, bool> reaches;
+    std::vector<std::pair<decltype(Edge::function), size_t>> path; // with the next edge to follow
+    for (const Edge &target : edges_)
+      reaches[target.function.get()] = true;
+    auto enter = [&](const Edge &edge) {
+      if (edge.function && !visited_.contains(edge.function.get())) {
+        visited_.insert(edge.function.get());
+        path.emplace_back(edge.function, 0);
+      }
+    };
+    for (const Edge &root : roots_) {
+      enter(root);
+      while (!path.empty()) {
+        auto &[node, next] = path.back();
+        if (next < node->num_outputs()) {
+          enter(node->next_edge(next++));
+          continue;
+        }
+        bool onTheWay = false;
+        for (const Edge &edge : node->next_edges())
+          onTheWay = onTheWay || (edge.function && reaches[edge.function.get()]);
+        if (onTheWay) {
+          reaches[node.get()] = true;
+          capture_.noteSpent(node);
+        }
+        path.pop_back();
+      }
+    }
   }
 
   variable_list record(const variable_list &gradients) {
@@ -196,6 +235,7 @@ private:
   const BackwardCall &call_;
   edge_list roots_, edges_;
   variable_list leaves_, targets_;
+  std::unordered_set<Node *> visited_;
 };
 
 } // namespace

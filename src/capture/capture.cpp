@@ -243,6 +243,10 @@ bool Capture::isProxy(const at::Tensor &tensor) const {
   return proxy && proxy->recording() == recording_;
 }
 
+bool Capture::isTrainable(const at::Tensor &tensor) const {
+  return tensor.requires_grad() && !spent_.contains(tensor.grad_fn());
+}
+
 std::optional<uint32_t> Capture::inputOf(const at::Tensor &tensor) const {
   auto found = recording_->byTensor.find(tensor.unsafeGetTensorImpl());
   return found == recording_->byTensor.end() ? std::nullopt : std::optional(found->second);
@@ -264,16 +268,6 @@ bool Capture::drawsRandomNumbers() const { return recording_->drawsRandomNumbers
 int64_t Capture::liveProxies() const { return recording_->liveProxies; }
 void Capture::fail(const std::string &message) { recording_->fail(message); }
 Recording &Capture::recording() { return *recording_; }
-
-void Capture::noteSpent(const torch::autograd::edge_list &roots,
-                        const std::unordered_set<torch::autograd::Node *> &nodes) {
-  spentRoots_.insert(spentRoots_.end(), roots.begin(), roots.end());
-  spent_.insert(nodes.begin(), nodes.end());
-}
-
-bool Capture::isTrainable(const at::Tensor &tensor) const {
-  return tensor.requires_grad() && (!tensor.grad_fn() || !spent_.contains(tensor.grad_fn().get()));
-}
 
 bool Capture::hasOutsideHistory(const torch::autograd::Node *node) const {
   const auto &nodes = recording_->historyOutside;

@@ -59,6 +59,8 @@ public:
   ValueId valueOf(const at::Tensor &tensor);
   ValueId valueOf(const c10::SymNode &number);
   bool isProxy(const at::Tensor &tensor) const;
+  // Whether backward could still go through the history that the function gave `tensor`.
+  bool isTrainable(const at::Tensor &tensor) const;
   // The input that `tensor` is (the real tensor, or the proxy of an argument as it was given).
   std::optional<uint32_t> inputOf(const at::Tensor &tensor) const;
 
@@ -70,18 +72,15 @@ public:
   // means that the program kept a tensor somewhere.
   int64_t liveProxies() const;
 
-  // A backward freed the history behind `roots`, of which `nodes` are all.
-  void noteSpent(const torch::autograd::edge_list &roots,
-                 const std::unordered_set<torch::autograd::Node *> &nodes);
-  // Whether `tensor` could still be differentiated: it requires grad, and no backward freed its history.
-  bool isTrainable(const at::Tensor &tensor) const;
-
   // For the hooks in Python. `tensor` is about to change in a way that no op tells of.
   void note(const at::Tensor &tensor);
   void noteGradRead(const at::Tensor &tensor);
   [[noreturn]] void fail(const std::string &message);
 
   Recording &recording();
+  // Backward has gone through `node` and freed what it had saved.
+  using NodePointer = decltype(torch::autograd::Edge::function);
+  void noteSpent(const NodePointer &node) { spent_.insert(node); }
   // Whether `node` was made before the capture, by ops that the graph does not have.
   bool hasOutsideHistory(const torch::autograd::Node *node) const;
 
@@ -93,8 +92,7 @@ private:
   std::shared_ptr<Inputs> recording_;
   std::optional<CaptureMode> mode_;
   std::vector<std::pair<uint32_t, bool>> gradPresence_;
-  torch::autograd::edge_list spentRoots_; // keep the nodes alive, so that their addresses mean them
-  std::unordered_set<const torch::autograd::Node *> spent_;
+  std::unordered_set<NodePointer> spent_;
   Capture *outer_ = nullptr;
 };
 

@@ -48,6 +48,9 @@ private:
 
   Value baseOf(Value tensor) const;
   Value contentsOf(Value tensor);
+  // The tensor before any write to it or to its base: it lies in memory as eager's does, which new
+  // contents need not.
+  Value asMade(Value tensor);
   // Contents of each operand, for an op that reads them now.
   void useContents(Operation *op);
 
@@ -82,6 +85,20 @@ Value Functionaliser::contentsOf(Value tensor) {
   Value value = takeView(builder, view, result, contentsOf(link.parent));
   held[tensor] = {value, versions.lookup(base)};
   return value;
+}
+
+Value Functionaliser::asMade(Value tensor) {
+  auto link = links.find(tensor);
+  if (link == links.end())
+    return tensor;
+  bf::AtenOp view = link->second.op;
+  unsigned result = link->second.result;
+  Value parent = asMade(link->second.parent);
+  if (view->getOperand(0) == parent)
+    return tensor;
+  auto copy = cast<bf::AtenOp>(builder.clone(*view.getOperation()));
+  copy->setOperand(0, parent);
+  return copy.getResult(result);
 }
 
 void Functionaliser::useContents(Operation *op) {
@@ -154,6 +171,10 @@ LogicalResult Functionaliser::rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> wri
   StringRef name = op.getBaseName();
   std::vector<std::pair<unsigned, uint32_t>> aliases = aliasedResults(op);
   useContents(op);
+  // Draws fill a tensor in the order of its memory, and do not read it.
+  if (opRow(op.getSchema()).kind == OpKind::Random && name.ends_with("_") &&
+      written == ArrayRef<uint32_t>{0} && name != "aten::rrelu_with_noise_")
+    op->setOperand(0, asMade(recorded[0]));
   if (name == "aten::detach_") {
     Value cut = createAten(builder, op.getLoc(), "aten::detach", {{AtenArg::Operand{0}}},
                            op.getInputs()[0], op.getInputs()[0].getType())
