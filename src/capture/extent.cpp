@@ -3,6 +3,7 @@
 #include "capture/capture_error.h"
 
 #include <ATen/EmptyTensor.h>
+#include <ATen/ScalarOps.h>
 #include <c10/core/WrapDimMinimal.h>
 
 #include <algorithm>
@@ -109,10 +110,12 @@ Extent Extent::inFormat(c10::IntArrayRef sizes, at::ScalarType dtype, at::Memory
 }
 
 at::Tensor Extent::onMeta() const {
-  at::Tensor meta = at::detail::empty_strided_meta(sizes, strides, dtype);
-  if (wrappedNumber)
-    meta.unsafeGetTensorImpl()->set_wrapped_number(true);
-  return meta;
+  if (!wrappedNumber)
+    return at::detail::empty_strided_meta(sizes, strides, dtype);
+  // PyTorch's meta kernels take numbers as CPU tensors, and some read them.
+  at::Tensor number = at::detail::scalar_tensor_static(0, dtype, c10::kCPU);
+  number.unsafeGetTensorImpl()->set_wrapped_number(true);
+  return number;
 }
 
 at::MemoryFormat suggestedFormat(const Extent &extent) {
