@@ -128,7 +128,9 @@ Capture::Capture(GraphRecorder &graph, Namer namer)
 
 Capture::~Capture() { unwind(); }
 
-Capture *Capture::current() { return currentCapture; }
+Capture *Capture::current() {
+  return currentCapture && !currentCapture->recording_->infers() ? currentCapture : nullptr;
+}
 
 at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name, std::span<const Dim> dims) {
   if (const char *reason = whyNoInput(real))

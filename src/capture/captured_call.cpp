@@ -282,6 +282,7 @@ torch::jit::Stack CapturedCall::metaStack(int world) {
 }
 
 void CapturedCall::inferByMetaKernel() {
+  Recording::Inference inference(recording_);
   c10::impl::ExcludeDispatchKeyGuard below(keysAboveTheKernel());
   std::optional<c10::InferenceMode> plainTensors;
   if (c10::InferenceMode::is_enabled())
@@ -513,6 +514,7 @@ void CapturedCall::changeShape() {
     recording_.fail(traits_.schema + " changes the shape of a tensor in place");
   torch::jit::Stack first = metaStack(0), second;
   {
+    Recording::Inference inference(recording_);
     c10::impl::ExcludeDispatchKeyGuard below(keysAboveTheKernel());
     op_.callBoxed(first);
     if (dynamic_) {

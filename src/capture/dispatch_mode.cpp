@@ -121,15 +121,6 @@ void pushMode() {
       std::make_shared<c10::impl::PyObject_TorchDispatchMode>(Py_None, capturingInterpreter()));
 }
 
-// PyTorch takes the mode off the stack while it handles an op; a composite op's parts are to be seen.
-struct ModeAgain {
-  ModeAgain() {
-    pybind11::gil_scoped_acquire gil;
-    pushMode();
-  }
-  ~ModeAgain() { c10::impl::TorchDispatchModeTLS::pop_stack(); }
-};
-
 void capture(const c10::OperatorHandle &op, torch::jit::Stack &stack) {
   Recording *recording = activeRecording;
   if (!recording)
@@ -139,11 +130,12 @@ void capture(const c10::OperatorHandle &op, torch::jit::Stack &stack) {
     if (traits.refusal)
       recording->fail(traits.refusal);
     if (traits.passesThrough) {
+      c10::impl::ExcludeDispatchKeyGuard belowTheMode(
+          c10::DispatchKeySet{c10::DispatchKey::Python, c10::DispatchKey::PythonTLSSnapshot});
       op.callBoxed(stack);
       return;
     }
-    if (traits.decomposes) {
-      ModeAgain again;
+    if (traits.decomposes) { // the mode is still on, and sees the parts
       op.callBoxedForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd, stack);
       return;
     }

@@ -48,6 +48,22 @@ public:
     bool before_;
   };
 
+  // While PyTorch infers a shape: what it runs for that, in Python too, is not the program's.
+  class Inference {
+  public:
+    explicit Inference(Recording &recording) : recording_(recording), before_(recording.infers_) {
+      recording.infers_ = true;
+    }
+    ~Inference() { recording_.infers_ = before_; }
+    Inference(const Inference &) = delete;
+    Inference &operator=(const Inference &) = delete;
+
+  private:
+    Recording &recording_;
+    bool before_;
+  };
+  bool infers() const { return infers_; }
+
   // Remembers the first failure, so that a capture whose program swallowed the exception fails too.
   void noteFailure(const std::string &message);
   [[noreturn]] void fail(const std::string &message);
@@ -80,6 +96,7 @@ public:
 private:
   GraphRecorder *graph_;
   bool dry_ = false;
+  bool infers_ = false;
   bool layoutsAssumed_ = false;
   ValueId absent_ = kNoValue;
   bool drawsRandomNumbers_ = false;
