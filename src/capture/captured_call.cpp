@@ -460,9 +460,9 @@ void CapturedCall::readNumber() {
     value = graph.aten(call_, operands_, {&type, 1}, !c10::GradMode::is_enabled())[0];
   }
   c10::SymNode node = SymbolicScalar::ofValue(recording_.shared_from_this(), kind, value);
-  at::Scalar number = kind == SymbolicScalar::Kind::Float ? at::Scalar(c10::SymFloat(node))
+  at::Scalar number = kind == SymbolicScalar::Kind::Float ? at::Scalar(c10::SymFloat(nodeForPython(node)))
                       : kind == SymbolicScalar::Kind::Int ? at::Scalar(c10::SymInt(node))
-                                                          : at::Scalar(c10::SymBool(node));
+                                                          : at::Scalar(c10::SymBool(nodeForPython(node)));
   torch::jit::drop(stack_, 1);
   stack_.emplace_back(std::move(number));
 }

@@ -2,6 +2,7 @@
 
 #include "capture/backward.h"
 #include "capture/proxy.h"
+#include "capture/python_values.h"
 #include "capture/symbolic.h"
 
 #include <torch/csrc/Exceptions.h>
@@ -126,7 +127,7 @@ PyObject *symbolic(PyObject *, PyObject *number) {
   c10::SymNode result = (symbol->*method)();
   if (result->is_int())
     return pybind11::cast(c10::SymInt(result)).release().ptr();
-  return pybind11::cast(c10::SymFloat(result)).release().ptr();
+  return pybind11::cast(c10::SymFloat(nodeForPython(result))).release().ptr();
   END_HANDLE_TH_ERRORS
 }
 

@@ -40,6 +40,20 @@ c10::SymNode symbolicNumberBeside(const at::Tensor &tensor) {
   return {};
 }
 
+c10::SymNode nodeForPython(const c10::SymNode &node) {
+  pybind11::gil_scoped_acquire gil;
+  return c10::make_intrusive<torch::impl::PythonSymNodeImpl>(pybind11::cast(node));
+}
+
+c10::SymNode nodeFromPython(const c10::SymNode &node) {
+  auto *python = dynamic_cast<torch::impl::PythonSymNodeImpl *>(node.get());
+  if (!python)
+    return node;
+  pybind11::gil_scoped_acquire gil;
+  pybind11::handle object = python->getPyObj();
+  return pybind11::isinstance<c10::SymNodeImpl>(object) ? object.cast<c10::SymNode>() : node;
+}
+
 at::Tensor tensorBesideNumber(const c10::IValue &number) {
   at::Scalar meaningless = number.isSymInt()    ? at::Scalar(int64_t{7777777})
                            : number.isSymBool() ? at::Scalar(true)

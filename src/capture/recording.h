@@ -76,7 +76,9 @@ public:
   c10::SymInt stride(int64_t first, int64_t second, c10::ArrayRef<c10::SymInt> ownSizes);
 
   // One node for each expression, so that a guard is asserted once. Filled by symbolic.cpp.
-  using ExpressionKey = std::tuple<int, uint64_t, uint64_t>;
+  // An operand is a node, by its address, or a constant, by its kind and bits.
+  using OperandKey = std::pair<int, uint64_t>;
+  using ExpressionKey = std::tuple<int, OperandKey, OperandKey>;
   std::map<ExpressionKey, c10::SymNode> expressions;
 
   // From here on the strides of proxies are guesses: ops that go by strides are recorded in the form that

@@ -1,6 +1,7 @@
 #include "capture/symbolic.h"
 
 #include "capture/capture_error.h"
+#include "capture/python_values.h"
 
 #include <bit>
 #include <cmath>
@@ -155,7 +156,10 @@ c10::SymNode SymbolicScalar::ofInt(std::shared_ptr<Recording> recording, ValueId
 }
 
 SymbolicScalar *SymbolicScalar::of(const c10::SymNode &node) {
-  return dynamic_cast<SymbolicScalar *>(node.get());
+  if (auto *scalar = dynamic_cast<SymbolicScalar *>(node.get()))
+    return scalar;
+  // The Python object keeps what it holds alive for as long as `node` lives.
+  return dynamic_cast<SymbolicScalar *>(nodeFromPython(node).get());
 }
 
 SymbolicScalar *SymbolicScalar::of(const c10::SymInt &value) {
@@ -194,13 +198,11 @@ c10::intrusive_ptr<SymbolicScalar> SymbolicScalar::own(const c10::SymNode &node)
   return own(made);
 }
 
-uint64_t SymbolicScalar::key() const {
+Recording::OperandKey SymbolicScalar::key() const {
   if (form_ != Form::Constant)
-    return reinterpret_cast<uintptr_t>(this);
-  // Odd, and so no address. Few enough bits are lost that two constants of one kind differ.
-  uint64_t bits = kind_ == Kind::Float ? std::bit_cast<uint64_t>(floats_[0]) * 2654435761u
-                                       : static_cast<uint64_t>(ints_[0]);
-  return (bits << 3) | (static_cast<uint64_t>(kind_) << 1) | 1;
+    return {-1, reinterpret_cast<uintptr_t>(this)};
+  return {static_cast<int>(kind_), kind_ == Kind::Float ? std::bit_cast<uint64_t>(floats_[0])
+                                                        : static_cast<uint64_t>(ints_[0])};
 }
 
 //===- Arithmetic ---------------------------------------------------------------------------------===//
@@ -290,7 +292,7 @@ c10::SymNode SymbolicScalar::binary(ScalarOp op, const c10::SymNode &otherNode) 
 }
 
 c10::SymNode SymbolicScalar::unary(ScalarOp op) {
-  Recording::ExpressionKey key{static_cast<int>(op), this->key(), 0};
+  Recording::ExpressionKey key{static_cast<int>(op), this->key(), {}};
   if (auto found = recording_->expressions.find(key); found != recording_->expressions.end())
     return found->second;
   auto result = c10::make_intrusive<SymbolicScalar>(recording_, resultKind(op, kind_, kind_));

@@ -111,7 +111,7 @@ private:
   c10::SymNode binary(ScalarOp op, const c10::SymNode &other);
   c10::SymNode unary(ScalarOp op);
   c10::intrusive_ptr<SymbolicScalar> own(const c10::SymNode &node);
-  uint64_t key() const;
+  Recording::OperandKey key() const;
   // The truth of a comparison that the assumptions about sizes settle already.
   static std::optional<bool> settled(ScalarOp op, const SymbolicScalar &a, const SymbolicScalar &b);
   static void evaluate(ScalarOp op, const SymbolicScalar &a, const SymbolicScalar *b,
