@@ -8,14 +8,14 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 import torch  # noqa: F401  (the core's symbols come from torch, so torch goes first)
 
-from bifront import _core, _trace_hooks
+from bifront import _core, _reachable_state, _trace_hooks
 
 ConvertedFunction = _core.ConvertedFunction
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_core.set_capture_hooks(_trace_hooks.enter, _trace_hooks.exit)
+_core.set_capture_hooks(_trace_hooks.enter, _trace_hooks.exit, _reachable_state.reachable)
 
 
 @overload
@@ -55,7 +55,8 @@ def trace(
     A dimension that is seen to vary becomes dynamic by itself at the next conversion.
 
     Tensors that `fn` reaches on its own - parameters, buffers, optimizer state - are inputs of the graph.
-    Plain Python values that it reaches are constants of it: see the README for what that means.
+    Plain Python values that it reaches are constants of it. They are watched: when one has changed, the
+    graph does not run, and another is made.
     """
     if fn is None:
         return functools.partial(

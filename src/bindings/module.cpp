@@ -22,8 +22,10 @@ NB_MODULE(_core, m) {
     throw nb::python_error();
   m.def(
       "set_capture_hooks",
-      [](nb::object enter, nb::object exit) { bifront::setCaptureHooks(enter.ptr(), exit.ptr()); },
-      nb::arg("enter"), nb::arg("exit"));
+      [](nb::object enter, nb::object exit, nb::object reachable) {
+        bifront::setCaptureHooks(enter.ptr(), exit.ptr(), reachable.ptr());
+      },
+      nb::arg("enter"), nb::arg("exit"), nb::arg("reachable"));
   m.def("exit_reasons", [] {
     std::vector<std::tuple<std::string, std::string, std::string, std::string>> rows;
     for (const auto &text : bifront::kExitReasons)

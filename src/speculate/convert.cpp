@@ -23,7 +23,7 @@
 namespace bifront {
 namespace {
 
-PyRef captureEnter, captureExit;
+PyRef captureEnter, captureExit, reachableState;
 
 mlir::MLIRContext &compilerContext() {
   static auto *context = [] { // lives as long as the process: kernels and types are shared
@@ -323,29 +323,48 @@ std::unique_ptr<Executor> compileModule(mlir::ModuleOp module, std::string &text
   }
 }
 
+// The Python values around the function as they are before it runs.
+PythonState readPythonState(const ConversionRequest &request) {
+  PyRef args = PyRef::steal(PyTuple_New(request.total()));
+  for (size_t i = 0; args && i < request.total(); ++i)
+    PyTuple_SET_ITEM(args.get(), i, Py_NewRef(request.args[i]));
+  PyRef places = PyRef::steal(
+      args ? PyObject_CallFunctionObjArgs(reachableState.get(), request.function, args.get(), nullptr)
+           : nullptr);
+  PythonState state;
+  if (!places || !state.remember(places.get()))
+    fail(ExitReason::CaptureFailed, takePythonError());
+  return state;
+}
+
 // What the graph reads and writes, and what must hold of it.
 void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments &arguments) {
   const Program &program = graph.executor->program();
-  for (const CapturedInput &input : captured.inputs) {
-    using Kind = CapturedInput::Kind;
+  // addInput was called in the order of the leaves, so that an argument's leaf is its input's index.
+  auto sourceOf = [&](uint32_t index) {
+    const CapturedInput &input = captured.inputs[index];
+    return input.kind == CapturedInput::Kind::Argument ? TensorSource{index, {}}
+                                                       : TensorSource{0, input.tensor};
+  };
+  for (uint32_t i = 0; i < captured.inputs.size(); ++i) {
+    const CapturedInput &input = captured.inputs[i];
+    const void *storage = input.tensor.storage().unsafeGetStorageImpl();
     switch (input.kind) {
-    case Kind::Argument: // addInput was called in the order of the leaves
-      graph.inputs.push_back({GraphInput::Kind::Argument, static_cast<uint32_t>(graph.inputs.size()), {}});
+    case CapturedInput::Kind::Argument:
+      graph.inputs.push_back({GraphInput::Kind::Argument, sourceOf(i), std::nullopt});
       break;
-    case Kind::State:
-      graph.inputs.push_back({GraphInput::Kind::State, 0, input.tensor});
-      graph.stateChecks.emplace_back(input.tensor, TensorPrecheck(input.tensor, {}));
+    case CapturedInput::Kind::State:
+      graph.inputs.push_back(
+          {GraphInput::Kind::State, sourceOf(i), TensorPrecheck(input.tensor, {}), storage});
       break;
-    case Kind::Grad: {
-      const CapturedInput &owner = captured.inputs[input.owner];
-      graph.inputs.push_back({GraphInput::Kind::Grad, 0, owner.tensor});
-      graph.gradChecks.emplace_back(owner.tensor, TensorPrecheck(input.tensor, {}));
+    case CapturedInput::Kind::Grad:
+      graph.inputs.push_back(
+          {GraphInput::Kind::Grad, sourceOf(input.owner), TensorPrecheck(input.tensor, {}), storage});
       break;
-    }
     }
   }
   for (const auto &[input, defined] : captured.gradPresence)
-    graph.gradPresence.emplace_back(captured.inputs[input].tensor, defined);
+    graph.gradPresence.emplace_back(sourceOf(input), defined);
   for (uint32_t leaf = 0; leaf < arguments.leaves.size(); ++leaf)
     graph.leafChecks.emplace_back(arguments.tensor(leaf), arguments.dynamicDims(leaf));
   for (const StoreStep &store : program.stores)
@@ -360,9 +379,10 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
 
 } // namespace
 
-void setCaptureHooks(PyObject *enter, PyObject *exit) {
+void setCaptureHooks(PyObject *enter, PyObject *exit, PyObject *reachable) {
   captureEnter = PyRef::share(enter);
   captureExit = PyRef::share(exit);
+  reachableState = PyRef::share(reachable);
 }
 
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
@@ -371,6 +391,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     Arguments arguments(request);
     Captured captured;
     graph->modes = GlobalModes::now();
+    graph->pythonState = readPythonState(request);
     capture(request, arguments, captured);
     graph->executor = compileModule(*captured.module, graph->moduleText);
     bindInputs(*graph, captured, arguments);

@@ -20,6 +20,7 @@ struct ConversionRequest {
   PyObject *const *args;
   size_t count; // positional arguments; keyword arguments follow in `args`
   PyObject *keywordNames;
+  size_t total() const { return count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0); }
   const ConversionOptions &options;
   const std::vector<std::vector<bool>> &relax; // per leaf, dimensions to make dynamic; may be empty
 };
@@ -28,8 +29,9 @@ struct ConversionRequest {
 // code raised during capture is a ConversionError too: CPython raises it again.
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request);
 
-// Python functions that reroute torch.autograd to capture while a function is captured.
-void setCaptureHooks(PyObject *enter, PyObject *exit);
+// Python functions that reroute torch.autograd to capture while a function is captured, and one that
+// finds the places with Python values that a function can reach.
+void setCaptureHooks(PyObject *enter, PyObject *exit, PyObject *reachable);
 
 struct GraphRun {
   enum class Status : uint8_t { Done, Interrupted, Raised, AssertionFailed } status = Status::Done;

@@ -171,6 +171,10 @@ PyObject *ConvertedFunction::run(const ConvertedGraph &graph, PyObject **leaves,
 
 int ConvertedFunction::traverse(visitproc visit, void *arg) {
   Py_VISIT(function_.get());
+  for (const auto &graph : graphs_)
+    if (graph.use_count() == 1) // no other owner's references are ours to count
+      if (int stop = graph->pythonState.traverse(visit, arg))
+        return stop;
   return 0;
 }
 

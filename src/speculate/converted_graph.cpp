@@ -2,6 +2,8 @@
 
 #include <torch/csrc/autograd/python_variable.h>
 
+#include <algorithm>
+
 namespace bifront {
 namespace {
 
@@ -18,6 +20,15 @@ bool sameKeywords(PyObject *expected, PyObject *names) {
 
 } // namespace
 
+const at::Tensor &TensorSource::in(PyObject *const *leaves) const {
+  return held.defined() ? held : THPVariable_Unpack(leaves[leaf]);
+}
+
+at::Tensor GraphInput::tensor(PyObject *const *leaves) const {
+  const at::Tensor &owner = source.in(leaves);
+  return kind == Kind::Grad ? owner.grad() : owner;
+}
+
 bool ConvertedGraph::argumentsMatch(PyObject *const *args, size_t count, PyObject *names,
                                     PyObject **leaves) const {
   if (count + (names ? PyTuple_GET_SIZE(names) : 0) != arguments.size() ||
@@ -29,32 +40,30 @@ bool ConvertedGraph::argumentsMatch(PyObject *const *args, size_t count, PyObjec
   return true;
 }
 
+// Arguments can come to share memory at any call. State was compared when the graph was made, and is
+// again when its memory is another (`parameter.data = ...`).
 bool ConvertedGraph::writesShared(PyObject *const *leaves) const {
   auto storageOf = [&](const GraphInput &input) -> const void * {
-    const at::Tensor &tensor = input.kind == GraphInput::Kind::Argument
-                                   ? THPVariable_Unpack(leaves[input.leaf])
-                               : input.kind == GraphInput::Kind::State ? input.tensor
-                                                                       : input.tensor.grad();
-    return tensor.defined() ? tensor.storage().unsafeGetStorageImpl() : nullptr;
+    return input.tensor(leaves).storage().unsafeGetStorageImpl();
   };
-  // Only arguments can newly come to share memory: state was checked when the graph was made, and a
-  // written argument is compared with everything.
-  for (const GraphInput &argument : inputs) {
-    if (argument.kind != GraphInput::Kind::Argument)
+  auto isWritten = [&](const GraphInput &input) {
+    return std::any_of(writtenInputs.begin(), writtenInputs.end(),
+                       [&](uint32_t i) { return &inputs[i] == &input; });
+  };
+  for (const GraphInput &input : inputs) {
+    const void *storage = storageOf(input);
+    if (input.kind != GraphInput::Kind::Argument && storage == input.storage)
       continue;
-    const void *storage = storageOf(argument);
-    bool written = false;
-    for (uint32_t i : writtenInputs)
-      written |= &inputs[i] == &argument;
-    if (written) {
+    if (isWritten(input)) {
       for (const GraphInput &other : inputs)
-        if (&other != &argument && storageOf(other) == storage)
+        if (&other != &input && storageOf(other) == storage)
           return true;
     } else {
       for (uint32_t i : writtenInputs)
         if (storageOf(inputs[i]) == storage)
           return true;
     }
+    input.storage = storage;
   }
   return false;
 }
@@ -67,12 +76,7 @@ GraphRefusal ConvertedGraph::unequalDims(PyObject *const *leaves) const {
   return refusal;
 }
 
-std::optional<GraphRefusal> ConvertedGraph::refuses(PyObject *const *args, size_t count, PyObject *names,
-                                                    PyObject **leaves) const {
-  if (!argumentsMatch(args, count, names, leaves))
-    return GraphRefusal{ExitReason::ArgumentStructure, {}};
-  if (modes != GlobalModes::now())
-    return GraphRefusal{ExitReason::GlobalMode, {}};
+std::optional<GraphRefusal> ConvertedGraph::leavesRefused(PyObject *const *leaves) const {
   std::optional<GraphRefusal> refusal;
   for (uint32_t i = 0; i < numLeaves; ++i) {
     const at::Tensor &tensor = THPVariable_Unpack(leaves[i]);
@@ -91,15 +95,31 @@ std::optional<GraphRefusal> ConvertedGraph::refuses(PyObject *const *args, size_
       if (THPVariable_Unpack(leaves[leaf]).size(dim) !=
           THPVariable_Unpack(leaves[group[0].first]).size(group[0].second))
         return unequalDims(leaves);
-  for (const auto &[tensor, check] : stateChecks)
-    if (!check.holds(tensor))
+  return std::nullopt;
+}
+
+std::optional<GraphRefusal> ConvertedGraph::refuses(PyObject *const *args, size_t count, PyObject *names,
+                                                    PyObject **leaves) const {
+  if (!argumentsMatch(args, count, names, leaves))
+    return GraphRefusal{ExitReason::ArgumentStructure, {}};
+  if (modes != GlobalModes::now())
+    return GraphRefusal{ExitReason::GlobalMode, {}};
+  if (!pythonState.isUnchanged())
+    return GraphRefusal{ExitReason::PythonState, {}};
+  if (auto refusal = leavesRefused(leaves))
+    return refusal;
+  for (const auto &[owner, defined] : gradPresence)
+    if (owner.in(leaves).grad().defined() != defined)
+      return GraphRefusal{ExitReason::GradPresence, {}};
+  for (const GraphInput &input : inputs) {
+    if (!input.check)
+      continue;
+    at::Tensor tensor = input.tensor(leaves);
+    if (!tensor.defined())
+      return GraphRefusal{ExitReason::GradPresence, {}};
+    if (!input.check->holds(tensor))
       return GraphRefusal{ExitReason::TensorMismatch, {}};
-  for (const auto &[tensor, defined] : gradPresence)
-    if (tensor.grad().defined() != defined)
-      return GraphRefusal{ExitReason::GradPresence, {}};
-  for (const auto &[tensor, check] : gradChecks)
-    if (!tensor.grad().defined() || !check.holds(tensor.grad()))
-      return GraphRefusal{ExitReason::GradPresence, {}};
+  }
   if (!writtenInputs.empty() && writesShared(leaves))
     return GraphRefusal{ExitReason::Aliasing, {}};
   return std::nullopt;

@@ -4,6 +4,7 @@
 #include "runtime/executor.h"
 #include "speculate/exit_reason.h"
 #include "speculate/precheck.h"
+#include "speculate/python_state.h"
 #include "speculate/value_pattern.h"
 
 #include <memory>
@@ -20,11 +21,21 @@ struct GraphRefusal {
   std::vector<std::vector<bool>> relax;
 };
 
+// A tensor that each call brings, or that the graph holds.
+struct TensorSource {
+  uint32_t leaf = 0; // of the arguments, where there is no `held`
+  at::Tensor held;
+  const at::Tensor &in(PyObject *const *leaves) const;
+};
+
 // Where an input of the graph comes from at each call.
 struct GraphInput {
   enum class Kind : uint8_t { Argument, State, Grad } kind;
-  uint32_t leaf = 0; // Argument: the arguments' leaf
-  at::Tensor tensor; // State: the tensor itself; Grad: the tensor whose .grad it is
+  TensorSource source;                 // Grad: of the tensor whose .grad it is
+  std::optional<TensorPrecheck> check; // of State and Grad; the leaves have theirs
+  // State and Grad: its memory when it was last compared with what the graph writes.
+  mutable const void *storage = nullptr;
+  at::Tensor tensor(PyObject *const *leaves) const;
 };
 
 // One leaf of the result.
@@ -44,12 +55,11 @@ public:
   std::vector<TensorPrecheck> leafChecks;
   GlobalModes modes;
   std::vector<GraphInput> inputs;
-  std::vector<std::pair<at::Tensor, TensorPrecheck>> stateChecks;
   // Dynamic dimensions (leaf, dimension) that were one size and must stay equal.
   std::vector<std::vector<std::pair<uint32_t, int64_t>>> equalDims;
-  std::vector<std::pair<at::Tensor, TensorPrecheck>> gradChecks; // of the tensor's .grad
-  std::vector<std::pair<at::Tensor, bool>> gradPresence; // was .grad defined at the start
-  std::vector<uint32_t> writtenInputs;                   // whose memory the graph writes
+  std::vector<std::pair<TensorSource, bool>> gradPresence; // was .grad defined at the start
+  std::vector<uint32_t> writtenInputs;                     // whose memory the graph writes
+  PythonState pythonState;                                 // what the function could reach and must not have changed
   bool drawsRandomNumbers = false;
   std::unique_ptr<Executor> executor;
   std::optional<ValuePattern> result;
@@ -64,6 +74,7 @@ public:
 private:
   bool argumentsMatch(PyObject *const *args, size_t count, PyObject *names, PyObject **leaves) const;
   GraphRefusal unequalDims(PyObject *const *leaves) const;
+  std::optional<GraphRefusal> leavesRefused(PyObject *const *leaves) const;
   bool writesShared(PyObject *const *leaves) const;
 };
 

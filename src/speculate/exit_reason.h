@@ -14,6 +14,8 @@
     "Set modes once, or inside the function.")                                                           \
   X(GradPresence, "BF004", "A parameter's .grad was None when the graph was made and is not now, or the other way round.", \
     "Clear gradients at the same place in every step.")                                                  \
+  X(PythonState, "BF008", "A Python value that the function reaches has changed: an attribute, a module's mode, a global.", \
+    "Keep what changes at every step in a tensor.")                                                      \
   X(Aliasing, "BF005", "Two arguments share memory, and the graph writes one of them.",                    \
     "Pass tensors that do not overlap, or clone one.")                                                   \
   X(UnsupportedTensor, "BF006", "An argument is sparse, nested, quantised or a tensor subclass.",          \

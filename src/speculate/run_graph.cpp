@@ -24,17 +24,7 @@ void throwIfInterrupted() {
 void gatherInputs(const ConvertedGraph &graph, PyObject *const *leaves, std::vector<c10::IValue> &inputs) {
   inputs.clear();
   for (const GraphInput &input : graph.inputs)
-    switch (input.kind) {
-    case GraphInput::Kind::Argument:
-      inputs.emplace_back(THPVariable_Unpack(leaves[input.leaf]));
-      break;
-    case GraphInput::Kind::State:
-      inputs.emplace_back(input.tensor);
-      break;
-    case GraphInput::Kind::Grad:
-      inputs.emplace_back(input.tensor.grad());
-      break;
-    }
+    inputs.emplace_back(input.tensor(leaves));
 }
 
 PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves, std::vector<c10::IValue> &outputs) {
