@@ -6,10 +6,11 @@
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/csrc/autograd/functions/basic_ops.h>
+#include <torch/csrc/autograd/utils/grad_layout_contract.h>
 
-#include <unordered_map>
 #include <string_view>
 #include <typeinfo>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace bifront {
@@ -184,17 +185,15 @@ private:
     std::vector<ValueId> values =
         capture_.recording().graph().grad(outputs, seeds, wrt, call_.createGraph);
     for (size_t k = 0; k < places.size(); ++k)
-      recorded[places[k]] = wrap(gradients[places[k]], targets_[places[k]], values[k]);
+      recorded[places[k]] = wrap(gradients[places[k]], values[k]);
     return recorded;
   }
 
   // A gradient of its own: autograd may have returned one tensor twice, or a parameter.
-  at::Tensor wrap(const at::Tensor &gradient, const at::Tensor &target, ValueId value) {
+  at::Tensor wrap(const at::Tensor &gradient, ValueId value) {
     ProxyImpl *inferred = ProxyImpl::of(gradient);
     ProxyImpl::Shape shape = inferred ? inferred->shape()
                                       : ProxyImpl::Shape::fixed(Extent::of(gradient), gradient.device());
-    if (call_.accumulate)
-      layOutAs(shape, target);
     at::Tensor wrapped =
         ProxyImpl::make(capture_.recording().shared_from_this(), value, std::move(shape));
     if (call_.createGraph && gradient.requires_grad())
@@ -202,29 +201,15 @@ private:
     return wrapped;
   }
 
-  // `.grad` has its tensor's layout where that is dense, and is contiguous otherwise.
-  static void layOutAs(ProxyImpl::Shape &shape, const at::Tensor &target) {
-    ProxyImpl *proxy = ProxyImpl::of(target);
-    ProxyImpl::Shape own =
-        proxy ? proxy->shape() : ProxyImpl::Shape::fixed(Extent::of(target), target.device());
-    shape.dynamic = shape.dynamic || own.dynamic;
-    for (int world : {0, 1}) {
-      if (world == 1 && !shape.dynamic)
-        break;
-      const Extent &layout = own.in(world);
-      shape.world[world] = layout.isNonOverlappingAndDense()
-                               ? layout
-                               : Extent::contiguous(layout.sizes, layout.dtype);
-      shape.world[world].wrappedNumber = false;
-    }
-  }
-
+  // As AccumulateGrad does: a new `.grad` has its tensor's layout where that is dense.
   void accumulate(const at::Tensor &variable, const at::Tensor &gradient) {
     capture_.noteGradRead(variable);
     at::AutoGradMode gradMode(call_.createGraph);
     at::Tensor &existing = variable.mutable_grad();
     if (!existing.defined())
-      existing = gradient;
+      existing = utils::obeys_layout_contract(gradient, variable)
+                     ? gradient
+                     : utils::clone_obey_contract(gradient, variable);
     else if (call_.createGraph)
       existing = existing + gradient;
     else

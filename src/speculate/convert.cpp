@@ -2,6 +2,7 @@
 
 #include "capture/capture.h"
 #include "capture/derivative.h"
+#include "capture/torch_schemas.h"
 #include "codegen/compile.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
@@ -286,6 +287,7 @@ PyRef callOnProxies(const ConversionRequest &request, const Arguments &arguments
 }
 
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured) {
+  useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   Capture capture(recorder);
   std::vector<at::Tensor> proxies;
