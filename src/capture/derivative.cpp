@@ -173,7 +173,7 @@ private:
     }
   }
 
-  // Contiguous: what a graph value's strides are is not known before it runs.
+  // What a graph value's strides are is not known before it runs; these are eager's, or the usual ones.
   static ProxyImpl::Shape shapeOf(const TensorType &type) {
     c10::Device device(type.device);
     Dims sizes[2];
@@ -181,8 +181,8 @@ private:
       for (int world : {0, 1})
         sizes[world].push_back(dim.world[world]);
     at::ScalarType dtype = torchDType(type.dtype);
-    return ProxyImpl::Shape::of(Extent::contiguous(sizes[0], dtype), Extent::contiguous(sizes[1], dtype),
-                                device);
+    return ProxyImpl::Shape::of(Extent::inOrder(sizes[0], dtype, type.order),
+                                Extent::inOrder(sizes[1], dtype, type.order), device);
   }
 
   void callForward() {

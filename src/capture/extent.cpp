@@ -84,6 +84,26 @@ Extent Extent::of(const at::Tensor &tensor) {
   return extent;
 }
 
+std::vector<int64_t> Extent::order() const {
+  if (isContiguous() || !isNonOverlappingAndDense())
+    return {};
+  std::vector<int64_t> order(dim());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return strides[a] > strides[b]; });
+  return order;
+}
+
+Extent Extent::inOrder(c10::IntArrayRef sizes, at::ScalarType dtype, c10::IntArrayRef order) {
+  Extent extent = contiguous(sizes, dtype);
+  int64_t stride = 1;
+  for (size_t i = order.size(); i-- > 0;) {
+    extent.strides[order[i]] = stride;
+    stride *= std::max<int64_t>(sizes[order[i]], 1);
+  }
+  return extent;
+}
+
 Extent Extent::contiguous(c10::IntArrayRef sizes, at::ScalarType dtype) {
   Extent extent;
   extent.dtype = dtype;

@@ -25,10 +25,14 @@ struct Extent {
   bool isChannelsLast() const;   // contiguous in channels-last order, 4 dimensions
   bool isChannelsLast3d() const; // the same with 5
   bool isNonOverlappingAndDense() const;
+  // Of a dense tensor; empty for the usual order and for a tensor that is not dense.
+  std::vector<int64_t> order() const;
   bool operator==(const Extent &) const = default;
 
   static Extent of(const at::Tensor &tensor); // of a tensor without symbolic sizes
   static Extent contiguous(c10::IntArrayRef sizes, at::ScalarType dtype);
+  // Dense, with the dimensions in `order` from the outermost in memory to the innermost.
+  static Extent inOrder(c10::IntArrayRef sizes, at::ScalarType dtype, c10::IntArrayRef order);
   static Extent inFormat(c10::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format);
   // A tensor of the meta device that has this extent.
   at::Tensor onMeta() const;

@@ -28,6 +28,26 @@ const char *refusalOf(const std::string &name) {
   return found == refusals.end() ? nullptr : found->second;
 }
 
+// `transpose_` has no overload and `transpose` has `int`: where the names differ, the arguments decide.
+std::string shapeTwinOf(const c10::OperatorHandle &op) {
+  const c10::FunctionSchema &schema = op.schema();
+  std::string name = schema.name().substr(0, schema.name().size() - 1);
+  std::string twin;
+  for (const c10::OperatorName &known : c10::Dispatcher::singleton().getAllOpNames()) {
+    if (known.name != name)
+      continue;
+    auto args = c10::Dispatcher::singleton().findSchemaOrThrow(known.name.c_str(),
+                                                               known.overload_name.c_str());
+    c10::ArrayRef<c10::Argument> theirs = args.schema().arguments(), own = schema.arguments();
+    bool same = theirs.size() == own.size();
+    for (size_t i = 0; same && i < own.size(); ++i)
+      same = *theirs[i].real_type() == *own[i].real_type();
+    if (same)
+      twin = known.overload_name.empty() ? name : name + "." + known.overload_name;
+  }
+  return twin;
+}
+
 OpTraits describe(const c10::OperatorHandle &op) {
   const c10::FunctionSchema &schema = op.schema();
   OpTraits traits;
@@ -54,12 +74,8 @@ OpTraits describe(const c10::OperatorHandle &op) {
                       !op.hasKernelForDispatchKey(c10::DispatchKey::CPU);
   if (op.hasTag(at::Tag::inplace_view)) {
     traits.changesShape = true;
-    const std::string &name = schema.name();
-    if (name.back() == '_') {
-      traits.shapeTwin = name.substr(0, name.size() - 1);
-      if (!schema.overload_name().empty())
-        traits.shapeTwin += "." + schema.overload_name();
-    }
+    if (schema.name().back() == '_')
+      traits.shapeTwin = shapeTwinOf(op);
   }
   traits.passesThrough = schema.name().starts_with("profiler::");
   traits.lifts = schema.name() == "aten::lift_fresh" || schema.name() == "aten::lift";

@@ -37,6 +37,7 @@ TensorType ProxyImpl::Shape::type() const {
   for (int64_t d = 0; d < world[0].dim(); ++d)
     type.dims.push_back({{in(0).sizes[d], in(1).sizes[d]}});
   type.device = device.str();
+  type.order = world[0].order();
   return type;
 }
 

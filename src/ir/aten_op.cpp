@@ -1,6 +1,8 @@
 #include "ir/aten_op.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
+#include "llvm/ADT/SmallBitVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <stdexcept>
@@ -145,6 +147,53 @@ DType dtypeOf(Type type) {
   if (type.isSignlessInteger(64))
     return DType::Int64;
   throw std::invalid_argument("an element type that tensors do not have");
+}
+
+static constexpr StringLiteral kOrderAttr = "bf.order";
+
+void setOrder(OpResult value, ArrayRef<int64_t> order) {
+  Operation *op = value.getOwner();
+  auto orders = op->getAttrOfType<ArrayAttr>(kOrderAttr);
+  if (order.empty() && !orders)
+    return;
+  Builder builder(op->getContext());
+  SmallVector<Attribute> all(op->getNumResults(), builder.getDenseI64ArrayAttr({}));
+  if (orders)
+    llvm::copy(orders, all.begin());
+  all[value.getResultNumber()] = builder.getDenseI64ArrayAttr(order);
+  op->setAttr(kOrderAttr, builder.getArrayAttr(all));
+}
+
+void setOrder(BlockArgument value, ArrayRef<int64_t> order) {
+  if (order.empty())
+    return;
+  auto function = cast<func::FuncOp>(value.getOwner()->getParentOp());
+  function.setArgAttr(value.getArgNumber(), kOrderAttr,
+                      Builder(function.getContext()).getDenseI64ArrayAttr(order));
+}
+
+std::vector<int64_t> orderOf(Value value) {
+  DenseI64ArrayAttr order;
+  if (auto result = dyn_cast<OpResult>(value)) {
+    if (auto orders = result.getOwner()->getAttrOfType<ArrayAttr>(kOrderAttr);
+        orders && orders.size() == result.getOwner()->getNumResults())
+      order = dyn_cast<DenseI64ArrayAttr>(orders[result.getResultNumber()]);
+  } else if (auto function =
+                 dyn_cast<func::FuncOp>(cast<BlockArgument>(value).getOwner()->getParentOp())) {
+    order = function.getArgAttrOfType<DenseI64ArrayAttr>(cast<BlockArgument>(value).getArgNumber(),
+                                                         kOrderAttr);
+  }
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  if (!order || !type || order.size() != type.getRank())
+    return {};
+  // Text may say anything: only a permutation will do.
+  llvm::SmallBitVector seen(type.getRank());
+  for (int64_t dim : order.asArrayRef()) {
+    if (dim < 0 || dim >= type.getRank() || seen.test(dim))
+      return {};
+    seen.set(dim);
+  }
+  return order.asArrayRef().vec();
 }
 
 RankedTensorType mlirTypeOf(MLIRContext *context, const TensorType &type) {

@@ -61,6 +61,7 @@ ValueId GraphRecorder::addInput(const ValueType &type, std::string_view name, bo
   if (failed(state->function.insertArgument(index, mlirType, DictionaryAttr::get(context, attrs),
                                             state->loc)))
     throw std::runtime_error("an input of a type that functions do not take");
+  setOrder(state->function.getArgument(index), type.tensor.order);
   return state->add(state->function.getArgument(index));
 }
 
@@ -87,8 +88,19 @@ std::vector<ValueId> GraphRecorder::aten(const AtenCall &call, std::span<const V
   auto op = createAten(state->builder, state->loc, call.schema, call.args,
                        state->valuesOf(operands), types, written, noGrad);
   std::vector<ValueId> ids;
-  for (Value result : op.getResults())
-    ids.push_back(state->add(result));
+  auto setNextOrder = [&](const TensorType &type) {
+    setOrder(op->getResult(ids.size()), type.order);
+    ids.push_back(state->add(op->getResult(ids.size())));
+  };
+  for (const ValueType &result : results) {
+    if (result.kind != ValueType::Kind::TensorList)
+      setNextOrder(result.tensor);
+    else
+      for (const TensorType &tensor : result.tensors)
+        setNextOrder(tensor);
+  }
+  while (ids.size() < op->getNumResults())
+    ids.push_back(state->add(op->getResult(ids.size())));
   return ids;
 }
 

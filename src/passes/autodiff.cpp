@@ -151,7 +151,9 @@ private:
       results = results.take_front(op.getNumOwnResults());
     }
     for (mlir::Value input : op.getInputs()) {
-      request.operands.push_back(valueTypeOf(input.getType()));
+      ValueType type = valueTypeOf(input.getType());
+      type.tensor.order = orderOf(input);
+      request.operands.push_back(std::move(type));
       request.differentiable.push_back(activity.isActive(input));
       request.ints.push_back(input.getType().isInteger(64) ? worlds.of(input) : std::nullopt);
     }

@@ -77,6 +77,9 @@ private:
     raw(value.dims.size());
     for (const Dim &size : value.dims)
       dim(size);
+    raw(value.order.size());
+    for (int64_t dim : value.order)
+      raw(dim);
   }
   void type(const ValueType &value) {
     raw(value.kind);

@@ -28,6 +28,9 @@ struct TensorType {
   DType dtype = DType::Float;
   std::vector<Dim> dims;
   std::string device = "cpu";
+  // The dimensions of a dense tensor from the outermost in memory to the innermost, as eager lays it out;
+  // empty for the usual order, and where it is not known. Derivatives are made to suit.
+  std::vector<int64_t> order;
   bool operator==(const TensorType &) const = default;
 };
 
