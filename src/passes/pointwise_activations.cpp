@@ -1,9 +1,6 @@
 // Bodies of activations and of their derivatives.
 #include "passes/pointwise_emissions.h"
 
-#include <cmath>
-#include <numbers>
-
 using namespace mlir;
 
 namespace bifront {
@@ -11,9 +8,6 @@ namespace {
 
 using E = PointwiseEmitter;
 using Is = PointwiseEmitter::Is;
-
-constexpr double kSqrtHalf = 1.0 / std::numbers::sqrt2;
-constexpr double kTwoBySqrtPi = 2.0 * std::numbers::inv_sqrtpi;
 
 Value exp(E &e, Value x) { return e.make<math::ExpOp>(x); }
 
@@ -38,7 +32,7 @@ Value emitTanhBackward(E &e) {
   Value grad = e.read("grad_output"), y = e.read("output");
   if (!grad || !y || !e.inFloat())
     return {};
-  return e.toResult(e.mul(grad, e.sub(e.number(1), e.mul(y, y))));
+  return e.toResult(e.mul(grad, e.fma(e.neg(y), y, e.number(1))));
 }
 
 Value emitRelu(E &e) {
@@ -63,49 +57,6 @@ Value emitThresholdBackward(E &e) {
   return e.toResult(e.select(e.compare(Is::Le, x, threshold), e.number(0), grad));
 }
 
-// tanh's argument in the approximation of GELU.
-constexpr double kGeluBeta = std::numbers::sqrt2 * kTwoBySqrtPi * 0.5;
-constexpr double kGeluKappa = 0.044715;
-
-Value emitGelu(E &e) {
-  Value x = e.read("self");
-  std::optional<std::string> approximate = e.text("approximate");
-  if (!x || !e.inFloat() || !approximate)
-    return {};
-  Value half = e.mul(e.number(0.5), x), one = e.number(1);
-  if (*approximate == "tanh") {
-    Value cube = e.mul(e.mul(x, x), x);
-    Value inner = e.mul(e.number(kGeluBeta), e.add(x, e.mul(e.number(kGeluKappa), cube)));
-    return e.toResult(e.mul(half, e.add(one, e.make<math::TanhOp>(inner))));
-  }
-  Value erf = e.make<math::ErfOp>(e.mul(x, e.number(kSqrtHalf)));
-  return e.toResult(e.mul(half, e.add(one, erf)));
-}
-
-Value emitGeluBackward(E &e) {
-  Value grad = e.read("grad_output"), x = e.read("self");
-  std::optional<std::string> approximate = e.text("approximate");
-  if (!grad || !x || !e.inFloat() || !approximate)
-    return {};
-  Value one = e.number(1), half = e.number(0.5);
-  if (*approximate == "tanh") {
-    Value square = e.mul(x, x), cube = e.mul(square, x);
-    Value inner = e.mul(e.number(kGeluBeta), e.add(x, e.mul(e.number(kGeluKappa), cube)));
-    Value tanh = e.make<math::TanhOp>(inner);
-    Value left = e.mul(half, x), right = e.add(one, tanh);
-    Value tanhSlope = e.sub(one, e.mul(tanh, tanh));
-    Value innerSlope =
-        e.mul(e.number(kGeluBeta), e.add(one, e.mul(e.number(3 * kGeluKappa), square)));
-    Value slope = e.add(e.mul(half, right), e.mul(e.mul(left, tanhSlope), innerSlope));
-    return e.toResult(e.mul(grad, slope));
-  }
-  Value erf = e.make<math::ErfOp>(e.mul(x, e.number(kSqrtHalf)));
-  Value cdf = e.mul(half, e.add(one, erf));
-  Value bell = exp(e, e.mul(e.mul(x, x), e.number(-0.5)));
-  Value pdf = e.mul(bell, e.number(kTwoBySqrtPi * kSqrtHalf * 0.5));
-  return e.toResult(e.mul(grad, e.add(cdf, e.mul(x, pdf))));
-}
-
 Value emitSilu(E &e) {
   Value x = e.read("self");
   if (!x || !e.inFloat())
@@ -118,8 +69,7 @@ Value emitSiluBackward(E &e) {
   if (!grad || !x || !e.inFloat())
     return {};
   Value one = e.number(1), s = sigmoid(e, x);
-  Value slope = e.mul(s, e.add(one, e.mul(x, e.sub(one, s))));
-  return e.toResult(e.mul(grad, slope));
+  return e.toResult(e.mul(e.mul(grad, s), e.fma(x, e.sub(one, s), one)));
 }
 
 Value emitHardtanh(E &e) {
@@ -255,8 +205,6 @@ void addActivationEmissions(llvm::StringMap<PointwiseEmission> &table) {
   add("relu", emitRelu);
   add("threshold", emitThreshold);
   add("threshold_backward", emitThresholdBackward);
-  add("gelu", emitGelu);
-  add("gelu_backward", emitGeluBackward);
   add("silu", emitSilu);
   add("silu_backward", emitSiluBackward);
   add("hardtanh", emitHardtanh);

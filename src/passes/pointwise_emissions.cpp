@@ -25,18 +25,34 @@ Value scaled(E &e, StringRef factor, Value value) {
   return scale ? e.mul(scale, value) : Value();
 }
 
+// ATen's kernels round `value + factor * scale` once.
+Value plusScaled(E &e, Value value, Value factor, StringRef scale) {
+  if (e.constant(scale) == 1.0)
+    return e.add(value, factor);
+  Value known = e.read(scale);
+  if (!known)
+    return {};
+  return e.inFloat() ? e.fma(factor, known, value) : e.add(value, e.mul(factor, known));
+}
+
 Value emitAdd(E &e) {
   Value self = e.read("self"), other = e.read("other");
-  if (!self || !other || !(other = scaled(e, "alpha", other)))
+  if (!self || !other)
     return {};
-  return e.toResult(e.add(self, other));
+  Value sum = plusScaled(e, self, other, "alpha");
+  return sum ? e.toResult(sum) : Value();
 }
 
 Value emitDifference(E &e, StringRef from, StringRef what) {
   Value left = e.read(from), right = e.read(what);
-  if (!left || !right || e.computeDType() == DType::Bool || !(right = scaled(e, "alpha", right)))
+  if (!left || !right || e.computeDType() == DType::Bool)
     return {};
-  return e.toResult(e.sub(left, right));
+  if (e.inFloat() && e.constant("alpha") != 1.0) {
+    Value alpha = e.read("alpha");
+    return alpha ? e.toResult(e.fma(e.neg(alpha), right, left)) : Value();
+  }
+  right = scaled(e, "alpha", right);
+  return right ? e.toResult(e.sub(left, right)) : Value();
 }
 
 Value emitSub(E &e) { return emitDifference(e, "self", "other"); }
@@ -115,7 +131,7 @@ Value emitAddcmul(E &e) {
   Value self = e.read("self"), left = e.read("tensor1"), right = e.read("tensor2");
   if (!self || !left || !right || !(left = scaled(e, "value", left)))
     return {};
-  return e.toResult(e.add(self, e.mul(left, right)));
+  return e.toResult(e.inFloat() ? e.fma(left, right, self) : e.add(self, e.mul(left, right)));
 }
 
 Value emitAddcdiv(E &e) {
@@ -129,16 +145,14 @@ Value emitLerp(E &e) {
   Value start = e.read("self"), end = e.read("end"), weight = e.read("weight");
   if (!e.inFloat() || !start || !end || !weight)
     return {};
-  Value span = e.sub(end, start);
-  if (std::optional<double> known = e.constant("weight")) {
-    if (std::abs(*known) < 0.5)
-      return e.toResult(e.add(start, e.mul(weight, span)));
-    return e.toResult(e.sub(end, e.mul(span, e.sub(e.number(1), weight))));
-  }
+  // From the nearer end, for the sake of precision.
+  Value span = e.sub(end, start), fromEnd = e.sub(weight, e.number(1));
+  if (std::optional<double> known = e.constant("weight"))
+    return e.toResult(std::abs(*known) < 0.5 ? e.fma(weight, span, start)
+                                             : e.fma(fromEnd, span, end));
   Value isSmall = e.compare(Is::Lt, e.make<math::AbsFOp>(weight), e.number(0.5));
-  Value near = e.add(start, e.mul(weight, span));
-  Value far = e.sub(end, e.mul(span, e.sub(e.number(1), weight)));
-  return e.toResult(e.select(isSmall, near, far));
+  return e.toResult(
+      e.select(isSmall, e.fma(weight, span, start), e.fma(fromEnd, span, end)));
 }
 
 Value emitPowScalar(E &e) {
@@ -224,6 +238,13 @@ Value emitClamp(E &e) {
 template <typename Op> Value emitFloatFunction(E &e) {
   Value self = e.read("self");
   return self && e.inFloat() ? e.toResult(e.make<Op>(self)) : Value();
+}
+
+// ATen computes these with MKL's vector library, whose last bits are its own: left to ATen, so that results
+// are eager's to the bit. Halves are computed with Sleef there too.
+template <typename Op> Value emitVectorLibraryFunction(E &e) {
+  bool isHalf = e.computeDType() == DType::Half || e.computeDType() == DType::BFloat16;
+  return isHalf ? emitFloatFunction<Op>(e) : Value();
 }
 
 // Integers are whole already.
@@ -423,20 +444,20 @@ void addArithmeticEmissions(llvm::StringMap<PointwiseEmission> &table) {
   add({"sign"}, emitSign);
   add({"reciprocal"}, emitReciprocal);
   add({"rsqrt"}, emitRsqrt);
-  add({"sqrt"}, emitFloatFunction<math::SqrtOp>);
-  add({"exp"}, emitFloatFunction<math::ExpOp>);
+  add({"sqrt"}, emitVectorLibraryFunction<math::SqrtOp>);
+  add({"exp"}, emitVectorLibraryFunction<math::ExpOp>);
   add({"exp2"}, emitFloatFunction<math::Exp2Op>);
   add({"expm1"}, emitFloatFunction<math::ExpM1Op>);
-  add({"log"}, emitFloatFunction<math::LogOp>);
-  add({"log2"}, emitFloatFunction<math::Log2Op>);
-  add({"log10"}, emitFloatFunction<math::Log10Op>);
+  add({"log"}, emitVectorLibraryFunction<math::LogOp>);
+  add({"log2"}, emitVectorLibraryFunction<math::Log2Op>);
+  add({"log10"}, emitVectorLibraryFunction<math::Log10Op>);
   add({"log1p"}, emitFloatFunction<math::Log1pOp>);
-  add({"sin"}, emitFloatFunction<math::SinOp>);
-  add({"cos"}, emitFloatFunction<math::CosOp>);
-  add({"tan"}, emitFloatFunction<math::TanOp>);
-  add({"tanh"}, emitFloatFunction<math::TanhOp>);
-  add({"atan"}, emitFloatFunction<math::AtanOp>);
-  add({"erf"}, emitFloatFunction<math::ErfOp>);
+  add({"sin"}, emitVectorLibraryFunction<math::SinOp>);
+  add({"cos"}, emitVectorLibraryFunction<math::CosOp>);
+  add({"tan"}, emitVectorLibraryFunction<math::TanOp>);
+  add({"tanh"}, emitVectorLibraryFunction<math::TanhOp>);
+  add({"atan"}, emitVectorLibraryFunction<math::AtanOp>);
+  add({"erf"}, emitVectorLibraryFunction<math::ErfOp>);
   add({"floor"}, emitRounding<math::FloorOp>);
   add({"ceil"}, emitRounding<math::CeilOp>);
   add({"trunc"}, emitRounding<math::TruncOp>);
