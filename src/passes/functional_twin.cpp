@@ -10,13 +10,6 @@ using namespace mlir;
 namespace bifront {
 namespace {
 
-// In-place ops whose pure twin has a name of its own.
-StringRef irregularTwin(StringRef schema) {
-  if (schema == "aten::bernoulli_.float")
-    return "aten::bernoulli.p"; // empty_like(self).bernoulli_(p): the same draws
-  return {};
-}
-
 bool sameArgs(const Schema &a, const Schema &b) {
   if (a.args.size() != b.args.size())
     return false;
@@ -28,8 +21,6 @@ bool sameArgs(const Schema &a, const Schema &b) {
 
 std::string twinOf(bf::AtenOp op, const Schema &schema) {
   StringRef name = op.getSchema();
-  if (StringRef irregular = irregularTwin(name); !irregular.empty())
-    return irregular.str();
   // A random op's pure twin may lay its result out differently, and so draw in another order.
   if (opRow(name).kind == OpKind::Random)
     return {};
@@ -54,8 +45,8 @@ std::optional<DType> twinDType(bf::AtenOp op, StringRef twin) {
       "aten::copy",      "aten::fill",        "aten::zero",           "aten::masked_fill",
       "aten::index_put", "aten::index_add",   "aten::index_copy",     "aten::index_fill",
       "aten::scatter",   "aten::scatter_add", "aten::scatter_reduce", "aten::masked_scatter",
-      "aten::bernoulli", "aten::clamp_min",   "aten::tril",           "aten::triu",
-      "aten::addmm",     "aten::addmv",       "aten::baddbmm",        "aten::addbmm"};
+      "aten::clamp_min", "aten::tril",        "aten::triu",           "aten::addmm",
+      "aten::addmv",     "aten::baddbmm",     "aten::addbmm"};
   static const llvm::StringSet<> promoting = {
       "aten::add", "aten::sub",  "aten::mul",  "aten::div",       "aten::addcmul", "aten::addcdiv",
       "aten::pow", "aten::lerp", "aten::fmod", "aten::remainder", "aten::maximum", "aten::minimum"};

@@ -1,5 +1,6 @@
 #include "passes/lower_pointwise.h"
 
+#include "ir/op_table.h"
 #include "passes/pointwise_emitter.h"
 
 #include "mlir/IR/Builders.h"
@@ -106,6 +107,20 @@ void lower(bf::AtenOp op, PointwiseEmission emission) {
   op.erase();
 }
 
+// A group's result may lie otherwise in memory than the results of its ops did, which `view` would refuse.
+void allowCopies(ModuleOp module) {
+  module.walk([](bf::AtenOp op) {
+    if (op.getSchema() != "aten::view" && op.getSchema() != "aten::_unsafe_view")
+      return;
+    Operation *source = op->getOperand(0).getDefiningOp();
+    while (source && isa<bf::AtenOp>(source) &&
+           opRow(cast<bf::AtenOp>(source).getSchema()).kind == OpKind::View)
+      source = source->getOperand(0).getDefiningOp();
+    if (isa_and_nonnull<bf::PointwiseOp>(source))
+      op.setSchema("aten::reshape");
+  });
+}
+
 class LowerPointwisePass : public PassWrapper<LowerPointwisePass, OperationPass<ModuleOp>> {
 public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerPointwisePass)
@@ -125,6 +140,7 @@ void lowerPointwise(ModuleOp module) {
   });
   for (auto [op, emission] : found)
     lower(op, emission);
+  allowCopies(module);
 }
 
 std::unique_ptr<Pass> createLowerPointwisePass() { return std::make_unique<LowerPointwisePass>(); }

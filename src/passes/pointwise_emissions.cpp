@@ -382,11 +382,12 @@ Value emitMaskedFill(E &e) {
 //===- Copies and constants
 //-----------------------------------------------------------------------===//
 
-// A request for a memory format that a kernel's result does not have by itself is left to ATen.
+// A request for a memory format is left to ATen: a kernel's result lies as its operands do.
 bool asksForLayout(E &e) {
+  constexpr int64_t preserve = 1;
   std::optional<int64_t> format = e.args().intNamed("memory_format");
   std::optional<int64_t> layout = e.args().intNamed("layout");
-  return format.value_or(0) > 1 || layout.value_or(0) != 0;
+  return format.value_or(preserve) != preserve || layout.value_or(0) != 0;
 }
 
 Value emitCopy(E &e) {

@@ -4,6 +4,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 namespace bifront {
 namespace {
 
@@ -218,10 +220,34 @@ c10::IValue BoundCall::coerced(const c10::IValue &operand, Accepts accepts) {
   }
 }
 
+// Whether each element has a place of its own: every stride steps over all that lies inside of it.
+static bool hasApartElements(const at::Tensor &tensor) {
+  c10::SmallVector<std::pair<int64_t, int64_t>, 5> dims;
+  for (int64_t d = 0; d < tensor.dim(); ++d)
+    if (tensor.size(d) != 1)
+      dims.emplace_back(tensor.stride(d), tensor.size(d));
+  std::sort(dims.begin(), dims.end());
+  int64_t reach = 0;
+  for (const auto &[stride, size] : dims) {
+    if (stride <= reach)
+      return false;
+    reach += stride * (size - 1);
+  }
+  return true;
+}
+
+// A copy that lies in memory as `tensor` does, gaps included: random fills go by that.
+static at::Tensor laidOutCopy(const at::Tensor &tensor) {
+  if (tensor.is_non_overlapping_and_dense() || !hasApartElements(tensor))
+    return at::clone(tensor, at::MemoryFormat::Preserve);
+  at::Tensor copy = at::empty_strided(tensor.sizes(), tensor.strides(), tensor.options());
+  return copy.copy_(tensor);
+}
+
 c10::IValue BoundCall::writable(const c10::IValue &operand, bool reuse) const {
   const at::Tensor &tensor = operand.toTensor();
   if (!reuse)
-    return at::clone(tensor, at::MemoryFormat::Preserve);
+    return laidOutCopy(tensor);
   // The operator must not change the sizes of a tensor that others may hold.
   return changesMetadata ? at::alias(tensor) : operand;
 }

@@ -15,6 +15,7 @@
 
 #include "llvm/Support/raw_ostream.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/python_symnode.h>
 
@@ -267,6 +268,29 @@ private:
   std::map<PyObject *, uint32_t> seen_;
 };
 
+// Capture draws nothing: when the random stream has moved, the program seeded it or drew behind PyTorch's
+// back. Puts it back in any case.
+class RandomStream {
+public:
+  RandomStream() : before_(state()) {}
+  ~RandomStream() {
+    if (moved())
+      generator().set_state(before_);
+  }
+  bool moved() const { return !at::equal(before_, state()); }
+
+private:
+  static at::Generator &generator() {
+    static at::Generator generator = at::detail::getDefaultCPUGenerator();
+    return generator;
+  }
+  static at::Tensor state() {
+    std::scoped_lock lock(generator().mutex());
+    return generator().get_state();
+  }
+  at::Tensor before_;
+};
+
 // Calls the function on proxies.
 PyRef callOnProxies(const ConversionRequest &request, const Arguments &arguments,
                     const std::vector<at::Tensor> &proxies) {
@@ -289,6 +313,7 @@ PyRef callOnProxies(const ConversionRequest &request, const Arguments &arguments
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
+  RandomStream random; // looked at when the capture is over
   Capture capture(recorder);
   std::vector<at::Tensor> proxies;
   for (size_t leaf = 0; leaf < arguments.leaves.size(); ++leaf)
@@ -304,6 +329,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     captured.result = reader.read(result.get());
     capture.end();
   }
+  if (random.moved())
+    fail(ExitReason::CaptureFailed, "the random number generator is seeded or set");
   captured.results = std::move(reader.results);
   captured.inputs = capture.inputs();
   captured.gradPresence = capture.gradPresence();

@@ -52,7 +52,7 @@ func.func @chain(%x: tensor<2x6xf32>) {
   %0 = bf.aten "aten::zero_"(%s) : (tensor<3x2xf32>) -> tensor<3x2xf32>
   // CHECK: %[[W:.*]] = bf.aten "aten::slice_scatter"(%[[V]], %[[Z]], 1, 1, 3, 1)
   // CHECK: %[[B:.*]] = bf.aten "aten::reshape"(%[[W]], [2, 6])
-  // CHECK: bf.store %[[B]] to %arg0
+  // CHECK: bf.store %[[B]]#1 to %arg0
   return
 }
 // -----
@@ -95,9 +95,9 @@ func.func @dtypes(%x: tensor<4xf32>, %y: tensor<4xf64>) {
 func.func @random(%x: tensor<4xf32>) {
   // CHECK: %[[R:.*]]:2 = bf.aten "aten::normal_"(%arg0, 0.000000e+00, 1.000000e+00, none) writes [0]
   %0 = bf.aten "aten::normal_"(%x, 0.0, 1.0, none) : (tensor<4xf32>) -> tensor<4xf32>
-  // CHECK: %[[B:.*]] = bf.aten "aten::bernoulli.p"(%[[R]]#1, 5.000000e-01, none)
+  // CHECK: %[[B:.*]]:2 = bf.aten "aten::bernoulli_.float"(%arg0, 5.000000e-01, none) writes [0]
   %1 = bf.aten "aten::bernoulli_.float"(%x, 0.5, none) : (tensor<4xf32>) -> tensor<4xf32>
-  // CHECK: bf.store %[[B]] to %arg0
+  // CHECK: bf.store %[[B]]#1 to %arg0
   return
 }
 // -----
