@@ -186,7 +186,23 @@ private:
         capture_.recording().graph().grad(outputs, seeds, wrt, call_.createGraph);
     for (size_t k = 0; k < places.size(); ++k)
       recorded[places[k]] = wrap(gradients[places[k]], values[k]);
+    if (!call_.accumulate)
+      restoreIdentity(gradients, recorded);
     return recorded;
+  }
+
+  // What autograd returned as it came in, or twice, is one tensor for the program too.
+  void restoreIdentity(const variable_list &gradients, variable_list &recorded) const {
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (!gradients[i].defined())
+        continue;
+      for (const at::Tensor &seed : call_.seeds)
+        if (seed.defined() && seed.is_same(gradients[i]))
+          recorded[i] = seed;
+      for (size_t j = 0; j < i; ++j)
+        if (gradients[j].defined() && gradients[j].is_same(gradients[i]))
+          recorded[i] = recorded[j];
+    }
   }
 
   // A gradient of its own: autograd may have returned one tensor twice, or a parameter.
