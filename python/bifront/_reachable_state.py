@@ -1,9 +1,10 @@
 """The Python values that a traced function can reach and that its graph takes for constants.
 
-A trace records what the function's tensors do; everything else - a module's mode, a learning rate, a
-list of layers, a global - is as it was. So that a graph never runs when one of these has changed, all
-places that the function's code can reach by name are watched: its closure, the globals that it and the
-functions it calls name, the attributes of the objects found there. Library code is taken as it is.
+A trace records what the function's tensors do; everything else - a module's mode, a learning rate,
+a list of layers, a global - is as it was. So that a graph never runs when one of these has changed,
+all places that the function's code can reach by name are watched: its closure, the globals that it
+and the functions it calls name, the attributes of the objects found there. Library code is taken as
+it is.
 """
 
 from __future__ import annotations
@@ -27,7 +28,18 @@ _LIBRARIES = tuple(
         if sysconfig.get_path(name)
     }
 )
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.Tensor, torch.dtype, torch.device)
+_PLAIN = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    type(None),
+    torch.Tensor,
+    torch.dtype,
+    torch.device,
+)
 
 Place = dict[Any, Any] | list[Any] | types.CellType | tuple[dict[str, Any], tuple[str, ...]]
 
@@ -45,8 +57,7 @@ def _in_library(file: str | None) -> bool:
     return file is None or file.startswith(("<frozen", *_LIBRARIES))
 
 
-@functools.cache
-def _class_in_library(cls: type) -> bool:
+def _class_in_library(cls: type[Any]) -> bool:
     module = sys.modules.get(cls.__module__)
     return _in_library(getattr(module, "__file__", None)) and cls.__module__ != "__main__"
 

@@ -47,16 +47,16 @@ def trace(
 ) -> Any:
     """Convert `fn`, whose Python code must do the same at every call, into one graph.
 
-    The first `profile_calls` calls run in CPython. The next is captured, compiled and run as a graph,
-    and so are those after it, as long as their arguments look the same; any other call runs in CPython
-    and may lead to another, more general graph.
+    The first `profile_calls` calls run in CPython. The next is captured, compiled and run as a
+    graph, and so are those after it, as long as their arguments look the same; any other call runs
+    in CPython and may lead to another, more general graph.
 
-    `dynamic` names dimensions that vary: pairs of an argument (its position or keyword) and a dimension.
-    A dimension that is seen to vary becomes dynamic by itself at the next conversion.
+    `dynamic` names dimensions that vary: pairs of an argument (its position or keyword) and a
+    dimension. A dimension that is seen to vary becomes dynamic by itself at the next conversion.
 
-    Tensors that `fn` reaches on its own - parameters, buffers, optimizer state - are inputs of the graph.
-    Plain Python values that it reaches are constants of it. They are watched: when one has changed, the
-    graph does not run, and another is made.
+    Tensors that `fn` reaches on its own - parameters, buffers, optimizer state - are inputs of the
+    graph. Plain Python values that it reaches are constants of it. They are watched: when one has
+    changed, the graph does not run, and another is made.
     """
     if fn is None:
         return functools.partial(
@@ -72,9 +72,10 @@ def explain(fn: Any) -> str:
     if not isinstance(fn, _core.ConvertedFunction):
         raise TypeError(f"explain takes a function converted by bifront, not {type(fn).__name__}")
     stats = fn.stats
+    name = getattr(fn, "__name__", "function")
     lines = [
-        f"{getattr(fn, '__name__', 'function')}: {stats['graphs']} graph(s), {stats['graph_calls']} of {stats['calls']} calls"
-        f" ran in a graph, {stats['conversion_seconds']:.3f} s converting"
+        f"{name}: {stats['graphs']} graph(s), {stats['graph_calls']} of {stats['calls']} calls ran"
+        f" in a graph, {stats['conversion_seconds']:.3f} s converting"
     ]
     reasons = {name: (code, sentence, hint) for name, code, sentence, hint in _core.exit_reasons()}
     for name, count in stats["exits"].items():

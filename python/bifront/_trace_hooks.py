@@ -1,7 +1,8 @@
-"""What capture must hear of and no ATen op tells: `.grad`, `.data`, backward calls, reads of memory.
+"""What capture must hear of and no ATen op tells: `.grad`, `.data`, backward calls, memory.
 
-While a function is captured, attributes of `torch.Tensor` and torch.autograd's door to its engine are
-replaced. The replacements ask whether the calling thread captures; other threads get the originals.
+While a function is captured, attributes of `torch.Tensor` and torch.autograd's door to its engine
+are replaced. The replacements ask whether the calling thread captures; other threads get the
+originals.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ _lock = threading.Lock()
 _depth = 0
 _undo: list[Callable[[], None]] = []
 
-# Methods that show a tensor's contents or memory to Python without an op. On a tensor of the graph there
-# is nothing to show; of one from outside, what they show may be another at the next call.
+# Methods that show a tensor's contents or memory to Python without an op. On a tensor of the graph
+# there is nothing to show; of one from outside, what they show may be another at the next call.
 _READERS = [
     "__array__",
     "__dlpack__",
@@ -73,7 +74,7 @@ def _install() -> None:
     for name in _WRITERS:
         _replace(torch.Tensor, name, _noted(name))
     for name, function in _NODE_METHODS.items():
-        _replace(torch._C._SymNode, name, function)
+        _replace(vars(torch._C)["_SymNode"], name, function)
 
 
 def _reroute_backward() -> None:
@@ -104,7 +105,7 @@ def _reroute_backward() -> None:
 
 
 def _grad_attribute() -> property:
-    original = torch._C.TensorBase.grad
+    original: Any = torch._C.TensorBase.grad
 
     def get(self: Any) -> Any:
         if _core.capture_active():
@@ -125,7 +126,7 @@ def _grad_attribute() -> property:
 
 
 def _data_attribute() -> property:
-    original = torch._C.TensorBase.data
+    original: Any = torch._C.TensorBase.data
 
     def set(self: Any, value: Any) -> None:
         if _core.capture_active() and not _core.capture_is_proxy(self):
@@ -136,7 +137,7 @@ def _data_attribute() -> property:
 
 
 def _requires_grad_attribute() -> property:
-    original = torch._C.TensorBase.requires_grad
+    original: Any = torch._C.TensorBase.requires_grad
 
     def set(self: Any, value: Any) -> None:
         if _core.capture_active():
