@@ -7,6 +7,7 @@ originals.
 
 from __future__ import annotations
 
+import builtins
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -73,6 +74,7 @@ def _install() -> None:
         _replace(torch.Tensor, name, _refused(name))
     for name in _WRITERS:
         _replace(torch.Tensor, name, _noted(name))
+    _replace(builtins, "print", _refused_print(builtins.print))
     for name, function in _NODE_METHODS.items():
         _replace(vars(torch._C)["_SymNode"], name, function)
 
@@ -156,6 +158,15 @@ def _refused(name: str) -> Any:
         return original(self, *args, **kwargs)
 
     return method
+
+
+def _refused_print(original: Any) -> Any:
+    def print(*args: Any, **kwargs: Any) -> None:
+        if _core.capture_active():
+            _core.capture_fail("the function prints")
+        original(*args, **kwargs)
+
+    return print
 
 
 def _noted(name: str) -> Any:

@@ -173,6 +173,8 @@ void Capture::unwind() {
     at::autocast::clear_cache();
   }
   recording_->outside.restore();
+  recording_->arguments.clear();
+  spent_.clear();
   recording_->close();
 }
 

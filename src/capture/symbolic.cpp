@@ -384,7 +384,7 @@ void SymbolicScalar::assertHolds(bool expected) {
     ValueId operands[] = {condition};
     condition = graph.scalar(ScalarOp::Not, operands);
   }
-  graph.assertTrue(condition, expected ? str() : "not " + str());
+  graph.assertTrue(condition, expected ? text() : "not " + text());
   asserted_ = true;
 }
 
@@ -393,7 +393,7 @@ bool SymbolicScalar::guard_bool(const char *, int64_t) {
   bool truth = kind_ == Kind::Float ? floats_[0] != 0 : ints_[0] != 0;
   bool otherTruth = kind_ == Kind::Float ? floats_[1] != 0 : ints_[1] != 0;
   if (truth != otherTruth)
-    recording_->fail("a branch goes another way for other sizes: " + str());
+    recording_->fail("a branch goes another way for other sizes: " + text());
   if (kind_ == Kind::Bool)
     assertHolds(truth);
   else if (form_ != Form::Constant)
@@ -408,7 +408,7 @@ int64_t SymbolicScalar::guard_int(const char *, int64_t) {
   if (kind_ == Kind::Float)
     recording_->fail("a float of the graph is used as an int");
   if (ints_[0] != ints_[1])
-    recording_->fail("Python needs the value of a dynamic size: " + str());
+    recording_->fail("Python needs the value of a dynamic size: " + text());
   if (form_ != Form::Constant)
     of(eq(wrap_int(ints_[0])))->guard_bool("", 0);
   return ints_[0];
@@ -417,7 +417,7 @@ int64_t SymbolicScalar::guard_int(const char *, int64_t) {
 double SymbolicScalar::guard_float(const char *, int64_t) {
   requireKnown("a number that Python needs");
   if (floats_[0] != floats_[1])
-    recording_->fail("Python needs a number that follows from a dynamic size: " + str());
+    recording_->fail("Python needs a number that follows from a dynamic size: " + text());
   if (form_ != Form::Constant)
     of(eq(wrap_float(floats_[0])))->guard_bool("", 0);
   return floats_[0];
@@ -451,6 +451,12 @@ std::optional<bool> SymbolicScalar::constant_bool() {
 }
 
 std::string SymbolicScalar::str() {
+  if (recording_->isOpen())
+    recording_->fail("a number of the graph becomes text: " + text());
+  return text();
+}
+
+std::string SymbolicScalar::text() const {
   switch (form_) {
   case Form::Constant:
     return kind_ == Kind::Float  ? std::to_string(floats_[0])
@@ -461,8 +467,8 @@ std::string SymbolicScalar::str() {
   case Form::Expression: break;
   }
   if (!operands_[1])
-    return std::string(symbolOf(op_)) + "(" + operands_[0]->str() + ")";
-  return "(" + operands_[0]->str() + " " + symbolOf(op_) + " " + operands_[1]->str() + ")";
+    return std::string(symbolOf(op_)) + "(" + operands_[0]->text() + ")";
+  return "(" + operands_[0]->text() + " " + symbolOf(op_) + " " + operands_[1]->text() + ")";
 }
 
 //===- Layouts ------------------------------------------------------------------------------------===//

@@ -92,7 +92,7 @@ public:
   int64_t int_() override { return guard_int("", 0); }
   bool bool_() override;
   bool has_hint() override { return known_; }
-  std::string str() override;
+  std::string str() override; // what Python prints
   std::optional<int64_t> constant_int() override;
   std::optional<bool> constant_bool() override;
   std::optional<int64_t> maybe_as_int() override { return constant_int(); }
@@ -107,6 +107,7 @@ private:
   enum class Form : uint8_t { Constant, Dim, Expression, Recorded };
   using Nodes = c10::ArrayRef<c10::SymNode>;
 
+  std::string text() const; // for messages
   c10::SymNode constant(Kind kind, int64_t number, double real) const;
   c10::SymNode binary(ScalarOp op, const c10::SymNode &other);
   c10::SymNode unary(ScalarOp op);

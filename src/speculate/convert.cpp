@@ -112,7 +112,7 @@ private:
   std::optional<uint32_t> leaf(PyObject *value) {
     if (!THPVariable_Check(value))
       return std::nullopt;
-    if (!isOrdinaryTensor(THPVariable_Unpack(value)))
+    if (!THPVariable_CheckExact(value) || !isOrdinaryTensor(THPVariable_Unpack(value)))
       fail(ExitReason::UnsupportedTensor, "an argument is not an ordinary dense CPU tensor");
     auto found = std::find(leaves.begin(), leaves.end(), value);
     uint32_t index = found - leaves.begin();
@@ -234,6 +234,8 @@ private:
     if (auto known = seen_.find(value); known != seen_.end())
       return known->second;
     std::optional<GraphResult> result;
+    if (THPVariable_Check(value) && !THPVariable_CheckExact(value))
+      fail(ExitReason::UnsupportedTensor, "a tensor of a subclass is returned");
     if (THPVariable_Check(value))
       result = tensorResult(value, THPVariable_Unpack(value));
     else if (auto node = symbolicNumber(value))
@@ -310,6 +312,14 @@ PyRef callOnProxies(const ConversionRequest &request, const Arguments &arguments
       PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
 }
 
+// Whether a tensor of the graph outlives the function that made it.
+bool keepsProxies(const Capture &capture) {
+  if (capture.liveProxies() == 0)
+    return false;
+  PyGC_Collect(); // it may be garbage in a cycle
+  return capture.liveProxies() != 0;
+}
+
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
@@ -329,6 +339,9 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     captured.result = reader.read(result.get());
     capture.end();
   }
+  proxies.clear();
+  if (keepsProxies(capture))
+    fail(ExitReason::CaptureFailed, "the function keeps a tensor that it computed, in an attribute or a list");
   if (random.moved())
     fail(ExitReason::CaptureFailed, "the random number generator is seeded or set");
   captured.results = std::move(reader.results);

@@ -51,7 +51,8 @@ private:
 
 bool ordinaryArguments(PyObject *const *args, size_t count) {
   for (size_t i = 0; i < count; ++i)
-    if (THPVariable_Check(args[i]) && !isOrdinaryTensor(THPVariable_Unpack(args[i])))
+    if (THPVariable_Check(args[i]) && (!THPVariable_CheckExact(args[i]) ||
+                                       !isOrdinaryTensor(THPVariable_Unpack(args[i]))))
       return false;
   return true;
 }

@@ -29,9 +29,16 @@ bool sameConstant(PyObject *expected, PyObject *value) {
   return equal == 1;
 }
 
+// A collections.namedtuple, or what x.max(dim) and its kin return.
 bool isNamedTuple(PyObject *value) {
+  auto *type = reinterpret_cast<PyObject *>(Py_TYPE(value));
   return PyTuple_Check(value) && !PyTuple_CheckExact(value) &&
-         PyObject_HasAttrString(reinterpret_cast<PyObject *>(Py_TYPE(value)), "_fields");
+         (PyObject_HasAttrString(type, "_fields") || PyObject_HasAttrString(type, "n_sequence_fields"));
+}
+
+PyObject *makeNamedTuple(PyObject *type, PyObject *items) {
+  return PyObject_HasAttrString(type, "_make") ? PyObject_CallMethod(type, "_make", "O", items)
+                                               : PyObject_CallOneArg(type, items);
 }
 
 } // namespace
@@ -68,7 +75,7 @@ ValuePattern ValuePattern::describe(PyObject *value, const LeafOf &leafOf) {
 bool ValuePattern::match(PyObject *value, PyObject **leaves) const {
   switch (kind_) {
   case Kind::Leaf:
-    if (!THPVariable_Check(value) || (leaves[index_] && leaves[index_] != value))
+    if (!THPVariable_CheckExact(value) || (leaves[index_] && leaves[index_] != value))
       return false;
     leaves[index_] = value;
     return true;
@@ -122,8 +129,8 @@ PyObject *ValuePattern::rebuild(const std::function<PyObject *(uint32_t)> &leaf)
         return nullptr;
       kind_ == Kind::List ? PyList_SET_ITEM(nest.get(), i, child) : PyTuple_SET_ITEM(nest.get(), i, child);
     }
-    if (kind_ == Kind::Tuple && object_.get()) // Type._make(iterable) is how named tuples are made
-      return PyObject_CallMethod(object_.get(), "_make", "O", nest.get());
+    if (kind_ == Kind::Tuple && object_.get())
+      return makeNamedTuple(object_.get(), nest.get());
     return nest.release();
   }
   case Kind::Dict: {
