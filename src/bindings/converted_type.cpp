@@ -10,16 +10,18 @@ namespace bifront {
 namespace {
 
 struct ConvertedObject {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   PyObject *dict;
   PyObject *weakrefs;
   ConvertedFunction *converted;
 };
 
-ConvertedFunction &convertedOf(PyObject *self) { return *reinterpret_cast<ConvertedObject *>(self)->converted; }
+ConvertedFunction &convertedOf(PyObject *self) {
+  return *reinterpret_cast<ConvertedObject *>(self)->converted;
+}
 
-PyObject *callConverted(PyObject *self, PyObject *const *args, size_t flags, PyObject *keywordNames) {
+PyObject *callConverted(PyObject *self, PyObject *const *args, size_t flags,
+                        PyObject *keywordNames) {
   try {
     return convertedOf(self).call(args, PyVectorcall_NARGS(flags), keywordNames);
   } catch (const std::exception &error) {
@@ -36,8 +38,9 @@ bool readDynamic(PyObject *list, ConversionOptions &options) {
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
     PyObject *argument = nullptr;
     long long dimension = 0;
-    if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "OL;dynamic: pairs of an argument and a dimension",
-                          &argument, &dimension))
+    if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i),
+                          "OL;dynamic: pairs of an argument and a dimension", &argument,
+                          &dimension))
       return false;
     if (PyUnicode_Check(argument)) {
       const char *name = PyUnicode_AsUTF8(argument);
@@ -57,10 +60,12 @@ bool readDynamic(PyObject *list, ConversionOptions &options) {
 PyObject *newConverted(PyTypeObject *type, PyObject *args, PyObject *keywords) {
   PyObject *function = nullptr, *dynamic = nullptr;
   long long profileCalls = 1, maxGraphs = 8;
-  if (!PyArg_ParseTuple(args, "OOLL:ConvertedFunction", &function, &dynamic, &profileCalls, &maxGraphs))
+  if (!PyArg_ParseTuple(args, "OOLL:ConvertedFunction", &function, &dynamic, &profileCalls,
+                        &maxGraphs))
     return nullptr;
   if (!PyCallable_Check(function))
-    return PyErr_Format(PyExc_TypeError, "a callable is needed, not %s", Py_TYPE(function)->tp_name);
+    return PyErr_Format(PyExc_TypeError, "a callable is needed, not %s",
+                        Py_TYPE(function)->tp_name);
   ConversionOptions options;
   options.profileCalls = profileCalls;
   options.maxGraphs = maxGraphs;
@@ -119,23 +124,25 @@ PyObject *statsOf(PyObject *self, void *) {
   for (size_t i = 0; i < stats.exits.size(); ++i)
     if (uint64_t count = stats.exits[i]) {
       PyRef value = PyRef::steal(PyLong_FromUnsignedLongLong(count));
-      if (!value || PyDict_SetItemString(exits.get(), kExitReasons[i].name.data(), value.get()) < 0)
+      if (!value || PyDict_SetItemString(exits.get(), std::string(kExitReasons[i].name).c_str(),
+                                         value.get()) < 0)
         return nullptr;
     }
   return Py_BuildValue(
       "{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:d,s:O,s:s}", "calls", stats.calls.load(), "profiled_calls",
       stats.profiledCalls.load(), "graph_calls", stats.graphCalls.load(), "fallback_calls",
       stats.fallbackCalls.load(), "conversions", stats.conversions.load(), "graphs",
-      static_cast<Py_ssize_t>(function.graphs().size()), "opaque_calls", static_cast<Py_ssize_t>(opaqueCalls),
-      "conversion_seconds", stats.conversionSeconds, "exits", exits.get(), "last_error",
-      stats.lastError.c_str());
+      static_cast<Py_ssize_t>(function.graphs().size()), "opaque_calls",
+      static_cast<Py_ssize_t>(opaqueCalls), "conversion_seconds", stats.conversionSeconds, "exits",
+      exits.get(), "last_error", stats.lastError.c_str());
 }
 
 PyObject *graphTextsOf(PyObject *self, void *) {
   auto graphs = convertedOf(self).graphs();
   PyRef list = PyRef::steal(PyList_New(0));
   for (const auto &graph : graphs) {
-    PyRef text = PyRef::steal(PyUnicode_FromStringAndSize(graph->moduleText.data(), graph->moduleText.size()));
+    PyRef text = PyRef::steal(
+        PyUnicode_FromStringAndSize(graph->moduleText.data(), graph->moduleText.size()));
     if (!list || !text || PyList_Append(list.get(), text.get()) < 0)
       return nullptr;
   }
@@ -154,7 +161,9 @@ PyMemberDef members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(ConvertedObject, weakrefs), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr}};
 
-template <typename Function> void *slot(Function *function) { return reinterpret_cast<void *>(function); }
+template <typename Function> void *slot(Function *function) {
+  return reinterpret_cast<void *>(function);
+}
 
 } // namespace
 

@@ -18,7 +18,8 @@ namespace {
 
 using namespace torch::autograd;
 
-// A torch.autograd.Function. Torch does not export the type's identity, only its name can be asked for.
+// A torch.autograd.Function. Torch does not export the type's identity, only its name can be asked
+// for.
 bool isPythonFunction(const Node &node) {
   return std::string_view(typeid(node).name()) == "N5torch8autograd6PyNodeE";
 }
@@ -113,8 +114,7 @@ private:
   }
 
   // Nodes are shared_ptrs in PyTorch up to 2.12 and intrusive pointers from there.
-  template <typename Pointer = decltype(Edge::function)>
-  static Pointer unreachableNode() {
+  template <typename Pointer = decltype(Edge::function)> static Pointer unreachableNode() {
     if constexpr (std::is_same_v<Pointer, std::shared_ptr<Node>>)
       return Pointer(new Identity());
     else
@@ -127,7 +127,8 @@ private:
     if (PyGILState_Check())
       withoutGil.emplace();
     return Engine::get_default_engine().execute(roots_, call_.seeds, call_.retainGraph,
-                                                call_.createGraph, /*accumulate_grad=*/false, edges_);
+                                                call_.createGraph, /*accumulate_grad=*/false,
+                                                edges_);
   }
 
   // Remembers which nodes the engine ran: those on the way to a target.
@@ -170,9 +171,10 @@ private:
         wrt.push_back(capture_.valueOf(targets_[i]));
         places.push_back(i);
       } else {
-        TORCH_CHECK(call_.allowUnused || call_.accumulate,
-                    "One of the differentiated Tensors appears to not have been used in the graph. Set "
-                    "allow_unused=True if this is the desired behavior.");
+        TORCH_CHECK(
+            call_.allowUnused || call_.accumulate,
+            "One of the differentiated Tensors appears to not have been used in the graph. Set "
+            "allow_unused=True if this is the desired behavior.");
       }
     }
     variable_list recorded(targets_.size());
@@ -208,8 +210,9 @@ private:
   // A gradient of its own: autograd may have returned one tensor twice, or a parameter.
   at::Tensor wrap(const at::Tensor &gradient, ValueId value) {
     ProxyImpl *inferred = ProxyImpl::of(gradient);
-    ProxyImpl::Shape shape = inferred ? inferred->shape()
-                                      : ProxyImpl::Shape::fixed(Extent::of(gradient), gradient.device());
+    ProxyImpl::Shape shape = inferred
+                                 ? inferred->shape()
+                                 : ProxyImpl::Shape::fixed(Extent::of(gradient), gradient.device());
     at::Tensor wrapped =
         ProxyImpl::make(capture_.recording().shared_from_this(), value, std::move(shape));
     if (call_.createGraph && gradient.requires_grad())

@@ -17,10 +17,10 @@ struct BackwardCall {
   bool accumulate = false; // into `.grad`, as backward() does
 };
 
-// What autograd's engine would do, in the graph. PyTorch's engine runs too, on proxies and without being
-// recorded: it says which gradients exist, finds tensors that were modified or freed since, frees what
-// it frees, and makes the history of gradients that are differentiated again.
-// Returns the gradients of `inputs`, undefined for those that the outputs do not depend on.
+// What autograd's engine would do, in the graph. PyTorch's engine runs too, on proxies and without
+// being recorded: it says which gradients exist, finds tensors that were modified or freed since,
+// frees what it frees, and makes the history of gradients that are differentiated again. Returns
+// the gradients of `inputs`, undefined for those that the outputs do not depend on.
 torch::autograd::variable_list captureBackward(Capture &capture, const BackwardCall &call);
 
 } // namespace bifront

@@ -59,7 +59,7 @@ Extent inOtherWorld(const Extent &first, std::span<const Dim> dims) {
 
 } // namespace
 
-//===- Inputs -------------------------------------------------------------------------------------===//
+//===- Inputs ------------------------------------------------------------------------------===//
 
 class Capture::Inputs final : public Recording {
 public:
@@ -100,7 +100,8 @@ public:
     input.value = graph().addInput(ValueType::ofTensor(shape.type()), input.name, requiresGrad);
     uint32_t index = inputs.size();
     if (input.tensor.numel() > 0) {
-      auto [first, fresh] = byMemory.try_emplace(input.tensor.storage().unsafeGetStorageImpl(), index);
+      auto [first, fresh] =
+          byMemory.try_emplace(input.tensor.storage().unsafeGetStorageImpl(), index);
       if (!fresh)
         graph().aliasInput(input.value, inputs[first->second].value);
     }
@@ -121,7 +122,7 @@ private:
   std::unordered_map<const c10::StorageImpl *, uint32_t> byMemory;
 };
 
-//===- Capture ------------------------------------------------------------------------------------===//
+//===- Capture -----------------------------------------------------------------------------===//
 
 Capture::Capture(GraphRecorder &graph, Namer namer)
     : recording_(std::make_shared<Inputs>(graph, std::move(namer))) {}
@@ -132,18 +133,21 @@ Capture *Capture::current() {
   return currentCapture && !currentCapture->recording_->infers() ? currentCapture : nullptr;
 }
 
-at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name, std::span<const Dim> dims) {
+at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name,
+                             std::span<const Dim> dims) {
   if (const char *reason = whyNoInput(real))
     fail(std::string(reason) + ": " + std::string(name));
   if (real.requires_grad() && !real.is_leaf())
     fail(std::string(name) + " has an autograd history from outside of the function");
   Extent first = Extent::of(real);
   first.wrappedNumber = false;
-  bool dynamic = std::any_of(dims.begin(), dims.end(), [](const Dim &dim) { return dim.isDynamic(); });
+  bool dynamic =
+      std::any_of(dims.begin(), dims.end(), [](const Dim &dim) { return dim.isDynamic(); });
   if (dynamic && !first.isNonOverlappingAndDense())
     fail(std::string(name) + " has dynamic dimensions and is not dense");
-  ProxyImpl::Shape shape = dynamic ? ProxyImpl::Shape::of(first, inOtherWorld(first, dims), real.device())
-                                   : ProxyImpl::Shape::fixed(first, real.device());
+  ProxyImpl::Shape shape =
+      dynamic ? ProxyImpl::Shape::of(first, inOtherWorld(first, dims), real.device())
+              : ProxyImpl::Shape::fixed(first, real.device());
   CapturedInput input{CapturedInput::Kind::Argument, real, 0, std::string(name), kNoValue};
   uint32_t index = recording_->add(std::move(input), shape, real.requires_grad());
   at::Tensor proxy = ProxyImpl::make(recording_, recording_->inputs[index].value, shape, true);

@@ -1,5 +1,5 @@
-// Records what a piece of PyTorch code does as a graph: between begin() and end() every ATen op of this
-// thread becomes an op of the recorder, on proxies for the arguments, and nothing is computed.
+// Records what a piece of PyTorch code does as a graph: between begin() and end() every ATen op of
+// this thread becomes an op of the recorder, on proxies for the arguments, and nothing is computed.
 #pragma once
 
 #include "capture/capture_error.h"
@@ -44,9 +44,10 @@ public:
   // The capture that runs on this thread, or null.
   static Capture *current();
 
-  // An input of the graph. Returns the proxy that stands for `real`. `dims`: the sizes in both worlds;
-  // empty where all are fixed. Throws CaptureError for a tensor that graphs do not know.
-  at::Tensor addInput(const at::Tensor &real, std::string_view name, std::span<const Dim> dims = {});
+  // An input of the graph. Returns the proxy that stands for `real`. `dims`: the sizes in both
+  // worlds; empty where all are fixed. Throws CaptureError for a tensor that graphs do not know.
+  at::Tensor addInput(const at::Tensor &real, std::string_view name,
+                      std::span<const Dim> dims = {});
 
   // Needs the GIL.
   void begin();
@@ -55,7 +56,8 @@ public:
   // swallowed the exception. The destructor ends without recording.
   void end();
 
-  // Between begin() and end(): values for the graph's returns. A tensor from outside becomes an input.
+  // Between begin() and end(): values for the graph's returns. A tensor from outside becomes an
+  // input.
   ValueId valueOf(const at::Tensor &tensor);
   ValueId valueOf(const c10::SymNode &number);
   bool isProxy(const at::Tensor &tensor) const;
@@ -65,11 +67,12 @@ public:
   std::optional<uint32_t> inputOf(const at::Tensor &tensor) const;
 
   const std::vector<CapturedInput> &inputs() const;
-  // Of which inputs the program looked whether they have a `.grad`, and whether they had at the start.
+  // Of which inputs the program looked whether they have a `.grad`, and whether they had at the
+  // start.
   const std::vector<std::pair<uint32_t, bool>> &gradPresence() const { return gradPresence_; }
   bool drawsRandomNumbers() const;
-  // Proxies that are alive: behind end(), with all results dropped, more than the arguments' proxies
-  // means that the program kept a tensor somewhere.
+  // Proxies that are alive: behind end(), with all results dropped, more than the arguments'
+  // proxies means that the program kept a tensor somewhere.
   int64_t liveProxies() const;
 
   // For the hooks in Python. `tensor` is about to change in a way that no op tells of.

@@ -53,8 +53,8 @@ ValueType tensorValue(const ProxyImpl::Shape &shape) { return ValueType::ofTenso
 
 } // namespace
 
-CapturedCall::CapturedCall(Recording &recording, const c10::OperatorHandle &op, const OpTraits &traits,
-                           torch::jit::Stack &stack)
+CapturedCall::CapturedCall(Recording &recording, const c10::OperatorHandle &op,
+                           const OpTraits &traits, torch::jit::Stack &stack)
     : recording_(recording), op_(op), traits_(traits), stack_(stack),
       args_(stack.data() + stack.size() - traits.arity, traits.arity) {}
 
@@ -82,7 +82,7 @@ void CapturedCall::run() {
   recordAndReturn();
 }
 
-//===- Arguments ----------------------------------------------------------------------------------===//
+//===- Arguments ---------------------------------------------------------------------------===//
 
 void CapturedCall::readArguments() {
   call_.schema = traits_.schema;
@@ -117,7 +117,8 @@ AtenArg CapturedCall::readArgument(const c10::IValue &value) {
   }
   if (value.isSymFloat()) {
     c10::SymFloat number = value.toSymFloat();
-    return number.is_symbolic() ? readSymbol(number.toSymNodeImpl()) : AtenArg{number.as_float_unchecked()};
+    return number.is_symbolic() ? readSymbol(number.toSymNodeImpl())
+                                : AtenArg{number.as_float_unchecked()};
   }
   if (value.isSymBool()) {
     c10::SymBool truth = value.toSymBool();
@@ -181,7 +182,7 @@ AtenArg CapturedCall::readTensor(const at::Tensor &tensor) {
   return operand(recording_.isDry() ? kNoValue : recording_.outsideTensor(tensor));
 }
 
-//===- Inference ----------------------------------------------------------------------------------===//
+//===- Inference ---------------------------------------------------------------------------===//
 
 void CapturedCall::infer() {
   if (!inferByRule())
@@ -317,7 +318,8 @@ void CapturedCall::inferByMetaKernel() {
   readMetaResults(first, second);
 }
 
-void CapturedCall::readMetaResults(const torch::jit::Stack &first, const torch::jit::Stack &second) {
+void CapturedCall::readMetaResults(const torch::jit::Stack &first,
+                                   const torch::jit::Stack &second) {
   auto shapeOf = [&](const at::Tensor &tensor, const at::Tensor &other) {
     if (tensor.layout() != at::kStrided || tensor.is_quantized() || tensor.is_nested())
       recording_.fail(traits_.schema + " returns a tensor that is not dense");
@@ -354,7 +356,7 @@ void CapturedCall::readMetaResults(const torch::jit::Stack &first, const torch::
   }
 }
 
-//===- Results ------------------------------------------------------------------------------------===//
+//===- Results -----------------------------------------------------------------------------===//
 
 void CapturedCall::recordAndReturn() {
   std::vector<ValueType> types;
@@ -460,9 +462,10 @@ void CapturedCall::readNumber() {
     value = graph.aten(call_, operands_, {&type, 1}, !c10::GradMode::is_enabled())[0];
   }
   c10::SymNode node = SymbolicScalar::ofValue(recording_.shared_from_this(), kind, value);
-  at::Scalar number = kind == SymbolicScalar::Kind::Float ? at::Scalar(c10::SymFloat(nodeForPython(node)))
-                      : kind == SymbolicScalar::Kind::Int ? at::Scalar(c10::SymInt(node))
-                                                          : at::Scalar(c10::SymBool(nodeForPython(node)));
+  at::Scalar number =
+      kind == SymbolicScalar::Kind::Float ? at::Scalar(c10::SymFloat(nodeForPython(node)))
+      : kind == SymbolicScalar::Kind::Int ? at::Scalar(c10::SymInt(node))
+                                          : at::Scalar(c10::SymBool(nodeForPython(node)));
   torch::jit::drop(stack_, 1);
   stack_.emplace_back(std::move(number));
 }
@@ -489,9 +492,14 @@ void CapturedCall::liftConstant() {
       AtenArg::List sizes;
       for (int64_t size : tensor.sizes())
         sizes.push_back({size});
-      AtenCall full{"aten::full", {{sizes}, argOf(tensor.item()),
-                                   {static_cast<int64_t>(tensor.scalar_type())}, {AtenArg::None{}},
-                                   {AtenArg::None{}}, {AtenArg::None{}}}, {}};
+      AtenCall full{"aten::full",
+                    {{sizes},
+                     argOf(tensor.item()),
+                     {static_cast<int64_t>(tensor.scalar_type())},
+                     {AtenArg::None{}},
+                     {AtenArg::None{}},
+                     {AtenArg::None{}}},
+                    {}};
       value = graph.aten(full, {}, {&type, 1}, !c10::GradMode::is_enabled())[0];
     } else {
       // The contents stay an input that nobody else can reach; the program gets a copy.
@@ -522,10 +530,10 @@ void CapturedCall::changeShape() {
       op_.callBoxed(second);
     }
   }
-  ProxyImpl::Shape shape =
-      dynamic_ ? ProxyImpl::Shape::of(Extent::of(first[0].toTensor()), Extent::of(second[0].toTensor()),
-                                      device_)
-               : ProxyImpl::Shape::fixed(Extent::of(first[0].toTensor()), device_);
+  ProxyImpl::Shape shape = dynamic_
+                               ? ProxyImpl::Shape::of(Extent::of(first[0].toTensor()),
+                                                      Extent::of(second[0].toTensor()), device_)
+                               : ProxyImpl::Shape::fixed(Extent::of(first[0].toTensor()), device_);
   ValueId value = kNoValue;
   if (!recording_.isDry()) {
     call_.schema = traits_.shapeTwin;

@@ -1,4 +1,5 @@
-// One op during capture: arguments become constants and operands of a graph op, results become proxies.
+// One op during capture: arguments become constants and operands of a graph op, results become
+// proxies.
 #pragma once
 
 #include "capture/op_traits.h"

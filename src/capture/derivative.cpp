@@ -32,13 +32,14 @@ public:
 c10::OperatorHandle operatorOf(const std::string &schema) {
   size_t dot = schema.find('.', schema.find("::"));
   std::string overload = dot == std::string::npos ? "" : schema.substr(dot + 1);
-  return c10::Dispatcher::singleton().findSchemaOrThrow(schema.substr(0, dot).c_str(), overload.c_str());
+  return c10::Dispatcher::singleton().findSchemaOrThrow(schema.substr(0, dot).c_str(),
+                                                        overload.c_str());
 }
 
 // Turns the plain call back into arguments for the dispatcher.
 class CallArguments {
 public:
-  CallArguments(const std::vector<c10::IValue> &operands) : operands_(operands) {}
+  explicit CallArguments(const std::vector<c10::IValue> &operands) : operands_(operands) {}
 
   torch::jit::Stack of(const c10::OperatorHandle &op, const AtenCall &call) {
     c10::ArrayRef<c10::Argument> declared = op.schema().arguments();
@@ -82,7 +83,8 @@ private:
       const c10::IValue &value = operands_.at(operand->index);
       return takesTensor && !value.isTensor() ? c10::IValue(tensorOfNumber(value)) : value;
     }
-    c10::IValue constant = std::visit([](const auto &value) { return constantOf(value); }, arg.value);
+    c10::IValue constant =
+        std::visit([](const auto &value) { return constantOf(value); }, arg.value);
     if (takesTensor)
       return tensorOfNumber(constant);
     if (type->kind() == c10::TypeKind::DeviceObjType)
@@ -94,8 +96,7 @@ private:
     return constant;
   }
 
-  template <typename T>
-  static c10::IValue constantOf(const T &value) {
+  template <typename T> static c10::IValue constantOf(const T &value) {
     if constexpr (std::is_same_v<T, std::complex<double>>)
       return c10::complex<double>(value);
     else if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, int64_t> ||
@@ -173,7 +174,8 @@ private:
     }
   }
 
-  // What a graph value's strides are is not known before it runs; these are eager's, or the usual ones.
+  // What a graph value's strides are is not known before it runs; these are eager's, or the usual
+  // ones.
   static ProxyImpl::Shape shapeOf(const TensorType &type) {
     c10::Device device(type.device);
     Dims sizes[2];
@@ -230,7 +232,8 @@ private:
       return variable_list(edges.size());
     pybind11::gil_scoped_release withoutGil;
     return Engine::get_default_engine().execute(roots_, seeds_, /*keep_graph=*/false,
-                                                /*create_graph=*/false, /*accumulate_grad=*/false, edges);
+                                                /*create_graph=*/false, /*accumulate_grad=*/false,
+                                                edges);
   }
 
   Derivative finish(const variable_list &gradients) {
@@ -246,11 +249,11 @@ private:
     if (recording_->failure())
       throw CaptureError(*recording_->failure());
     mlir::OwningOpRef<mlir::ModuleOp> module = graph_.finish(returns);
-    derivative.module = std::shared_ptr<mlir::ModuleOp>(
-        new mlir::ModuleOp(module.release()), [](mlir::ModuleOp *owned) {
-          owned->erase();
-          delete owned;
-        });
+    derivative.module = std::shared_ptr<mlir::ModuleOp>(new mlir::ModuleOp(module.release()),
+                                                        [](mlir::ModuleOp *owned) {
+                                                          owned->erase();
+                                                          delete owned;
+                                                        });
     return derivative;
   }
 

@@ -21,7 +21,9 @@ struct CapturingInterpreter final : c10::impl::PyInterpreterVTable {
   std::string name() const override { return "bifront"; }
   void incref(PyObject *object) const override { real().incref(object); }
   void decref(PyObject *object) const override { real().decref(object); }
-  bool try_incref(const c10::impl::PyObjectSlot &slot) const override { return real().try_incref(slot); }
+  bool try_incref(const c10::impl::PyObjectSlot &slot) const override {
+    return real().try_incref(slot);
+  }
   size_t refcnt(PyObject *object) const override { return real().refcnt(object); }
   c10::intrusive_ptr<c10::TensorImpl> detach(const c10::TensorImpl *self) const override {
     return real().detach(self);
@@ -48,7 +50,8 @@ struct CapturingInterpreter final : c10::impl::PyInterpreterVTable {
   bool is_contiguous(const c10::TensorImpl *self, at::MemoryFormat format) const override {
     return real().is_contiguous(self, format);
   }
-  c10::SymBool sym_is_contiguous(const c10::TensorImpl *self, at::MemoryFormat format) const override {
+  c10::SymBool sym_is_contiguous(const c10::TensorImpl *self,
+                                 at::MemoryFormat format) const override {
     return real().sym_is_contiguous(self, format);
   }
   bool is_strides_like(const c10::TensorImpl *self, at::MemoryFormat format) const override {
@@ -59,14 +62,18 @@ struct CapturingInterpreter final : c10::impl::PyInterpreterVTable {
   }
   c10::Device device(const c10::TensorImpl *self) const override { return real().device(self); }
   int64_t dim(const c10::TensorImpl *self) const override { return real().dim(self); }
-  c10::IntArrayRef strides(const c10::TensorImpl *self) const override { return real().strides(self); }
+  c10::IntArrayRef strides(const c10::TensorImpl *self) const override {
+    return real().strides(self);
+  }
   c10::IntArrayRef sizes(const c10::TensorImpl *self) const override { return real().sizes(self); }
   c10::SymIntArrayRef sym_sizes(const c10::TensorImpl *self) const override {
     return real().sym_sizes(self);
   }
   c10::Layout layout(const c10::TensorImpl *self) const override { return real().layout(self); }
   int64_t numel(const c10::TensorImpl *self) const override { return real().numel(self); }
-  c10::SymInt sym_numel(const c10::TensorImpl *self) const override { return real().sym_numel(self); }
+  c10::SymInt sym_numel(const c10::TensorImpl *self) const override {
+    return real().sym_numel(self);
+  }
   c10::SymIntArrayRef sym_strides(const c10::TensorImpl *self) const override {
     return real().sym_strides(self);
   }
@@ -79,10 +86,12 @@ struct CapturingInterpreter final : c10::impl::PyInterpreterVTable {
   void trace_gpu_event_deletion(c10::DeviceType device, uintptr_t event) const override {
     real().trace_gpu_event_deletion(device, event);
   }
-  void trace_gpu_event_record(c10::DeviceType device, uintptr_t event, uintptr_t stream) const override {
+  void trace_gpu_event_record(c10::DeviceType device, uintptr_t event,
+                              uintptr_t stream) const override {
     real().trace_gpu_event_record(device, event, stream);
   }
-  void trace_gpu_event_wait(c10::DeviceType device, uintptr_t event, uintptr_t stream) const override {
+  void trace_gpu_event_wait(c10::DeviceType device, uintptr_t event,
+                            uintptr_t stream) const override {
     real().trace_gpu_event_wait(device, event, stream);
   }
   void trace_gpu_memory_allocation(c10::DeviceType device, uintptr_t pointer) const override {

@@ -1,5 +1,5 @@
-// A TorchDispatchMode in C++: while it is active on a thread, every op below autograd is inferred on
-// shapes and recorded, and none is run.
+// A TorchDispatchMode in C++: while it is active on a thread, every op below autograd is inferred
+// on shapes and recorded, and none is run.
 #pragma once
 
 #include "capture/recording.h"

@@ -123,8 +123,9 @@ Extent Extent::inFormat(c10::IntArrayRef sizes, at::ScalarType dtype, at::Memory
   Extent extent;
   extent.dtype = dtype;
   extent.sizes.assign(sizes.begin(), sizes.end());
-  auto strides = format == at::MemoryFormat::ChannelsLast ? c10::get_channels_last_strides_2d(sizes)
-                                                          : c10::get_channels_last_strides_3d(sizes);
+  auto strides = format == at::MemoryFormat::ChannelsLast
+                     ? c10::get_channels_last_strides_2d(sizes)
+                     : c10::get_channels_last_strides_3d(sizes);
   extent.strides.assign(strides.begin(), strides.end());
   return extent;
 }
@@ -162,7 +163,8 @@ DType graphDType(at::ScalarType dtype) {
   case at::kComplexDouble: return DType::ComplexDouble;
   case at::kBool: return DType::Bool;
   case at::kBFloat16: return DType::BFloat16;
-  default: throw CaptureError(std::string("a graph has no tensors of dtype ") + c10::toString(dtype));
+  default:
+    throw CaptureError(std::string("a graph has no tensors of dtype ") + c10::toString(dtype));
   }
 }
 

@@ -20,7 +20,8 @@ const char *refusalOf(const std::string &name) {
       {"aten::_unique", "the shape of a result depends on a tensor's values (unique)"},
       {"aten::unique_consecutive", "the shape of a result depends on a tensor's values (unique)"},
       {"aten::unique_dim", "the shape of a result depends on a tensor's values (unique)"},
-      {"aten::repeat_interleave", "the shape of a result depends on a tensor's values (repeat_interleave)"},
+      {"aten::repeat_interleave",
+       "the shape of a result depends on a tensor's values (repeat_interleave)"},
       {"aten::bincount", "the shape of a result depends on a tensor's values (bincount)"},
       {"aten::equal", "Python needs a tensor's value (torch.equal)"},
   };
@@ -28,7 +29,8 @@ const char *refusalOf(const std::string &name) {
   return found == refusals.end() ? nullptr : found->second;
 }
 
-// `transpose_` has no overload and `transpose` has `int`: where the names differ, the arguments decide.
+// `transpose_` has no overload and `transpose` has `int`: where the names differ, the arguments
+// decide.
 std::string shapeTwinOf(const c10::OperatorHandle &op) {
   const c10::FunctionSchema &schema = op.schema();
   std::string name = schema.name().substr(0, schema.name().size() - 1);
@@ -95,7 +97,8 @@ const OpTraits &OpTraits::of(const c10::OperatorHandle &op) {
     c10::OperatorName name;
     OpTraits traits;
   };
-  // By address, which another operator may come to have after a library was unloaded: the name decides.
+  // By address, which another operator may come to have after a library was unloaded: the name
+  // decides.
   thread_local std::unordered_map<const void *, std::unique_ptr<Known>> known;
   std::unique_ptr<Known> &entry = known[&op.schema()];
   if (!entry || !(entry->name == op.operator_name()))

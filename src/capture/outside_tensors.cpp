@@ -38,7 +38,8 @@ void OutsideTensors::restore() {
   for (Snapshot &snapshot : snapshots_) {
     c10::TensorImpl *impl = snapshot.tensor.unsafeGetTensorImpl();
     if (!snapshot.tensor.is_inference())
-      c10::VariableVersion(impl->version_counter()).set_version(snapshot.version); // a shared counter
+      c10::VariableVersion(impl->version_counter())
+          .set_version(snapshot.version); // a shared counter
     auto *meta = torch::autograd::impl::get_autograd_meta(snapshot.tensor);
     if (!meta)
       continue;

@@ -1,6 +1,6 @@
-// Tensors from outside that a captured function touches. Capture runs no kernel, but autograd and Python
-// still change what hangs on a tensor: its version, `.grad`, its place in autograd's graph. All of that
-// is noted before and put back behind the capture.
+// Tensors from outside that a captured function touches. Capture runs no kernel, but autograd and
+// Python still change what hangs on a tensor: its version, `.grad`, its place in autograd's graph.
+// All of that is noted before and put back behind the capture.
 #pragma once
 
 #include <ATen/core/Tensor.h>

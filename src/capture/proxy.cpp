@@ -41,8 +41,10 @@ TensorType ProxyImpl::Shape::type() const {
   return type;
 }
 
-ProxyImpl::ProxyImpl(std::shared_ptr<Recording> recording, ValueId value, Shape shape, bool fromInput)
-    : TensorImpl(keysOf(shape.device), c10::scalarTypeToTypeMeta(shape.world[0].dtype), shape.device),
+ProxyImpl::ProxyImpl(std::shared_ptr<Recording> recording, ValueId value, Shape shape,
+                     bool fromInput)
+    : TensorImpl(keysOf(shape.device), c10::scalarTypeToTypeMeta(shape.world[0].dtype),
+                 shape.device),
       recording_(std::move(recording)), value_(value), shape_(std::move(shape)) {
   set_storage_access_should_throw();
   showShape(fromInput);
@@ -58,7 +60,8 @@ ProxyImpl *ProxyImpl::of(const at::Tensor &tensor) {
 
 at::Tensor ProxyImpl::make(std::shared_ptr<Recording> recording, ValueId value, Shape shape,
                            bool fromInput) {
-  return at::detail::make_tensor<ProxyImpl>(std::move(recording), value, std::move(shape), fromInput);
+  return at::detail::make_tensor<ProxyImpl>(std::move(recording), value, std::move(shape),
+                                            fromInput);
 }
 
 const at::Tensor &ProxyImpl::meta(int world) {
@@ -101,8 +104,8 @@ ProxyImpl::shallow_copy_and_detach(const c10::VariableVersion &version, bool all
   return copy(version, allowChange);
 }
 
-c10::intrusive_ptr<c10::TensorImpl> ProxyImpl::shallow_copy_and_detach(c10::VariableVersion &&version,
-                                                                       bool allowChange) const {
+c10::intrusive_ptr<c10::TensorImpl>
+ProxyImpl::shallow_copy_and_detach(c10::VariableVersion &&version, bool allowChange) const {
   return copy(std::move(version), allowChange);
 }
 

@@ -1,5 +1,5 @@
-// Tensors of the graph as PyTorch sees them during capture: a shape, a dtype, a device and an autograd
-// history, but no memory.
+// Tensors of the graph as PyTorch sees them during capture: a shape, a dtype, a device and an
+// autograd history, but no memory.
 #pragma once
 
 #include "capture/extent.h"

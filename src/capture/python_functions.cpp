@@ -7,8 +7,8 @@
 
 #include <torch/csrc/Exceptions.h>
 #include <torch/csrc/autograd/python_variable.h>
-#include <torch/csrc/utils/python_symnode.h>
 #include <torch/csrc/utils/pybind.h>
+#include <torch/csrc/utils/python_symnode.h>
 
 namespace bifront {
 namespace {
@@ -24,7 +24,9 @@ Capture &runningCapture() {
 
 PyObject *none() { Py_RETURN_NONE; }
 
-PyObject *captureActive(PyObject *, PyObject *) { return PyBool_FromLong(Capture::current() != nullptr); }
+PyObject *captureActive(PyObject *, PyObject *) {
+  return PyBool_FromLong(Capture::current() != nullptr);
+}
 
 PyObject *isProxy(PyObject *, PyObject *object) {
   return PyBool_FromLong(THPVariable_Check(object) && ProxyImpl::of(THPVariable_Unpack(object)));
@@ -139,7 +141,8 @@ PyMethodDef functions[] = {
     {"capture_fail", fail, METH_O, "Ends the capture with a reason."},
     {"capture_backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward)),
      METH_FASTCALL, "Runs autograd's engine in the graph."},
-    {"capture_sqrt", symbolic<&SymbolicScalar::sqrt>, METH_O, "The square root of a graph's number."},
+    {"capture_sqrt", symbolic<&SymbolicScalar::sqrt>, METH_O,
+     "The square root of a graph's number."},
     {"capture_trunc", symbolic<&SymbolicScalar::trunc>, METH_O, "int() of a graph's number."},
     {"capture_round", symbolic<&SymbolicScalar::round>, METH_O, "round() of a graph's number."},
     {nullptr, nullptr, 0, nullptr},

@@ -5,7 +5,8 @@
 
 namespace bifront {
 
-// Adds the functions named capture_* to `module`. False with a Python exception set where that fails.
+// Adds the functions named capture_* to `module`. False with a Python exception set where that
+// fails.
 bool addCaptureFunctions(PyObject *module);
 
 } // namespace bifront

@@ -1,8 +1,8 @@
 #include "capture/python_values.h"
 
 #include <torch/csrc/autograd/python_variable.h>
-#include <torch/csrc/utils/python_symnode.h>
 #include <torch/csrc/utils/pybind.h>
+#include <torch/csrc/utils/python_symnode.h>
 
 #include <ATen/ScalarOps.h>
 
@@ -55,9 +55,10 @@ c10::SymNode nodeFromPython(const c10::SymNode &node) {
 }
 
 at::Tensor tensorBesideNumber(const c10::IValue &number) {
-  at::Scalar meaningless = number.isSymInt()    ? at::Scalar(int64_t{7777777})
-                           : number.isSymBool() ? at::Scalar(true)
-                                                : at::Scalar(std::numeric_limits<double>::quiet_NaN());
+  at::Scalar meaningless = number.isSymInt() ? at::Scalar(int64_t{7777777})
+                           : number.isSymBool()
+                               ? at::Scalar(true)
+                               : at::Scalar(std::numeric_limits<double>::quiet_NaN());
   at::Tensor tensor =
       at::detail::scalar_tensor_static(meaningless, meaningless.type(), at::Device(at::kCPU));
   tensor.unsafeGetTensorImpl()->set_wrapped_number(true);

@@ -9,16 +9,17 @@
 
 namespace bifront {
 
-// PyTorch passes a torch.SymFloat among tensor arguments as a 0-dim tensor of no meaning with the number
-// as a Python attribute. Null where `tensor` has none.
+// PyTorch passes a torch.SymFloat among tensor arguments as a 0-dim tensor of no meaning with the
+// number as a Python attribute. Null where `tensor` has none.
 c10::SymNode symbolicNumberBeside(const at::Tensor &tensor);
 
-// torch.SymFloat and torch.SymBool hold only nodes that are Python objects: `node` as one, and what it
-// was. A node of another kind comes back as it is.
+// torch.SymFloat and torch.SymBool hold only nodes that are Python objects: `node` as one, and what
+// it was. A node of another kind comes back as it is.
 c10::SymNode nodeForPython(const c10::SymNode &node);
 c10::SymNode nodeFromPython(const c10::SymNode &node);
 
-// The reverse of symbolicNumberBeside: a tensor that says nothing but stands beside `number`. Needs the GIL.
+// The reverse of symbolicNumberBeside: a tensor that says nothing but stands beside `number`. Needs
+// the GIL.
 at::Tensor tensorBesideNumber(const c10::IValue &number);
 
 // The line of the program, torch's own files left out, that is running. Takes the GIL.

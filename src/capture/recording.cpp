@@ -27,7 +27,8 @@ void Recording::fail(const std::string &message) {
   throw CaptureError(message);
 }
 
-c10::SymInt Recording::size(int64_t first, int64_t second, ValueId tensor, int64_t dim, bool fromInput) {
+c10::SymInt Recording::size(int64_t first, int64_t second, ValueId tensor, int64_t dim,
+                            bool fromInput) {
   if (first == second)
     return first;
   auto found = sizes_.find({first, second});
@@ -53,7 +54,8 @@ c10::SymInt Recording::stride(int64_t first, int64_t second, c10::ArrayRef<c10::
   };
   for (const c10::SymInt &size : ownSizes)
     addFactor(size);
-  // Sizes that the tensor itself no longer has: x.transpose(0, 1)[0] steps over the dimension it lost.
+  // Sizes that the tensor itself no longer has: x.transpose(0, 1)[0] steps over the dimension it
+  // lost.
   size_t own = factors.size();
   for (const auto &[sizes, node] : sizes_)
     addFactor(c10::SymInt(node));

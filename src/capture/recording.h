@@ -1,5 +1,5 @@
-// The graph under construction and what capture knows of its values: which sizes are the same, which
-// tensors from outside are inputs, and whether something happened that no graph can express.
+// The graph under construction and what capture knows of its values: which sizes are the same,
+// which tensors from outside are inputs, and whether something happened that no graph can express.
 #pragma once
 
 #include "capture/extent.h"
@@ -16,7 +16,8 @@
 
 namespace bifront {
 
-// The id of a value that is not recorded: of a proxy made in a dry run, or behind the recording's end.
+// The id of a value that is not recorded: of a proxy made in a dry run, or behind the recording's
+// end.
 constexpr ValueId kNoValue = ~0u;
 
 class Recording : public std::enable_shared_from_this<Recording> {
@@ -69,8 +70,8 @@ public:
   [[noreturn]] void fail(const std::string &message);
   const std::optional<std::string> &failure() const { return failure_; }
 
-  // A size with the given values in the two worlds, read from dimension `dim` of `tensor` unless the same
-  // size is known already. `fromInput`: the prechecks hold it to at least two.
+  // A size with the given values in the two worlds, read from dimension `dim` of `tensor` unless
+  // the same size is known already. `fromInput`: the prechecks hold it to at least two.
   c10::SymInt size(int64_t first, int64_t second, ValueId tensor, int64_t dim, bool fromInput);
   // A stride, as a multiple of sizes.
   c10::SymInt stride(int64_t first, int64_t second, c10::ArrayRef<c10::SymInt> ownSizes);
@@ -81,8 +82,8 @@ public:
   using ExpressionKey = std::tuple<int, OperandKey, OperandKey>;
   std::map<ExpressionKey, c10::SymNode> expressions;
 
-  // From here on the strides of proxies are guesses: ops that go by strides are recorded in the form that
-  // does not (`reshape` for `view`).
+  // From here on the strides of proxies are guesses: ops that go by strides are recorded in the
+  // form that does not (`reshape` for `view`).
   void assumeLayouts() { layoutsAssumed_ = true; }
   bool layoutsAssumed() const { return layoutsAssumed_; }
 

@@ -1,6 +1,7 @@
 // What ops return, without their kernels: sizes, strides and dtypes, in one shape world at a time.
-// PyTorch's own inference is registered from Python and takes 50 to 500 us an op; a rule takes under one.
-// tests/test_shape_rules.py compares each rule with PyTorch's meta kernel and with the real result.
+// PyTorch's own inference is registered from Python and takes 50 to 500 us an op; a rule takes
+// under one. tests/test_shape_rules.py compares each rule with PyTorch's meta kernel and with the
+// real result.
 #pragma once
 
 #include "capture/extent.h"

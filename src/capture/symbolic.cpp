@@ -57,8 +57,7 @@ int64_t intPower(int64_t base, int64_t exponent) {
   return result;
 }
 
-template <typename Number>
-bool compare(ScalarOp op, Number a, Number b) {
+template <typename Number> bool compare(ScalarOp op, Number a, Number b) {
   switch (op) {
   case ScalarOp::Eq: return a == b;
   case ScalarOp::Ne: return a != b;
@@ -115,19 +114,19 @@ double evaluateFloats(ScalarOp op, double a, double b) {
 }
 
 const char *symbolOf(ScalarOp op) {
-  static constexpr const char *symbols[] = {"+",  "-",  "*",  "/",  "//", "%",  "**",  "-",
-                                            "sqrt", "min", "max", "==", "!=", "<", "<=", ">",
-                                            ">=", "and", "or", "not", "int", "float", "bool",
-                                            "floor", "ceil", "round", "trunc"};
+  static constexpr const char *symbols[] = {
+      "+",   "-",   "*",   "/",     "//",   "%",     "**",   "-",     "sqrt",
+      "min", "max", "==",  "!=",    "<",    "<=",    ">",    ">=",    "and",
+      "or",  "not", "int", "float", "bool", "floor", "ceil", "round", "trunc"};
   return symbols[static_cast<size_t>(op)];
 }
 
 } // namespace
 
-//===- Making nodes -------------------------------------------------------------------------------===//
+//===- Making nodes ------------------------------------------------------------------------===//
 
-c10::SymNode SymbolicScalar::ofDim(std::shared_ptr<Recording> recording, int64_t first, int64_t second,
-                                   ValueId tensor, int64_t dim, bool atLeastTwo) {
+c10::SymNode SymbolicScalar::ofDim(std::shared_ptr<Recording> recording, int64_t first,
+                                   int64_t second, ValueId tensor, int64_t dim, bool atLeastTwo) {
   auto node = c10::make_intrusive<SymbolicScalar>(std::move(recording), Kind::Int);
   node->form_ = Form::Dim;
   node->ints_[0] = first, node->ints_[1] = second;
@@ -137,7 +136,8 @@ c10::SymNode SymbolicScalar::ofDim(std::shared_ptr<Recording> recording, int64_t
   return node;
 }
 
-c10::SymNode SymbolicScalar::ofValue(std::shared_ptr<Recording> recording, Kind kind, ValueId value) {
+c10::SymNode SymbolicScalar::ofValue(std::shared_ptr<Recording> recording, Kind kind,
+                                     ValueId value) {
   auto node = c10::make_intrusive<SymbolicScalar>(std::move(recording), kind);
   node->form_ = Form::Recorded;
   node->value_ = value;
@@ -146,8 +146,8 @@ c10::SymNode SymbolicScalar::ofValue(std::shared_ptr<Recording> recording, Kind 
   return node;
 }
 
-c10::SymNode SymbolicScalar::ofInt(std::shared_ptr<Recording> recording, ValueId value, int64_t first,
-                                   int64_t second) {
+c10::SymNode SymbolicScalar::ofInt(std::shared_ptr<Recording> recording, ValueId value,
+                                   int64_t first, int64_t second) {
   c10::SymNode node = ofDim(std::move(recording), first, second, kNoValue, 0, false);
   auto *scalar = of(node);
   scalar->form_ = Form::Recorded;
@@ -205,7 +205,7 @@ Recording::OperandKey SymbolicScalar::key() const {
                                                         : static_cast<uint64_t>(ints_[0])};
 }
 
-//===- Arithmetic ---------------------------------------------------------------------------------===//
+//===- Arithmetic --------------------------------------------------------------------------===//
 
 void SymbolicScalar::evaluate(ScalarOp op, const SymbolicScalar &a, const SymbolicScalar *b,
                               SymbolicScalar &result, int world) {
@@ -227,8 +227,8 @@ void SymbolicScalar::evaluate(ScalarOp op, const SymbolicScalar &a, const Symbol
   }
   case Kind::Int:
     if (floats) {
-      double whole = op == ScalarOp::Floor  ? std::floor(x)
-                     : op == ScalarOp::Ceil ? std::ceil(x)
+      double whole = op == ScalarOp::Floor   ? std::floor(x)
+                     : op == ScalarOp::Ceil  ? std::ceil(x)
                      : op == ScalarOp::Round ? std::nearbyint(x)
                                              : std::trunc(x);
       if (!(std::abs(whole) < 9e18))
@@ -281,8 +281,8 @@ c10::SymNode SymbolicScalar::binary(ScalarOp op, const c10::SymNode &otherNode) 
   auto positive = [](const SymbolicScalar &factor) {
     return factor.atLeastTwo_ || (factor.form_ == Form::Constant && factor.ints_[0] > 0);
   };
-  result->atLeastTwo_ = op == ScalarOp::Mul && result->kind_ == Kind::Int && positive(*this) &&
-                        positive(*other);
+  result->atLeastTwo_ =
+      op == ScalarOp::Mul && result->kind_ == Kind::Int && positive(*this) && positive(*other);
   if (recording_->isOpen() && !recording_->isDry())
     recording_->expressions.emplace(key, result);
   // Python would raise here (a division by a zero that came from a tensor): assert it here.
@@ -356,10 +356,18 @@ c10::SymNode SymbolicScalar::ge(const c10::SymNode &other) { return binary(Scala
 c10::SymNode SymbolicScalar::ceil() { return unary(ScalarOp::Ceil); }
 c10::SymNode SymbolicScalar::floor() { return unary(ScalarOp::Floor); }
 c10::SymNode SymbolicScalar::neg() { return unary(ScalarOp::Neg); }
-c10::SymNode SymbolicScalar::sym_min(const c10::SymNode &other) { return binary(ScalarOp::Min, other); }
-c10::SymNode SymbolicScalar::sym_max(const c10::SymNode &other) { return binary(ScalarOp::Max, other); }
-c10::SymNode SymbolicScalar::sym_or(const c10::SymNode &other) { return binary(ScalarOp::Or, other); }
-c10::SymNode SymbolicScalar::sym_and(const c10::SymNode &other) { return binary(ScalarOp::And, other); }
+c10::SymNode SymbolicScalar::sym_min(const c10::SymNode &other) {
+  return binary(ScalarOp::Min, other);
+}
+c10::SymNode SymbolicScalar::sym_max(const c10::SymNode &other) {
+  return binary(ScalarOp::Max, other);
+}
+c10::SymNode SymbolicScalar::sym_or(const c10::SymNode &other) {
+  return binary(ScalarOp::Or, other);
+}
+c10::SymNode SymbolicScalar::sym_and(const c10::SymNode &other) {
+  return binary(ScalarOp::And, other);
+}
 c10::SymNode SymbolicScalar::sym_not() { return unary(ScalarOp::Not); }
 c10::SymNode SymbolicScalar::sym_float() {
   return kind_ == Kind::Float ? clone() : unary(ScalarOp::ToFloat);
@@ -368,7 +376,7 @@ c10::SymNode SymbolicScalar::sqrt() { return unary(ScalarOp::Sqrt); }
 c10::SymNode SymbolicScalar::trunc() { return unary(ScalarOp::Trunc); }
 c10::SymNode SymbolicScalar::round() { return unary(ScalarOp::Round); }
 
-//===- Questions that Python or PyTorch decide by -------------------------------------------------===//
+//===- Questions that Python or PyTorch decide by ------------------------------------------===//
 
 void SymbolicScalar::requireKnown(const char *what) {
   if (!known_)
@@ -447,7 +455,8 @@ std::optional<int64_t> SymbolicScalar::constant_int() {
 }
 
 std::optional<bool> SymbolicScalar::constant_bool() {
-  return form_ == Form::Constant && kind_ == Kind::Bool ? std::optional(ints_[0] != 0) : std::nullopt;
+  return form_ == Form::Constant && kind_ == Kind::Bool ? std::optional(ints_[0] != 0)
+                                                        : std::nullopt;
 }
 
 std::string SymbolicScalar::str() {
@@ -471,11 +480,13 @@ std::string SymbolicScalar::text() const {
   return "(" + operands_[0]->text() + " " + symbolOf(op_) + " " + operands_[1]->text() + ")";
 }
 
-//===- Layouts ------------------------------------------------------------------------------------===//
+//===- Layouts -----------------------------------------------------------------------------===//
 
-// Not asserted: the prechecks fix the layout of the inputs, and each op's layout follows from those.
+// Not asserted: the prechecks fix the layout of the inputs, and each op's layout follows from
+// those.
 template <typename Predicate>
-c10::SymNode SymbolicScalar::layoutIs(Nodes sizes, Nodes strides, const char *what, Predicate predicate) {
+c10::SymNode SymbolicScalar::layoutIs(Nodes sizes, Nodes strides, const char *what,
+                                      Predicate predicate) {
   bool answers[2];
   for (int world : {0, 1}) {
     Extent extent;
@@ -494,10 +505,12 @@ c10::SymNode SymbolicScalar::is_contiguous(Nodes sizes, Nodes strides) {
   return layoutIs(sizes, strides, "contiguous", [](const Extent &e) { return e.isContiguous(); });
 }
 c10::SymNode SymbolicScalar::is_channels_last_contiguous_2d(Nodes sizes, Nodes strides) {
-  return layoutIs(sizes, strides, "channels-last", [](const Extent &e) { return e.isChannelsLast(); });
+  return layoutIs(sizes, strides, "channels-last",
+                  [](const Extent &e) { return e.isChannelsLast(); });
 }
 c10::SymNode SymbolicScalar::is_channels_last_contiguous_3d(Nodes sizes, Nodes strides) {
-  return layoutIs(sizes, strides, "channels-last", [](const Extent &e) { return e.isChannelsLast3d(); });
+  return layoutIs(sizes, strides, "channels-last",
+                  [](const Extent &e) { return e.isChannelsLast3d(); });
 }
 c10::SymNode SymbolicScalar::is_channels_last_strides_2d(Nodes sizes, Nodes strides) {
   return layoutIs(sizes, strides, "channels-last", [](const Extent &e) {

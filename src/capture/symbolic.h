@@ -1,6 +1,7 @@
-// Ints, floats and bools of the graph as PyTorch's symbolic scalars: torch.SymInt, SymFloat and SymBool
-// in Python wrap these nodes. A node is an expression that enters the graph when something needs its
-// value. Sizes are known in both shape worlds; a number read from a tensor is known in neither.
+// Ints, floats and bools of the graph as PyTorch's symbolic scalars: torch.SymInt, SymFloat and
+// SymBool in Python wrap these nodes. A node is an expression that enters the graph when something
+// needs its value. Sizes are known in both shape worlds; a number read from a tensor is known in
+// neither.
 #pragma once
 
 #include "capture/recording.h"

@@ -14,8 +14,8 @@ using namespace mlir;
 namespace bifront {
 namespace {
 
-// Set by functionalisation on func.return and bf.store_attr: for each tensor, which tensor's memory it
-// lies in; numbers below that of the inputs are inputs.
+// Set by functionalisation on func.return and bf.store_attr: for each tensor, which tensor's memory
+// it lies in; numbers below that of the inputs are inputs.
 constexpr const char *kStoragesAttr = "bf.storages";
 
 int64_t bytesOf(DType dtype) {
@@ -52,7 +52,7 @@ std::string describe(Location loc) {
 }
 
 OperandRef::Kind scalarKind(Type type) {
-  return type.isF64() ? OperandRef::Kind::Float
+  return type.isF64()        ? OperandRef::Kind::Float
          : type.isInteger(1) ? OperandRef::Kind::Bool
                              : OperandRef::Kind::Int;
 }
@@ -105,7 +105,7 @@ private:
   DenseMap<Value, uint32_t> places;  // of numbers, in the frame
 };
 
-//===- Values -------------------------------------------------------------------------------------===//
+//===- Values ------------------------------------------------------------------------------===//
 
 SlotId ProgramBuilder::addSlot(Type type) {
   TensorSlot slot;
@@ -215,11 +215,12 @@ void ProgramBuilder::addStep(EntryOp::Kind kind, uint32_t index, MemoryStep step
   built.stepOps.push_back(built.entry.ops.size() - 1);
 }
 
-//===- Calls --------------------------------------------------------------------------------------===//
+//===- Calls -------------------------------------------------------------------------------===//
 
 void ProgramBuilder::visitCall(bf::AtenOp op) {
   if (!writtenOperands(op).empty())
-    throw CodegenError("'" + op.getSchema().str() + "' writes its operands; the graph must be functional");
+    throw CodegenError("'" + op.getSchema().str() +
+                       "' writes its operands; the graph must be functional");
   CallStep step;
   MemoryStep memory;
   step.call = callOf(op);
@@ -236,7 +237,8 @@ void ProgramBuilder::visitCall(bf::AtenOp op) {
       continue;
     memory.results.push_back(slotOf(result));
     built.memorySlots[slotOf(result)].fresh =
-        sharing.fresh[cast<OpResult>(result).getResultNumber()] && isa<RankedTensorType>(result.getType());
+        sharing.fresh[cast<OpResult>(result).getResultNumber()] &&
+        isa<RankedTensorType>(result.getType());
   }
   for (auto [result, operand] : sharing.withOperand)
     if (hasSlot(op.getResult(result)))
@@ -254,10 +256,10 @@ void ProgramBuilder::visitCall(bf::AtenOp op) {
   addStep(EntryOp::Kind::Call, program.calls.size() - 1, std::move(memory));
 }
 
-//===- Kernels ------------------------------------------------------------------------------------===//
+//===- Kernels -----------------------------------------------------------------------------===//
 
-// By the innermost dimension in which the space has more than one element. The runtime looks at real
-// strides and asks for other code where they differ.
+// By the innermost dimension in which the space has more than one element. The runtime looks at
+// real strides and asks for other code where they differ.
 std::vector<InnerAccess> ProgramBuilder::accessOf(bf::PointwiseOp op) const {
   auto space = cast<RankedTensorType>(op.getResult(0).getType());
   int64_t fromEnd = 0;
@@ -387,7 +389,7 @@ void ProgramBuilder::visitKernel(bf::PointwiseOp op) {
   addStep(EntryOp::Kind::Kernel, program.kernels.size() - 1, std::move(memory));
 }
 
-//===- Effects and numbers ------------------------------------------------------------------------===//
+//===- Effects and numbers -----------------------------------------------------------------===//
 
 void ProgramBuilder::leave(Value value, Operation *op, unsigned tensorNumber) {
   // An input leaves as the tensor it is, with whatever contents it has in the end.
@@ -435,7 +437,8 @@ void ProgramBuilder::visitAssert(bf::AssertOp op) {
 
 void ProgramBuilder::visitDim(bf::DimOp op) {
   uint32_t number = built.entry.newValue(ElementType::I64);
-  EntryOp dim{EntryOp::Kind::Dim, static_cast<uint32_t>(op.getIndex()), number, slotOf(op.getTensor())};
+  EntryOp dim{EntryOp::Kind::Dim, static_cast<uint32_t>(op.getIndex()), number,
+              slotOf(op.getTensor())};
   numbers[op.getSize()] = number;
   built.entry.ops.push_back(dim);
   MemoryStep memory;
@@ -509,7 +512,8 @@ void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan) {
       for (const Overwrite &overwrite : plan.granted[k])
         for (size_t w = 0; w < step.call.written.size(); ++w)
           if (step.operands[step.call.written[w]].index == overwrite.dying &&
-              step.results[step.results.size() - step.call.written.size() + w].index == overwrite.result)
+              step.results[step.results.size() - step.call.written.size() + w].index ==
+                  overwrite.result)
             step.reuse[w] = true;
     } else if (op.kind == EntryOp::Kind::Kernel) {
       KernelStep &step = program.kernels[op.index];
@@ -517,7 +521,8 @@ void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan) {
       for (const Overwrite &overwrite : plan.granted[k]) {
         auto output = std::find(step.outputs.begin(), step.outputs.end(), overwrite.result);
         auto input = std::find(step.inputs.begin(), step.inputs.end(), overwrite.dying);
-        step.inPlace[output - step.outputs.begin()] = static_cast<int32_t>(input - step.inputs.begin());
+        step.inPlace[output - step.outputs.begin()] =
+            static_cast<int32_t>(input - step.inputs.begin());
       }
     }
   }

@@ -1,5 +1,6 @@
-// From a function of the graph to the steps of a Program: each tensor value gets a slot, each bf.aten a
-// CallStep, each bf.pointwise a KernelStep. What is computed on numbers stays code (see lower_entry.h).
+// From a function of the graph to the steps of a Program: each tensor value gets a slot, each
+// bf.aten a CallStep, each bf.pointwise a KernelStep. What is computed on numbers stays code (see
+// lower_entry.h).
 #pragma once
 
 #include "codegen/kernel_body.h"

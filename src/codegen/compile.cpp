@@ -15,8 +15,8 @@
 namespace bifront {
 namespace {
 
-// All machine code of a program: that of its own module, of kernels that other programs brought, and of
-// variants that were compiled during runs.
+// All machine code of a program: that of its own module, of kernels that other programs brought,
+// and of variants that were compiled during runs.
 class ProgramCode {
 public:
   void keep(std::shared_ptr<const CodeModule> module) {
@@ -31,7 +31,8 @@ private:
 
 // `code` is weak because the program owns both.
 KernelVariant variantOf(std::shared_ptr<const KernelBody> body, std::weak_ptr<ProgramCode> code) {
-  return [body = std::move(body), code = std::move(code)](const std::vector<InnerAccess> &access) -> KernelFn {
+  return [body = std::move(body),
+          code = std::move(code)](const std::vector<InnerAccess> &access) -> KernelFn {
     std::shared_ptr<ProgramCode> owner = code.lock();
     if (!owner)
       return nullptr;

@@ -20,8 +20,8 @@ struct CodegenOptions {
   std::string *programText = nullptr;
 };
 
-// The module holds one function, as the pipeline leaves it; its ops may be put in another order. The
-// functions of program.h must have been registered (native_symbols.h). Throws CodegenError.
+// The module holds one function, as the pipeline leaves it; its ops may be put in another order.
+// The functions of program.h must have been registered (native_symbols.h). Throws CodegenError.
 std::shared_ptr<Program> compile(mlir::ModuleOp module, const CodegenOptions &options);
 
 } // namespace bifront

@@ -1,6 +1,6 @@
 // Scalar arithmetic as plain data: one op of `arith` or `math` on elements, whether it computes one
-// number of the graph or a vector of a tensor's elements. Plain, so that kernels can be compared, kept
-// and compiled again after their module is gone.
+// number of the graph or a vector of a tensor's elements. Plain, so that kernels can be compared,
+// kept and compiled again after their module is gone.
 #pragma once
 
 #include "support/tensor_type.h"
@@ -29,20 +29,69 @@ int64_t bytesOf(ElementType type);
 
 enum class Opcode : uint8_t {
   Constant,
-  AddF, SubF, MulF, DivF, NegF, MaximumF, MinimumF, MaxNumF, MinNumF, CmpF,
-  AddI, SubI, MulI, DivSI, DivUI, RemSI, RemUI, FloorDivSI, CeilDivSI, AndI, OrI, XOrI, ShlI, ShrSI,
-  ShrUI, MaxSI, MinSI, MaxUI, MinUI, CmpI,
+  AddF,
+  SubF,
+  MulF,
+  DivF,
+  NegF,
+  MaximumF,
+  MinimumF,
+  MaxNumF,
+  MinNumF,
+  CmpF,
+  AddI,
+  SubI,
+  MulI,
+  DivSI,
+  DivUI,
+  RemSI,
+  RemUI,
+  FloorDivSI,
+  CeilDivSI,
+  AndI,
+  OrI,
+  XOrI,
+  ShlI,
+  ShrSI,
+  ShrUI,
+  MaxSI,
+  MinSI,
+  MaxUI,
+  MinUI,
+  CmpI,
   Select,
-  ConvertF, SIToFP, UIToFP, FPToSI, FPToUI, ExtSI, ExtUI, TruncI, Bitcast,
-  AbsF, AbsI, Ceil, Floor, Trunc, RoundEven, Round, Sqrt, Rsqrt, CopySign, Fma, IsNaN, IsInf, IsFinite,
-  IPowI, FPowI,
+  ConvertF,
+  SIToFP,
+  UIToFP,
+  FPToSI,
+  FPToUI,
+  ExtSI,
+  ExtUI,
+  TruncI,
+  Bitcast,
+  AbsF,
+  AbsI,
+  Ceil,
+  Floor,
+  Trunc,
+  RoundEven,
+  Round,
+  Sqrt,
+  Rsqrt,
+  CopySign,
+  Fma,
+  IsNaN,
+  IsInf,
+  IsFinite,
+  IPowI,
+  FPowI,
   Call, // of a function of the maths library: `detail` is its number in mathFunctions()
 };
 
 struct ElementOp {
   Opcode opcode;
-  ElementType type;    // of the result
-  uint8_t detail = 0;  // a predicate, as arith numbers them, or a function
+  ElementType type;   // of the result
+  uint8_t detail = 0; // a predicate, as arith numbers them, or a function
   std::array<uint32_t, 3> operands{};
   uint64_t constant = 0; // the bits of an integer, or of a float as a double
   bool operator==(const ElementOp &) const = default;

@@ -62,7 +62,7 @@ CmpInst::Predicate integerPredicate(uint8_t detail) {
 
 } // namespace
 
-//===- Types and constants ------------------------------------------------------------------------===//
+//===- Types and constants -----------------------------------------------------------------===//
 
 llvm::Type *ElementEmitter::widen(llvm::Type *scalar) const {
   return lanes == 1 ? scalar : llvm::FixedVectorType::get(scalar, lanes);
@@ -99,14 +99,15 @@ Value *ElementEmitter::constant(const ElementOp &op) const {
                           : integer(op.type, op.constant);
 }
 
-//===- Memory and rounding ------------------------------------------------------------------------===//
+//===- Memory and rounding -----------------------------------------------------------------===//
 
 Value *ElementEmitter::fromMemory(ElementType type, Value *loaded) {
   switch (type) {
   case ElementType::I1:
     return builder.CreateICmpNE(loaded, llvm::Constant::getNullValue(loaded->getType()));
   case ElementType::F16:
-    return builder.CreateFPExt(builder.CreateBitCast(loaded, widen(builder.getHalfTy())), typeOf(type));
+    return builder.CreateFPExt(builder.CreateBitCast(loaded, widen(builder.getHalfTy())),
+                               typeOf(type));
   case ElementType::BF16: {
     Value *wide = builder.CreateZExt(loaded, widen(builder.getInt32Ty()));
     return builder.CreateBitCast(builder.CreateShl(wide, 16), typeOf(type));
@@ -135,7 +136,8 @@ Value *ElementEmitter::roundToBFloat16(Value *value) {
   Value *bits = builder.CreateBitCast(value, widen(builder.getInt32Ty()));
   Value *odd = builder.CreateAnd(builder.CreateLShr(bits, 16), integer(ElementType::I32, 1));
   Value *bias = builder.CreateAdd(odd, integer(ElementType::I32, 0x7fff));
-  Value *high = builder.CreateAnd(builder.CreateAdd(bits, bias), integer(ElementType::I32, 0xffff0000));
+  Value *high =
+      builder.CreateAnd(builder.CreateAdd(bits, bias), integer(ElementType::I32, 0xffff0000));
   Value *nan = integer(ElementType::I32, 0x7fc00000);
   Value *chosen = builder.CreateSelect(builder.CreateFCmpUNO(value, value), nan, high);
   return builder.CreateBitCast(chosen, typeOf(ElementType::F32));
@@ -146,21 +148,22 @@ Value *ElementEmitter::rounded(ElementType type, Value *value) {
     return roundToBFloat16(value);
   if (type != ElementType::F16)
     return value;
-  return builder.CreateFPExt(builder.CreateFPTrunc(value, widen(builder.getHalfTy())), typeOf(type));
+  return builder.CreateFPExt(builder.CreateFPTrunc(value, widen(builder.getHalfTy())),
+                             typeOf(type));
 }
 
-//===- Ops ----------------------------------------------------------------------------------------===//
+//===- Ops ---------------------------------------------------------------------------------===//
 
 Value *ElementEmitter::intrinsic(unsigned id, ArrayRef<Value *> operands) {
   return builder.CreateIntrinsic(operands[0]->getType(), static_cast<Intrinsic::ID>(id), operands);
 }
 
-Value *ElementEmitter::emit(const ElementOp &op, ArrayRef<Value *> operands, ElementType operandType) {
+Value *ElementEmitter::emit(const ElementOp &op, ArrayRef<Value *> operands,
+                            ElementType operandType) {
   switch (op.opcode) {
   case Opcode::Constant: return constant(op);
   case Opcode::Select: return builder.CreateSelect(operands[0], operands[1], operands[2]);
-  case Opcode::CmpF:
-    return builder.CreateFCmp(floatPredicate(op.detail), operands[0], operands[1]);
+  case Opcode::CmpF: return builder.CreateFCmp(floatPredicate(op.detail), operands[0], operands[1]);
   case Opcode::CmpI:
     return builder.CreateICmp(integerPredicate(op.detail), operands[0], operands[1]);
   case Opcode::IsNaN:
@@ -234,7 +237,8 @@ Value *ElementEmitter::arithmetic(const ElementOp &op, ArrayRef<Value *> v) {
   case Opcode::Fma: return intrinsic(Intrinsic::fma, v);
   case Opcode::IPowI: {
     auto *wide = typeOf(ElementType::I64);
-    Value *power = callByLanes("bf_ipow", {builder.CreateSExt(v[0], wide), builder.CreateSExt(v[1], wide)});
+    Value *power =
+        callByLanes("bf_ipow", {builder.CreateSExt(v[0], wide), builder.CreateSExt(v[1], wide)});
     return builder.CreateTrunc(power, typeOf(op.type));
   }
   case Opcode::FPowI: {
@@ -254,12 +258,13 @@ Value *ElementEmitter::classify(Opcode opcode, Value *value) {
                                  : builder.CreateFCmpOLT(magnitude, infinity);
 }
 
-// Out of range, the machine's conversion gives its least integer; to short integers ATen converts by
-// way of a wider one, so that small values wrap.
+// Out of range, the machine's conversion gives its least integer; to short integers ATen converts
+// by way of a wider one, so that small values wrap.
 Value *ElementEmitter::floatToInt(const ElementOp &op, Value *value) {
   bool isSigned = op.opcode == Opcode::FPToSI;
   if (op.type == ElementType::I8 || op.type == ElementType::I16)
-    return builder.CreateTrunc(builder.CreateFPToSI(value, typeOf(ElementType::I32)), typeOf(op.type));
+    return builder.CreateTrunc(builder.CreateFPToSI(value, typeOf(ElementType::I32)),
+                               typeOf(op.type));
   return isSigned ? builder.CreateFPToSI(value, typeOf(op.type))
                   : builder.CreateFPToUI(value, typeOf(op.type));
 }
@@ -279,16 +284,16 @@ Value *ElementEmitter::conversion(const ElementOp &op, Value *value, ElementType
   case Opcode::ExtUI: return builder.CreateZExt(value, type);
   case Opcode::TruncI: return builder.CreateTrunc(value, type);
   default:
-    if (value->getType() != type &&
-        (from == ElementType::F16 || from == ElementType::BF16 || op.type == ElementType::F16 ||
-         op.type == ElementType::BF16))
-      return fromMemory(op.type, builder.CreateBitCast(toMemory(from, value), memoryTypeOf(op.type)));
+    if (value->getType() != type && (from == ElementType::F16 || from == ElementType::BF16 ||
+                                     op.type == ElementType::F16 || op.type == ElementType::BF16))
+      return fromMemory(op.type,
+                        builder.CreateBitCast(toMemory(from, value), memoryTypeOf(op.type)));
     return builder.CreateBitCast(value, type);
   }
 }
 
-// The machine traps where the divisor is zero or the quotient does not fit; graphs must not. Lanes beyond
-// a tensor's end hold zeros, too.
+// The machine traps where the divisor is zero or the quotient does not fit; graphs must not. Lanes
+// beyond a tensor's end hold zeros, too.
 Value *ElementEmitter::divide(const ElementOp &op, Value *a, Value *b) {
   bool isSigned = op.opcode != Opcode::DivUI && op.opcode != Opcode::RemUI;
   Value *zero = integer(op.type, 0), *one = integer(op.type, 1);
@@ -312,15 +317,16 @@ Value *ElementEmitter::divide(const ElementOp &op, Value *a, Value *b) {
   Value *inexact = builder.CreateICmpNE(rest, zero);
   Value *differ = builder.CreateICmpSLT(builder.CreateXor(rest, b), zero);
   if (op.opcode == Opcode::FloorDivSI)
-    return builder.CreateSelect(builder.CreateAnd(inexact, differ), builder.CreateSub(quotient, one),
-                                quotient);
+    return builder.CreateSelect(builder.CreateAnd(inexact, differ),
+                                builder.CreateSub(quotient, one), quotient);
   return builder.CreateSelect(builder.CreateAnd(inexact, builder.CreateNot(differ)),
                               builder.CreateAdd(quotient, one), quotient);
 }
 
-//===- Functions of the maths library -------------------------------------------------------------===//
+//===- Functions of the maths library ------------------------------------------------------===//
 
-// Sleef's vector functions where torch brings them, as ATen's kernels do, else libm's element by element.
+// Sleef's vector functions where torch brings them, as ATen's kernels do, else libm's element by
+// element.
 Value *ElementEmitter::callFunction(const MathFunction &function, ElementType type,
                                     ArrayRef<Value *> operands) {
   bool isDouble = type == ElementType::F64;
@@ -329,8 +335,8 @@ Value *ElementEmitter::callFunction(const MathFunction &function, ElementType ty
     scalar += 'f';
   unsigned pieceLanes = std::min(lanes, vectorBytes / (isDouble ? 8 : 4));
   if (lanes > 1) {
-    std::string vector = "Sleef_" + std::string(function.name) + (isDouble ? "d" : "f") +
-                         std::to_string(pieceLanes);
+    std::string vector =
+        "Sleef_" + std::string(function.name) + (isDouble ? "d" : "f") + std::to_string(pieceLanes);
     if (!function.accuracy.empty())
       vector += "_" + std::string(function.accuracy);
     if (findSymbol(vector))

@@ -7,7 +7,8 @@
 
 namespace bifront {
 
-// f16 and bf16 are kept as f32 that have been rounded: as ATen computes them, and what every machine can.
+// f16 and bf16 are kept as f32 that have been rounded: as ATen computes them, and what every
+// machine can.
 class ElementEmitter {
 public:
   // `lanes` 1: plain numbers. `vectorBytes`: the machine's vector registers.

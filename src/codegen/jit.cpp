@@ -98,9 +98,9 @@ Jit::Jit() {
   for (const auto &feature : hostFeatures())
     features.AddFeature(feature.first(), feature.second);
   llvm::TargetOptions options;
-  machine.reset(target->createTargetMachine(triple, llvm::sys::getHostCPUName(), features.getString(),
-                                            options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
-                                            llvm::CodeGenOptLevel::Default, /*JIT=*/true));
+  machine.reset(target->createTargetMachine(
+      triple, llvm::sys::getHostCPUName(), features.getString(), options, llvm::Reloc::PIC_,
+      llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, /*JIT=*/true));
   vectorWidth = std::to_string(8 * hostVectorBytes());
   auto control = valueOf("the linker cannot start",
                          orc::SelfExecutorProcessControl::Create(
@@ -128,11 +128,12 @@ std::unique_ptr<llvm::MemoryBuffer> Jit::emitObject(llvm::Module &module) {
                                    /*DisableVerify=*/true))
     throw CodegenError("LLVM cannot emit machine code for this machine");
   passes.run(module);
-  return std::make_unique<llvm::SmallVectorMemoryBuffer>(std::move(object), module.getName(), false);
+  return std::make_unique<llvm::SmallVectorMemoryBuffer>(std::move(object), module.getName(),
+                                                         false);
 }
 
-// The code generator adds calls of its own (memset, fmod), so all that is undefined in the object is
-// asked for, not only what the module declares.
+// The code generator adds calls of its own (memset, fmod), so all that is undefined in the object
+// is asked for, not only what the module declares.
 class ExternalSymbols final : public orc::DefinitionGenerator {
 public:
   llvm::Error tryToGenerate(orc::LookupState &, orc::LookupKind, orc::JITDylib &library,

@@ -1,5 +1,5 @@
-// Machine code in this process: LLVM's code generator and ORC's linker, without the parts that a JIT of
-// whole programs needs. Pages are written first and become executable then, never both.
+// Machine code in this process: LLVM's code generator and ORC's linker, without the parts that a
+// JIT of whole programs needs. Pages are written first and become executable then, never both.
 #pragma once
 
 #include <cstddef>
@@ -32,6 +32,7 @@ using ModuleFiller = std::function<void(llvm::Module &)>;
 
 // Compiles and links. Calls to functions that the module does not define go where findSymbol says.
 // Throws CodegenError. Thread-safe. `dump`: receives the LLVM IR as text, where wanted.
-std::shared_ptr<const CodeModule> compileModule(const ModuleFiller &fill, std::string *dump = nullptr);
+std::shared_ptr<const CodeModule> compileModule(const ModuleFiller &fill,
+                                                std::string *dump = nullptr);
 
 } // namespace bifront

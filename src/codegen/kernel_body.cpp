@@ -34,8 +34,8 @@ KernelBody kernelBodyOf(bf::PointwiseOp op) {
   auto yield = cast<bf::YieldOp>(block->getTerminator());
   for (Operation &inner : llvm::reverse(*block)) {
     bool isNeeded = &inner == yield || llvm::any_of(inner.getUsers(), [&](Operation *user) {
-                      return needed.contains(user);
-                    });
+      return needed.contains(user);
+    });
     if (isNeeded)
       needed.insert(&inner);
   }

@@ -1,5 +1,5 @@
-#include "codegen/emit_element_op.h"
 #include "codegen/lower_entry.h"
+#include "codegen/emit_element_op.h"
 
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Module.h"
@@ -34,8 +34,8 @@ private:
                                            : "bf_rt_store";
   }
 
-  // This many steps in a row are a table and a loop rather than code of their own: large graphs would
-  // take long to compile, and the branch predictor does not mind.
+  // This many steps in a row are a table and a loop rather than code of their own: large graphs
+  // would take long to compile, and the branch predictor does not mind.
   static constexpr size_t kTable = 4;
 
   llvm::Module &module;
@@ -65,8 +65,8 @@ void EntryLowering::returnUnlessZero(Value *status) {
 }
 
 void EntryLowering::runOne(Value *step, Value *index) {
-  auto *type = llvm::FunctionType::get(builder.getInt32Ty(), {builder.getPtrTy(), builder.getInt32Ty()},
-                                       false);
+  auto *type = llvm::FunctionType::get(builder.getInt32Ty(),
+                                       {builder.getPtrTy(), builder.getInt32Ty()}, false);
   returnUnlessZero(builder.CreateCall(type, step, {frame, index}));
 }
 
@@ -84,10 +84,11 @@ void EntryLowering::runSteps() {
         row, {llvm::cast<llvm::Constant>(runtime(runtimeName(step->kind)).getCallee()),
               builder.getInt64(step->index)}));
   auto *type = llvm::ArrayType::get(row, rows.size());
-  auto *table = new llvm::GlobalVariable(module, type, /*isConstant=*/true,
-                                         llvm::GlobalValue::PrivateLinkage,
-                                         llvm::ConstantArray::get(type, rows), "steps");
-  BasicBlock *before = builder.GetInsertBlock(), *loop = newBlock("steps"), *after = newBlock("after");
+  auto *table =
+      new llvm::GlobalVariable(module, type, /*isConstant=*/true, llvm::GlobalValue::PrivateLinkage,
+                               llvm::ConstantArray::get(type, rows), "steps");
+  BasicBlock *before = builder.GetInsertBlock(), *loop = newBlock("steps"),
+             *after = newBlock("after");
   builder.CreateBr(loop);
   builder.SetInsertPoint(loop);
   llvm::PHINode *number = builder.CreatePHI(builder.getInt64Ty(), 2);
@@ -114,7 +115,8 @@ void EntryLowering::lowerOp(const EntryOp &op) {
     BasicBlock *failed = newBlock("failed"), *next = newBlock("holds");
     builder.CreateCondBr(values[op.value], next, failed);
     builder.SetInsertPoint(failed);
-    Value *status = builder.CreateCall(runtime("bf_rt_assert_failed"), {frame, builder.getInt32(op.index)});
+    Value *status =
+        builder.CreateCall(runtime("bf_rt_assert_failed"), {frame, builder.getInt32(op.index)});
     leaveStatus->addIncoming(status, failed);
     builder.CreateBr(leave);
     builder.SetInsertPoint(next);
@@ -123,9 +125,11 @@ void EntryLowering::lowerOp(const EntryOp &op) {
   case EntryOp::Kind::Dim: {
     runSteps();
     llvm::Type *integer = builder.getInt64Ty();
-    auto *type = llvm::FunctionType::get(integer, {builder.getPtrTy(), builder.getInt32Ty(), integer}, false);
-    values[op.value] = builder.CreateCall(module.getOrInsertFunction("bf_rt_dim", type),
-                                          {frame, builder.getInt32(op.slot), builder.getInt64(op.index)});
+    auto *type = llvm::FunctionType::get(
+        integer, {builder.getPtrTy(), builder.getInt32Ty(), integer}, false);
+    values[op.value] =
+        builder.CreateCall(module.getOrInsertFunction("bf_rt_dim", type),
+                           {frame, builder.getInt32(op.slot), builder.getInt64(op.index)});
     return;
   }
   case EntryOp::Kind::Compute: {
@@ -142,7 +146,8 @@ void EntryLowering::lowerOp(const EntryOp &op) {
     bool isFloat = type == ElementType::F64;
     Value *loaded = builder.CreateLoad(isFloat ? builder.getDoubleTy() : builder.getInt64Ty(),
                                        scalarAddress(op.index));
-    values[op.value] = type == ElementType::I1 ? builder.CreateICmpNE(loaded, builder.getInt64(0)) : loaded;
+    values[op.value] =
+        type == ElementType::I1 ? builder.CreateICmpNE(loaded, builder.getInt64(0)) : loaded;
     return;
   }
   case EntryOp::Kind::Save: {

@@ -1,5 +1,5 @@
-// The native function of a graph as plain data: the order of its steps, and the numbers it computes in
-// between.
+// The native function of a graph as plain data: the order of its steps, and the numbers it computes
+// in between.
 #pragma once
 
 #include "codegen/element_op.h"
@@ -17,12 +17,14 @@ namespace bifront {
 
 struct EntryOp {
   enum class Kind : uint8_t {
-    Call, Kernel, Store, // run step `index` of the program; a status other than 0 ends the graph
-    Assert,              // number `index` of the program's assertions fails where `value` is false
-    Dim,                 // `value` = size of dimension `index` of the tensor in `slot`
-    Compute,             // `value` = op
-    Load,                // `value` = scalar `index` of the frame
-    Save,                // scalar `index` of the frame = `value`
+    Call,
+    Kernel,
+    Store,   // run step `index` of the program; a status other than 0 ends the graph
+    Assert,  // number `index` of the program's assertions fails where `value` is false
+    Dim,     // `value` = size of dimension `index` of the tensor in `slot`
+    Compute, // `value` = op
+    Load,    // `value` = scalar `index` of the frame
+    Save,    // scalar `index` of the frame = `value`
   };
   Kind kind;
   uint32_t index = 0;

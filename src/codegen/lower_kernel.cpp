@@ -16,8 +16,8 @@ using llvm::Value;
 namespace bifront {
 namespace {
 
-// As many elements as a register holds of what is mostly computed: 4-byte numbers, or 8-byte ones where
-// there is nothing smaller.
+// As many elements as a register holds of what is mostly computed: 4-byte numbers, or 8-byte ones
+// where there is nothing smaller.
 unsigned lanesFor(const KernelBody &body, unsigned vectorBytes) {
   bool small = false, large = false;
   auto look = [&](ElementType type) {
@@ -36,8 +36,8 @@ unsigned lanesFor(const KernelBody &body, unsigned vectorBytes) {
 
 class KernelLowering {
 public:
-  KernelLowering(llvm::Module &module, const KernelBody &body, const std::vector<InnerAccess> &access,
-                 unsigned vectorBytes)
+  KernelLowering(llvm::Module &module, const KernelBody &body,
+                 const std::vector<InnerAccess> &access, unsigned vectorBytes)
       : module(module), context(module.getContext()), body(body), access(access), builder(context),
         lanes(lanesFor(body, vectorBytes)), emitter(builder, lanes, vectorBytes),
         scalarEmitter(builder, 1, vectorBytes) {}
@@ -79,11 +79,11 @@ private:
 
   llvm::Function *function = nullptr;
   Value *pointers = nullptr, *strides = nullptr, *n = nullptr, *m = nullptr, *scalars = nullptr;
-  std::vector<bool> uniform, used;      // per value; per operand
-  std::vector<Value *> rowPointers;     // per operand: where its row starts
-  std::vector<Value *> rowStrides;      // per operand
-  std::vector<Value *> elementStrides;  // per operand, where its access is Strided
-  std::vector<Value *> rowValues;       // per value: known for the whole row, or null
+  std::vector<bool> uniform, used;     // per value; per operand
+  std::vector<Value *> rowPointers;    // per operand: where its row starts
+  std::vector<Value *> rowStrides;     // per operand
+  std::vector<Value *> elementStrides; // per operand, where its access is Strided
+  std::vector<Value *> rowValues;      // per value: known for the whole row, or null
 };
 
 void KernelLowering::findUniformValues() {
@@ -114,8 +114,8 @@ void KernelLowering::findUsedInputs() {
 
 void KernelLowering::createFunction(const std::string &symbol) {
   llvm::Type *pointer = builder.getPtrTy(), *integer = builder.getInt64Ty();
-  auto *type = llvm::FunctionType::get(builder.getVoidTy(), {pointer, pointer, integer, integer, pointer},
-                                       false);
+  auto *type = llvm::FunctionType::get(builder.getVoidTy(),
+                                       {pointer, pointer, integer, integer, pointer}, false);
   function = llvm::Function::Create(type, llvm::Function::ExternalLinkage, symbol, module);
   if (function->getName() != symbol)
     throw CodegenError("two different kernels have the symbol " + symbol);
@@ -152,13 +152,15 @@ Value *KernelLowering::stepOf(uint32_t operand) {
 }
 
 Value *KernelLowering::addresses(uint32_t operand, Value *index) {
-  Value *start = builder.CreatePtrAdd(rowPointers[operand], builder.CreateMul(index, stepOf(operand)));
+  Value *start =
+      builder.CreatePtrAdd(rowPointers[operand], builder.CreateMul(index, stepOf(operand)));
   if (accessOf(operand) != InnerAccess::Strided)
     return start;
   llvm::SmallVector<llvm::Constant *> numbers;
   for (unsigned lane = 0; lane < lanes; ++lane)
     numbers.push_back(builder.getInt64(lane));
-  Value *offsets = builder.CreateMul(llvm::ConstantVector::get(numbers), splat(elementStrides[operand]));
+  Value *offsets =
+      builder.CreateMul(llvm::ConstantVector::get(numbers), splat(elementStrides[operand]));
   return builder.CreateGEP(builder.getInt8Ty(), start, offsets);
 }
 
@@ -169,9 +171,11 @@ Value *KernelLowering::load(uint32_t operand, Value *index, Value *mask) {
   llvm::Align align(bytesOf(type));
   Value *loaded = nullptr;
   if (accessOf(operand) == InnerAccess::Strided)
-    loaded = builder.CreateMaskedGather(memory, at, align, mask, llvm::Constant::getNullValue(memory));
+    loaded =
+        builder.CreateMaskedGather(memory, at, align, mask, llvm::Constant::getNullValue(memory));
   else if (mask)
-    loaded = builder.CreateMaskedLoad(memory, at, align, mask, llvm::Constant::getNullValue(memory));
+    loaded =
+        builder.CreateMaskedLoad(memory, at, align, mask, llvm::Constant::getNullValue(memory));
   else
     loaded = builder.CreateAlignedLoad(memory, at, align);
   return emitter.fromMemory(type, loaded);
@@ -251,11 +255,12 @@ llvm::Function *KernelLowering::lower(const std::string &symbol) {
       continue;
     starts[k] = builder.CreateLoad(builder.getPtrTy(),
                                    builder.CreateConstGEP1_64(builder.getPtrTy(), pointers, k));
-    rowStrides[k] = builder.CreateLoad(builder.getInt64Ty(),
-                                       builder.CreateConstGEP1_64(builder.getInt64Ty(), strides, k));
+    rowStrides[k] = builder.CreateLoad(
+        builder.getInt64Ty(), builder.CreateConstGEP1_64(builder.getInt64Ty(), strides, k));
     if (accessOf(k) == InnerAccess::Strided)
       elementStrides[k] = builder.CreateLoad(
-          builder.getInt64Ty(), builder.CreateConstGEP1_64(builder.getInt64Ty(), strides, operands + k));
+          builder.getInt64Ty(),
+          builder.CreateConstGEP1_64(builder.getInt64Ty(), strides, operands + k));
   }
   for (uint32_t k = 0; k < body.numbers.size(); ++k) {
     ElementType type = body.numbers[k];
@@ -263,7 +268,8 @@ llvm::Function *KernelLowering::lower(const std::string &symbol) {
     llvm::Type *stored = isBool ? builder.getInt64Ty() : scalarEmitter.memoryTypeOf(type);
     Value *number =
         builder.CreateLoad(stored, builder.CreateConstGEP1_64(builder.getInt64Ty(), scalars, k));
-    rowValues[body.inputs.size() + k] = splat(isBool ? scalarEmitter.fromMemory(type, number) : number);
+    rowValues[body.inputs.size() + k] =
+        splat(isBool ? scalarEmitter.fromMemory(type, number) : number);
   }
   // What depends on no tensor is the same in all rows.
   for (uint32_t i = 0; i < body.ops.size(); ++i) {
@@ -293,7 +299,8 @@ llvm::Function *KernelLowering::lower(const std::string &symbol) {
   emitTail();
   for (uint32_t k = 0; k < operands; ++k)
     if (used[k])
-      phis[k]->addIncoming(builder.CreatePtrAdd(rowPointers[k], rowStrides[k]), builder.GetInsertBlock());
+      phis[k]->addIncoming(builder.CreatePtrAdd(rowPointers[k], rowStrides[k]),
+                           builder.GetInsertBlock());
   Value *nextRow = builder.CreateAdd(rowNumber, int64(1));
   rowNumber->addIncoming(nextRow, builder.GetInsertBlock());
   builder.CreateCondBr(builder.CreateICmpSLT(nextRow, m), row, done);

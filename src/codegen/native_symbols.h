@@ -6,8 +6,8 @@
 
 namespace bifront {
 
-// The address stays valid as long as the process. A second registration of a name replaces the first
-// for code that is compiled from then on.
+// The address stays valid as long as the process. A second registration of a name replaces the
+// first for code that is compiled from then on.
 void registerSymbol(std::string_view name, void *address);
 
 // Names that nobody registered are looked up in `handle` (dlopen's), which is never closed: that of

@@ -8,7 +8,9 @@
 namespace bifront {
 namespace {
 
-int64_t aligned(int64_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
+int64_t aligned(int64_t bytes) {
+  return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+}
 
 } // namespace
 
@@ -37,9 +39,10 @@ ArenaLayout packArena(const std::vector<ArenaBlock> &blocks) {
     int64_t offset = best < 0 ? end : best;
     layout.offsets[block] = offset;
     layout.bytes = std::max(layout.bytes, offset + bytes);
-    auto later = std::upper_bound(placed.begin(), placed.end(), offset, [&](int64_t value, size_t other) {
-      return value < layout.offsets[other];
-    });
+    auto later =
+        std::upper_bound(placed.begin(), placed.end(), offset, [&](int64_t value, size_t other) {
+          return value < layout.offsets[other];
+        });
     placed.insert(later, block);
   }
   return layout;

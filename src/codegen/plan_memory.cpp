@@ -137,7 +137,8 @@ void MemoryPlanner::grantOverwrites() {
       bool free = std::find(taken.begin(), taken.end(), overwrite.dying) == taken.end();
       if (!free || overwritten[overwrite.result] != kNoSlot)
         continue;
-      if (overwrite.becomesInput ? !mayBecomeInput(step, overwrite) : !mayOverwrite(step, overwrite))
+      if (overwrite.becomesInput ? !mayBecomeInput(step, overwrite)
+                                 : !mayOverwrite(step, overwrite))
         continue;
       taken.push_back(overwrite.dying);
       overwritten[overwrite.result] = overwrite.dying;

@@ -1,10 +1,10 @@
 // Where the tensors of a graph lie and when they die: pure data in, pure data out.
 //
-// Values that may share memory form groups. A place in the arena is reserved from the step that makes a
-// value to the one that releases the last of its group; places of values that are never alive together may
-// overlap. A result is written over an operand where that operand's group dies with the step, and
-// over an input of the graph where the value is what the input becomes, nothing needs the old contents
-// any more and nothing can fail after it.
+// Values that may share memory form groups. A place in the arena is reserved from the step that
+// makes a value to the one that releases the last of its group; places of values that are never
+// alive together may overlap. A result is written over an operand where that operand's group dies
+// with the step, and over an input of the graph where the value is what the input becomes, nothing
+// needs the old contents any more and nothing can fail after it.
 //
 // Tested by unittests/codegen/plan_memory_test.cpp against a simulated memory.
 #pragma once
@@ -36,14 +36,15 @@ struct MemorySlot {
   int64_t bytes = 0;  // 0: not known before the run
   bool input = false; // its memory is the caller's
   bool fresh = false; // made by its step, dense, at a place of its own
-  // Lives on when the graph has run, in memory of its own or, where `leavesIn` is a slot, in that input's.
+  // Lives on when the graph has run, in memory of its own or, where `leavesIn` is a slot, in that
+  // input's.
   bool leaves = false;
   SlotId leavesIn = kNoSlot;
 };
 
 struct MemoryPlan {
-  std::vector<int64_t> offsets; // per slot, or -1
-  std::vector<bool> escapes;    // per slot
+  std::vector<int64_t> offsets;                // per slot, or -1
+  std::vector<bool> escapes;                   // per slot
   std::vector<std::vector<SlotId>> release;    // per step
   std::vector<std::vector<Overwrite>> granted; // per step
   int64_t arenaBytes = 0;

@@ -157,7 +157,9 @@ void ProgramPrinter::op(const EntryOp &op) {
     out << "dim v" << op.value << " = t" << op.slot << "[" << op.index << "]\n";
     return;
   case EntryOp::Kind::Load: out << "load v" << op.value << " = scalar " << op.index << "\n"; return;
-  case EntryOp::Kind::Save: out << "save v" << op.value << " to scalar " << op.index << "\n"; return;
+  case EntryOp::Kind::Save:
+    out << "save v" << op.value << " to scalar " << op.index << "\n";
+    return;
   case EntryOp::Kind::Compute: return;
   }
 }

@@ -16,10 +16,10 @@ void scheduleStores(Block &block) {
       stores.push_back(&op);
       continue;
     }
-    bool onlyMakesContents =
-        isa<bf::PointwiseOp>(op) && !op.use_empty() && llvm::all_of(op.getUsers(), [&](Operation *user) {
-          return isa<bf::StoreOp>(user) || sunk.contains(user);
-        });
+    bool onlyMakesContents = isa<bf::PointwiseOp>(op) && !op.use_empty() &&
+                             llvm::all_of(op.getUsers(), [&](Operation *user) {
+                               return isa<bf::StoreOp>(user) || sunk.contains(user);
+                             });
     if (onlyMakesContents) {
       sunk.insert(&op);
       updates.push_back(&op);

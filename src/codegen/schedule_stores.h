@@ -5,8 +5,8 @@
 //   %y = bf.aten "aten::mm"(%x, %w)     =>    bf.store %w1 to %w
 //   return %y                                 return %y
 //
-// So everything that may fail, or needs old contents, comes before: then new contents can be computed in
-// place. Tested by test/codegen/schedule_stores.mlir.
+// So everything that may fail, or needs old contents, comes before: then new contents can be
+// computed in place. Tested by test/codegen/schedule_stores.mlir.
 #pragma once
 
 #include "mlir/IR/Block.h"

@@ -11,8 +11,7 @@ using namespace mlir;
 
 namespace bifront {
 
-//===- Arguments
-//----------------------------------------------------------------------------------===//
+//===- Arguments ---------------------------------------------------------------------------===//
 
 static Attribute encodeArg(MLIRContext *context, const AtenArg &arg) {
   Builder builder(context);
@@ -93,8 +92,7 @@ bf::AtenOp createAten(OpBuilder &builder, Location loc, StringRef schema, ArrayR
                             noGrad ? builder.getUnitAttr() : nullptr, inputs);
 }
 
-//===- Types
-//--------------------------------------------------------------------------------------===//
+//===- Types -------------------------------------------------------------------------------===//
 
 Type elementTypeOf(MLIRContext *context, DType dtype) {
   Builder builder(context);
@@ -281,8 +279,7 @@ bool haveSameShape(RankedTensorType a, RankedTensorType b) {
   return left && right && left.getWorlds() == right.getWorlds();
 }
 
-//===- What a call does to its operands
-//-----------------------------------------------------------===//
+//===- What a call does to its operands ----------------------------------------------------===//
 
 AtenArgs::AtenArgs(bf::AtenOp op) : op(op), knownSchema(lookupSchema(op.getSchema())) {
   uint32_t nextOperand = 0;

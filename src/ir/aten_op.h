@@ -21,8 +21,8 @@ ValueType valueTypeOf(mlir::Type type);
 mlir::Type mlirTypeOf(mlir::MLIRContext *context, const ValueType &type);
 mlir::RankedTensorType mlirTypeOf(mlir::MLIRContext *context, const TensorType &type);
 
-// TensorType::order is no part of a type, as passes may lay values out otherwise: an attribute beside the
-// op or the function's argument keeps what was recorded.
+// TensorType::order is no part of a type, as passes may lay values out otherwise: an attribute
+// beside the op or the function's argument keeps what was recorded.
 void setOrder(mlir::OpResult value, llvm::ArrayRef<int64_t> order);
 void setOrder(mlir::BlockArgument value, llvm::ArrayRef<int64_t> order);
 std::vector<int64_t> orderOf(mlir::Value value);

@@ -50,8 +50,7 @@ Type bodyTypeOf(Type operandType) {
   return element;
 }
 
-//===- #bf.tensor
-//---------------------------------------------------------------------------------===//
+//===- #bf.tensor --------------------------------------------------------------------------===//
 
 LogicalResult TensorEncodingAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                          ArrayRef<int64_t> worlds, StringRef device) {
@@ -115,8 +114,7 @@ Attribute TensorEncodingAttr::parse(AsmParser &parser, Type) {
                                         worlds, device);
 }
 
-//===- bf.dim, bf.assert
-//--------------------------------------------------------------------------===//
+//===- bf.dim, bf.assert -------------------------------------------------------------------===//
 
 LogicalResult DimOp::verify() {
   int64_t rank = getTensor().getType().getRank();
@@ -145,8 +143,7 @@ LogicalResult AssertOp::canonicalize(AssertOp op, PatternRewriter &rewriter) {
   return success();
 }
 
-//===- bf.store, bf.grad
-//--------------------------------------------------------------------------===//
+//===- bf.store, bf.grad -------------------------------------------------------------------===//
 
 LogicalResult StoreOp::verify() {
   auto value = getValue().getType(), target = getTarget().getType();
@@ -175,8 +172,7 @@ LogicalResult GradOp::verify() {
   return success();
 }
 
-//===- bf.pointwise
-//-------------------------------------------------------------------------------===//
+//===- bf.pointwise ------------------------------------------------------------------------===//
 
 static bool isElement(Type type) {
   try {

@@ -64,7 +64,8 @@ public:
 
   // `name` says where the value comes from, for people: "x", "model.conv1.weight".
   ValueId addInput(const ValueType &type, std::string_view name, bool requiresGrad);
-  // The memory of the input `input` overlaps that of the input `other`, in a way that graphs do not say.
+  // The memory of the input `input` overlaps that of the input `other`, in a way that graphs do not
+  // say.
   void aliasInput(ValueId input, ValueId other);
   // Results behind `results` are not made for writes here: functionalisation is a pass, so what is
   // recorded mutates. `noGrad`: grad mode was off.

@@ -16,9 +16,9 @@ bool carriesGradient(mlir::Type type) {
 // Draws that do not depend on the tensor they fill, and samples, which have no derivative.
 static bool drawsFreely(llvm::StringRef schema) {
   static const llvm::StringSet<> draws = {
-      "bernoulli",   "uniform",   "normal",    "normal_functional", "random",  "exponential",
-      "geometric",   "cauchy",    "log_normal", "poisson",          "binomial", "multinomial",
-      "rand_like",   "randn_like", "randint_like"};
+      "bernoulli",   "uniform",     "normal",    "normal_functional", "random",
+      "exponential", "geometric",   "cauchy",    "log_normal",        "poisson",
+      "binomial",    "multinomial", "rand_like", "randn_like",        "randint_like"};
   llvm::StringRef name = schema.split('.').first;
   name.consume_front("aten::");
   name.consume_back("_");

@@ -1,5 +1,5 @@
-// Where the autodiff pass gets the derivative of one op from. Capture implements it by running PyTorch's
-// own autograd on proxies.
+// Where the autodiff pass gets the derivative of one op from. Capture implements it by running
+// PyTorch's own autograd on proxies.
 #pragma once
 
 #include "support/aten_call.h"
@@ -30,8 +30,8 @@ struct DerivativeRequest {
 // A module with one function
 //   (operands..., gradients of the seeded results...) -> (results of the call..., gradient of each
 //    wanted operand...)
-// that runs the call and then its derivative. An operand's gradient that is zero whatever the inputs is
-// left out, and `gradientOf` lists the operands whose gradients are returned.
+// that runs the call and then its derivative. An operand's gradient that is zero whatever the
+// inputs is left out, and `gradientOf` lists the operands whose gradients are returned.
 struct Derivative {
   std::shared_ptr<mlir::ModuleOp> module;
   std::vector<uint32_t> gradientOf;

@@ -107,7 +107,8 @@ void lower(bf::AtenOp op, PointwiseEmission emission) {
   op.erase();
 }
 
-// A group's result may lie otherwise in memory than the results of its ops did, which `view` would refuse.
+// A group's result may lie otherwise in memory than the results of its ops did, which `view` would
+// refuse.
 void allowCopies(ModuleOp module) {
   module.walk([](bf::AtenOp op) {
     if (op.getSchema() != "aten::view" && op.getSchema() != "aten::_unsafe_view")

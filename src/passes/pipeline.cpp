@@ -43,8 +43,9 @@ PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
   if (!scope.run("functionalise", functionaliseIt))
     return result;
 
-  // Ahead of simplification: two equal values, or a value and a view of it, differ in what a gradient
-  // with respect to one of them is. Derivatives are spliced in as PyTorch runs them, writes included.
+  // Ahead of simplification: two equal values, or a value and a view of it, differ in what a
+  // gradient with respect to one of them is. Derivatives are spliced in as PyTorch runs them,
+  // writes included.
   if (takesGradients(module)) {
     auto differentiate = [&]() -> LogicalResult {
       if (!derivatives)

@@ -14,8 +14,7 @@ namespace {
 using E = PointwiseEmitter;
 using Is = PointwiseEmitter::Is;
 
-//===- Arithmetic
-//---------------------------------------------------------------------------------===//
+//===- Arithmetic --------------------------------------------------------------------------===//
 
 // The common dtype must be the result's: emissions compute in that.
 Value scaled(E &e, StringRef factor, Value value) {
@@ -151,8 +150,7 @@ Value emitLerp(E &e) {
     return e.toResult(std::abs(*known) < 0.5 ? e.fma(weight, span, start)
                                              : e.fma(fromEnd, span, end));
   Value isSmall = e.compare(Is::Lt, e.make<math::AbsFOp>(weight), e.number(0.5));
-  return e.toResult(
-      e.select(isSmall, e.fma(weight, span, start), e.fma(fromEnd, span, end)));
+  return e.toResult(e.select(isSmall, e.fma(weight, span, start), e.fma(fromEnd, span, end)));
 }
 
 Value emitPowScalar(E &e) {
@@ -191,8 +189,7 @@ Value emitPow(E &e) {
   return e.toResult(e.make<math::PowFOp>(self, exponent));
 }
 
-//===- Extremes
-//-----------------------------------------------------------------------------------===//
+//===- Extremes ----------------------------------------------------------------------------===//
 
 // NaN comes through from either side.
 Value larger(E &e, Value a, Value b) {
@@ -232,16 +229,15 @@ Value emitClamp(E &e) {
   return value ? e.toResult(value) : Value();
 }
 
-//===- Functions of one number
-//--------------------------------------------------------------------===//
+//===- Functions of one number -------------------------------------------------------------===//
 
 template <typename Op> Value emitFloatFunction(E &e) {
   Value self = e.read("self");
   return self && e.inFloat() ? e.toResult(e.make<Op>(self)) : Value();
 }
 
-// ATen computes these with MKL's vector library, whose last bits are its own: left to ATen, so that results
-// are eager's to the bit. Halves are computed with Sleef there too.
+// ATen computes these with MKL's vector library, whose last bits are its own: left to ATen, so that
+// results are eager's to the bit. Halves are computed with Sleef there too.
 template <typename Op> Value emitVectorLibraryFunction(E &e) {
   bool isHalf = e.computeDType() == DType::Half || e.computeDType() == DType::BFloat16;
   return isHalf ? emitFloatFunction<Op>(e) : Value();
@@ -288,8 +284,7 @@ Value emitRsqrt(E &e) {
   return self && e.inFloat() ? e.toResult(e.div(e.number(1), e.make<math::SqrtOp>(self))) : Value();
 }
 
-//===- Truth
-//--------------------------------------------------------------------------------------===//
+//===- Truth -------------------------------------------------------------------------------===//
 
 bool isExactIn(double value, DType dtype) {
   if (dtype == DType::Half)
@@ -379,8 +374,7 @@ Value emitMaskedFill(E &e) {
   return e.toResult(e.select(mask, value, self));
 }
 
-//===- Copies and constants
-//-----------------------------------------------------------------------===//
+//===- Copies and constants ----------------------------------------------------------------===//
 
 // A request for a memory format is left to ATen: a kernel's result lies as its operands do.
 bool asksForLayout(E &e) {

@@ -61,7 +61,9 @@ public:
   mlir::Value mul(mlir::Value a, mlir::Value b);
   mlir::Value div(mlir::Value a, mlir::Value b) { return make<mlir::arith::DivFOp>(a, b); }
   // a * b + c, rounded once.
-  mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value c) { return make<mlir::math::FmaOp>(a, b, c); }
+  mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value c) {
+    return make<mlir::math::FmaOp>(a, b, c);
+  }
   mlir::Value neg(mlir::Value a);
   mlir::Value select(mlir::Value condition, mlir::Value yes, mlir::Value no) {
     return make<mlir::arith::SelectOp>(condition, yes, no);

@@ -128,7 +128,7 @@ void BoundCall::bindList(const AtenArg::List &list, const c10::ListType &type, u
   c10::impl::GenericList whole(made.elementType);
   for (const c10::IValue &element : made.elements)
     whole.push_back(element);
-  arguments[index] = std::move(whole);
+  arguments[index] = whole;
 }
 
 c10::IValue BoundCall::constant(const AtenArg &value, const c10::TypePtr &type,

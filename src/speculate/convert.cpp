@@ -42,7 +42,8 @@ mlir::MLIRContext &compilerContext() {
 std::string takePythonError() {
   PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
   PyErr_Fetch(&type, &value, &trace);
-  PyRef ownedType = PyRef::steal(type), ownedValue = PyRef::steal(value), ownedTrace = PyRef::steal(trace);
+  PyRef ownedType = PyRef::steal(type), ownedValue = PyRef::steal(value),
+        ownedTrace = PyRef::steal(trace);
   PyRef text = PyRef::steal(value ? PyObject_Str(value) : nullptr);
   const char *message = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
   std::string name = type ? reinterpret_cast<PyTypeObject *>(type)->tp_name : "unknown exception";
@@ -56,7 +57,8 @@ public:
   explicit Arguments(const ConversionRequest &request) : request_(request) {
     size_t keywords = request.keywordNames ? PyTuple_GET_SIZE(request.keywordNames) : 0;
     for (size_t i = 0; i < request.count + keywords; ++i)
-      patterns.push_back(ValuePattern::describe(request.args[i], [&](PyObject *value) { return leaf(value); }));
+      patterns.push_back(
+          ValuePattern::describe(request.args[i], [&](PyObject *value) { return leaf(value); }));
     dynamic_.resize(leaves.size());
     for (size_t i = 0; i < leaves.size(); ++i) {
       dynamic_[i].resize(tensor(i).dim());
@@ -69,8 +71,8 @@ public:
 
   const at::Tensor &tensor(size_t leaf) const { return THPVariable_Unpack(leaves[leaf]); }
 
-  // Sizes of the dimensions in both worlds. Equal sizes are taken to be one dimension: that is what a
-  // batch is, and the prechecks hold later calls to it.
+  // Sizes of the dimensions in both worlds. Equal sizes are taken to be one dimension: that is what
+  // a batch is, and the prechecks hold later calls to it.
   std::vector<Dim> dimsOf(size_t leaf) {
     std::vector<Dim> dims;
     for (int64_t d = 0; d < tensor(leaf).dim(); ++d) {
@@ -80,7 +82,9 @@ public:
     return dims;
   }
 
-  bool isDynamic(size_t leaf, int64_t d) const { return dynamic_[leaf][d] && tensor(leaf).size(d) > 1; }
+  bool isDynamic(size_t leaf, int64_t d) const {
+    return dynamic_[leaf][d] && tensor(leaf).size(d) > 1;
+  }
 
   // Dynamic dimensions that were one size, so that they must stay equal.
   std::vector<std::vector<std::pair<uint32_t, int64_t>>> equalDims() const {
@@ -126,7 +130,8 @@ private:
     if (auto *index = std::get_if<int64_t>(&argument))
       position = *index;
     else
-      for (Py_ssize_t k = 0; request_.keywordNames && k < PyTuple_GET_SIZE(request_.keywordNames); ++k)
+      for (Py_ssize_t k = 0; request_.keywordNames && k < PyTuple_GET_SIZE(request_.keywordNames);
+           ++k)
         if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(request_.keywordNames, k),
                                              std::get<std::string>(argument).c_str()) == 0)
           position = request_.count + k;
@@ -136,7 +141,8 @@ private:
     int64_t d = dimension < 0 ? dimension + static_cast<int64_t>(dims.size()) : dimension;
     if (d < 0 || d >= static_cast<int64_t>(dims.size()))
       fail(ExitReason::CaptureFailed, "dynamic=: dimension " + std::to_string(dimension) +
-                                          " is out of range for a tensor of " + std::to_string(dims.size()));
+                                          " is out of range for a tensor of " +
+                                          std::to_string(dims.size()));
     dims[d] = true;
   }
 
@@ -255,9 +261,11 @@ private:
     if (!capture_.isProxy(tensor))
       return {GraphResult::Kind::State, 0, PyRef::share(value), false};
     if (capture_.isTrainable(tensor))
-      fail(ExitReason::ReturnsTrainable, "a returned tensor requires grad, and nothing has gone backward "
-                                         "through its history inside the function");
-    return {GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), {}, tensor.requires_grad()};
+      fail(ExitReason::ReturnsTrainable,
+           "a returned tensor requires grad, and nothing has gone backward "
+           "through its history inside the function");
+    return {
+        GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), {}, tensor.requires_grad()};
   }
 
   uint32_t addReturn(ValueId value) {
@@ -270,8 +278,8 @@ private:
   std::map<PyObject *, uint32_t> seen_;
 };
 
-// Capture draws nothing: when the random stream has moved, the program seeded it or drew behind PyTorch's
-// back. Puts it back in any case.
+// Capture draws nothing: when the random stream has moved, the program seeded it or drew behind
+// PyTorch's back. Puts it back in any case.
 class RandomStream {
 public:
   RandomStream() : before_(state()) {}
@@ -341,7 +349,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   }
   proxies.clear();
   if (keepsProxies(capture))
-    fail(ExitReason::CaptureFailed, "the function keeps a tensor that it computed, in an attribute or a list");
+    fail(ExitReason::CaptureFailed,
+         "the function keeps a tensor that it computed, in an attribute or a list");
   if (random.moved())
     fail(ExitReason::CaptureFailed, "the random number generator is seeded or set");
   captured.results = std::move(reader.results);
@@ -370,9 +379,10 @@ PythonState readPythonState(const ConversionRequest &request) {
   PyRef args = PyRef::steal(PyTuple_New(request.total()));
   for (size_t i = 0; args && i < request.total(); ++i)
     PyTuple_SET_ITEM(args.get(), i, Py_NewRef(request.args[i]));
-  PyRef places = PyRef::steal(
-      args ? PyObject_CallFunctionObjArgs(reachableState.get(), request.function, args.get(), nullptr)
-           : nullptr);
+  PyRef places =
+      PyRef::steal(args ? PyObject_CallFunctionObjArgs(reachableState.get(), request.function,
+                                                       args.get(), nullptr)
+                        : nullptr);
   PythonState state;
   if (!places || !state.remember(places.get()))
     fail(ExitReason::CaptureFailed, takePythonError());
@@ -382,7 +392,8 @@ PythonState readPythonState(const ConversionRequest &request) {
 // What the graph reads and writes, and what must hold of it.
 void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments &arguments) {
   const Program &program = graph.executor->program();
-  // addInput was called in the order of the leaves, so that an argument's leaf is its input's index.
+  // addInput was called in the order of the leaves, so that an argument's leaf is its input's
+  // index.
   auto sourceOf = [&](uint32_t index) {
     const CapturedInput &input = captured.inputs[index];
     return input.kind == CapturedInput::Kind::Argument ? TensorSource{index, {}}
@@ -400,8 +411,8 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
           {GraphInput::Kind::State, sourceOf(i), TensorPrecheck(input.tensor, {}), storage});
       break;
     case CapturedInput::Kind::Grad:
-      graph.inputs.push_back(
-          {GraphInput::Kind::Grad, sourceOf(input.owner), TensorPrecheck(input.tensor, {}), storage});
+      graph.inputs.push_back({GraphInput::Kind::Grad, sourceOf(input.owner),
+                              TensorPrecheck(input.tensor, {}), storage});
       break;
     }
   }
@@ -414,8 +425,10 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
       graph.writtenInputs.push_back(store.target);
   for (uint32_t written : graph.writtenInputs)
     for (uint32_t other = 0; other < captured.inputs.size(); ++other)
-      if (other != written && overlap(captured.inputs[written].tensor, captured.inputs[other].tensor))
-        fail(ExitReason::Aliasing, captured.inputs[written].name + " and " + captured.inputs[other].name +
+      if (other != written &&
+          overlap(captured.inputs[written].tensor, captured.inputs[other].tensor))
+        fail(ExitReason::Aliasing, captured.inputs[written].name + " and " +
+                                       captured.inputs[other].name +
                                        " share memory, and the function writes there");
 }
 

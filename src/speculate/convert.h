@@ -25,12 +25,12 @@ struct ConversionRequest {
   const std::vector<std::vector<bool>> &relax; // per leaf, dimensions to make dynamic; may be empty
 };
 
-// Throws ConversionError, after which the program's state is as it was. An exception that the user's own
-// code raised during capture is a ConversionError too: CPython raises it again.
+// Throws ConversionError, after which the program's state is as it was. An exception that the
+// user's own code raised during capture is a ConversionError too: CPython raises it again.
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request);
 
-// Python functions that reroute torch.autograd to capture while a function is captured, and one that
-// finds the places with Python values that a function can reach.
+// Python functions that reroute torch.autograd to capture while a function is captured, and one
+// that finds the places with Python values that a function can reach.
 void setCaptureHooks(PyObject *enter, PyObject *exit, PyObject *reachable);
 
 struct GraphRun {

@@ -51,8 +51,8 @@ private:
 
 bool ordinaryArguments(PyObject *const *args, size_t count) {
   for (size_t i = 0; i < count; ++i)
-    if (THPVariable_Check(args[i]) && (!THPVariable_CheckExact(args[i]) ||
-                                       !isOrdinaryTensor(THPVariable_Unpack(args[i]))))
+    if (THPVariable_Check(args[i]) &&
+        (!THPVariable_CheckExact(args[i]) || !isOrdinaryTensor(THPVariable_Unpack(args[i]))))
       return false;
   return true;
 }
@@ -62,7 +62,8 @@ bool ordinaryArguments(PyObject *const *args, size_t count) {
 ConvertedFunction::ConvertedFunction(PyObject *function, ConversionOptions options)
     : function_(PyRef::share(function)), options_(std::move(options)) {}
 
-PyObject *ConvertedFunction::callPython(PyObject *const *args, size_t count, PyObject *keywordNames) {
+PyObject *ConvertedFunction::callPython(PyObject *const *args, size_t count,
+                                        PyObject *keywordNames) {
   return PyObject_Vectorcall(function_.get(), args, count, keywordNames);
 }
 
@@ -118,10 +119,12 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
   return callPython(args, count, keywordNames);
 }
 
-std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const *args, size_t count,
+std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const *args,
+                                                                 size_t count,
                                                                  PyObject *keywordNames,
                                                                  const GraphRefusal &refusal) {
-  if (converting_.exchange(true)) // another thread, or the function calling itself while it is captured
+  if (converting_.exchange(
+          true)) // another thread, or the function calling itself while it is captured
     return nullptr;
   struct Reset {
     std::atomic<bool> &flag;
@@ -134,8 +137,10 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const
     graph = bifront::convert({function_.get(), args, count, keywordNames, options_, refusal.relax});
     // A graph whose dimensions were relaxed replaces the one that was too narrow.
     if (!refusal.relax.empty())
-      std::erase_if(graphs_, [&](const auto &old) { return old->arguments.size() == graph->arguments.size() &&
-                                                           old->numLeaves == graph->numLeaves; });
+      std::erase_if(graphs_, [&](const auto &old) {
+        return old->arguments.size() == graph->arguments.size() &&
+               old->numLeaves == graph->numLeaves;
+      });
     graphs_.insert(graphs_.begin(), graph);
   } catch (const ConversionError &error) {
     this->count(error.reason);
@@ -147,14 +152,12 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const
   return graph;
 }
 
-PyObject *ConvertedFunction::run(const ConvertedGraph &graph, PyObject **leaves, PyObject *const *args,
-                                 size_t count, PyObject *keywordNames) {
+PyObject *ConvertedFunction::run(const ConvertedGraph &graph, PyObject **leaves,
+                                 PyObject *const *args, size_t count, PyObject *keywordNames) {
   RandomStateGuard random(graph.drawsRandomNumbers);
   GraphRun outcome = runGraph(graph, leaves);
   switch (outcome.status) {
-  case GraphRun::Status::Done:
-    ++stats_.graphCalls;
-    return outcome.result;
+  case GraphRun::Status::Done: ++stats_.graphCalls; return outcome.result;
   case GraphRun::Status::Interrupted: // the exception is set, nothing was written
     random.restore();
     return nullptr;

@@ -1,4 +1,5 @@
-// A Python function and the graphs made of it: which graph fits a call, and what happens when none does.
+// A Python function and the graphs made of it: which graph fits a call, and what happens when none
+// does.
 #pragma once
 
 #include "speculate/converted_graph.h"
@@ -45,10 +46,12 @@ public:
 
 private:
   PyObject *callPython(PyObject *const *args, size_t count, PyObject *keywordNames);
-  PyObject *fallBack(ExitReason reason, PyObject *const *args, size_t count, PyObject *keywordNames);
-  // Converts for these arguments and runs the result; null without an exception where that did not work.
-  std::shared_ptr<const ConvertedGraph> convert(PyObject *const *args, size_t count, PyObject *keywordNames,
-                                                const GraphRefusal &refusal);
+  PyObject *fallBack(ExitReason reason, PyObject *const *args, size_t count,
+                     PyObject *keywordNames);
+  // Converts for these arguments and runs the result; null without an exception where that did not
+  // work.
+  std::shared_ptr<const ConvertedGraph>
+  convert(PyObject *const *args, size_t count, PyObject *keywordNames, const GraphRefusal &refusal);
   PyObject *run(const ConvertedGraph &graph, PyObject **leaves, PyObject *const *args, size_t count,
                 PyObject *keywordNames);
   void count(ExitReason reason) { ++stats_.exits[static_cast<size_t>(reason)]; }

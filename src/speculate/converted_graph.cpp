@@ -40,8 +40,8 @@ bool ConvertedGraph::argumentsMatch(PyObject *const *args, size_t count, PyObjec
   return true;
 }
 
-// Arguments can come to share memory at any call. State was compared when the graph was made, and is
-// again when its memory is another (`parameter.data = ...`).
+// Arguments can come to share memory at any call. State was compared when the graph was made, and
+// is again when its memory is another (`parameter.data = ...`).
 bool ConvertedGraph::writesShared(PyObject *const *leaves) const {
   auto storageOf = [&](const GraphInput &input) -> const void * {
     return input.tensor(leaves).storage().unsafeGetStorageImpl();
@@ -68,7 +68,8 @@ bool ConvertedGraph::writesShared(PyObject *const *leaves) const {
   return false;
 }
 
-// Dimensions that were equal when the graph was made are not now: both stay dynamic, each for itself.
+// Dimensions that were equal when the graph was made are not now: both stay dynamic, each for
+// itself.
 GraphRefusal ConvertedGraph::unequalDims(PyObject *const *leaves) const {
   GraphRefusal refusal{ExitReason::TensorMismatch, std::vector<std::vector<bool>>(numLeaves)};
   for (uint32_t i = 0; i < numLeaves; ++i)
@@ -98,8 +99,8 @@ std::optional<GraphRefusal> ConvertedGraph::leavesRefused(PyObject *const *leave
   return std::nullopt;
 }
 
-std::optional<GraphRefusal> ConvertedGraph::refuses(PyObject *const *args, size_t count, PyObject *names,
-                                                    PyObject **leaves) const {
+std::optional<GraphRefusal> ConvertedGraph::refuses(PyObject *const *args, size_t count,
+                                                    PyObject *names, PyObject **leaves) const {
   if (!argumentsMatch(args, count, names, leaves))
     return GraphRefusal{ExitReason::ArgumentStructure, {}};
   if (modes != GlobalModes::now())

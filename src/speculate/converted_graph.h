@@ -1,4 +1,5 @@
-// One graph of a function: its prechecks, its inputs, the native program, and how to make the result.
+// One graph of a function: its prechecks, its inputs, the native program, and how to make the
+// result.
 #pragma once
 
 #include "runtime/executor.h"
@@ -41,8 +42,8 @@ struct GraphInput {
 // One leaf of the result.
 struct GraphResult {
   enum class Kind : uint8_t { Tensor, Int, Float, Bool, Argument, State } kind;
-  uint32_t index = 0;   // Tensor and scalars: the program's return; Argument: the arguments' leaf
-  PyRef object;  // State: the Python tensor
+  uint32_t index = 0; // Tensor and scalars: the program's return; Argument: the arguments' leaf
+  PyRef object;       // State: the Python tensor
   bool requiresGrad = false;
 };
 
@@ -59,20 +60,21 @@ public:
   std::vector<std::vector<std::pair<uint32_t, int64_t>>> equalDims;
   std::vector<std::pair<TensorSource, bool>> gradPresence; // was .grad defined at the start
   std::vector<uint32_t> writtenInputs;                     // whose memory the graph writes
-  PythonState pythonState;                                 // what the function could reach and must not have changed
+  PythonState pythonState; // what the function could reach and must not have changed
   bool drawsRandomNumbers = false;
   std::unique_ptr<Executor> executor;
   std::optional<ValuePattern> result;
   std::vector<GraphResult> results;
   std::string moduleText; // after all passes; for reports
 
-  // Whether this graph may run for these arguments; fills `leaves` (room for numLeaves). All checks are
-  // made here, none of them runs Python code.
+  // Whether this graph may run for these arguments; fills `leaves` (room for numLeaves). All checks
+  // are made here, none of them runs Python code.
   std::optional<GraphRefusal> refuses(PyObject *const *args, size_t count, PyObject *names,
                                       PyObject **leaves) const;
 
 private:
-  bool argumentsMatch(PyObject *const *args, size_t count, PyObject *names, PyObject **leaves) const;
+  bool argumentsMatch(PyObject *const *args, size_t count, PyObject *names,
+                      PyObject **leaves) const;
   GraphRefusal unequalDims(PyObject *const *leaves) const;
   std::optional<GraphRefusal> leavesRefused(PyObject *const *leaves) const;
   bool writesShared(PyObject *const *leaves) const;

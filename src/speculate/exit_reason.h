@@ -5,32 +5,44 @@
 #include <cstdint>
 #include <string_view>
 
-#define BIFRONT_EXIT_REASONS(X)                                                                         \
-  X(ArgumentStructure, "BF001", "The arguments are nested otherwise, or a plain value among them changed.", \
-    "Pass what changes from call to call as a tensor.")                                                  \
-  X(TensorMismatch, "BF002", "A tensor has another dtype, shape, layout, device or requires_grad.",        \
-    "Name dimensions that vary in `dynamic=`; a general graph is made after repeated failures.")         \
-  X(GlobalMode, "BF003", "A mode of PyTorch changed: grad mode, autocast, default dtype, determinism.",    \
-    "Set modes once, or inside the function.")                                                           \
-  X(GradPresence, "BF004", "A parameter's .grad was None when the graph was made and is not now, or the other way round.", \
-    "Clear gradients at the same place in every step.")                                                  \
-  X(PythonState, "BF008", "A Python value that the function reaches has changed: an attribute, a module's mode, a global.", \
-    "Keep what changes at every step in a tensor.")                                                      \
-  X(Aliasing, "BF005", "Two arguments share memory, and the graph writes one of them.",                    \
-    "Pass tensors that do not overlap, or clone one.")                                                   \
-  X(UnsupportedTensor, "BF006", "An argument is sparse, nested, quantised or a tensor subclass.",          \
-    "Such tensors run in CPython for now.")                                                              \
-  X(ForeignMode, "BF007", "Another dispatch or function mode is active.",                                  \
-    "Call the function outside of that mode to run its graph.")                                          \
-  X(CaptureFailed, "BF010", "The function could not be captured.", "The message says what stopped it.")    \
-  X(CompileFailed, "BF011", "The captured graph could not be compiled.", "The message says what stopped it.") \
-  X(ReturnsTrainable, "BF012", "A returned tensor can still be differentiated, which a graph's output can not yet.", \
-    "Detach what is returned, or call backward inside the function.")                                    \
-  X(TooManyGraphs, "BF020", "The function has as many graphs as the limit allows.",                        \
-    "Name dimensions that vary in `dynamic=`.")                                                          \
-  X(GraphRaised, "BF030", "An operator raised inside the graph; CPython ran the call again to raise it.",   \
-    "The exception is the program's own.")                                                               \
-  X(AssertionFailed, "BF031", "An assumption inside the graph did not hold.", "CPython ran the call.")
+#define BIFRONT_EXIT_REASONS(X)                                                                    \
+  X(ArgumentStructure, "BF001",                                                                    \
+    "The arguments are nested otherwise, or a plain value among them changed.",                    \
+    "Pass what changes from call to call as a tensor.")                                            \
+  X(TensorMismatch, "BF002",                                                                       \
+    "A tensor has another dtype, shape, layout, device or requires_grad.",                         \
+    "Name dimensions that vary in `dynamic=`; a general graph is made after repeated failures.")   \
+  X(GlobalMode, "BF003",                                                                           \
+    "A mode of PyTorch changed: grad mode, autocast, default dtype, determinism.",                 \
+    "Set modes once, or inside the function.")                                                     \
+  X(GradPresence, "BF004",                                                                         \
+    "A parameter's .grad was None when the graph was made and is not now, or the other way "       \
+    "round.",                                                                                      \
+    "Clear gradients at the same place in every step.")                                            \
+  X(PythonState, "BF008",                                                                          \
+    "A Python value that the function reaches has changed: an attribute, a module's mode, a "      \
+    "global.",                                                                                     \
+    "Keep what changes at every step in a tensor.")                                                \
+  X(Aliasing, "BF005", "Two arguments share memory, and the graph writes one of them.",            \
+    "Pass tensors that do not overlap, or clone one.")                                             \
+  X(UnsupportedTensor, "BF006", "An argument is sparse, nested, quantised or a tensor subclass.",  \
+    "Such tensors run in CPython for now.")                                                        \
+  X(ForeignMode, "BF007", "Another dispatch or function mode is active.",                          \
+    "Call the function outside of that mode to run its graph.")                                    \
+  X(CaptureFailed, "BF010", "The function could not be captured.",                                 \
+    "The message says what stopped it.")                                                           \
+  X(CompileFailed, "BF011", "The captured graph could not be compiled.",                           \
+    "The message says what stopped it.")                                                           \
+  X(ReturnsTrainable, "BF012",                                                                     \
+    "A returned tensor can still be differentiated, which a graph's output can not yet.",          \
+    "Detach what is returned, or call backward inside the function.")                              \
+  X(TooManyGraphs, "BF020", "The function has as many graphs as the limit allows.",                \
+    "Name dimensions that vary in `dynamic=`.")                                                    \
+  X(GraphRaised, "BF030",                                                                          \
+    "An operator raised inside the graph; CPython ran the call again to raise it.",                \
+    "The exception is the program's own.")                                                         \
+  X(AssertionFailed, "BF031", "An assumption inside the graph did not hold.",                      \
+    "CPython ran the call.")
 
 namespace bifront {
 
@@ -50,6 +62,8 @@ inline constexpr ExitReasonText kExitReasons[] = {
 #undef BIFRONT_EXIT_TEXT
 };
 
-inline const ExitReasonText &textOf(ExitReason reason) { return kExitReasons[static_cast<int>(reason)]; }
+inline const ExitReasonText &textOf(ExitReason reason) {
+  return kExitReasons[static_cast<int>(reason)];
+}
 
 } // namespace bifront

@@ -1,12 +1,12 @@
 #include "speculate/precheck.h"
 
 #include <ATen/Context.h>
+#include <ATen/PythonTorchFunctionTLS.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/DefaultDtype.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
-#include <ATen/PythonTorchFunctionTLS.h>
 
 #include <algorithm>
 #include <numeric>
@@ -85,7 +85,8 @@ std::vector<bool> TensorPrecheck::dimsToRelax(const at::Tensor &tensor) const {
   std::vector<bool> relax(sizes_.size());
   bool any = false;
   for (size_t d = 0; d < sizes_.size(); ++d) {
-    relax[d] = sizes_[d] < 0 || (sizes_[d] != tensor.size(d) && sizes_[d] > 1 && tensor.size(d) > 1);
+    relax[d] =
+        sizes_[d] < 0 || (sizes_[d] != tensor.size(d) && sizes_[d] > 1 && tensor.size(d) > 1);
     any |= relax[d] && sizes_[d] >= 0;
   }
   return any ? relax : std::vector<bool>{};

@@ -1,6 +1,6 @@
 #include "speculate/python_state.h"
 
-#include <cstring>
+#include <bit>
 
 namespace bifront {
 namespace {
@@ -19,8 +19,8 @@ bool same(PyObject *before, PyObject *now) {
   if (!before || !now || Py_TYPE(before) != Py_TYPE(now))
     return false;
   if (PyFloat_CheckExact(now)) { // by their bits: zeros have signs
-    double a = PyFloat_AS_DOUBLE(before), b = PyFloat_AS_DOUBLE(now);
-    return std::memcmp(&a, &b, sizeof a) == 0;
+    return std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(before)) ==
+           std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(now));
   }
   if (PyTuple_CheckExact(now)) {
     if (PyTuple_GET_SIZE(before) != PyTuple_GET_SIZE(now))

@@ -1,5 +1,5 @@
-// The Python values around a function - attributes of its modules and optimizers, globals, cells - as they
-// were when a graph was made, and whether they still are.
+// The Python values around a function - attributes of its modules and optimizers, globals, cells -
+// as they were when a graph was made, and whether they still are.
 #pragma once
 
 #include "speculate/py_ref.h"
@@ -11,8 +11,8 @@ namespace bifront {
 
 class PythonState {
 public:
-  // `places`: a list of dicts (all items count), lists, cells, and pairs of a dict and a tuple of the keys
-  // that count. False with an exception set.
+  // `places`: a list of dicts (all items count), lists, cells, and pairs of a dict and a tuple of
+  // the keys that count. False with an exception set.
   bool remember(PyObject *places);
   // Compares by identity; numbers, strings and None also by type and value. Runs no Python code.
   bool isUnchanged() const;

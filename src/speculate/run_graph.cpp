@@ -1,4 +1,5 @@
-// Runs a converted graph for one call: inputs from the leaves and the state, the program, the result.
+// Runs a converted graph for one call: inputs from the leaves and the state, the program, the
+// result.
 #include "runtime/frame.h"
 #include "speculate/convert.h"
 #include "speculate/spent_gradient.h"
@@ -21,13 +22,15 @@ void throwIfInterrupted() {
     throw PythonInterrupt();
 }
 
-void gatherInputs(const ConvertedGraph &graph, PyObject *const *leaves, std::vector<c10::IValue> &inputs) {
+void gatherInputs(const ConvertedGraph &graph, PyObject *const *leaves,
+                  std::vector<c10::IValue> &inputs) {
   inputs.clear();
   for (const GraphInput &input : graph.inputs)
     inputs.emplace_back(input.tensor(leaves));
 }
 
-PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves, std::vector<c10::IValue> &outputs) {
+PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
+                     std::vector<c10::IValue> &outputs) {
   switch (result.kind) {
   case GraphResult::Kind::Tensor: {
     at::Tensor tensor = outputs[result.index].toTensor();
@@ -35,16 +38,11 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves, std::ve
       markSpent(tensor);
     return THPVariable_Wrap(std::move(tensor));
   }
-  case GraphResult::Kind::Int:
-    return PyLong_FromLongLong(outputs[result.index].toInt());
-  case GraphResult::Kind::Float:
-    return PyFloat_FromDouble(outputs[result.index].toDouble());
-  case GraphResult::Kind::Bool:
-    return PyBool_FromLong(outputs[result.index].toBool());
-  case GraphResult::Kind::Argument:
-    return Py_NewRef(leaves[result.index]);
-  case GraphResult::Kind::State:
-    return Py_NewRef(result.object.get());
+  case GraphResult::Kind::Int: return PyLong_FromLongLong(outputs[result.index].toInt());
+  case GraphResult::Kind::Float: return PyFloat_FromDouble(outputs[result.index].toDouble());
+  case GraphResult::Kind::Bool: return PyBool_FromLong(outputs[result.index].toBool());
+  case GraphResult::Kind::Argument: return Py_NewRef(leaves[result.index]);
+  case GraphResult::Kind::State: return Py_NewRef(result.object.get());
   }
   return nullptr;
 }
@@ -109,22 +107,23 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
   (void)hooked;
   BorrowedBuffers buffers;
   gatherInputs(graph, leaves, buffers->inputs);
-  PyThreadState *released = worthReleasingGil(graph.executor->program()) ? PyEval_SaveThread() : nullptr;
+  PyThreadState *released =
+      worthReleasingGil(graph.executor->program()) ? PyEval_SaveThread() : nullptr;
   RunResult run = graph.executor->run(buffers->inputs, buffers->outputs);
   if (released)
     PyEval_RestoreThread(released);
 
   using Status = GraphRun::Status;
   if (run.status == RunResult::Status::AssertionFailed)
-    return {Status::AssertionFailed, nullptr, graph.executor->program().asserts[run.assertion].message};
+    return {Status::AssertionFailed, nullptr,
+            graph.executor->program().asserts[run.assertion].message};
   if (run.status == RunResult::Status::Threw) {
     if (wasInterrupted(run.exception))
       return {Status::Interrupted, nullptr, {}};
     return {Status::Raised, nullptr, messageOf(run.exception)};
   }
-  PyObject *result = graph.result->rebuild([&](uint32_t leaf) {
-    return wrapResult(graph.results[leaf], leaves, buffers->outputs);
-  });
+  PyObject *result = graph.result->rebuild(
+      [&](uint32_t leaf) { return wrapResult(graph.results[leaf], leaves, buffers->outputs); });
   return {Status::Done, result, {}};
 }
 

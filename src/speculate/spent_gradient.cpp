@@ -9,11 +9,13 @@ namespace {
 struct SpentBackward : torch::autograd::Node {
   std::string name() const override { return "BifrontSpentBackward"; }
   torch::autograd::variable_list apply(torch::autograd::variable_list &&) override {
-    TORCH_CHECK(false, "Trying to backward through the graph a second time (or directly access saved "
-                       "tensors after they have already been freed). Saved intermediate values of the graph "
-                       "are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if "
-                       "you need to backward through the graph a second time or if you need to access saved "
-                       "tensors after calling backward.");
+    TORCH_CHECK(
+        false,
+        "Trying to backward through the graph a second time (or directly access saved "
+        "tensors after they have already been freed). Saved intermediate values of the graph "
+        "are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if "
+        "you need to backward through the graph a second time or if you need to access saved "
+        "tensors after calling backward.");
   }
 };
 

@@ -5,8 +5,8 @@
 
 namespace bifront {
 
-// Makes `tensor` a non-leaf that requires grad; going backward through it raises what eager raises after
-// the buffers of a graph were freed. `tensor` is fresh and nobody else's.
+// Makes `tensor` a non-leaf that requires grad; going backward through it raises what eager raises
+// after the buffers of a graph were freed. `tensor` is fresh and nobody else's.
 void markSpent(const at::Tensor &tensor);
 
 } // namespace bifront

@@ -2,15 +2,16 @@
 
 #include <torch/csrc/autograd/python_variable.h>
 
-#include <cstring>
+#include <bit>
 
 namespace bifront {
 namespace {
 
 // Values that never change and whose equality is cheap and without effects.
 bool isPlainConstant(PyObject *value) {
-  return value == Py_None || PyBool_Check(value) || PyLong_CheckExact(value) || PyFloat_CheckExact(value) ||
-         PyUnicode_CheckExact(value) || PyBytes_CheckExact(value) || PyComplex_CheckExact(value);
+  return value == Py_None || PyBool_Check(value) || PyLong_CheckExact(value) ||
+         PyFloat_CheckExact(value) || PyUnicode_CheckExact(value) || PyBytes_CheckExact(value) ||
+         PyComplex_CheckExact(value);
 }
 
 bool sameConstant(PyObject *expected, PyObject *value) {
@@ -20,8 +21,8 @@ bool sameConstant(PyObject *expected, PyObject *value) {
     return false;
   if (PyFloat_CheckExact(value)) // by bits: 0.0 is not -0.0, and a nan is itself
   {
-    double a = PyFloat_AS_DOUBLE(expected), b = PyFloat_AS_DOUBLE(value);
-    return std::memcmp(&a, &b, sizeof a) == 0;
+    return std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(expected)) ==
+           std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(value));
   }
   int equal = PyObject_RichCompareBool(expected, value, Py_EQ);
   if (equal < 0)
@@ -33,7 +34,8 @@ bool sameConstant(PyObject *expected, PyObject *value) {
 bool isNamedTuple(PyObject *value) {
   auto *type = reinterpret_cast<PyObject *>(Py_TYPE(value));
   return PyTuple_Check(value) && !PyTuple_CheckExact(value) &&
-         (PyObject_HasAttrString(type, "_fields") || PyObject_HasAttrString(type, "n_sequence_fields"));
+         (PyObject_HasAttrString(type, "_fields") ||
+          PyObject_HasAttrString(type, "n_sequence_fields"));
 }
 
 PyObject *makeNamedTuple(PyObject *type, PyObject *items) {
@@ -79,15 +81,13 @@ bool ValuePattern::match(PyObject *value, PyObject **leaves) const {
       return false;
     leaves[index_] = value;
     return true;
-  case Kind::Constant:
-    return sameConstant(object_.get(), value);
-  case Kind::Identity:
-    return object_.get() == value;
+  case Kind::Constant: return sameConstant(object_.get(), value);
+  case Kind::Identity: return object_.get() == value;
   case Kind::Tuple:
   case Kind::List: {
     PyTypeObject *type = kind_ == Kind::List ? &PyList_Type
-                         : object_.get() ? reinterpret_cast<PyTypeObject *>(object_.get())
-                                         : &PyTuple_Type;
+                         : object_.get()     ? reinterpret_cast<PyTypeObject *>(object_.get())
+                                             : &PyTuple_Type;
     if (Py_TYPE(value) != type ||
         PySequence_Fast_GET_SIZE(value) != static_cast<Py_ssize_t>(children_.size()))
       return false;
@@ -97,7 +97,8 @@ bool ValuePattern::match(PyObject *value, PyObject **leaves) const {
     return true;
   }
   case Kind::Dict: {
-    if (!PyDict_CheckExact(value) || PyDict_GET_SIZE(value) != static_cast<Py_ssize_t>(children_.size()))
+    if (!PyDict_CheckExact(value) ||
+        PyDict_GET_SIZE(value) != static_cast<Py_ssize_t>(children_.size()))
       return false;
     PyObject *key = nullptr, *item = nullptr;
     size_t i = 0;
@@ -112,11 +113,9 @@ bool ValuePattern::match(PyObject *value, PyObject **leaves) const {
 
 PyObject *ValuePattern::rebuild(const std::function<PyObject *(uint32_t)> &leaf) const {
   switch (kind_) {
-  case Kind::Leaf:
-    return leaf(index_);
+  case Kind::Leaf: return leaf(index_);
   case Kind::Constant:
-  case Kind::Identity:
-    return Py_NewRef(object_.get());
+  case Kind::Identity: return Py_NewRef(object_.get());
   case Kind::Tuple:
   case Kind::List: {
     auto size = static_cast<Py_ssize_t>(children_.size());
@@ -127,7 +126,8 @@ PyObject *ValuePattern::rebuild(const std::function<PyObject *(uint32_t)> &leaf)
       PyObject *child = children_[i].rebuild(leaf);
       if (!child)
         return nullptr;
-      kind_ == Kind::List ? PyList_SET_ITEM(nest.get(), i, child) : PyTuple_SET_ITEM(nest.get(), i, child);
+      kind_ == Kind::List ? PyList_SET_ITEM(nest.get(), i, child)
+                          : PyTuple_SET_ITEM(nest.get(), i, child);
     }
     if (kind_ == Kind::Tuple && object_.get())
       return makeNamedTuple(object_.get(), nest.get());

@@ -1,5 +1,6 @@
-// The shape of a nest of Python values - tuples, lists, dicts, tensors, plain constants - as it was when a
-// graph was made: how to recognise it at the next call, and how to make one again around new tensors.
+// The shape of a nest of Python values - tuples, lists, dicts, tensors, plain constants - as it was
+// when a graph was made: how to recognise it at the next call, and how to make one again around new
+// tensors.
 #pragma once
 
 #include "speculate/py_ref.h"
@@ -17,15 +18,18 @@ public:
     Leaf,     // a tensor, or in a result a scalar of the graph too; `index` numbers them
     Constant, // None, bool, int, float, str, bytes, dtype, ...: equal and of the same type
     Identity, // any other object: the same object
-    Tuple, List, Dict,
+    Tuple,
+    List,
+    Dict,
   };
 
   // `leafOf` gives the number of an object that is a leaf, and nothing for any other.
   using LeafOf = std::function<std::optional<uint32_t>(PyObject *)>;
   static ValuePattern describe(PyObject *value, const LeafOf &leafOf);
 
-  // Whether `value` has this shape, with tensors as leaves. They go to `leaves`, which starts as nulls and
-  // has room for all. One leaf met twice must be one tensor twice. Does not look at the tensors themselves.
+  // Whether `value` has this shape, with tensors as leaves. They go to `leaves`, which starts as
+  // nulls and has room for all. One leaf met twice must be one tensor twice. Does not look at the
+  // tensors themselves.
   bool match(PyObject *value, PyObject **leaves) const;
 
   // The same nest with every leaf replaced. Returns a new reference, or null with an exception set.

@@ -29,7 +29,8 @@ struct AtenCall {
   std::string schema; // "aten::add.Tensor", "aten::relu"
   std::vector<AtenArg> args;
   // The operands' numbers of the arguments that the schema writes, when the call is functional: the
-  // call then works on copies and returns the new contents as results behind its own, in this order.
+  // call then works on copies and returns the new contents as results behind its own, in this
+  // order.
   std::vector<uint32_t> written;
   bool operator==(const AtenCall &) const = default;
 };

@@ -19,7 +19,8 @@ namespace cl = llvm::cl;
 namespace {
 
 cl::OptionCategory category("bf-program");
-cl::opt<std::string> inputFile(cl::Positional, cl::desc("<module>"), cl::init("-"), cl::cat(category));
+cl::opt<std::string> inputFile(cl::Positional, cl::desc("<module>"), cl::init("-"),
+                               cl::cat(category));
 cl::opt<bool> pipeline("pipeline", cl::desc("Run the passes first"), cl::cat(category));
 cl::opt<bool> llvmIr("llvm", cl::desc("Print the LLVM IR instead"), cl::cat(category));
 cl::opt<bool> timing("time", cl::desc("Print how long code generation took"), cl::cat(category));

@@ -1,5 +1,5 @@
-// Whole graphs: the native entry runs the steps in order, computes numbers in between, and stops where a
-// step or an assertion says so. The runtime is a recorder.
+// Whole graphs: the native entry runs the steps in order, computes numbers in between, and stops
+// where a step or an assertion says so. The runtime is a recorder.
 #include "codegen/compile.h"
 #include "codegen/native_symbols.h"
 #include "ir/bf_dialect.h"

@@ -49,7 +49,8 @@ TEST(Jit, CallsRegisteredFunctions) {
 }
 
 TEST(Jit, AMissingFunctionIsAnErrorAndNoMore) {
-  EXPECT_THROW(compileModule([](llvm::Module &m) { addCaller(m, "f", "nobody_has_this"); }), CodegenError);
+  EXPECT_THROW(compileModule([](llvm::Module &m) { addCaller(m, "f", "nobody_has_this"); }),
+               CodegenError);
   registerSymbol("test_forty_one", reinterpret_cast<void *>(&fortyOne));
   EXPECT_NE(compileModule([](llvm::Module &m) { addCaller(m, "f", "test_forty_one"); }), nullptr);
 }

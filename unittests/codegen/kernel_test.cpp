@@ -57,7 +57,9 @@ uint16_t floatToHalf(float value) {
   std::memcpy(&bits, &half, 2);
   return bits;
 }
-float bfloatToFloat(uint16_t bits) { return llvm::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+float bfloatToFloat(uint16_t bits) {
+  return llvm::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
 uint16_t floatToBfloat(float value) {
   if (std::isnan(value))
     return 0x7fc0;
@@ -115,7 +117,9 @@ struct TestTensor {
 TestTensor makeTensor(ElementType type, InnerAccess access, int64_t n, int64_t m) {
   TestTensor tensor{type, 0, 0, {}};
   int64_t bytes = bytesOf(type);
-  tensor.step = access == InnerAccess::Contiguous ? bytes : access == InnerAccess::Broadcast ? 0 : 3 * bytes;
+  tensor.step = access == InnerAccess::Contiguous  ? bytes
+                : access == InnerAccess::Broadcast ? 0
+                                                   : 3 * bytes;
   tensor.rowStep = tensor.step * n + 5 * bytes;
   tensor.memory.assign(128 + tensor.rowStep * m + 8, 0x55);
   return tensor;
@@ -136,8 +140,8 @@ using Reference = std::function<Element(const std::vector<Element> &)>;
 using Draw = std::function<Element(std::mt19937 &)>;
 
 // `tolerance` in units of the result's own precision; 0: exactly.
-void check(const KernelBody &body, const Reference &reference, const Draw &draw, double tolerance = 0,
-           const std::vector<Scalar64> &scalars = {}) {
+void check(const KernelBody &body, const Reference &reference, const Draw &draw,
+           double tolerance = 0, const std::vector<Scalar64> &scalars = {}) {
   std::mt19937 random(7);
   size_t inputs = body.inputs.size();
   ElementType out = body.outputs[0].type;
@@ -178,12 +182,12 @@ void check(const KernelBody &body, const Reference &reference, const Draw &draw,
               if (!same)
                 ASSERT_LE(std::abs(actual.f - expected.f),
                           tolerance * epsilon * std::max(std::abs(expected.f), 1e-30))
-                    << "n " << n << " row " << row << " i " << i << " pattern " << pattern << " input "
-                    << (values.empty() ? 0 : values[0].f) << " expected " << expected.f << " is "
-                    << actual.f;
+                    << "n " << n << " row " << row << " i " << i << " pattern " << pattern
+                    << " input " << (values.empty() ? 0 : values[0].f) << " expected " << expected.f
+                    << " is " << actual.f;
             } else {
-              ASSERT_EQ(actual.i, expected.i) << "n " << n << " row " << row << " i " << i << " pattern "
-                                              << pattern << " of " << values[0].i;
+              ASSERT_EQ(actual.i, expected.i) << "n " << n << " row " << row << " i " << i
+                                              << " pattern " << pattern << " of " << values[0].i;
             }
             std::memcpy(expectedMemory.data() + (result.at(row, i) - result.memory.data()),
                         result.at(row, i), bytesOf(out));
@@ -203,17 +207,20 @@ Element drawPositive(std::mt19937 &random) {
   return {std::uniform_real_distribution<double>(0.01, 4)(random), 0};
 }
 Element drawInt(std::mt19937 &random) {
-  static const int64_t special[] = {0, 1, -1, std::numeric_limits<int64_t>::min(),
-                                    std::numeric_limits<int64_t>::max(), -128, 127, -32768};
+  static const int64_t special[] = {
+      0,    1,   -1,    std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(),
+      -128, 127, -32768};
   if (random() % 6 == 0)
     return {0, special[random() % std::size(special)]};
   return {0, static_cast<int64_t>(random() % 2001) - 1000};
 }
 
-const ElementType kFloats[] = {ElementType::F32, ElementType::F64, ElementType::F16, ElementType::BF16};
+const ElementType kFloats[] = {ElementType::F32, ElementType::F64, ElementType::F16,
+                               ElementType::BF16};
 const ElementType kInts[] = {ElementType::I8, ElementType::I16, ElementType::I32, ElementType::I64};
 
-KernelBody simpleBody(Opcode opcode, ElementType in, ElementType out, unsigned arity, uint8_t detail = 0) {
+KernelBody simpleBody(Opcode opcode, ElementType in, ElementType out, unsigned arity,
+                      uint8_t detail = 0) {
   BodyBuilder builder;
   std::vector<uint32_t> operands;
   for (unsigned k = 0; k < arity; ++k)
@@ -241,8 +248,10 @@ TEST(Kernel, FloatArithmetic) {
       {Opcode::MulF, 2, [](double a, double b) { return a * b; }},
       {Opcode::DivF, 2, [](double a, double b) { return a / b; }},
       {Opcode::NegF, 1, [](double a, double) { return -a; }},
-      {Opcode::MaximumF, 2, [](double a, double b) { return a != a || b != b ? NAN : std::max(a, b); }},
-      {Opcode::MinimumF, 2, [](double a, double b) { return a != a || b != b ? NAN : std::min(a, b); }},
+      {Opcode::MaximumF, 2,
+       [](double a, double b) { return a != a || b != b ? NAN : std::max(a, b); }},
+      {Opcode::MinimumF, 2,
+       [](double a, double b) { return a != a || b != b ? NAN : std::min(a, b); }},
       {Opcode::MaxNumF, 2, [](double a, double b) { return std::fmax(a, b); }},
       {Opcode::MinNumF, 2, [](double a, double b) { return std::fmin(a, b); }},
       {Opcode::AbsF, 1, [](double a, double) { return std::fabs(a); }},
@@ -258,35 +267,37 @@ TEST(Kernel, FloatArithmetic) {
     for (const Row &row : rows) {
       SCOPED_TRACE("opcode " + std::to_string(static_cast<int>(row.opcode)) + " type " +
                    std::to_string(static_cast<int>(type)));
-      check(simpleBody(row.opcode, type, type, row.arity),
-            [&](const std::vector<Element> &v) {
-              return Element{inPrecision(type, row.reference(v[0].f, v.size() > 1 ? v[1].f : 0)), 0};
-            },
-            drawFloat);
+      check(
+          simpleBody(row.opcode, type, type, row.arity),
+          [&](const std::vector<Element> &v) {
+            return Element{inPrecision(type, row.reference(v[0].f, v.size() > 1 ? v[1].f : 0)), 0};
+          },
+          drawFloat);
     }
 }
 
 TEST(Kernel, MathFunctions) {
   std::map<std::string_view, double (*)(double)> unary = {
-      {"exp", std::exp},   {"exp2", std::exp2},   {"expm1", std::expm1}, {"log", std::log},
-      {"log2", std::log2}, {"log10", std::log10}, {"log1p", std::log1p}, {"sin", std::sin},
-      {"cos", std::cos},   {"tan", std::tan},     {"asin", std::asin},   {"acos", std::acos},
-      {"atan", std::atan}, {"sinh", std::sinh},   {"cosh", std::cosh},   {"tanh", std::tanh},
+      {"exp", std::exp},     {"exp2", std::exp2},   {"expm1", std::expm1}, {"log", std::log},
+      {"log2", std::log2},   {"log10", std::log10}, {"log1p", std::log1p}, {"sin", std::sin},
+      {"cos", std::cos},     {"tan", std::tan},     {"asin", std::asin},   {"acos", std::acos},
+      {"atan", std::atan},   {"sinh", std::sinh},   {"cosh", std::cosh},   {"tanh", std::tanh},
       {"asinh", std::asinh}, {"acosh", std::acosh}, {"atanh", std::atanh}, {"cbrt", std::cbrt},
-      {"erf", std::erf},   {"erfc", std::erfc}};
+      {"erf", std::erf},     {"erfc", std::erfc}};
   std::map<std::string_view, double (*)(double, double)> binary = {
       {"atan2", std::atan2}, {"pow", std::pow}, {"fmod", std::fmod}};
   for (size_t i = 0; i < mathFunctions().size(); ++i) {
     const MathFunction &function = mathFunctions()[i];
     for (ElementType type : kFloats) {
       SCOPED_TRACE(std::string(function.name) + " type " + std::to_string(static_cast<int>(type)));
-      check(simpleBody(Opcode::Call, type, type, function.arity, i),
-            [&](const std::vector<Element> &v) {
-              double result = function.arity == 1 ? unary.at(function.name)(v[0].f)
-                                                  : binary.at(function.name)(v[0].f, v[1].f);
-              return Element{result, 0};
-            },
-            function.arity == 1 ? drawFloat : drawPositive, 4);
+      check(
+          simpleBody(Opcode::Call, type, type, function.arity, i),
+          [&](const std::vector<Element> &v) {
+            double result = function.arity == 1 ? unary.at(function.name)(v[0].f)
+                                                : binary.at(function.name)(v[0].f, v[1].f);
+            return Element{result, 0};
+          },
+          function.arity == 1 ? drawFloat : drawPositive, 4);
     }
   }
 }
@@ -326,18 +337,20 @@ TEST(Kernel, IntegerArithmetic) {
     for (const Row &row : rows) {
       SCOPED_TRACE("opcode " + std::to_string(static_cast<int>(row.opcode)) + " type " +
                    std::to_string(static_cast<int>(type)));
-      check(simpleBody(row.opcode, type, type, 2),
-            [&](const std::vector<Element> &v) { return Element{0, row.reference(v[0].i, v[1].i)}; },
-            drawInt);
+      check(
+          simpleBody(row.opcode, type, type, 2),
+          [&](const std::vector<Element> &v) { return Element{0, row.reference(v[0].i, v[1].i)}; },
+          drawInt);
     }
-    check(simpleBody(Opcode::IPowI, type, type, 2),
-          [](const std::vector<Element> &v) {
-            U result = 1;
-            for (int64_t i = 0; i < v[1].i; ++i)
-              result *= U(v[0].i);
-            return Element{0, int64_t(result)};
-          },
-          [](std::mt19937 &random) { return Element{0, int64_t(random() % 9)}; });
+    check(
+        simpleBody(Opcode::IPowI, type, type, 2),
+        [](const std::vector<Element> &v) {
+          U result = 1;
+          for (int64_t i = 0; i < v[1].i; ++i)
+            result *= U(v[0].i);
+          return Element{0, int64_t(result)};
+        },
+        [](std::mt19937 &random) { return Element{0, int64_t(random() % 9)}; });
   }
 }
 
@@ -348,29 +361,32 @@ TEST(Kernel, ConversionsBetweenAllTypes) {
     for (ElementType to : all) {
       if (from == to)
         continue;
-      SCOPED_TRACE(std::to_string(static_cast<int>(from)) + " to " + std::to_string(static_cast<int>(to)));
+      SCOPED_TRACE(std::to_string(static_cast<int>(from)) + " to " +
+                   std::to_string(static_cast<int>(to)));
       Opcode opcode = isFloat(from) ? (isFloat(to) ? Opcode::ConvertF : Opcode::FPToSI)
-                      : isFloat(to) ? Opcode::SIToFP
-                                    : (bytesOf(from) < bytesOf(to) ? Opcode::ExtSI : Opcode::TruncI);
-      check(simpleBody(opcode, from, to, 1),
-            [&](const std::vector<Element> &v) {
-              if (isFloat(from) && isFloat(to))
-                return Element{v[0].f, 0};
-              if (isFloat(from))
-                return Element{0, static_cast<int64_t>(v[0].f)};
-              if (isFloat(to))
-                return Element{to == ElementType::F64 ? static_cast<double>(v[0].i)
-                                                      : static_cast<float>(v[0].i),
-                               0};
-              return v[0];
-            },
-            [&](std::mt19937 &random) {
-              // What is out of an integer type's range has no value to compare with.
-              return isFloat(from) && !isFloat(to)
-                         ? Element{std::uniform_real_distribution<double>(-100, 100)(random), 0}
-                     : isFloat(from) ? drawFloat(random)
-                                     : drawInt(random);
-            });
+                      : isFloat(to)
+                          ? Opcode::SIToFP
+                          : (bytesOf(from) < bytesOf(to) ? Opcode::ExtSI : Opcode::TruncI);
+      check(
+          simpleBody(opcode, from, to, 1),
+          [&](const std::vector<Element> &v) {
+            if (isFloat(from) && isFloat(to))
+              return Element{v[0].f, 0};
+            if (isFloat(from))
+              return Element{0, static_cast<int64_t>(v[0].f)};
+            if (isFloat(to))
+              return Element{to == ElementType::F64 ? static_cast<double>(v[0].i)
+                                                    : static_cast<float>(v[0].i),
+                             0};
+            return v[0];
+          },
+          [&](std::mt19937 &random) {
+            // What is out of an integer type's range has no value to compare with.
+            return isFloat(from) && !isFloat(to)
+                       ? Element{std::uniform_real_distribution<double>(-100, 100)(random), 0}
+                   : isFloat(from) ? drawFloat(random)
+                                   : drawInt(random);
+          });
     }
 }
 
@@ -392,9 +408,10 @@ TEST(Kernel, ComparisonsGiveBoolTensors) {
   };
   for (ElementType type : kFloats)
     for (const auto &[predicate, reference] : floats)
-      check(simpleBody(Opcode::CmpF, type, ElementType::I1, 2, static_cast<uint8_t>(predicate)),
-            [&](const std::vector<Element> &v) { return Element{0, reference(v[0].f, v[1].f)}; },
-            drawFloat);
+      check(
+          simpleBody(Opcode::CmpF, type, ElementType::I1, 2, static_cast<uint8_t>(predicate)),
+          [&](const std::vector<Element> &v) { return Element{0, reference(v[0].f, v[1].f)}; },
+          drawFloat);
   const std::pair<CmpIPredicate, std::function<bool(int64_t, int64_t)>> ints[] = {
       {CmpIPredicate::eq, [](int64_t a, int64_t b) { return a == b; }},
       {CmpIPredicate::slt, [](int64_t a, int64_t b) { return a < b; }},
@@ -403,18 +420,21 @@ TEST(Kernel, ComparisonsGiveBoolTensors) {
   };
   for (ElementType type : kInts)
     for (const auto &[predicate, reference] : ints)
-      check(simpleBody(Opcode::CmpI, type, ElementType::I1, 2, static_cast<uint8_t>(predicate)),
-            [&](const std::vector<Element> &v) { return Element{0, reference(v[0].i, v[1].i)}; }, drawInt);
+      check(
+          simpleBody(Opcode::CmpI, type, ElementType::I1, 2, static_cast<uint8_t>(predicate)),
+          [&](const std::vector<Element> &v) { return Element{0, reference(v[0].i, v[1].i)}; },
+          drawInt);
   for (auto [opcode, reference] :
        {std::pair<Opcode, bool (*)(double)>{Opcode::IsNaN, [](double a) { return a != a; }},
         {Opcode::IsInf, [](double a) { return std::isinf(a); }},
         {Opcode::IsFinite, [](double a) { return std::isfinite(a); }}})
     for (ElementType type : kFloats)
-      check(simpleBody(opcode, type, ElementType::I1, 1),
-            [&, reference = reference](const std::vector<Element> &v) {
-              return Element{0, reference(v[0].f)};
-            },
-            drawFloat);
+      check(
+          simpleBody(opcode, type, ElementType::I1, 1),
+          [&, reference = reference](const std::vector<Element> &v) {
+            return Element{0, reference(v[0].f)};
+          },
+          drawFloat);
 }
 
 // where(mask, x * k, y) with a bool tensor, floats of two widths and a number of the graph.
@@ -427,12 +447,14 @@ TEST(Kernel, MixesTypesAndNumbers) {
   builder.output(builder.op(Opcode::Select, ElementType::F64, {mask, scaled, y}));
   Scalar64 factor;
   factor.f = 2.5;
-  check(builder.body,
-        [](const std::vector<Element> &v) { return Element{v[0].i ? v[1].f * 2.5 : v[2].f, 0}; },
-        [](std::mt19937 &random) {
-          return Element{std::uniform_real_distribution<double>(-4, 4)(random), static_cast<int64_t>(random() % 2)};
-        },
-        0, {factor});
+  check(
+      builder.body,
+      [](const std::vector<Element> &v) { return Element{v[0].i ? v[1].f * 2.5 : v[2].f, 0}; },
+      [](std::mt19937 &random) {
+        return Element{std::uniform_real_distribution<double>(-4, 4)(random),
+                       static_cast<int64_t>(random() % 2)};
+      },
+      0, {factor});
 }
 
 TEST(Kernel, HalfPrecisionRoundsAfterEveryOp) {
@@ -446,9 +468,10 @@ TEST(Kernel, HalfPrecisionRoundsAfterEveryOp) {
       write(type, bits, {static_cast<float>(value), 0});
       return read(type, bits).f;
     };
-    check(builder.body,
-          [&](const std::vector<Element> &v) { return Element{round(v[0].f * v[1].f) + v[0].f, 0}; },
-          drawFloat);
+    check(
+        builder.body,
+        [&](const std::vector<Element> &v) { return Element{round(v[0].f * v[1].f) + v[0].f, 0}; },
+        drawFloat);
   }
 }
 
@@ -457,7 +480,8 @@ TEST(Kernel, SeveralOutputsInPlace) {
   uint32_t a = builder.input(ElementType::F32), b = builder.input(ElementType::F32);
   builder.output(builder.op(Opcode::AddF, ElementType::F32, {a, b}));
   builder.output(builder.op(Opcode::SubF, ElementType::F32, {a, b}));
-  CompiledKernel kernel = kernelFor(builder.body, std::vector<InnerAccess>(4, InnerAccess::Contiguous));
+  CompiledKernel kernel =
+      kernelFor(builder.body, std::vector<InnerAccess>(4, InnerAccess::Contiguous));
   std::vector<float> x(53), y(53);
   for (int i = 0; i < 53; ++i)
     x[i] = static_cast<float>(i), y[i] = static_cast<float>(100 * i);
@@ -502,23 +526,23 @@ TEST(Kernel, CompileLatencyOfTwentyKernels) {
   kernelFor(simpleBody(Opcode::SubF, ElementType::F32, ElementType::F32, 2), {}); // starts LLVM
   auto start = Clock::now();
   std::string ir;
-  auto code = compileModule(
-      [](llvm::Module &module) {
-        for (int i = 0; i < 20; ++i) {
-          BodyBuilder builder;
-          uint32_t a = builder.input(ElementType::F32), b = builder.input(ElementType::F32);
-          uint32_t value = builder.op(Opcode::AddF, ElementType::F32, {a, b});
-          for (int step = 0; step < 4 + i / 2; ++step) {
-            uint32_t constant = builder.constant(ElementType::F32, 0.5 + i);
-            value = builder.op(Opcode::MulF, ElementType::F32, {value, constant});
-            value = builder.op(step % 3 == 0 ? Opcode::MaximumF : Opcode::AddF, ElementType::F32, {value, a});
-          }
-          value = builder.op(Opcode::Sqrt, ElementType::F32, {value});
-          builder.output(value);
-          lowerKernel(module, "k" + std::to_string(i), builder.body,
-                      std::vector<InnerAccess>(3, InnerAccess::Contiguous), hostVectorBytes());
-        }
-      });
+  auto code = compileModule([](llvm::Module &module) {
+    for (int i = 0; i < 20; ++i) {
+      BodyBuilder builder;
+      uint32_t a = builder.input(ElementType::F32), b = builder.input(ElementType::F32);
+      uint32_t value = builder.op(Opcode::AddF, ElementType::F32, {a, b});
+      for (int step = 0; step < 4 + i / 2; ++step) {
+        uint32_t constant = builder.constant(ElementType::F32, 0.5 + i);
+        value = builder.op(Opcode::MulF, ElementType::F32, {value, constant});
+        value = builder.op(step % 3 == 0 ? Opcode::MaximumF : Opcode::AddF, ElementType::F32,
+                           {value, a});
+      }
+      value = builder.op(Opcode::Sqrt, ElementType::F32, {value});
+      builder.output(value);
+      lowerKernel(module, "k" + std::to_string(i), builder.body,
+                  std::vector<InnerAccess>(3, InnerAccess::Contiguous), hostVectorBytes());
+    }
+  });
   double ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();
   std::printf("20 kernels: %.1f ms, %zu bytes of object code\n", ms, code->codeBytes());
 }

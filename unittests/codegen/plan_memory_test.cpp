@@ -1,5 +1,5 @@
-// The memory plan against a simulated memory: random programs run on bytes that know whose contents they
-// hold, and every read must find its own.
+// The memory plan against a simulated memory: random programs run on bytes that know whose contents
+// they hold, and every read must find its own.
 #include "codegen/pack_arena.h"
 #include "codegen/plan_memory.h"
 
@@ -22,7 +22,8 @@ struct TestProgram {
   std::set<std::pair<SlotId, SlotId>> maySee;           // (view, viewed)
 };
 
-// Calls, kernels, views and maybe-views over values of a few sizes; some values leave, some are stored.
+// Calls, kernels, views and maybe-views over values of a few sizes; some values leave, some are
+// stored.
 TestProgram randomProgram(std::mt19937 &random) {
   TestProgram program;
   auto chance = [&](int percent) { return static_cast<int>(random() % 100) < percent; };
@@ -113,7 +114,8 @@ public:
         ASSERT_EQ(places[slot].arena, -1) << "what leaves must not lie in the arena";
       }
     for (auto &[step, store] : program.stores) {
-      ASSERT_EQ(inputContents[store.second], contents[store.first]) << "an input has not become its value";
+      ASSERT_EQ(inputContents[store.second], contents[store.first])
+          << "an input has not become its value";
     }
   }
 
@@ -142,7 +144,8 @@ private:
   }
 
   void read(SlotId slot, uint32_t step) {
-    ASSERT_FALSE(released[slot]) << "slot " << slot << " is read by step " << step << " after its release";
+    ASSERT_FALSE(released[slot]) << "slot " << slot << " is read by step " << step
+                                 << " after its release";
     size_t first, count;
     std::vector<int> &cells = cellsOf(slot, places[slot], first, count);
     for (size_t i = 0; i < count; ++i)
@@ -242,7 +245,8 @@ TEST(PlanMemory, APlaceIsReusedAfterItsLastReader) {
 
 TEST(PlanMemory, AViewKeepsWhatItLooksAt) {
   std::vector<MemorySlot> slots = {input(64), fresh(64), {64}, fresh(64), fresh(64)};
-  std::vector<MemoryStep> steps = {step({0}, {1}), step({1}, {2}), step({0}, {3}), step({2, 3}, {4})};
+  std::vector<MemoryStep> steps = {step({0}, {1}), step({1}, {2}), step({0}, {3}),
+                                   step({2, 3}, {4})};
   steps[1].shares = {{2, 1}};
   steps[3].overwrites = {{2, 4}, {3, 4}};
   MemoryPlan plan = planMemory(slots, steps);
