@@ -4,14 +4,14 @@
 // CHECK-LABEL: func.func @chain
 func.func @chain(%a: tensor<4x3xf32>, %b: tensor<3xf32>) -> tensor<4x3xf32> {
   // CHECK-NEXT: %[[R:.*]] = bf.pointwise(%arg0, %arg1) : (tensor<4x3xf32>, tensor<3xf32>) -> tensor<4x3xf32>
-  // CHECK: math.exp
+  // CHECK: math.expm1
   // CHECK: arith.addf
-  // CHECK: math.tanh
+  // CHECK: math.log1p
   // CHECK-NOT: bf.pointwise
   // CHECK: return %[[R]]
-  %0 = bf.aten "aten::exp"(%a) : (tensor<4x3xf32>) -> tensor<4x3xf32>
+  %0 = bf.aten "aten::expm1"(%a) : (tensor<4x3xf32>) -> tensor<4x3xf32>
   %1 = bf.aten "aten::add.Tensor"(%0, %b, 1) : (tensor<4x3xf32>, tensor<3xf32>) -> tensor<4x3xf32>
-  %2 = bf.aten "aten::tanh"(%1) : (tensor<4x3xf32>) -> tensor<4x3xf32>
+  %2 = bf.aten "aten::log1p"(%1) : (tensor<4x3xf32>) -> tensor<4x3xf32>
   return %2 : tensor<4x3xf32>
 }
 // -----
@@ -20,9 +20,9 @@ func.func @chain(%a: tensor<4x3xf32>, %b: tensor<3xf32>) -> tensor<4x3xf32> {
 func.func @results(%a: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>, tensor<4xf32>) {
   // CHECK-NEXT: %[[R:.*]]:3 = bf.pointwise(%arg0) : (tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>, tensor<4xf32>)
   // CHECK: return %[[R]]#0, %[[R]]#1, %[[R]]#2
-  %0 = bf.aten "aten::exp"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+  %0 = bf.aten "aten::expm1"(%a) : (tensor<4xf32>) -> tensor<4xf32>
   %1 = bf.aten "aten::neg"(%0) : (tensor<4xf32>) -> tensor<4xf32>
-  %2 = bf.aten "aten::sin"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+  %2 = bf.aten "aten::exp2"(%a) : (tensor<4xf32>) -> tensor<4xf32>
   return %0, %1, %2 : tensor<4xf32>, tensor<4xf32>, tensor<4xf32>
 }
 // -----
@@ -32,7 +32,7 @@ func.func @no_cycle(%a: tensor<4xf32>) -> tensor<4xf32> {
   // CHECK: %[[E:.*]] = bf.pointwise(%arg0)
   // CHECK: %[[S:.*]] = bf.aten "aten::sum"(%[[E]]
   // CHECK: bf.pointwise(%[[E]], %[[S]])
-  %0 = bf.aten "aten::exp"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+  %0 = bf.aten "aten::expm1"(%a) : (tensor<4xf32>) -> tensor<4xf32>
   %1 = bf.aten "aten::sum"(%0, none) : (tensor<4xf32>) -> tensor<f32>
   %2 = bf.aten "aten::div.Tensor"(%0, %1) : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
   return %2 : tensor<4xf32>
@@ -45,7 +45,7 @@ func.func @hoisted(%a: tensor<4xf32>) -> (tensor<f32>, tensor<4xf32>) {
   // CHECK: bf.aten "aten::sum"(%[[E]]#0
   // CHECK-NOT: bf.pointwise
   // CHECK: return %{{.*}}, %[[E]]#1
-  %0 = bf.aten "aten::exp"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+  %0 = bf.aten "aten::expm1"(%a) : (tensor<4xf32>) -> tensor<4xf32>
   %1 = bf.aten "aten::sum"(%0, none) : (tensor<4xf32>) -> tensor<f32>
   %2 = bf.aten "aten::neg"(%0) : (tensor<4xf32>) -> tensor<4xf32>
   return %1, %2 : tensor<f32>, tensor<4xf32>
@@ -56,7 +56,7 @@ func.func @hoisted(%a: tensor<4xf32>) -> (tensor<f32>, tensor<4xf32>) {
 func.func @spaces(%a: tensor<4xf32>, %b: tensor<2x4xf32>) -> tensor<2x4xf32> {
   // CHECK: %[[E:.*]] = bf.pointwise(%arg0) : (tensor<4xf32>) -> tensor<4xf32>
   // CHECK: bf.pointwise(%[[E]], %arg1) : (tensor<4xf32>, tensor<2x4xf32>) -> tensor<2x4xf32>
-  %0 = bf.aten "aten::exp"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+  %0 = bf.aten "aten::expm1"(%a) : (tensor<4xf32>) -> tensor<4xf32>
   %1 = bf.aten "aten::mul.Tensor"(%0, %b) : (tensor<4xf32>, tensor<2x4xf32>) -> tensor<2x4xf32>
   return %1 : tensor<2x4xf32>
 }
@@ -81,7 +81,7 @@ func.func @dynamic(%a: tensor<?xf32, #bf.tensor<worlds = [[3, 5]]>>, %b: tensor<
   // CHECK-NEXT: bf.pointwise(%arg0, %arg1)
   // CHECK-NOT: bf.pointwise
   // CHECK: return
-  %0 = bf.aten "aten::exp"(%a) : (tensor<?xf32, #bf.tensor<worlds = [[3, 5]]>>) -> tensor<?xf32, #bf.tensor<worlds = [[3, 5]]>>
+  %0 = bf.aten "aten::expm1"(%a) : (tensor<?xf32, #bf.tensor<worlds = [[3, 5]]>>) -> tensor<?xf32, #bf.tensor<worlds = [[3, 5]]>>
   %1 = bf.aten "aten::mul.Tensor"(%0, %b) : (tensor<?xf32, #bf.tensor<worlds = [[3, 5]]>>, tensor<?xf32, #bf.tensor<worlds = [[3, 5]]>>) -> tensor<?xf32, #bf.tensor<worlds = [[3, 5]]>>
   return %1 : tensor<?xf32, #bf.tensor<worlds = [[3, 5]]>>
 }
@@ -92,9 +92,9 @@ func.func @two_open(%a: tensor<4xf32>, %w: tensor<4x4xf32>) -> tensor<4xf32> {
   // CHECK: %[[E:.*]] = bf.pointwise(%arg0)
   // CHECK: %[[M:.*]] = bf.aten "aten::mv"(%arg1, %[[E]])
   // CHECK: bf.pointwise(%{{.*}}, %{{.*}})
-  %0 = bf.aten "aten::exp"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+  %0 = bf.aten "aten::expm1"(%a) : (tensor<4xf32>) -> tensor<4xf32>
   %1 = bf.aten "aten::mv"(%w, %0) : (tensor<4x4xf32>, tensor<4xf32>) -> tensor<4xf32>
-  %2 = bf.aten "aten::tanh"(%1) : (tensor<4xf32>) -> tensor<4xf32>
+  %2 = bf.aten "aten::log1p"(%1) : (tensor<4xf32>) -> tensor<4xf32>
   %3 = bf.aten "aten::mul.Tensor"(%0, %2) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
   return %3 : tensor<4xf32>
 }

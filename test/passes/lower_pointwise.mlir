@@ -6,8 +6,7 @@ func.func @add(%a: tensor<4x3xf32>, %b: tensor<3xf32>) -> tensor<4x3xf32> {
   // CHECK-NEXT: %[[R:.*]] = bf.pointwise(%arg0, %arg1) : (tensor<4x3xf32>, tensor<3xf32>) -> tensor<4x3xf32> {
   // CHECK-NEXT: ^bb0(%[[X:.*]]: f32, %[[Y:.*]]: f32):
   // CHECK-NEXT: %[[K:.*]] = arith.constant 2.000000e+00 : f32
-  // CHECK-NEXT: %[[S:.*]] = arith.mulf %[[K]], %[[Y]] : f32
-  // CHECK-NEXT: %[[T:.*]] = arith.addf %[[X]], %[[S]] : f32
+  // CHECK-NEXT: %[[T:.*]] = math.fma %[[Y]], %[[K]], %[[X]] : f32
   // CHECK-NEXT: bf.yield %[[T]] : f32
   %0 = bf.aten "aten::add.Tensor"(%a, %b, 2) : (tensor<4x3xf32>, tensor<3xf32>) -> tensor<4x3xf32>
   // CHECK: return %[[R]]

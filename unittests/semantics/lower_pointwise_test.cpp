@@ -124,10 +124,6 @@ const Case kFloatCases[] = {
     {R"("aten::relu"(%a))", {"6x5xT"}, "6x5xT"},
     {R"("aten::threshold"(%a, 0.5, -2))", {"6x5xT"}, "6x5xT"},
     {R"("aten::threshold_backward"(%a, %b, 0))", {"6x5xT", "6x5xT"}, "6x5xT"},
-    {R"("aten::gelu"(%a, "none"))", {"6x5xT"}, "6x5xT", true},
-    {R"("aten::gelu"(%a, "tanh"))", {"6x5xT"}, "6x5xT", true},
-    {R"("aten::gelu_backward"(%a, %b, "none"))", {"6x5xT", "6x5xT"}, "6x5xT", true},
-    {R"("aten::gelu_backward"(%a, %b, "tanh"))", {"6x5xT", "6x5xT"}, "6x5xT", true},
     {R"("aten::silu"(%a))", {"6x5xT"}, "6x5xT"},
     {R"("aten::silu_backward"(%a, %b))", {"6x5xT", "6x5xT"}, "6x5xT", true},
     {R"("aten::hardtanh"(%a, -1, 0.5))", {"6x5xT"}, "6x5xT"},
@@ -206,6 +202,16 @@ const Case kOtherCases[] = {
     {R"("aten::scalar_tensor"(%s, 6, none, none, none))", {"f64"}, "xf32"},
     {R"("aten::new_zeros"(%a, [3], none, none, none, none))", {"4xf32"}, "3xf32"},
 };
+
+// Functions that ATen computes with MKL where the dtype is not a half.
+bool isOfVectorLibrary(const Case &op) {
+  std::string_view call = op.call;
+  for (const char *name :
+       {"sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan", "tanh", "atan", "erf"})
+    if (call.starts_with("\"aten::" + std::string(name) + "\""))
+      return true;
+  return false;
+}
 
 class LowerPointwise : public testing::Test {
 protected:
@@ -296,6 +302,11 @@ protected:
     lowerPointwise(*module);
     bool left =
         module->walk([](bf::AtenOp) { return mlir::WalkResult::interrupt(); }).wasInterrupted();
+    bool isHalf = dtype == std::string_view("f16") || dtype == std::string_view("bf16");
+    if (isOfVectorLibrary(op) && !isHalf) {
+      EXPECT_TRUE(left) << "MKL's bits are its own";
+      return;
+    }
     ASSERT_FALSE(left) << "was not lowered";
     at::Tensor got = interpret(*module, inputs)[0].toTensor();
     ASSERT_EQ(got.scalar_type(), expected.scalar_type());
