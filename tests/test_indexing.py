@@ -43,7 +43,6 @@ FUNCTIONS = {
     "cross_entropy_weight": lambda x, i: functional.cross_entropy(
         x, i % 4, weight=torch.tensor([1.0, 2.0, 0.5, 1.0]), reduction="sum"
     ),
-    "one_hot": lambda x, i: functional.one_hot(i, 6).float() @ x,
     "unfold": lambda x, i: functional.unfold(x[None, None], 2),
     "fold": lambda x, i: functional.fold(x[:4, :4].reshape(1, 4, 4), (3, 3), 2),
     "repeat_interleave": lambda x, i: x.repeat_interleave(
@@ -52,6 +51,7 @@ FUNCTIONS = {
 }
 
 SHAPE_DEPENDS_ON_VALUES = {
+    "one_hot": lambda x, i: functional.one_hot(i, 6).float() @ x,  # looks whether all indices fit
     "mask": lambda x, i: x[x > 0],
     "nonzero": lambda x, i: x.nonzero(),
     "unique": lambda x, i: i.unique(),

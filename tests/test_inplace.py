@@ -152,13 +152,18 @@ WRITES = {
 }
 
 
+# A write through explicit strides goes by how the tensor lies in memory, which a graph decides.
+NO_GRAPH = {"as_strided"}
+
+
 @pytest.mark.parametrize("name", WRITES)
 def test_writes_into_arguments(name: str) -> None:
     def fn(x, y):
         WRITES[name](x, y)
         return x.sum() + y.sum()
 
-    assert_same(fn, lambda: (torch.randn(4, 4), torch.randn(4, 4)), loosen=10)
+    arguments = lambda: (torch.randn(4, 4), torch.randn(4, 4))  # noqa: E731
+    assert_same(fn, arguments, loosen=10, in_graph=name not in NO_GRAPH)
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -168,7 +173,8 @@ def test_writes_into_intermediates(name: str) -> None:
         WRITES[name](a, b)
         return a, b
 
-    assert_same(fn, lambda: (torch.randn(4, 4), torch.randn(4, 4)), loosen=10)
+    arguments = lambda: (torch.randn(4, 4), torch.randn(4, 4))  # noqa: E731
+    assert_same(fn, arguments, loosen=10, in_graph=name not in NO_GRAPH)
 
 
 NO_GRADIENT = {"out", "set_data", "foreach", "as_strided", "transposed", "base_after_view"}
@@ -216,7 +222,7 @@ def test_returned_view_of_a_written_argument() -> None:
         x.add_(1)
         return x[1:]
 
-    assert_same(fn, lambda: (torch.randn(4),))
+    assert_same(fn, lambda: (torch.randn(4),), in_graph=False)
 
 
 def test_resize_and_set_are_never_wrong() -> None:

@@ -117,7 +117,8 @@ def test_layer(name: str) -> None:
     assert_same_value(
         dict(actual_layer.named_buffers()), dict(expected_layer.named_buffers()), "buffers", 20
     )
-    assert_in_graph(converted)
+    if name != "batch_norm_cumulative":  # its momentum is a number of a tensor, for a kernel to read
+        assert_in_graph(converted)
 
 
 LOSSES = {
@@ -153,7 +154,10 @@ def test_loss(name: str) -> None:
         loss = LOSSES[name](x, y)
         return loss.detach(), torch.autograd.grad(loss, x)
 
-    assert_same(fn, lambda: (torch.randn(4, 6, requires_grad=True), torch.randn(4, 6)), loosen=20)
+    # Of these, PyTorch's Python code looks at values, or nobody says the shapes of the derivative.
+    in_graph = name not in ("gaussian", "multi_margin", "ctc")
+    arguments = lambda: (torch.randn(4, 6, requires_grad=True), torch.randn(4, 6))  # noqa: E731
+    assert_same(fn, arguments, loosen=20, in_graph=in_graph)
 
 
 def test_channels_last_convolution() -> None:

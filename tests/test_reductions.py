@@ -103,7 +103,7 @@ INTEGERS = {
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *INTEGERS])
 def test_value(name: str) -> None:
-    in_graph = name != "bincount"  # its result's shape depends on values
+    in_graph = name not in ("bincount", "cov")  # shapes and branches that depend on values
     function = (FUNCTIONS | INTEGERS)[name]
     assert_same(function, lambda: (torch.randn(4, 4, 5),), loosen=20, in_graph=in_graph)
 
@@ -115,7 +115,10 @@ def test_gradient(name: str) -> None:
         parts = result if isinstance(result, tuple) else (result,)
         return torch.autograd.grad(sum((p * p).sum() for p in parts), x)
 
-    assert_same(fn, lambda: (torch.randn(4, 4, 5, requires_grad=True),), loosen=200)
+    # cosine_similarity clamps norms behind autograd's back.
+    in_graph = name not in ("cov", "cosine")
+    arguments = lambda: (torch.randn(4, 4, 5, requires_grad=True),)  # noqa: E731
+    assert_same(fn, arguments, loosen=200, in_graph=in_graph)
 
 
 @pytest.mark.parametrize("size", [0, 1, 17, 5000])

@@ -71,6 +71,7 @@ def test_gradient_through_a_view(name: str) -> None:
         fn,
         lambda: (torch.randn(2, 3, 4, requires_grad=True), torch.randn(4, requires_grad=True)),
         loosen=10,
+        in_graph=name != "as_strided",  # its derivative goes by how the tensor lies in memory
     )
 
 

@@ -188,8 +188,12 @@ private:
   }
 
   void callForward() {
-    c10::OperatorHandle op = operatorOf(request_.call.schema);
+    // The copy that functionalisation makes of `copy_` has no derivative of its own.
+    bool isCopy = request_.call.schema == "aten::copy";
+    c10::OperatorHandle op = operatorOf(isCopy ? "aten::copy_" : request_.call.schema);
     torch::jit::Stack stack = CallArguments(operands_).of(op, request_.call);
+    if (isCopy)
+      stack[0] = at::empty_like(stack[0].toTensor());
     op.callBoxed(stack);
     for (const c10::IValue &value : stack) {
       if (value.isTensorList())

@@ -85,7 +85,9 @@ OpTraits describe(const c10::OperatorHandle &op) {
   traits.slices = schema.name() == "aten::slice";
   traits.refusal = refusalOf(schema.name());
   // Of repeat_interleave, only the form without a size looks at values.
-  if (schema.name() == "aten::repeat_interleave" && schema.overload_name() != "Tensor")
+  if (traits.schema == "aten::repeat_interleave.Tensor")
+    traits.refusedWithout = 1;
+  else if (schema.name() == "aten::repeat_interleave")
     traits.refusal = nullptr;
   return traits;
 }

@@ -26,6 +26,7 @@ struct OpTraits {
   bool readsNumber = false;   // Tensor.item()
   bool slices = false;
   const char *refusal = nullptr; // why no graph can have it
+  int refusedWithout = -1;       // but for calls that give this argument
 
   static const OpTraits &of(const c10::OperatorHandle &op);
 };

@@ -45,20 +45,40 @@ struct Symbols {
 #define BIFRONT_BINARY(name)                                                                       \
   known[#name] = reinterpret_cast<void *>(static_cast<Binary>(&::name));                           \
   known[#name "f"] = reinterpret_cast<void *>(static_cast<BinaryF>(&::name##f));
-    BIFRONT_UNARY(exp)
-    BIFRONT_UNARY(exp2)
-    BIFRONT_UNARY(expm1) BIFRONT_UNARY(log) BIFRONT_UNARY(log2) BIFRONT_UNARY(log10)
-        BIFRONT_UNARY(log1p) BIFRONT_UNARY(sin) BIFRONT_UNARY(cos) BIFRONT_UNARY(tan)
-            BIFRONT_UNARY(asin) BIFRONT_UNARY(acos) BIFRONT_UNARY(atan) BIFRONT_UNARY(sinh)
-                BIFRONT_UNARY(cosh) BIFRONT_UNARY(tanh) BIFRONT_UNARY(asinh) BIFRONT_UNARY(acosh)
-                    BIFRONT_UNARY(atanh) BIFRONT_UNARY(cbrt) BIFRONT_UNARY(erf) BIFRONT_UNARY(erfc)
-                        BIFRONT_BINARY(atan2) BIFRONT_BINARY(pow) BIFRONT_BINARY(fmod)
-        // What LLVM's intrinsics become on machines without an instruction for them.
-        BIFRONT_UNARY(ceil) BIFRONT_UNARY(floor) BIFRONT_UNARY(trunc) BIFRONT_UNARY(round)
-            BIFRONT_UNARY(roundeven)
+    BIFRONT_UNARY(exp);
+    BIFRONT_UNARY(exp2);
+    BIFRONT_UNARY(expm1);
+    BIFRONT_UNARY(log);
+    BIFRONT_UNARY(log2);
+    BIFRONT_UNARY(log10);
+    BIFRONT_UNARY(log1p);
+    BIFRONT_UNARY(sin);
+    BIFRONT_UNARY(cos);
+    BIFRONT_UNARY(tan);
+    BIFRONT_UNARY(asin);
+    BIFRONT_UNARY(acos);
+    BIFRONT_UNARY(atan);
+    BIFRONT_UNARY(sinh);
+    BIFRONT_UNARY(cosh);
+    BIFRONT_UNARY(tanh);
+    BIFRONT_UNARY(asinh);
+    BIFRONT_UNARY(acosh);
+    BIFRONT_UNARY(atanh);
+    BIFRONT_UNARY(cbrt);
+    BIFRONT_UNARY(erf);
+    BIFRONT_UNARY(erfc);
+    BIFRONT_BINARY(atan2);
+    BIFRONT_BINARY(pow);
+    BIFRONT_BINARY(fmod);
+    // What LLVM's intrinsics become on machines without an instruction for them.
+    BIFRONT_UNARY(ceil);
+    BIFRONT_UNARY(floor);
+    BIFRONT_UNARY(trunc);
+    BIFRONT_UNARY(round);
+    BIFRONT_UNARY(roundeven);
 #undef BIFRONT_UNARY
 #undef BIFRONT_BINARY
-                using Ternary = double (*)(double, double, double);
+    using Ternary = double (*)(double, double, double);
     using TernaryF = float (*)(float, float, float);
     known["fma"] = reinterpret_cast<void *>(static_cast<Ternary>(&::fma));
     known["fmaf"] = reinterpret_cast<void *>(static_cast<TernaryF>(&::fmaf));

@@ -51,6 +51,7 @@ private:
   // The tensor before any write to it or to its base: it lies in memory as eager's does, which new
   // contents need not.
   Value asMade(Value tensor);
+  LogicalResult checkReturns(Operation *terminator);
   // Contents of each operand, for an op that reads them now.
   void useContents(Operation *op);
 
@@ -246,6 +247,8 @@ LogicalResult Functionaliser::visit(Operation *op) {
     return success();
   }
   if (isa<func::ReturnOp>(op)) {
+    if (failed(checkReturns(op)))
+      return failure();
     emitStores(op);
     return success();
   }
@@ -280,6 +283,15 @@ void Functionaliser::noteIdentities(Operation *terminator) {
     store->setAttr(kObjectsAttr, builder.getDenseI32ArrayAttr(numberOf(store.getValue())));
     store->setAttr(kStoragesAttr, builder.getDenseI32ArrayAttr(numberOf(baseOf(store.getValue()))));
   }
+}
+
+// A returned view of an input shares its memory, which a value of the input's new contents does not.
+LogicalResult Functionaliser::checkReturns(Operation *terminator) {
+  for (Value tensor : terminator->getOperands())
+    if (isa<BlockArgument>(baseOf(tensor)) && !isa<BlockArgument>(tensor) &&
+        writtenAt.contains(baseOf(tensor)))
+      return terminator->emitError() << "a view of a tensor from outside that is written is returned";
+  return success();
 }
 
 void Functionaliser::emitStores(Operation *terminator) {
