@@ -285,12 +285,14 @@ void Functionaliser::noteIdentities(Operation *terminator) {
   }
 }
 
-// A returned view of an input shares its memory, which a value of the input's new contents does not.
+// A returned view of an input shares its memory, which a value of the input's new contents does
+// not.
 LogicalResult Functionaliser::checkReturns(Operation *terminator) {
   for (Value tensor : terminator->getOperands())
     if (isa<BlockArgument>(baseOf(tensor)) && !isa<BlockArgument>(tensor) &&
         writtenAt.contains(baseOf(tensor)))
-      return terminator->emitError() << "a view of a tensor from outside that is written is returned";
+      return terminator->emitError()
+             << "a view of a tensor from outside that is written is returned";
   return success();
 }
 

@@ -9,7 +9,7 @@ namespace bifront {
 
 class BelowAutograd {
 public:
-  BelowAutograd() : exclude(keys()), noGrad(false) {}
+  BelowAutograd() : exclude(keys()), gradMode(true) {}
 
 private:
   static constexpr c10::DispatchKeySet keys() {
@@ -20,7 +20,9 @@ private:
                                 c10::DispatchKey::PreDispatch, c10::DispatchKey::Functionalize});
   }
   c10::impl::ExcludeDispatchKeyGuard exclude;
-  at::AutoGradMode noGrad;
+  // A few kernels ask whether a derivative may follow: mkldnn_rnn_layer keeps its workspace for
+  // that.
+  at::AutoGradMode gradMode;
 };
 
 } // namespace bifront
