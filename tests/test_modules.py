@@ -117,7 +117,7 @@ def test_layer(name: str) -> None:
     assert_same_value(
         dict(actual_layer.named_buffers()), dict(expected_layer.named_buffers()), "buffers", 20
     )
-    if name != "batch_norm_cumulative":  # its momentum is a number of a tensor, for a kernel to read
+    if name != "batch_norm_cumulative":  # its momentum is a number of a tensor, for a kernel
         assert_in_graph(converted)
 
 
