@@ -56,6 +56,9 @@ test-asan: setup ## lit, gtest and pytest's native paths under AddressSanitizer 
 	@BIFRONT_CONFIG=asan tools/dev-build
 	tools/test-asan $(ASAN)
 
+fuzz: build ## mutated graphs into the tools, for SECONDS (60), by SEED (0)
+	@$(PY) fuzz/mutate_text.py --seconds $(or $(SECONDS),60) --seed $(or $(SEED),0)
+
 ##@ Packaging
 wheel: setup ## dist/bifront-*.whl, LLVM inside
 	@tools/make-wheel
@@ -74,5 +77,5 @@ clean: ## what was built; the virtual environment stays
 	@rm -rf build dist
 	rm -f python/bifront/_core*.so
 
-.PHONY: help setup build demo bench test lint test-lit test-gtest test-pytest test-asan wheel \
-  test-wheel format docs clean
+.PHONY: help setup build demo bench test lint test-lit test-gtest test-pytest test-asan fuzz \
+  wheel test-wheel format docs clean
