@@ -294,14 +294,20 @@ void CapturedCall::inferByMetaKernel() {
   for (size_t i = 0; i < declared.size(); ++i)
     if (declared[i].alias_info() && declared[i].alias_info()->isWrite() && first[i].isTensor())
       written.push_back(first[i].toTensor());
+  auto call = [&](torch::jit::Stack &stack) {
+    if (traits_.metaKernel)
+      traits_.metaKernel(op_, stack);
+    else
+      op_.callBoxed(stack);
+  };
   try {
-    op_.callBoxed(first);
+    call(first);
   } catch (const c10::NotImplementedError &) {
     recording_.fail("the shapes that " + traits_.schema + " returns are not known before it runs");
   }
   if (dynamic_) {
     second = metaStack(1);
-    op_.callBoxed(second);
+    call(second);
   }
   if (!traits_.changesShape)
     for (const at::Tensor &tensor : written) {
@@ -554,6 +560,11 @@ void CapturedCall::avoidStrides() {
   } else if (call_.schema == "aten::_reshape_alias") {
     call_.schema = "aten::reshape";
     call_.args.resize(2);
+  } else if (call_.schema == "aten::view_as_complex" && !recording_.isDry()) {
+    ValueType type = recording_.graph().typeOf(operands_[0]);
+    AtenCall contiguous{"aten::contiguous", {{AtenArg::Operand{0}}, {int64_t{0}}}, {}};
+    operands_[0] = recording_.graph().aten(contiguous, {operands_.data(), 1}, {&type, 1},
+                                           !c10::GradMode::is_enabled())[0];
   } else if (call_.schema.starts_with("aten::as_strided")) {
     recording_.fail("the derivative depends on how a tensor lies in memory");
   }

@@ -57,6 +57,7 @@ OpTraits describe(const c10::OperatorHandle &op) {
   if (!schema.overload_name().empty())
     traits.schema += "." + schema.overload_name();
   traits.rule = shapeRule(traits.schema);
+  traits.metaKernel = metaKernel(traits.schema);
   traits.arity = schema.arguments().size();
   for (const c10::Argument &result : schema.returns()) {
     int returned = -1;

@@ -1,6 +1,7 @@
 // What capture needs to know of an operator, looked up once.
 #pragma once
 
+#include "capture/meta_kernels/meta_kernels.h"
 #include "capture/shape_rules.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -13,6 +14,7 @@ namespace bifront {
 struct OpTraits {
   std::string schema; // "aten::add.Tensor"
   ShapeRule rule = nullptr;
+  MetaKernel metaKernel = nullptr; // in C++; the dispatcher may have one in Python
   size_t arity = 0;
   // Per return: the argument that the op writes and returns, or -1.
   std::vector<int> returnedArgument;
