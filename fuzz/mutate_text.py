@@ -154,10 +154,13 @@ def main() -> int:
     while time.monotonic() < end:
         chunks = [mutator.mutant() for _ in range(CHUNKS)]
         command = [opt, "--mlir-disable-threading", "--verify-roundtrip", *choose.choice(PASSES)]
-        if finding([*command, "--split-input-file"], SEPARATOR.join(chunks), 120):
-            for chunk in chunks:
-                if found := finding(command, chunk, 20):
-                    keep(command, chunk, found)
+        split, text = [*command, "--split-input-file"], SEPARATOR.join(chunks)
+        if together := finding(split, text, 120):
+            alone = [(chunk, found) for chunk in chunks if (found := finding(command, chunk, 20))]
+            for chunk, found in alone:
+                keep(command, chunk, found)
+            if not alone:
+                keep(split, text, together)
         for chunk in choose.sample(chunks, COMPILED):
             if found := finding(program, chunk, 20):
                 keep(program, chunk, found)
