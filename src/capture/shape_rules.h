@@ -24,16 +24,12 @@ public:
   bool isNone(size_t index) const;
   // Null where the tensor is absent.
   const Extent *tensor(size_t index);
-  std::vector<const Extent *> tensors(size_t index);
   // Numbers; throws CaptureError where a shape depends on a tensor's value.
   int64_t integer(size_t index) const;
   Dims integers(size_t index) const;
   bool flag(size_t index) const { return args_[index].toBool(); }
-  // The dtype of a number that Python would make a tensor of.
-  at::ScalarType numberDType(size_t index) const;
+  std::vector<bool> flags(size_t index) const;
   std::optional<at::ScalarType> dtype(size_t index) const;
-  std::optional<at::MemoryFormat> memoryFormat(size_t index) const;
-  std::string_view text(size_t index) const { return args_[index].toStringRef(); }
 
   // Results, in the schema's order. A returned argument of an in-place op is not a result.
   void returns(Extent extent) { results.emplace_back(std::move(extent)); }
