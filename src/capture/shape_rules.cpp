@@ -86,7 +86,10 @@ Extent plain(c10::IntArrayRef sizes, at::ScalarType dtype) {
 // In-place ops whose operand alone says all.
 bool writesSelf(RuleCall &call) { return call.tensor(0) != nullptr; }
 
-bool relu(RuleCall &call) {
+// A number never makes more of a float tensor.
+bool writesFloat(RuleCall &call) { return isFloat(call.tensor(0)); }
+
+bool likeSelf(RuleCall &call) {
   const Extent *self = call.tensor(0);
   if (!isPlain(self))
     return false;
@@ -257,7 +260,12 @@ bool embeddingBackward(RuleCall &call) {
 
 const std::unordered_map<std::string_view, ShapeRule> &rules() {
   static const std::unordered_map<std::string_view, ShapeRule> table = {
-      {"aten::relu", relu},
+      {"aten::relu", likeSelf},
+      {"aten::abs", likeSelf},
+      {"aten::mul_.Scalar", writesFloat},
+      {"aten::div_.Scalar", writesFloat},
+      {"aten::add_.Scalar", writesFloat},
+      {"aten::sub_.Scalar", writesFloat},
       {"aten::relu_", writesSelf},
       {"aten::bernoulli_.float", writesSelf},
       {"aten::uniform_", writesSelf},

@@ -1,12 +1,16 @@
 #include "speculate/converted_function.h"
 
 #include "speculate/convert.h"
+#include "support/options.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <algorithm>
 #include <chrono>
+#include <iomanip>
+#include <iostream>
+#include <sstream>
 
 namespace bifront {
 namespace {
@@ -57,6 +61,26 @@ bool ordinaryArguments(PyObject *const *args, size_t count) {
   return true;
 }
 
+std::string utf8Of(PyObject *object) {
+  const char *text = object && PyUnicode_Check(object) ? PyUnicode_AsUTF8(object) : nullptr;
+  return text ? text : "?";
+}
+
+// "step (train.py:12)"; callables without code are known by their name alone, or by their type's.
+std::string placeOf(PyObject *function) {
+  auto attribute = [](PyObject *object, const char *name) {
+    PyRef value = PyRef::steal(object ? PyObject_GetAttrString(object, name) : nullptr);
+    PyErr_Clear(); // an attribute that is not there is not an error
+    return value;
+  };
+  PyRef name = attribute(function, "__qualname__"), code = attribute(function, "__code__");
+  std::string place = name.get() ? utf8Of(name.get()) : Py_TYPE(function)->tp_name;
+  PyRef file = attribute(code.get(), "co_filename"), line = attribute(code.get(), "co_firstlineno");
+  if (file.get() && line.get())
+    place += " (" + utf8Of(file.get()) + ":" + std::to_string(PyLong_AsLong(line.get())) + ")";
+  return place;
+}
+
 } // namespace
 
 ConvertedFunction::ConvertedFunction(PyObject *function, ConversionOptions options)
@@ -67,15 +91,35 @@ PyObject *ConvertedFunction::callPython(PyObject *const *args, size_t count,
   return PyObject_Vectorcall(function_.get(), args, count, keywordNames);
 }
 
+void ConvertedFunction::log(const std::string &what) const {
+  if (options().log) // one write, so that lines of several threads stay whole
+    std::cerr << "bifront: " + placeOf(function_.get()) + ": " + what + "\n" << std::flush;
+}
+
+void ConvertedFunction::count(ExitReason reason, const std::string &message) {
+  ++stats_.exits[static_cast<size_t>(reason)];
+  if (!message.empty())
+    stats_.lastError = message;
+  if (options().log) {
+    const ExitReasonText &text = textOf(reason);
+    log(std::string(text.code) + " " + std::string(text.sentence) +
+        (message.empty() ? "" : " " + message));
+  }
+}
+
 PyObject *ConvertedFunction::fallBack(ExitReason reason, PyObject *const *args, size_t count,
-                                      PyObject *keywordNames) {
-  this->count(reason);
+                                      PyObject *keywordNames, const std::string &message) {
+  this->count(reason, message);
   ++stats_.fallbackCalls;
   return callPython(args, count, keywordNames);
 }
 
 PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject *keywordNames) {
   ++stats_.calls;
+  if (!options().enabled) {
+    ++stats_.fallbackCalls;
+    return callPython(args, count, keywordNames);
+  }
   if (stats_.profiledCalls < static_cast<uint64_t>(options_.profileCalls)) {
     ++stats_.profiledCalls;
     return callPython(args, count, keywordNames);
@@ -143,12 +187,17 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const
       });
     graphs_.insert(graphs_.begin(), graph);
   } catch (const ConversionError &error) {
-    this->count(error.reason);
-    stats_.lastError = error.what();
+    this->count(error.reason, error.what());
     givenUp_ = true;
   }
-  stats_.conversionSeconds +=
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+  stats_.conversionSeconds += spent.count();
+  if (graph && options().log) {
+    std::ostringstream line;
+    line << "converted in " << std::fixed << std::setprecision(3) << spent.count() << " s, "
+         << graphs_.size() << " graph(s)";
+    log(line.str());
+  }
   return graph;
 }
 
@@ -163,12 +212,10 @@ PyObject *ConvertedFunction::run(const ConvertedGraph &graph, PyObject **leaves,
     return nullptr;
   case GraphRun::Status::Raised:
     random.restore();
-    stats_.lastError = outcome.message;
-    return fallBack(ExitReason::GraphRaised, args, count, keywordNames);
+    return fallBack(ExitReason::GraphRaised, args, count, keywordNames, outcome.message);
   case GraphRun::Status::AssertionFailed:
     random.restore();
-    stats_.lastError = outcome.message;
-    return fallBack(ExitReason::AssertionFailed, args, count, keywordNames);
+    return fallBack(ExitReason::AssertionFailed, args, count, keywordNames, outcome.message);
   }
   return nullptr;
 }

@@ -46,15 +46,17 @@ public:
 
 private:
   PyObject *callPython(PyObject *const *args, size_t count, PyObject *keywordNames);
-  PyObject *fallBack(ExitReason reason, PyObject *const *args, size_t count,
-                     PyObject *keywordNames);
+  PyObject *fallBack(ExitReason reason, PyObject *const *args, size_t count, PyObject *keywordNames,
+                     const std::string &message = {});
   // Converts for these arguments and runs the result; null without an exception where that did not
   // work.
   std::shared_ptr<const ConvertedGraph>
   convert(PyObject *const *args, size_t count, PyObject *keywordNames, const GraphRefusal &refusal);
   PyObject *run(const ConvertedGraph &graph, PyObject **leaves, PyObject *const *args, size_t count,
                 PyObject *keywordNames);
-  void count(ExitReason reason) { ++stats_.exits[static_cast<size_t>(reason)]; }
+  // Every exit, with what there is to say about this one.
+  void count(ExitReason reason, const std::string &message = {});
+  void log(const std::string &what) const;
 
   PyRef function_;
   ConversionOptions options_;
