@@ -354,7 +354,7 @@ TEST_F(AutodiffTest, ThePipelineDifferentiatesBeforeItMergesEqualValues) {
 
 DerivativeRequest reluRequest(int64_t size) {
   return {{"aten::relu", {{AtenArg::Operand{0}}}, {}},
-          {ValueType::ofTensor({DType::Float, {Dim::fixed(size)}, "cpu"})},
+          {ValueType::ofTensor({DType::Float, {Dim::fixed(size)}, "cpu", {}})},
           {true},
           {true},
           {std::nullopt}};

@@ -29,7 +29,7 @@ struct Builder {
   }
   SlotId slot(std::vector<Dim> dims, DType dtype = DType::Float) {
     TensorSlot slot;
-    slot.type = ValueType::ofTensor({dtype, std::move(dims), "cpu"});
+    slot.type = ValueType::ofTensor({dtype, std::move(dims), "cpu", {}});
     program->slots.push_back(slot);
     return program->slots.size() - 1;
   }
