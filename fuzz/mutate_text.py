@@ -11,6 +11,7 @@ finding becomes a file in build/fuzz whose first line says how to run it again.
 import argparse
 import collections
 import hashlib
+import os
 import pathlib
 import random
 import re
@@ -33,6 +34,14 @@ PASSES = [
     ["--bf-pipeline"],
     ["--bf-pipeline", "--bf-pipeline"],
 ]
+
+# Of the sanitizers, if the build has them: tools/test-asan says why.
+ENVIRONMENT = {
+    "ASAN_OPTIONS": "allow_user_poisoning=0:detect_container_overflow=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "ASAN_SYMBOLIZER_PATH": "/usr/lib/llvm-22/bin/llvm-symbolizer",
+    **os.environ,
+}
 
 Finding = tuple[str, str]  # where it happened, what the tool wrote
 
@@ -113,12 +122,13 @@ def finding(command: list[str], text: str, seconds: float) -> Finding | None:
     try:
         done = subprocess.run(
             command, input=text.encode(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            timeout=seconds,
+            timeout=seconds, env=ENVIRONMENT,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return "hang", ""
     said = done.stderr.decode(errors="replace")
-    if done.returncode not in (0, 1):
+    # The sanitizers end a process with the status that a diagnostic has.
+    if done.returncode not in (0, 1) or "Sanitizer" in said or "runtime error:" in said:
         frames = [x for x in re.findall(r"(?:#\d+ 0x\w+ (?:in )?)(.*)", said) if "bifront" in x]
         return (frames or [f"status {done.returncode}"])[0].strip()[:160], said
     if "round-trip." in said or "roundTrip testing" in said:
