@@ -116,7 +116,7 @@ def _grad_attribute() -> property:
 
     def set(self: Any, value: Any) -> None:
         if _core.capture_active():
-            _core.capture_note(self)
+            (_core.capture_drop_grad if value is None else _core.capture_note)(self)
         original.__set__(self, value)
 
     def delete(self: Any) -> None:

@@ -217,6 +217,9 @@ void Capture::recordGradChanges() {
       uint32_t input = recording.inputOfOutside(snapshot.tensor);
       if (snapshot.gradLookedAt)
         gradPresence_.emplace_back(input, snapshot.grad.defined());
+      if (snapshot.gradDroppedFirst &&
+          !recording.byTensor.contains(snapshot.grad.unsafeGetTensorImpl()))
+        gradsDroppedFirst_.push_back(input);
       record(input, snapshot.grad, now);
     }
   }
@@ -270,6 +273,14 @@ void Capture::note(const at::Tensor &tensor) {
 void Capture::noteGradRead(const at::Tensor &tensor) {
   if (tensor.defined() && !ProxyImpl::of(tensor))
     recording_->outside.note(tensor).gradLookedAt = true;
+}
+
+void Capture::noteGradDropped(const at::Tensor &tensor) {
+  if (!tensor.defined() || ProxyImpl::of(tensor))
+    return;
+  OutsideTensors::Snapshot &snapshot = recording_->outside.note(tensor);
+  if (snapshot.grad.defined() && !recording_->hasOps())
+    snapshot.gradDroppedFirst = true;
 }
 
 bool Capture::drawsRandomNumbers() const { return recording_->drawsRandomNumbers(); }

@@ -70,6 +70,8 @@ public:
   // Of which inputs the program looked whether they have a `.grad`, and whether they had at the
   // start.
   const std::vector<std::pair<uint32_t, bool>> &gradPresence() const { return gradPresence_; }
+  // Inputs whose .grad, which was there, the program drops before it does anything else.
+  const std::vector<uint32_t> &gradsDroppedFirst() const { return gradsDroppedFirst_; }
   bool drawsRandomNumbers() const;
   // Proxies that are alive: behind end(), with all results dropped, more than the arguments'
   // proxies means that the program kept a tensor somewhere.
@@ -78,6 +80,7 @@ public:
   // For the hooks in Python. `tensor` is about to change in a way that no op tells of.
   void note(const at::Tensor &tensor);
   void noteGradRead(const at::Tensor &tensor);
+  void noteGradDropped(const at::Tensor &tensor);
   [[noreturn]] void fail(const std::string &message);
 
   Recording &recording();
@@ -95,6 +98,7 @@ private:
   std::shared_ptr<Inputs> recording_;
   std::optional<CaptureMode> mode_;
   std::vector<std::pair<uint32_t, bool>> gradPresence_;
+  std::vector<uint32_t> gradsDroppedFirst_;
   std::unordered_set<NodePointer> spent_;
   Capture *outer_ = nullptr;
 };

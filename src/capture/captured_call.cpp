@@ -59,6 +59,7 @@ CapturedCall::CapturedCall(Recording &recording, const c10::OperatorHandle &op,
       args_(stack.data() + stack.size() - traits.arity, traits.arity) {}
 
 void CapturedCall::run() {
+  recording_.noteOp();
   if (traits_.lifts) {
     liftConstant();
     return;

@@ -22,6 +22,7 @@ public:
     uint32_t outputNumber = 0;
     uint32_t version = 0;
     bool gradLookedAt = false;
+    bool gradDroppedFirst = false; // set to None before the program computed anything
   };
 
   // Notes `tensor` as it is now, the first time. Call before anything can have changed it.

@@ -48,6 +48,14 @@ PyObject *noteGrad(PyObject *, PyObject *object) {
   END_HANDLE_TH_ERRORS
 }
 
+PyObject *dropGrad(PyObject *, PyObject *object) {
+  HANDLE_TH_ERRORS
+  if (THPVariable_Check(object))
+    runningCapture().noteGradDropped(THPVariable_Unpack(object));
+  return none();
+  END_HANDLE_TH_ERRORS
+}
+
 PyObject *fail(PyObject *, PyObject *message) {
   HANDLE_TH_ERRORS
   const char *text = PyUnicode_AsUTF8(message);
@@ -138,6 +146,7 @@ PyMethodDef functions[] = {
     {"capture_is_proxy", isProxy, METH_O, "Whether an object is a tensor of a captured function."},
     {"capture_note", note, METH_O, "A tensor is about to change in a way that no op tells of."},
     {"capture_note_grad", noteGrad, METH_O, "The program looks at a tensor's `.grad`."},
+    {"capture_drop_grad", dropGrad, METH_O, "The program sets a tensor's `.grad` to None."},
     {"capture_fail", fail, METH_O, "Ends the capture with a reason."},
     {"capture_backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward)),
      METH_FASTCALL, "Runs autograd's engine in the graph."},

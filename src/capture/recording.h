@@ -91,6 +91,10 @@ public:
   void noteAbsent(ValueId value) { absent_ = value; }
   ValueId absent() const { return absent_; }
 
+  // The program has computed something.
+  void noteOp() { hasOps_ = hasOps_ || !dry_; }
+  bool hasOps() const { return hasOps_; }
+
   void noteRandom() { drawsRandomNumbers_ = drawsRandomNumbers_ || !dry_; }
   bool drawsRandomNumbers() const { return drawsRandomNumbers_; }
   // Proxies of this recording that are alive.
@@ -100,6 +104,7 @@ private:
   GraphRecorder *graph_;
   bool dry_ = false;
   bool infers_ = false;
+  bool hasOps_ = false;
   bool layoutsAssumed_ = false;
   ValueId absent_ = kNoValue;
   bool drawsRandomNumbers_ = false;

@@ -165,6 +165,7 @@ struct Captured {
   std::optional<ValuePattern> result;
   std::vector<GraphResult> results;
   std::vector<std::pair<uint32_t, bool>> gradPresence;
+  std::vector<uint32_t> gradsDroppedFirst;
   bool drawsRandomNumbers = false;
 };
 
@@ -356,6 +357,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   captured.results = std::move(reader.results);
   captured.inputs = capture.inputs();
   captured.gradPresence = capture.gradPresence();
+  captured.gradsDroppedFirst = capture.gradsDroppedFirst();
   captured.drawsRandomNumbers = capture.drawsRandomNumbers();
   captured.module = recorder.finish(reader.returns);
 }
@@ -418,6 +420,10 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
   }
   for (const auto &[input, defined] : captured.gradPresence)
     graph.gradPresence.emplace_back(sourceOf(input), defined);
+  // Where an assumption may fail, CPython might take another way and still see the old gradients.
+  if (program.asserts.empty())
+    for (uint32_t input : captured.gradsDroppedFirst)
+      graph.gradsDroppedFirst.push_back(sourceOf(input));
   for (uint32_t leaf = 0; leaf < arguments.leaves.size(); ++leaf)
     graph.leafChecks.emplace_back(arguments.tensor(leaf), arguments.dynamicDims(leaf));
   for (const StoreStep &store : program.stores)

@@ -59,8 +59,10 @@ public:
   // Dynamic dimensions (leaf, dimension) that were one size and must stay equal.
   std::vector<std::vector<std::pair<uint32_t, int64_t>>> equalDims;
   std::vector<std::pair<TensorSource, bool>> gradPresence; // was .grad defined at the start
-  std::vector<uint32_t> writtenInputs;                     // whose memory the graph writes
-  PythonState pythonState; // what the function could reach and must not have changed
+  // Whose .grad goes before anything runs, as it does in eager, so that its memory serves the step.
+  std::vector<TensorSource> gradsDroppedFirst;
+  std::vector<uint32_t> writtenInputs; // whose memory the graph writes
+  PythonState pythonState;             // what the function could reach and must not have changed
   bool drawsRandomNumbers = false;
   std::unique_ptr<Executor> executor;
   std::optional<ValuePattern> result;

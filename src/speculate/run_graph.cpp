@@ -107,6 +107,8 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
   (void)hooked;
   BorrowedBuffers buffers;
   gatherInputs(graph, leaves, buffers->inputs);
+  for (const TensorSource &owner : graph.gradsDroppedFirst)
+    owner.in(leaves).mutable_grad().reset();
   PyThreadState *released =
       worthReleasingGil(graph.executor->program()) ? PyEval_SaveThread() : nullptr;
   RunResult run = graph.executor->run(buffers->inputs, buffers->outputs);
