@@ -77,6 +77,22 @@ private:
   }
 };
 
+// Where each dimension went; none unless `dims` names all of them once.
+std::optional<AtenArg::List> inversePermutation(const AtenArg::List &dims) {
+  int64_t rank = dims.size();
+  AtenArg::List inverse(rank);
+  for (int64_t i = 0; i < rank; ++i) {
+    auto *dim = std::get_if<int64_t>(&dims[i].value);
+    if (!dim || *dim < -rank || *dim >= rank)
+      return std::nullopt;
+    AtenArg &place = inverse[*dim < 0 ? *dim + rank : *dim];
+    if (!std::holds_alternative<AtenArg::None>(place.value))
+      return std::nullopt;
+    place = {i};
+  }
+  return inverse;
+}
+
 } // namespace
 
 Value reshapeLike(OpBuilder &builder, Location loc, Value value, Value like) {
@@ -121,15 +137,10 @@ Value putView(OpBuilder &builder, bf::AtenOp view, unsigned result, Value base, 
     auto *dims = std::get_if<AtenArg::List>(&args.at(1).value);
     if (!dims)
       return {};
-    int64_t rank = dims->size();
-    AtenArg::List inverse(rank);
-    for (int64_t i = 0; i < rank; ++i) {
-      auto *dim = std::get_if<int64_t>(&(*dims)[i].value);
-      if (!dim)
-        return {};
-      inverse[*dim < 0 ? *dim + rank : *dim] = {i};
-    }
-    return createAten(builder, loc, "aten::permute", {{AtenArg::Operand{0}}, {std::move(inverse)}},
+    std::optional<AtenArg::List> inverse = inversePermutation(*dims);
+    if (!inverse)
+      return {};
+    return createAten(builder, loc, "aten::permute", {{AtenArg::Operand{0}}, {std::move(*inverse)}},
                       contents, baseType, {}, noGrad)
         .getResult(0);
   }
@@ -158,9 +169,10 @@ Value putView(OpBuilder &builder, bf::AtenOp view, unsigned result, Value base, 
         "aten::select_scatter", baseType, noGrad);
   if (view.getSchema() == "aten::split.Tensor" || view.getSchema() == "aten::split_with_sizes") {
     std::optional<int64_t> dim = args.intNamed("dim");
-    if (!dim)
+    int64_t rank = cast<RankedTensorType>(baseType).getRank();
+    if (!dim || *dim < -rank || *dim >= rank)
       return {};
-    int64_t positive = *dim < 0 ? *dim + cast<RankedTensorType>(baseType).getRank() : *dim;
+    int64_t positive = *dim < 0 ? *dim + rank : *dim;
     SplitRange range(builder, view, result, positive);
     return call()
         .operand(base)

@@ -27,6 +27,27 @@ func.func @unknown_view(%x: tensor<8xf32>) {
   return
 }
 // -----
+func.func @permuted_out_of_range(%x: tensor<2x3x4xf32>) {
+  %p = bf.aten "aten::permute"(%x, [64, 0, -2]) : (tensor<2x3x4xf32>) -> tensor<4x2x3xf32>
+  // expected-error@+1 {{writes through 'aten::permute', a view that cannot be undone}}
+  %0 = bf.aten "aten::neg_"(%p) : (tensor<4x2x3xf32>) -> tensor<4x2x3xf32>
+  return
+}
+// -----
+func.func @permuted_twice(%x: tensor<2x2x4xf32>) {
+  %p = bf.aten "aten::permute"(%x, [0, 0, -1]) : (tensor<2x2x4xf32>) -> tensor<2x2x4xf32>
+  // expected-error@+1 {{writes through 'aten::permute', a view that cannot be undone}}
+  %0 = bf.aten "aten::neg_"(%p) : (tensor<2x2x4xf32>) -> tensor<2x2x4xf32>
+  return
+}
+// -----
+func.func @split_out_of_range(%x: tensor<2x4xf32>) {
+  %s:2 = bf.aten "aten::split.Tensor"(%x, 2, 7) : (tensor<2x4xf32>) -> (tensor<2x2xf32>, tensor<2x2xf32>)
+  // expected-error@+1 {{writes through 'aten::split.Tensor', a view that cannot be undone}}
+  %0 = bf.aten "aten::neg_"(%s#1) : (tensor<2x2xf32>) -> tensor<2x2xf32>
+  return
+}
+// -----
 func.func @resized(%x: tensor<8xf32>) {
   // expected-error@+1 {{changes the shape or the memory of a tensor in place}}
   %0 = bf.aten "aten::resize_"(%x, [4], none) : (tensor<8xf32>) -> tensor<4xf32>
