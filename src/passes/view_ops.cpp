@@ -170,7 +170,8 @@ Value putView(OpBuilder &builder, bf::AtenOp view, unsigned result, Value base, 
   if (view.getSchema() == "aten::split.Tensor" || view.getSchema() == "aten::split_with_sizes") {
     std::optional<int64_t> dim = args.intNamed("dim");
     int64_t rank = cast<RankedTensorType>(baseType).getRank();
-    if (!dim || *dim < -rank || *dim >= rank)
+    auto ofRank = [rank](Type part) { return cast<RankedTensorType>(part).getRank() == rank; };
+    if (!dim || *dim < -rank || *dim >= rank || !llvm::all_of(view->getResultTypes(), ofRank))
       return {};
     int64_t positive = *dim < 0 ? *dim + rank : *dim;
     SplitRange range(builder, view, result, positive);

@@ -48,6 +48,13 @@ func.func @split_out_of_range(%x: tensor<2x4xf32>) {
   return
 }
 // -----
+func.func @split_of_another_rank(%x: tensor<2x4xf32>) {
+  %s:2 = bf.aten "aten::split.Tensor"(%x, 2, 1) : (tensor<2x4xf32>) -> (tensor<2xf32>, tensor<2xf32>)
+  // expected-error@+1 {{writes through 'aten::split.Tensor', a view that cannot be undone}}
+  %0 = bf.aten "aten::neg_"(%s#1) : (tensor<2xf32>) -> tensor<2xf32>
+  return
+}
+// -----
 func.func @resized(%x: tensor<8xf32>) {
   // expected-error@+1 {{changes the shape or the memory of a tensor in place}}
   %0 = bf.aten "aten::resize_"(%x, [4], none) : (tensor<8xf32>) -> tensor<4xf32>
