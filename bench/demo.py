@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,12 +48,13 @@ def compare(name: str, steps: int) -> Row:
         t_graph = seconds(lambda: results.append(convert(*batch)))
         losses.append((results[0].item(), results[1].item()))
         times.append((t_eager, t_graph))
-        print(
-            f"\r{name:12} step {i + 1}/{steps}  eager {losses[-1][0]:.6f}  "
-            f"bifront {losses[-1][1]:.6f}",
-            end="",
-            flush=True,
-        )
+        if sys.stdout.isatty() or i + 1 == steps:  # a log wants the last line only
+            print(
+                f"\r{name:12} step {i + 1}/{steps}  eager {losses[-1][0]:.6f}  "
+                f"bifront {losses[-1][1]:.6f}",
+                end="",
+                flush=True,
+            )
     print()
     warm = times[3:]
     ratios = sorted(e / g for e, g in warm)
