@@ -63,6 +63,26 @@ def test_a_generator_of_its_own() -> None:
         assert torch.equal(converted(x), x + torch.rand(3, generator=theirs))
 
 
+def _fork(x):
+    with torch.random.fork_rng(devices=[]):
+        noise = torch.rand_like(x)
+    return x + noise
+
+
+LOOKS_AT_THE_STREAM = {
+    "state": lambda x: torch.get_rng_state().sum() + x,
+    "seed": lambda x: x + float(torch.initial_seed() % 97),
+    "fork": _fork,
+    "put_back": lambda x: (torch.set_rng_state(torch.get_rng_state()), x + 1)[1],
+    "generator": lambda x: x + float(torch.default_generator.initial_seed() % 97),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS_AT_THE_STREAM)
+def test_looking_at_the_stream(name: str) -> None:
+    assert_same(LOOKS_AT_THE_STREAM[name], lambda: (torch.zeros(3),), in_graph=False)
+
+
 def test_seeding_inside() -> None:
     def fn(x):
         torch.manual_seed(3)

@@ -74,6 +74,8 @@ def _install() -> None:
         _replace(torch.Tensor, name, _refused(name))
     for name in _WRITERS:
         _replace(torch.Tensor, name, _noted(name))
+    for module in (torch, torch.random):
+        _replace(module, "default_generator", _GuardedGenerator(torch.default_generator))
     _replace(builtins, "print", _refused_print(builtins.print))
     for name, function in _NODE_METHODS.items():
         _replace(vars(torch._C)["_SymNode"], name, function)
@@ -158,6 +160,18 @@ def _refused(name: str) -> Any:
         return original(self, *args, **kwargs)
 
     return method
+
+
+class _GuardedGenerator:
+    """The random stream as the program reaches it: what it reads changes from call to call."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._generator = generator
+
+    def __getattr__(self, name: str) -> Any:
+        if _core.capture_active():
+            _core.capture_fail(f"the random number generator is looked at ({name})")
+        return getattr(self._generator, name)
 
 
 def _refused_print(original: Any) -> Any:
