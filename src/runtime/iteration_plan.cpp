@@ -16,7 +16,7 @@ constexpr int64_t kVariantElements = 4096;
 
 // The order in which TensorIterator goes through the dimensions, fastest first, by the strides of
 // the inputs: the first that has an opinion decides.
-Sizes fastestFirst(const Sizes &shape, const std::vector<Sizes> &inputStrides) {
+Sizes fastestFirst(const Sizes &shape, c10::ArrayRef<Sizes> inputStrides) {
   Sizes order(shape.size());
   std::iota(order.rbegin(), order.rend(), 0);
   auto compare = [&](int64_t a, int64_t b) {
@@ -70,7 +70,7 @@ Sizes strideOver(const at::Tensor &tensor, const Sizes &shape) {
 // Fastest dimension first; strides in bytes, per dimension and operand.
 struct IterationPlan::Space {
   Sizes sizes;
-  std::vector<Sizes> steps;
+  c10::SmallVector<Sizes, 8> steps;
   Sizes elementBytes; // per operand
 };
 
@@ -192,7 +192,7 @@ void IterationPlan::layOut(std::span<const at::Tensor *const> inputs) {
   } else if (sameShape && sameStrides) {
     strides.assign(inputs[0]->strides().begin(), inputs[0]->strides().end());
   } else {
-    std::vector<Sizes> inputStrides;
+    c10::SmallVector<Sizes, 8> inputStrides;
     for (const at::Tensor *input : inputs)
       inputStrides.push_back(strideOver(*input, sizes));
     Sizes order = fastestFirst(sizes, inputStrides);
@@ -203,7 +203,7 @@ void IterationPlan::layOut(std::span<const at::Tensor *const> inputs) {
 IterationPlan::Space IterationPlan::spaceOf(const KernelStep &step,
                                             std::span<const at::Tensor *const> inputs) const {
   Space space;
-  std::vector<Sizes> operandStrides;
+  c10::SmallVector<Sizes, 8> operandStrides;
   for (const at::Tensor *input : inputs) {
     operandStrides.push_back(strideOver(*input, sizes));
     space.elementBytes.push_back(static_cast<int64_t>(input->element_size()));

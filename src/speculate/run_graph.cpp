@@ -124,8 +124,14 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
       return {Status::Interrupted, nullptr, {}};
     return {Status::Raised, nullptr, messageOf(run.exception)};
   }
+  // In one object, which std::function refers to without an allocation.
+  struct {
+    const std::vector<GraphResult> &results;
+    PyObject *const *leaves;
+    std::vector<c10::IValue> &outputs;
+  } made{graph.results, leaves, buffers->outputs};
   PyObject *result = graph.result->rebuild(
-      [&](uint32_t leaf) { return wrapResult(graph.results[leaf], leaves, buffers->outputs); });
+      [&made](uint32_t leaf) { return wrapResult(made.results[leaf], made.leaves, made.outputs); });
   return {Status::Done, result, {}};
 }
 
