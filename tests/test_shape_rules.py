@@ -156,6 +156,10 @@ def test_of_one_tensor(layout: str, dtype: torch.dtype) -> None:
         assert_inferred(lambda x: aten.mean(x), x)
         assert_inferred(lambda x: aten._safe_softmax(x, 1), x, meta=False)
         assert_inferred(lambda x: aten.bernoulli_(x.clone(), 0.5), x)
+        assert_inferred(lambda x: aten.uniform_(x.clone()), x)
+        assert_inferred(lambda x: aten.normal_(x.clone()), x)
+        assert_inferred(lambda x: aten.add_(x.clone(), 2).sub_(1).mul_(3).div_(2.5), x)
+        assert_inferred(lambda x: aten.abs(x), x)
 
 
 def test_embedding() -> None:
