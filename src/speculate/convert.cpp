@@ -7,6 +7,7 @@
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
 #include "speculate/link_native.h"
+#include "speculate/random_state.h"
 #include "speculate/spent_gradient.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -15,7 +16,6 @@
 
 #include "llvm/Support/raw_ostream.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/python_symnode.h>
 
@@ -281,25 +281,12 @@ private:
 
 // Capture draws nothing: when the random stream has moved, the program seeded it or drew behind
 // PyTorch's back. Puts it back in any case.
-class RandomStream {
-public:
-  RandomStream() : before_(state()) {}
-  ~RandomStream() {
-    if (moved())
-      generator().set_state(before_);
+struct RandomStateGuard {
+  ~RandomStateGuard() {
+    if (before.moved())
+      before.restore();
   }
-  bool moved() const { return !at::equal(before_, state()); }
-
-private:
-  static at::Generator &generator() {
-    static at::Generator generator = at::detail::getDefaultCPUGenerator();
-    return generator;
-  }
-  static at::Tensor state() {
-    std::scoped_lock lock(generator().mutex());
-    return generator().get_state();
-  }
-  at::Tensor before_;
+  RandomState before;
 };
 
 // Calls the function on proxies.
@@ -332,7 +319,7 @@ bool keepsProxies(const Capture &capture) {
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
-  RandomStream random; // looked at when the capture is over
+  RandomStateGuard random; // looked at when the capture is over
   Capture capture(recorder);
   std::vector<at::Tensor> proxies;
   for (size_t leaf = 0; leaf < arguments.leaves.size(); ++leaf)
@@ -352,7 +339,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   if (keepsProxies(capture))
     fail(ExitReason::CaptureFailed,
          "the function keeps a tensor that it computed, in an attribute or a list");
-  if (random.moved())
+  if (random.before.moved())
     fail(ExitReason::CaptureFailed, "the random number generator is seeded or set");
   captured.results = std::move(reader.results);
   captured.inputs = capture.inputs();

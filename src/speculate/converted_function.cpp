@@ -1,9 +1,9 @@
 #include "speculate/converted_function.h"
 
 #include "speculate/convert.h"
+#include "speculate/random_state.h"
 #include "support/options.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <algorithm>
@@ -29,28 +29,6 @@ public:
 private:
   PyObject *inline_[16];
   std::vector<PyObject *> heap_;
-};
-
-// The default generator as it was, so that CPython can draw the same numbers again.
-class RandomStateGuard {
-public:
-  explicit RandomStateGuard(bool needed) {
-    if (needed) {
-      auto generator = at::detail::getDefaultCPUGenerator();
-      std::scoped_lock lock(generator.mutex());
-      saved_ = generator.get_state();
-    }
-  }
-  void restore() {
-    if (saved_.defined()) {
-      auto generator = at::detail::getDefaultCPUGenerator();
-      std::scoped_lock lock(generator.mutex());
-      generator.set_state(saved_);
-    }
-  }
-
-private:
-  at::Tensor saved_;
 };
 
 bool ordinaryArguments(PyObject *const *args, size_t count) {
@@ -203,7 +181,7 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const
 
 PyObject *ConvertedFunction::run(const ConvertedGraph &graph, PyObject **leaves,
                                  PyObject *const *args, size_t count, PyObject *keywordNames) {
-  RandomStateGuard random(graph.drawsRandomNumbers);
+  RandomState random(graph.drawsRandomNumbers);
   GraphRun outcome = runGraph(graph, leaves);
   switch (outcome.status) {
   case GraphRun::Status::Done: ++stats_.graphCalls; return outcome.result;

@@ -1,6 +1,6 @@
 #include "speculate/python_state.h"
 
-#include <bit>
+#include "speculate/plain_constant.h"
 
 namespace bifront {
 namespace {
@@ -18,22 +18,14 @@ bool same(PyObject *before, PyObject *now) {
     return true;
   if (!before || !now || Py_TYPE(before) != Py_TYPE(now))
     return false;
-  if (PyFloat_CheckExact(now)) { // by their bits: zeros have signs
-    return std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(before)) ==
-           std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(now));
-  }
-  if (PyTuple_CheckExact(now)) {
-    if (PyTuple_GET_SIZE(before) != PyTuple_GET_SIZE(now))
-      return false;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(now); ++i)
-      if (!same(PyTuple_GET_ITEM(before, i), PyTuple_GET_ITEM(now, i)))
-        return false;
-    return true;
-  }
-  if (!PyLong_CheckExact(now) && !PyUnicode_CheckExact(now) && !PyBytes_CheckExact(now) &&
-      !PyComplex_CheckExact(now))
+  if (!PyTuple_CheckExact(now))
+    return isPlainConstant(now) && sameConstant(before, now);
+  if (PyTuple_GET_SIZE(before) != PyTuple_GET_SIZE(now))
     return false;
-  return PyObject_RichCompareBool(before, now, Py_EQ) == 1; // of these types, it cannot fail
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(now); ++i)
+    if (!same(PyTuple_GET_ITEM(before, i), PyTuple_GET_ITEM(now, i)))
+      return false;
+  return true;
 }
 
 } // namespace

@@ -1,34 +1,11 @@
 #include "speculate/value_pattern.h"
 
-#include <torch/csrc/autograd/python_variable.h>
+#include "speculate/plain_constant.h"
 
-#include <bit>
+#include <torch/csrc/autograd/python_variable.h>
 
 namespace bifront {
 namespace {
-
-// Values that never change and whose equality is cheap and without effects.
-bool isPlainConstant(PyObject *value) {
-  return value == Py_None || PyBool_Check(value) || PyLong_CheckExact(value) ||
-         PyFloat_CheckExact(value) || PyUnicode_CheckExact(value) || PyBytes_CheckExact(value) ||
-         PyComplex_CheckExact(value);
-}
-
-bool sameConstant(PyObject *expected, PyObject *value) {
-  if (expected == value)
-    return true;
-  if (Py_TYPE(expected) != Py_TYPE(value))
-    return false;
-  if (PyFloat_CheckExact(value)) // by bits: 0.0 is not -0.0, and a nan is itself
-  {
-    return std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(expected)) ==
-           std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(value));
-  }
-  int equal = PyObject_RichCompareBool(expected, value, Py_EQ);
-  if (equal < 0)
-    PyErr_Clear(); // plain constants do not raise; an allocation failure counts as "not this graph"
-  return equal == 1;
-}
 
 // A collections.namedtuple, or what x.max(dim) and its kin return.
 bool isNamedTuple(PyObject *value) {

@@ -1,0 +1,33 @@
+// Python values that never change, and when two of them are the same for a graph.
+#pragma once
+
+#include <Python.h>
+
+#include <bit>
+#include <cstdint>
+
+namespace bifront {
+
+// Values whose equality is cheap and without effects.
+inline bool isPlainConstant(PyObject *value) {
+  return value == Py_None || PyBool_Check(value) || PyLong_CheckExact(value) ||
+         PyFloat_CheckExact(value) || PyUnicode_CheckExact(value) || PyBytes_CheckExact(value) ||
+         PyComplex_CheckExact(value);
+}
+
+// Of one type and equal; floats by their bits: 0.0 is not -0.0, and a nan is itself.
+inline bool sameConstant(PyObject *expected, PyObject *value) {
+  if (expected == value)
+    return true;
+  if (Py_TYPE(expected) != Py_TYPE(value))
+    return false;
+  if (PyFloat_CheckExact(value))
+    return std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(expected)) ==
+           std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(value));
+  int equal = PyObject_RichCompareBool(expected, value, Py_EQ);
+  if (equal < 0)
+    PyErr_Clear(); // plain constants do not raise; an allocation failure counts as "not this graph"
+  return equal == 1;
+}
+
+} // namespace bifront
