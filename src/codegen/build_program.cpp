@@ -499,10 +499,8 @@ BuiltProgram buildProgram(func::FuncOp function) { return ProgramBuilder(functio
 
 void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan) {
   Program &program = built.program;
-  for (SlotId slot = 0; slot < program.slots.size(); ++slot) {
+  for (SlotId slot = 0; slot < program.slots.size(); ++slot)
     program.slots[slot].offset = plan.offsets[slot];
-    program.slots[slot].escapes = plan.escapes[slot];
-  }
   program.arenaBytes = plan.arenaBytes;
   for (size_t k = 0; k < built.memorySteps.size(); ++k) {
     const EntryOp &op = built.entry.ops[built.stepOps[k]];

@@ -19,7 +19,6 @@ public:
     findLifetimes();
     findGroups();
     grantOverwrites();
-    markEscapes();
     placeInArena();
     listReleases();
     return std::move(result);
@@ -37,7 +36,6 @@ private:
   void grantOverwrites();
   bool mayOverwrite(uint32_t step, const Overwrite &overwrite);
   bool mayBecomeInput(uint32_t step, const Overwrite &overwrite);
-  void markEscapes();
   void placeInArena();
   void listReleases();
 
@@ -149,14 +147,6 @@ void MemoryPlanner::grantOverwrites() {
 }
 
 // Of a group of which some value leaves, any may own the memory.
-void MemoryPlanner::markEscapes() {
-  result.escapes.assign(slots.size(), false);
-  for (SlotId slot = 0; slot < slots.size(); ++slot)
-    if (slots[slot].leaves)
-      for (SlotId other : members[groupOf(slot)])
-        result.escapes[other] = !slots[other].input;
-}
-
 void MemoryPlanner::placeInArena() {
   result.offsets.assign(slots.size(), -1);
   std::vector<ArenaBlock> blocks;

@@ -44,7 +44,6 @@ struct MemorySlot {
 
 struct MemoryPlan {
   std::vector<int64_t> offsets;                // per slot, or -1
-  std::vector<bool> escapes;                   // per slot
   std::vector<std::vector<SlotId>> release;    // per step
   std::vector<std::vector<Overwrite>> granted; // per step
   int64_t arenaBytes = 0;

@@ -178,7 +178,7 @@ std::string ProgramPrinter::print() {
     type(slot.type);
     if (slot.offset >= 0)
       out << " at " << slot.offset << " bytes " << slot.bytes;
-    out << (slot.escapes ? " escapes" : "") << "\n";
+    out << "\n";
   }
   for (const EntryOp &step : entry.ops)
     op(step);

@@ -29,7 +29,7 @@ Arena::Arena(c10::DataPtr memory, int64_t bytes, std::vector<int64_t> places)
       offsets(std::move(places)) {
   std::sort(offsets.begin(), offsets.end());
   offsets.erase(std::unique(offsets.begin(), offsets.end()), offsets.end());
-  leases.reset(new std::atomic<uint32_t>[offsets.size()] {});
+  leases.reset(new std::atomic<uint32_t>[offsets.size() + 1] {});
 }
 
 Arena *Arena::create(c10::Allocator &source, int64_t bytes, std::vector<int64_t> offsets) {
@@ -57,8 +57,8 @@ Arena *Arena::exchangeCurrent(Arena *arena) {
 
 std::atomic<uint32_t> &Arena::leasesAt(int64_t offset) const {
   auto found = std::lower_bound(offsets.begin(), offsets.end(), offset);
-  TORCH_INTERNAL_ASSERT(found != offsets.end() && *found == offset);
-  return leases[found - offsets.begin()];
+  bool isListed = found != offsets.end() && *found == offset;
+  return leases[isListed ? found - offsets.begin() : offsets.size()];
 }
 
 bool Arena::isLeased(int64_t offset) const {

@@ -15,7 +15,7 @@ namespace bifront {
 // the memory then lives as long, and the frame goes on with a new arena (see `leased`).
 class Arena {
 public:
-  // Memory with room for leases at `offsets`.
+  // Memory whose leases at `offsets` are told apart.
   static Arena *create(c10::Allocator &source, int64_t bytes, std::vector<int64_t> offsets);
   void retain() { references.fetch_add(1, std::memory_order_relaxed); }
   void release();
@@ -37,12 +37,13 @@ public:
   // Leases that have not been returned. Other than 0 between runs, somebody kept a tensor.
   size_t leased() const { return outstanding.load(std::memory_order_acquire); }
   char *at(int64_t offset) const { return base + offset; }
+  int64_t size() const { return bytes; }
   bool contains(const void *pointer) const { return pointer >= base && pointer < base + bytes; }
 
 private:
   Arena(c10::DataPtr memory, int64_t bytes, std::vector<int64_t> offsets);
   ~Arena() = default;
-  std::atomic<uint32_t> &leasesAt(int64_t offset) const;
+  std::atomic<uint32_t> &leasesAt(int64_t offset) const; // one for all but `offsets`
   void returnLease(int64_t offset);
   static void returnLeaseOrDie(void *place);
   static void releaseHold(void *arena);

@@ -1,10 +1,13 @@
 #include "runtime/block_pool.h"
 
+#include "support/heap.h"
+
 #include <algorithm>
 #include <bit>
 #include <mutex>
 #include <new>
 #include <unordered_set>
+#include <utility>
 
 namespace bifront {
 namespace {
@@ -157,32 +160,40 @@ void BlockPool::endRun() {
   ++run;
   if (run % kIdleRuns != 0)
     return;
+  size_t before = cached;
   for (size_t c = 0; c < kClasses; ++c) {
     // The list is last in, first out, so idle blocks are at its end.
     Block **link = &freeBlocks[c];
     while (*link && run - (*link)->lastRun <= kIdleRuns)
       link = &(*link)->next;
-    Block *idle = *link;
-    *link = nullptr;
-    while (idle) {
-      Block *next = idle->next;
-      cached -= bytesOf(c);
-      giveBack(idle);
-      idle = next;
-    }
+    giveBackList(std::exchange(*link, nullptr));
   }
+  if (before - cached >= kLargeMemory)
+    returnFreeMemory();
+}
+
+void BlockPool::giveBackList(Block *first) {
+  while (first) {
+    Block *next = first->next;
+    cached -= bytesOf(first->sizeClass);
+    giveBack(first);
+    first = next;
+  }
+}
+
+void BlockPool::shrink() {
+  size_t before = cached;
+  for (Block *&list : freeBlocks)
+    giveBackList(std::exchange(list, nullptr));
+  if (before >= kLargeMemory)
+    returnFreeMemory();
 }
 
 void BlockPool::close() {
   closed.store(true, std::memory_order_release);
   takeReturned();
-  for (Block *&list : freeBlocks) {
-    while (list) {
-      Block *next = list->next;
-      giveBack(list);
-      list = next;
-    }
-  }
+  for (Block *&list : freeBlocks)
+    giveBackList(std::exchange(list, nullptr));
   dropReference();
 }
 

@@ -29,6 +29,8 @@ public:
 
   // Blocks that the last kIdleRuns runs did without go back to the source. Owner only.
   void endRun();
+  // All free blocks go back to the source. Owner only.
+  void shrink();
 
   // The owner needs the pool no more; blocks in use stay valid. The pointer is dead afterwards.
   void close();
@@ -51,6 +53,7 @@ private:
   Block *fetch(size_t sizeClass);
   void keep(Block *block);
   void takeReturned();
+  void giveBackList(Block *first);
   void dropReference();
 
   c10::Allocator &source;

@@ -1,5 +1,7 @@
 #include "runtime/frame.h"
 
+#include "support/heap.h"
+
 #include <ATen/ATen.h>
 #include <ATen/EmptyTensor.h>
 
@@ -28,20 +30,6 @@ int64_t spanOf(const at::Tensor &tensor) {
   return (last + 1) * static_cast<int64_t>(tensor.element_size());
 }
 
-// A result that is written over an operand has that operand's place. What the operator allocates
-// while it still reads must not get it.
-bool liesInOperand(const Program &program, const CallStep &step, const TensorSlot &result) {
-  for (const OperandRef &operand : step.operands) {
-    if (operand.kind != OperandRef::Kind::Tensor)
-      continue;
-    const TensorSlot &slot = program.slots[operand.index];
-    if (slot.offset >= 0 && slot.offset < result.offset + result.bytes &&
-        result.offset < slot.offset + slot.bytes)
-      return true;
-  }
-  return false;
-}
-
 bool isSameView(const at::Tensor &a, const at::Tensor &b) {
   return storageOf(a) && storageOf(a) == storageOf(b) && a.storage_offset() == b.storage_offset() &&
          a.sizes() == b.sizes() && a.strides() == b.strides() && a.scalar_type() == b.scalar_type();
@@ -57,11 +45,6 @@ LinkedProgram::LinkedProgram(std::shared_ptr<const Program> from) : program(std:
     TORCH_CHECK(calls.back().numOperands() == step.operands.size(), step.call.schema, " takes ",
                 calls.back().numOperands(), " operands, but the program gives ",
                 step.operands.size());
-    bool escapes = false;
-    for (const OperandRef &result : step.results)
-      escapes |= result.kind == OperandRef::Kind::Tensor && result.index != kNoSlot &&
-                 program->slots[result.index].escapes;
-    callEscapes.push_back(escapes);
   }
 }
 
@@ -73,15 +56,7 @@ Frame::Frame(const LinkedProgram &linked)
   scalars = scalarStorage.data();
   for (size_t i = 0; i < calls.size(); ++i) {
     calls[i].operands.resize(program.calls[i].operands.size());
-    if (linked.callEscapes[i])
-      continue;
-    for (const OperandRef &result : program.calls[i].results) {
-      if (result.kind != OperandRef::Kind::Tensor || result.index == kNoSlot)
-        continue;
-      const TensorSlot &slot = program.slots[result.index];
-      if (slot.offset >= 0 && slot.bytes > 0 && !liesInOperand(program, program.calls[i], slot))
-        calls[i].hints.push_back({0, result.index, slot.offset});
-    }
+    calls[i].allocations.plan(program, program.calls[i]);
   }
   for (size_t i = 0; i < kernels.size(); ++i) {
     const KernelStep &step = program.kernels[i];
@@ -114,10 +89,15 @@ std::vector<int64_t> Frame::plannedOffsets() const {
 void Frame::begin(AllocationScope &runScope) {
   scope = &runScope;
   placing = program.arenaBytes > 0;
-  if (placing && !arena)
+  if (placing && !arena) {
+    // The arena takes over from what eager steps have left free in the heap.
+    if (!ranBefore && static_cast<size_t>(program.arenaBytes) >= kLargeMemory)
+      returnFreeMemory();
     arena = Arena::create(ordinaryAllocator(), program.arenaBytes, plannedOffsets());
+  }
+  ranBefore = true;
   scope->useArena(arena);
-  stored = overwroteInput = false;
+  stored = overwroteInput = watched = false;
   exception = nullptr;
   location = {};
 }
@@ -151,6 +131,8 @@ void Frame::end(bool failed) {
     arena = nullptr;
   }
   pool->endRun();
+  if (watched)
+    pool->shrink(); // the next run has other places for most of it
   scope->useArena(nullptr);
   scope = nullptr;
 }
@@ -165,48 +147,6 @@ void Frame::poll() {
 }
 
 // ---- Calls ----
-
-void Frame::giveHints(CallState &state) {
-  for (PlacementHint &hint : state.hints) {
-    // A place that somebody still holds from earlier in this run is not free.
-    bool free = placing && !arena->isLeased(hint.offset);
-    hint.bytes = free ? static_cast<size_t>(program.slots[hint.slot].bytes) : 0;
-    hint.taken = !free;
-  }
-  scope->place(state.hints);
-}
-
-// A hint is taken by size alone, so a result may lie in the place of another one, or something that
-// is no result may have stayed in a place: neither may remain when the place is planned for others
-// later.
-void Frame::settleHints(const CallStep &step, CallState &state) {
-  scope->place({});
-  bool kept = false;
-  for (const PlacementHint &hint : state.hints) {
-    if (!hint.taken || hint.bytes == 0)
-      continue;
-    const char *place = arena->at(hint.offset);
-    bool arrived = false;
-    for (size_t k = 0; k < step.results.size() && k < state.results.size(); ++k) {
-      c10::IValue &result = state.results[k];
-      if (!result.isTensor() || !result.toTensor().has_storage() ||
-          result.toTensor().storage().data() != place)
-        continue;
-      if (step.results[k].kind == OperandRef::Kind::Tensor && step.results[k].index == hint.slot)
-        arrived = true;
-      else if (step.results[k].index == kNoSlot)
-        result = {};
-      else
-        result = at::clone(result.toTensor(), at::MemoryFormat::Preserve);
-    }
-    if (!arrived && arena->isLeased(hint.offset))
-      kept = true;
-  }
-  if (kept) {
-    placing = false;
-    state.hints.clear(); // it would happen again
-  }
-}
 
 void Frame::takeResult(const OperandRef &place, c10::IValue &&value) {
   if (place.index == kNoSlot)
@@ -236,18 +176,12 @@ void Frame::call(uint32_t index) {
     case OperandRef::Kind::Bool: state.operands[i] = scalars[operand.index].i != 0; break;
     }
   }
-  bool ordinary = linked.callEscapes[index];
-  if (ordinary)
-    scope->ordinary(true);
-  else if (!state.hints.empty())
-    giveHints(state);
+  watched |= state.allocations.isToBeWatched();
+  state.allocations.begin(*scope, placing ? arena : nullptr, scratch);
   linked.calls[index].invoke(state.operands, step.reuse, state.scratch, state.results);
   for (c10::IValue &operand : state.operands)
     operand = {};
-  if (ordinary)
-    scope->ordinary(false);
-  else if (!state.hints.empty())
-    settleHints(step, state);
+  placing &= state.allocations.end(*scope, arena, scratch, state.results);
   TORCH_CHECK(state.results.size() == step.results.size(), step.call.schema, " gave ",
               state.results.size(), " results where the graph expects ", step.results.size());
   for (size_t k = 0; k < step.results.size(); ++k)
@@ -334,11 +268,7 @@ at::Tensor Frame::outputOf(const KernelStep &step, KernelState &state, size_t ou
   if (placing && slot.offset >= 0 && bytes <= slot.bytes && bytes > 0 &&
       isFreeToWrite(state, arena->at(slot.offset), bytes, elementSize))
     return headerFor(id, state, type);
-  scope->ordinary(slot.escapes);
-  at::Tensor made =
-      at::detail::empty_strided_cpu(state.plan.outputSizes(), state.plan.outputStrides(), type);
-  scope->ordinary(false);
-  return made;
+  return at::detail::empty_strided_cpu(state.plan.outputSizes(), state.plan.outputStrides(), type);
 }
 
 void Frame::kernel(uint32_t index) {

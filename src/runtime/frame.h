@@ -4,7 +4,7 @@
 
 #include "runtime/arena.h"
 #include "runtime/aten_bridge.h"
-#include "runtime/graph_allocator.h"
+#include "runtime/call_allocations.h"
 #include "runtime/iteration_plan.h"
 #include "runtime/program.h"
 
@@ -21,7 +21,6 @@ namespace bifront {
 struct LinkedProgram {
   std::shared_ptr<const Program> program;
   std::vector<BoundCall> calls;
-  std::vector<bool> callEscapes; // some result of the call leaves the graph
   explicit LinkedProgram(std::shared_ptr<const Program> program);
 };
 
@@ -55,7 +54,7 @@ private:
   struct CallState {
     BoundCall::Scratch scratch;
     std::vector<c10::IValue> operands, results;
-    std::vector<PlacementHint> hints;
+    CallAllocations allocations;
   };
   struct KernelState {
     IterationPlan plan;
@@ -70,8 +69,6 @@ private:
 
   std::vector<int64_t> plannedOffsets() const;
   void poll();
-  void giveHints(CallState &state);
-  void settleHints(const CallStep &step, CallState &state);
   void takeResult(const OperandRef &place, c10::IValue &&value);
   void plan(const KernelStep &step, KernelState &state);
   bool mayOverwrite(const KernelStep &step, const KernelState &state, size_t input,
@@ -93,9 +90,12 @@ private:
   std::vector<CallState> calls;
   std::vector<KernelState> kernels;
   BlockPool *pool;
+  Scratch scratch;
   Arena *arena = nullptr;
   AllocationScope *scope = nullptr;
   bool placing = true; // off for the rest of a run in which somebody kept a piece of the arena
+  bool ranBefore = false;
+  bool watched = false; // a call of this run
   bool stored = false;
   bool overwroteInput = false; // a kernel has put new contents of an input in its place
   uint32_t steps = 0;

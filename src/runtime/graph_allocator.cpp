@@ -13,16 +13,9 @@ public:
 
   c10::DataPtr allocate(size_t bytes) override {
     AllocationScope *scope = currentScope;
-    if (!scope || scope->ordinaryMemory || bytes == 0)
+    if (!scope || bytes == 0)
       return ordinary.allocate(bytes);
-    for (PlacementHint &hint : scope->hints) {
-      if (!hint.taken && hint.bytes == bytes) {
-        hint.taken = true;
-        return scope->arena->lease(hint.offset);
-      }
-    }
-    void *contents = scope->pool->allocate(bytes);
-    return {contents, contents, &BlockPool::free, c10::Device(c10::DeviceType::CPU)};
+    return scope->allocate(bytes);
   }
 
   // oneDNN's tensors use the raw interface. What it frees may be from before, in or after a run.
@@ -45,6 +38,28 @@ AllocationScope::AllocationScope(BlockPool *pool)
 void AllocationScope::useArena(Arena *used) {
   arena = used;
   Arena::exchangeCurrent(used);
+}
+
+c10::DataPtr AllocationScope::allocate(size_t bytes) {
+  strayed |= next >= expected.size() || expected[next].bytes != bytes;
+  if (!strayed) {
+    const Allocation &piece = expected[next++];
+    switch (piece.place) {
+    case Allocation::Place::Arena: return arena->lease(piece.offset);
+    case Allocation::Place::Scratch: return scratch->lease(piece.offset);
+    case Allocation::Place::Pool: break;
+    }
+  }
+  void *contents = pool->allocate(bytes);
+  if (seen)
+    seen->push_back({.bytes = bytes, .at = contents});
+  return {contents, contents, &BlockPool::free, c10::Device(c10::DeviceType::CPU)};
+}
+
+bool AllocationScope::endFollowing() {
+  bool followed = !strayed && next == expected.size();
+  follow({});
+  return followed;
 }
 
 AllocationScope::~AllocationScope() {

@@ -1,5 +1,5 @@
 // Where the CPU tensors that operators allocate during a graph run go: to planned places of the
-// arena, to the frame's pool, or (what leaves the graph) to ordinary memory. Installed once as
+// arena, to the frame's scratch memory, or to its pool. Installed once as
 // torch's CPU allocator; outside of graph runs it passes everything to the one that was there.
 #pragma once
 
@@ -9,21 +9,22 @@
 #include <c10/core/Allocator.h>
 
 #include <span>
+#include <vector>
 
 namespace bifront {
 
-// "The first allocation of exactly `bytes` may go to the slot's place." Nothing depends on its
-// being taken: an operator may allocate something else of the same size first, or nothing at all,
-// so whoever gives hints looks afterwards at where the result really lies.
-struct PlacementHint {
+// A piece of memory that an operator allocates.
+struct Allocation {
+  enum class Place : uint8_t { Pool, Arena, Scratch };
   size_t bytes;
-  SlotId slot;
-  int64_t offset;
-  bool taken = false;
+  const void *at = nullptr; // where it lay when it was watched
+  Place place = Place::Pool;
+  int64_t offset = 0;    // in the arena, or in the scratch memory
+  SlotId slot = kNoSlot; // whose planned place it is
 };
 
-// While one lives, this thread's allocations go to `pool`, and where hints say so to the arena.
-// Scopes nest; the innermost decides.
+// While one lives, this thread's allocations go to `pool` if nothing else is said. Scopes nest; the
+// innermost decides.
 class AllocationScope {
 public:
   explicit AllocationScope(BlockPool *pool);
@@ -31,17 +32,25 @@ public:
   AllocationScope(const AllocationScope &) = delete;
 
   void useArena(Arena *used);
-  // For the next operator. The hints are the caller's and must live until the next call of this.
-  void place(std::span<PlacementHint> next) { hints = next; }
-  // What is allocated from now on is ordinary memory (or not any more).
-  void ordinary(bool yes) { ordinaryMemory = yes; }
+  void useScratch(Arena *used) { scratch = used; }
+  // What follows is expected to allocate these pieces in this order: each goes to its place. As
+  // soon as an allocation is not the expected one, nothing is directed any more.
+  void follow(std::span<const Allocation> pieces) { expected = pieces, next = 0, strayed = false; }
+  // Ends it. Whether exactly the expected pieces were allocated.
+  bool endFollowing();
+  // Appends what is allocated from now on, or stops that.
+  void watch(std::vector<Allocation> *pieces) { seen = pieces; }
 
 private:
   friend class GraphAllocator;
+  c10::DataPtr allocate(size_t bytes);
+
   BlockPool *pool;
-  Arena *arena = nullptr;
-  std::span<PlacementHint> hints;
-  bool ordinaryMemory = false;
+  Arena *arena = nullptr, *scratch = nullptr;
+  std::span<const Allocation> expected;
+  size_t next = 0;
+  bool strayed = false;
+  std::vector<Allocation> *seen = nullptr;
   AllocationScope *outer;
   BlockPool *outerPool;
   Arena *outerArena;

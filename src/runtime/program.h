@@ -22,13 +22,12 @@ union Scalar64 {
   double f;
 };
 
-// A tensor of the graph. Where `offset` is planned (>= 0) its contents lie there in the arena.
+// A tensor of the graph. Where `offset` is planned (>= 0) its contents lie there in the arena; what
+// leaves the graph (returned, or stored as an attribute) has no offset.
 struct TensorSlot {
   ValueType type;
   int64_t offset = -1; // a multiple of kArenaAlignment
   int64_t bytes = 0;   // exactly the contents' size; 0 where it is not known before the run
-  // Leaves the graph (returned, or stored as an attribute): must own ordinary memory, so no offset.
-  bool escapes = false;
 };
 constexpr int64_t kArenaAlignment = 64;
 

@@ -178,7 +178,7 @@ private:
       } else if (!program.slots[slot].fresh && random() % 3 != 0) {
         places[slot] = places[step.reads[0]]; // a view
         contents[slot] = contents[step.reads[0]];
-      } else if (plan.offsets[slot] >= 0 && !plan.escapes[slot] && random() % 8 != 0 && !granted) {
+      } else if (plan.offsets[slot] >= 0 && random() % 8 != 0 && !granted) {
         target[slot] = {plan.offsets[slot], -1};
       } else {
         target[slot] = newPlace();
@@ -240,7 +240,6 @@ TEST(PlanMemory, APlaceIsReusedAfterItsLastReader) {
   EXPECT_EQ(plan.offsets, (std::vector<int64_t>{-1, 0, 64, 0, -1}));
   EXPECT_EQ(plan.arenaBytes, 128);
   EXPECT_EQ(plan.release[1], std::vector<SlotId>{1});
-  EXPECT_TRUE(plan.escapes[4]);
 }
 
 TEST(PlanMemory, AViewKeepsWhatItLooksAt) {
