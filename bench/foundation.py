@@ -119,8 +119,17 @@ def measure_conversion(name: str, batch: int, compiler: str) -> dict[str, Any]:
     first = time.perf_counter() - start
     result = {"conversion": first - seconds(lambda: step(*inputs), 3)}
     if compiler == "bifront":
-        result |= {key: step.stats[key] for key in ("conversion_seconds", "graphs", "opaque_calls")}
+        keys = ("conversion_seconds", "graphs", "opaque_calls", "captured_ops", "capture_seconds")
+        result |= {key: step.stats[key] for key in keys}
     return result
+
+
+def measure_capture(name: str) -> dict[str, Any]:
+    """What taking ops into the graph costs, in a process that has done nothing else."""
+    _, call, step = training_step(name, "adam", 4, convert=True)
+    call()
+    call()
+    return {"ops": step.stats["captured_ops"], "seconds": step.stats["capture_seconds"]}
 
 
 def measure_allocations(name: str, convert: bool, calls: int = 10) -> dict[str, Any]:
@@ -214,6 +223,14 @@ def main() -> None:
                 f"{name + ', ' + compiler:32}{result['conversion']:10.3f}"
                 f"{result.get('graphs', ''):>8}{limit}"
             )
+
+    report["capture"] = {name: in_process("measure_capture", name) for name in PROGRAMS}
+    print(f"\n{'capture':32}{'ops':>10}{'us an op':>10}")
+    for name, cost in report["capture"].items():
+        print(f"{name:32}{cost['ops']:10}{cost['seconds'] / cost['ops'] * 1e6:10.2f}")
+    total = {key: sum(cost[key] for cost in report["capture"].values()) for key in cost}
+    average = total["seconds"] / total["ops"] * 1e6
+    print(f"{'all':32}{total['ops']:10}{average:10.2f}  at most 5")
 
     report["allocations"] = allocations(["mlp", "lenet", "transformer"])
     print(f"\n{'heap allocations a step':32}{'by bifront':>12}{'by others':>12}")

@@ -379,3 +379,19 @@ def test_no_grad_outside() -> None:
     for call in range(6):
         with torch.set_grad_enabled(call % 2 == 0):
             assert converted(torch.ones(2)).requires_grad == (call % 2 == 0)
+
+
+def test_pytorch_prints_a_tensor_while_capturing() -> None:
+    """Choosing an overload for a tensor where a number would do, it takes all modes off."""
+
+    def step(x, value):
+        return torch.ops.aten.masked_fill(x, x > 0, value)
+
+    converted = bifront.trace(step)
+    x, value = torch.randn(3, 4), torch.ones(())
+    for _ in range(3):
+        assert torch.equal(converted(x, value), step(x, value))
+    add = bifront.trace(lambda a: a + 1)  # captures go on
+    for _ in range(3):
+        assert torch.equal(add(x), x + 1)
+    assert add.stats["graphs"] == 1

@@ -30,7 +30,7 @@ def test_residual_networks_on_small_images(program: str, optimizer: str) -> None
 
 @pytest.mark.parametrize("program", ["resnet18", "resnet50"])
 def test_residual_networks_at_full_size(program: str) -> None:
-    assert_same_training(lambda: PROGRAMS[program](0, "sgd"), sizes=(4,), steps=4)
+    assert_same_training(lambda: PROGRAMS[program](0, "sgd"), sizes=(4,), steps=20)
 
 
 def test_evaluation() -> None:

@@ -1,5 +1,6 @@
 """Automatic differentiation: every way to ask for a gradient."""
 
+import bifront
 import pytest
 import torch
 from torch import nn
@@ -351,8 +352,6 @@ def test_dynamic(name: str) -> None:
 
 def test_gradient_accumulates_into_what_is_there() -> None:
     """x.grad is None at first, then set: two graphs, or one call in CPython; never a wrong sum."""
-    import bifront
-
     expected, actual = leaf(3), leaf(3)
     with torch.no_grad():
         actual.copy_(expected)
@@ -366,8 +365,6 @@ def test_gradient_accumulates_into_what_is_there() -> None:
 
 
 def test_gradient_is_not_taken_where_requires_grad_changed() -> None:
-    import bifront
-
     weight = leaf(3)
 
     def fn(x):
@@ -386,8 +383,6 @@ def test_gradient_is_not_taken_where_requires_grad_changed() -> None:
 
 def test_backward_through_a_result_of_the_graph() -> None:
     """What a converted function returns takes part in the caller's own autograd, as in eager."""
-    import bifront
-
     converted = bifront.trace(lambda x, w: (x * w).relu())
     for _ in range(4):
         x, w = leaf(5), leaf(5)
@@ -396,3 +391,23 @@ def test_backward_through_a_result_of_the_graph() -> None:
         ((a * b).relu() ** 2).sum().backward()
         torch.testing.assert_close(x.grad, a.grad)
         torch.testing.assert_close(w.grad, b.grad)
+
+
+def test_a_spent_loss_has_hooks_of_its_own() -> None:
+    weight = torch.randn(3, requires_grad=True)
+
+    def step(x):
+        loss = (weight * x).sum()
+        loss.backward()
+        return loss
+
+    converted, x, seen = bifront.trace(step), torch.randn(3), []
+    for round in range(8):
+        loss = converted(x)
+        assert loss.grad_fn is not None and loss.requires_grad
+        if round % 2 == 0:
+            loss.register_hook(seen.append)
+        with pytest.raises(RuntimeError, match="second time"):
+            loss.backward()
+        assert len(seen) == round // 2 + 1  # a hook before the node runs, and only its own
+    assert converted.stats["graphs"] == 1

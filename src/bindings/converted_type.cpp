@@ -129,11 +129,12 @@ PyObject *statsOf(PyObject *self, void *) {
         return nullptr;
     }
   return Py_BuildValue(
-      "{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:d,s:O,s:s}", "calls", stats.calls.load(), "profiled_calls",
-      stats.profiledCalls.load(), "graph_calls", stats.graphCalls.load(), "fallback_calls",
-      stats.fallbackCalls.load(), "conversions", stats.conversions.load(), "graphs",
-      static_cast<Py_ssize_t>(function.graphs().size()), "opaque_calls",
-      static_cast<Py_ssize_t>(opaqueCalls), "conversion_seconds", stats.conversionSeconds, "exits",
+      "{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:d,s:K,s:d,s:O,s:s}", "calls", stats.calls.load(),
+      "profiled_calls", stats.profiledCalls.load(), "graph_calls", stats.graphCalls.load(),
+      "fallback_calls", stats.fallbackCalls.load(), "conversions", stats.conversions.load(),
+      "graphs", static_cast<Py_ssize_t>(function.graphs().size()), "opaque_calls",
+      static_cast<Py_ssize_t>(opaqueCalls), "conversion_seconds", stats.conversionSeconds,
+      "captured_ops", stats.captureCost.ops, "capture_seconds", stats.captureCost.seconds, "exits",
       exits.get(), "last_error", stats.lastError.c_str());
 }
 

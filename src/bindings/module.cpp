@@ -1,6 +1,7 @@
 // The Python module bifront._core. Bindings hold no logic.
 #include "bindings/converted_type.h"
 #include "capture/python_functions.h"
+#include "capture/shape_rules.h"
 #include "speculate/convert.h"
 #include "speculate/exit_reason.h"
 #include "support/options.h"
@@ -31,6 +32,12 @@ NB_MODULE(_core, m) {
     for (const auto &text : bifront::kExitReasons)
       rows.emplace_back(text.name, text.code, text.sentence, text.hint);
     return rows;
+  });
+  m.def("ops_with_shape_rules", [] {
+    std::vector<std::string> names;
+    for (std::string_view name : bifront::opsWithShapeRules())
+      names.emplace_back(name);
+    return names;
   });
   m.def("options", [] {
     std::vector<std::tuple<std::string, std::string, std::string, std::string>> rows;

@@ -284,6 +284,7 @@ void Capture::noteGradDropped(const at::Tensor &tensor) {
 }
 
 bool Capture::drawsRandomNumbers() const { return recording_->drawsRandomNumbers(); }
+CaptureCost Capture::cost() const { return recording_->cost; }
 int64_t Capture::liveProxies() const { return recording_->liveProxies; }
 void Capture::fail(const std::string &message) { recording_->fail(message); }
 Recording &Capture::recording() { return *recording_; }

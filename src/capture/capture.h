@@ -73,6 +73,7 @@ public:
   // Inputs whose .grad, which was there, the program drops before it does anything else.
   const std::vector<uint32_t> &gradsDroppedFirst() const { return gradsDroppedFirst_; }
   bool drawsRandomNumbers() const;
+  CaptureCost cost() const;
   // Proxies that are alive: behind end(), with all results dropped, more than the arguments'
   // proxies means that the program kept a tensor somewhere.
   int64_t liveProxies() const;

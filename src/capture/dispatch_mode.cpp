@@ -7,6 +7,8 @@
 #include <c10/core/impl/TorchDispatchModeTLS.h>
 #include <torch/csrc/PyInterpreter.h>
 
+#include <chrono>
+
 namespace bifront {
 namespace {
 
@@ -150,7 +152,11 @@ void capture(const c10::OperatorHandle &op, torch::jit::Stack &stack) {
       op.callBoxedForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd, stack);
       return;
     }
+    auto start = std::chrono::steady_clock::now();
     CapturedCall(*recording, op, traits, stack).run();
+    std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+    ++recording->cost.ops;
+    recording->cost.seconds += spent.count();
   } catch (const std::exception &error) {
     recording->noteFailure(error.what());
     throw;
@@ -162,13 +168,17 @@ void capture(const c10::OperatorHandle &op, torch::jit::Stack &stack) {
 CaptureMode::CaptureMode(std::shared_ptr<Recording> recording) : recording_(std::move(recording)) {
   if (activeRecording)
     throw CaptureError("a capture runs on this thread already");
+  depth_ = c10::impl::TorchDispatchModeTLS::stack_len();
   pushMode();
   activeRecording = recording_.get();
 }
 
 CaptureMode::~CaptureMode() {
   activeRecording = nullptr;
-  c10::impl::TorchDispatchModeTLS::pop_stack();
+  // PyTorch's own Python (that prints a tensor, for one) takes all modes off for a while; where it
+  // fails there, ours may be off the stack already.
+  while (c10::impl::TorchDispatchModeTLS::stack_len() > depth_)
+    c10::impl::TorchDispatchModeTLS::pop_stack();
 }
 
 Recording *CaptureMode::active() { return activeRecording; }

@@ -21,6 +21,7 @@ public:
 
 private:
   std::shared_ptr<Recording> recording_;
+  int64_t depth_; // of the stack of modes below ours
 };
 
 } // namespace bifront

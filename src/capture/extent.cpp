@@ -130,6 +130,43 @@ Extent Extent::inFormat(c10::IntArrayRef sizes, at::ScalarType dtype, at::Memory
   return extent;
 }
 
+Extent Extent::ofPointwise(const Extent &operand) {
+  if (operand.isContiguous())
+    return contiguous(operand.sizes, operand.dtype);
+  if (operand.isChannelsLast())
+    return inFormat(operand.sizes, operand.dtype, at::MemoryFormat::ChannelsLast);
+  if (operand.isNonOverlappingAndDense()) {
+    Extent same = operand;
+    same.wrappedNumber = false;
+    return same;
+  }
+  // As TensorIterator sorts dimensions, from the innermost: where a stride is 0 it cannot tell, and
+  // looks further.
+  Dims innermostFirst(operand.dim());
+  std::iota(innermostFirst.rbegin(), innermostFirst.rend(), 0);
+  auto compare = [&](int64_t a, int64_t b) {
+    int64_t x = operand.strides[a], y = operand.strides[b];
+    if (x == 0 || y == 0)
+      return 0;
+    if (x != y)
+      return x < y ? -1 : 1;
+    return operand.sizes[a] > operand.sizes[b] ? 1 : 0;
+  };
+  for (size_t i = 1; i < innermostFirst.size(); ++i) {
+    for (size_t at = i, inner = i; inner-- > 0;) {
+      int order = compare(innermostFirst[inner], innermostFirst[at]);
+      if (order < 0)
+        break;
+      if (order > 0) {
+        std::swap(innermostFirst[inner], innermostFirst[at]);
+        at = inner;
+      }
+    }
+  }
+  return inOrder(operand.sizes, operand.dtype,
+                 Dims(innermostFirst.rbegin(), innermostFirst.rend()));
+}
+
 at::Tensor Extent::onMeta() const {
   if (!wrappedNumber)
     return at::detail::empty_strided_meta(sizes, strides, dtype);

@@ -34,6 +34,8 @@ struct Extent {
   // Dense, with the dimensions in `order` from the outermost in memory to the innermost.
   static Extent inOrder(c10::IntArrayRef sizes, at::ScalarType dtype, c10::IntArrayRef order);
   static Extent inFormat(c10::IntArrayRef sizes, at::ScalarType dtype, at::MemoryFormat format);
+  // The result of a pointwise op on `operand` alone.
+  static Extent ofPointwise(const Extent &operand);
   // A tensor of the meta device that has this extent.
   at::Tensor onMeta() const;
 };

@@ -2,6 +2,7 @@
 // which tensors from outside are inputs, and whether something happened that no graph can express.
 #pragma once
 
+#include "capture/capture_cost.h"
 #include "capture/extent.h"
 #include "ir/graph_recorder.h"
 
@@ -97,6 +98,7 @@ public:
 
   void noteRandom() { drawsRandomNumbers_ = drawsRandomNumbers_ || !dry_; }
   bool drawsRandomNumbers() const { return drawsRandomNumbers_; }
+  CaptureCost cost;
   // Proxies of this recording that are alive.
   int64_t liveProxies = 0;
 

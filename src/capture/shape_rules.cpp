@@ -17,11 +17,35 @@ bool RuleCall::isNone(size_t index) const {
 const Extent *RuleCall::tensor(size_t index) {
   if (isNone(index))
     return nullptr;
-  at::Tensor tensor = args_[index].toTensor();
+  return extentOf(args_[index].toTensor());
+}
+
+const Extent *RuleCall::extentOf(const at::Tensor &tensor) {
   if (ProxyImpl *proxy = ProxyImpl::of(tensor))
     return &proxy->shape().in(world_);
   outside_.push_back(std::make_unique<Extent>(Extent::of(tensor)));
   return outside_.back().get();
+}
+
+std::vector<const Extent *> RuleCall::tensors(size_t index) {
+  std::vector<const Extent *> extents;
+  for (const c10::IValue &value : args_[index].toListRef()) {
+    if (value.isNone() || !value.toTensor().defined())
+      return {};
+    extents.push_back(extentOf(value.toTensor()));
+  }
+  return extents;
+}
+
+bool RuleCall::isUsualLayout(size_t index) const {
+  return args_[index].isNone() || args_[index].toLayout() == at::kStrided;
+}
+
+bool RuleCall::isUsualFormat(size_t index) const {
+  if (args_[index].isNone())
+    return true;
+  return format(index) == at::MemoryFormat::Contiguous ||
+         format(index) == at::MemoryFormat::Preserve;
 }
 
 int64_t RuleCall::integer(size_t index) const {
@@ -61,11 +85,15 @@ std::optional<at::ScalarType> RuleCall::dtype(size_t index) const {
 
 namespace {
 
-// Rows in the usual order, and of a dtype whose sums have the same: where the rules below hold.
-bool isPlain(const Extent *tensor) {
+// Rows in the usual order.
+bool isUsual(const Extent *tensor) {
   return tensor && tensor->isContiguous() &&
-         suggestedFormat(*tensor) == at::MemoryFormat::Contiguous &&
-         (tensor->dtype == at::kFloat || tensor->dtype == at::kDouble) && !tensor->wrappedNumber;
+         suggestedFormat(*tensor) == at::MemoryFormat::Contiguous && !tensor->wrappedNumber;
+}
+
+// Also of a dtype whose sums have the same: where most rules below hold.
+bool isPlain(const Extent *tensor) {
+  return isUsual(tensor) && (tensor->dtype == at::kFloat || tensor->dtype == at::kDouble);
 }
 
 // Of a dtype whose kernels keep statistics in it, too.
@@ -89,11 +117,11 @@ bool writesSelf(RuleCall &call) { return call.tensor(0) != nullptr; }
 // A number never makes more of a float tensor.
 bool writesFloat(RuleCall &call) { return isFloat(call.tensor(0)); }
 
-bool likeSelf(RuleCall &call) {
+bool pointwise(RuleCall &call) {
   const Extent *self = call.tensor(0);
-  if (!isPlain(self))
+  if (!isFloat(self))
     return false;
-  call.returns(plain(self->sizes, self->dtype));
+  call.returns(Extent::ofPointwise(*self));
   return true;
 }
 
@@ -249,6 +277,340 @@ bool layerNormBackward(RuleCall &call) {
   return true;
 }
 
+// (weight, indices, ...)
+bool embedding(RuleCall &call) {
+  const Extent *weight = call.tensor(0), *indices = call.tensor(1);
+  if (!isUsual(weight) || !isUsual(indices) || weight->dim() != 2)
+    return false;
+  Dims sizes = indices->sizes;
+  sizes.push_back(weight->sizes[1]);
+  call.returns(plain(sizes, weight->dtype));
+  return true;
+}
+
+// (input, weight, bias, N, C, HxW, group, eps)
+bool groupNorm(RuleCall &call) {
+  const Extent *input = call.tensor(0);
+  if (!isPlain(input) || input->numel() == 0 || !isFloatOrAbsent(call.tensor(1), input->dtype) ||
+      !isFloatOrAbsent(call.tensor(2), input->dtype))
+    return false;
+  Dims statistics{call.integer(3), call.integer(6)};
+  call.returns(plain(input->sizes, input->dtype));
+  call.returns(plain(statistics, input->dtype));
+  call.returns(plain(statistics, input->dtype));
+  return true;
+}
+
+// (grad_out, input, mean, rstd, weight, N, C, HxW, group, output_mask)
+bool groupNormBackward(RuleCall &call) {
+  const Extent *grad = call.tensor(0), *input = call.tensor(1), *weight = call.tensor(4);
+  if (!isPlain(grad) || !isPlain(input) || input->numel() == 0 ||
+      !isFloatOrAbsent(weight, input->dtype))
+    return false;
+  std::vector<bool> mask = call.flags(9);
+  Dims channels{call.integer(6)};
+  returnIf(call, mask[0], plain(input->sizes, input->dtype));
+  returnIf(call, mask[1], plain(channels, input->dtype));
+  returnIf(call, mask[2], plain(channels, input->dtype));
+  return true;
+}
+
+// The result of a pointwise op over operands in the usual order, of which one has all elements.
+std::optional<Dims> broadcast(std::initializer_list<const Extent *> operands) {
+  const Extent *largest = nullptr;
+  for (const Extent *operand : operands) {
+    if (!isUsual(operand))
+      return std::nullopt;
+    bool isLarger = !largest || operand->dim() > largest->dim() ||
+                    (operand->dim() == largest->dim() && operand->numel() > largest->numel());
+    largest = isLarger ? operand : largest;
+  }
+  for (const Extent *operand : operands)
+    for (int64_t d = 0; d < operand->dim(); ++d) {
+      int64_t size = operand->sizes[operand->dim() - 1 - d];
+      if (size != 1 && size != largest->sizes[largest->dim() - 1 - d])
+        return std::nullopt;
+    }
+  return largest->sizes;
+}
+
+// (condition, self, other)
+bool where(RuleCall &call) {
+  const Extent *self = call.tensor(1), *other = call.tensor(2);
+  auto sizes = broadcast({call.tensor(0), self, other});
+  if (!sizes || self->dtype != other->dtype)
+    return false;
+  call.returns(plain(*sizes, self->dtype));
+  return true;
+}
+
+bool compareTwo(RuleCall &call) {
+  auto sizes = broadcast({call.tensor(0), call.tensor(1)});
+  if (!sizes)
+    return false;
+  call.returns(plain(*sizes, at::kBool));
+  return true;
+}
+
+bool compareOne(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  if (!isUsual(self))
+    return false;
+  call.returns(plain(self->sizes, at::kBool));
+  return true;
+}
+
+// (self, mask, value)
+bool maskedFill(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  auto sizes = broadcast({self, call.tensor(1)});
+  if (!sizes || *sizes != self->sizes)
+    return false;
+  call.returns(plain(self->sizes, self->dtype));
+  return true;
+}
+
+// A copy of self of which a part is changed.
+bool changedCopy(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  if (!isUsual(self))
+    return false;
+  call.returns(plain(self->sizes, self->dtype));
+  return true;
+}
+
+// (self, number, ...): a number never makes more of a float tensor.
+bool byNumber(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  if (!isFloat(self) || call.isComplex(1))
+    return false;
+  call.returns(Extent::ofPointwise(*self));
+  return true;
+}
+
+// Like self in all but what is given: dtype, layout, device, pin_memory, then perhaps one that
+// changes nothing, and memory_format.
+template <size_t dtypeAt, size_t formatAt = dtypeAt + 4> bool likeGiven(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  if (!isUsual(self) || !call.isUsualLayout(dtypeAt + 1) || !call.isUsualFormat(formatAt))
+    return false;
+  call.returns(plain(self->sizes, call.dtype(dtypeAt).value_or(self->dtype)));
+  return true;
+}
+
+// (self, size, ..., dtype, layout, ...)
+template <size_t dtypeAt> bool newOfSize(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  if (!self || !call.isUsualLayout(dtypeAt + 1))
+    return false;
+  call.returns(plain(call.integers(1), call.dtype(dtypeAt).value_or(self->dtype)));
+  return true;
+}
+
+// (self, memory_format)
+bool clone(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  bool becomesUsual = !call.isNone(1) && call.format(1) == at::MemoryFormat::Contiguous;
+  if (!self || self->wrappedNumber || !(becomesUsual || (isUsual(self) && call.isUsualFormat(1))))
+    return false;
+  call.returns(plain(self->sizes, self->dtype));
+  return true;
+}
+
+// (grad_output, input_sizes, ...): zeros with the gradient somewhere in them.
+bool scatteredGradient(RuleCall &call) {
+  const Extent *grad = call.tensor(0);
+  if (!grad)
+    return false;
+  call.returns(plain(call.integers(1), grad->dtype));
+  return true;
+}
+
+// (input, p, train)
+bool nativeDropout(RuleCall &call) {
+  const Extent *input = call.tensor(0);
+  if (!isPlain(input) || input->numel() == 0)
+    return false;
+  call.returns(plain(input->sizes, input->dtype));
+  call.returns(plain(input->sizes, at::kBool));
+  return true;
+}
+
+// (self, indices, ...): one tensor of positions in the first dimension.
+bool indexFirst(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  std::vector<const Extent *> indices = call.tensors(1);
+  if (!isUsual(self) || self->dim() == 0 || indices.size() != 1 || !isUsual(indices[0]) ||
+      indices[0]->dtype != at::kLong)
+    return false;
+  Dims sizes = indices[0]->sizes;
+  sizes.append(self->sizes.begin() + 1, self->sizes.end());
+  call.returns(plain(sizes, self->dtype));
+  return true;
+}
+
+// (tensors, dim)
+bool stack(RuleCall &call) {
+  std::vector<const Extent *> tensors = call.tensors(0);
+  if (tensors.empty())
+    return false;
+  const Extent &first = *tensors[0];
+  for (const Extent *tensor : tensors)
+    if (!isUsual(tensor) || tensor->sizes != first.sizes || tensor->dtype != first.dtype)
+      return false;
+  int64_t dim = call.integer(1);
+  dim += dim < 0 ? first.dim() + 1 : 0;
+  if (dim < 0 || dim > first.dim())
+    return false;
+  Dims sizes = first.sizes;
+  sizes.insert(sizes.begin() + dim, static_cast<int64_t>(tensors.size()));
+  call.returns(plain(sizes, first.dtype));
+  return true;
+}
+
+// (self, repeats)
+bool repeat(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  Dims sizes = call.integers(1);
+  if (!isUsual(self) || static_cast<int64_t>(sizes.size()) < self->dim())
+    return false;
+  size_t added = sizes.size() - self->sizes.size();
+  for (size_t d = 0; d < self->sizes.size(); ++d)
+    sizes[added + d] *= self->sizes[d];
+  for (int64_t size : sizes)
+    if (size < 0)
+      return false;
+  call.returns(plain(sizes, self->dtype));
+  return true;
+}
+
+// (self, pad, value)
+bool pad(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  Dims pad = call.integers(1);
+  if (!isUsual(self) || pad.size() % 2 != 0 || pad.size() / 2 > self->sizes.size())
+    return false;
+  Dims sizes = self->sizes;
+  for (size_t k = 0; k < pad.size(); ++k)
+    sizes[sizes.size() - 1 - k / 2] += pad[k];
+  for (int64_t size : sizes)
+    if (size < 0)
+      return false;
+  call.returns(plain(sizes, self->dtype));
+  return true;
+}
+
+// (self, output_size)
+bool adaptivePool(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  Dims pooled = call.integers(1), sizes;
+  if (!isPlain(self) || self->numel() == 0 || self->dim() < 3 || pooled.size() != 2)
+    return false;
+  sizes.append(self->sizes.begin(), self->sizes.end() - 2);
+  sizes.append(pooled.begin(), pooled.end());
+  call.returns(plain(sizes, self->dtype));
+  return true;
+}
+
+// (grad_output, self)
+bool likeSecond(RuleCall &call) {
+  const Extent *grad = call.tensor(0), *self = call.tensor(1);
+  if (!isPlain(grad) || !isPlain(self) || self->numel() == 0)
+    return false;
+  call.returns(plain(self->sizes, self->dtype));
+  return true;
+}
+
+// (self, target, ...) with what to do with the elements' losses at `reductionAt`.
+template <size_t reductionAt> bool loss(RuleCall &call) {
+  const Extent *self = call.tensor(0), *target = call.tensor(1);
+  if (!isPlain(self) || !isPlain(target) || self->sizes != target->sizes ||
+      self->dtype != target->dtype)
+    return false;
+  for (size_t weight = 2; weight < reductionAt; ++weight)
+    if (!call.isNone(weight))
+      return false;
+  call.returns(
+      plain(call.integer(reductionAt) == 0 ? c10::IntArrayRef(self->sizes) : c10::IntArrayRef(),
+            self->dtype));
+  return true;
+}
+
+// (grad_output, self, target, ...)
+bool lossBackward(RuleCall &call) {
+  const Extent *self = call.tensor(1), *target = call.tensor(2);
+  if (!call.tensor(0) || !isPlain(self) || !isPlain(target) || self->sizes != target->sizes ||
+      self->dtype != target->dtype)
+    return false;
+  call.returns(plain(self->sizes, self->dtype));
+  return true;
+}
+
+// (self, dim, correction, keepdim), `count` results.
+template <int count> bool variance(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  if (!isPlain(self))
+    return false;
+  std::vector<bool> reduced(self->sizes.size(), call.isNone(1));
+  if (!call.isNone(1)) {
+    Dims dims = call.integers(1);
+    if (dims.empty())
+      reduced.assign(reduced.size(), true);
+    for (int64_t dim : dims) {
+      dim += dim < 0 ? self->dim() : 0;
+      if (dim < 0 || dim >= self->dim())
+        return false;
+      reduced[dim] = true;
+    }
+  }
+  Dims sizes;
+  for (size_t d = 0; d < reduced.size(); ++d) {
+    if (!reduced[d])
+      sizes.push_back(self->sizes[d]);
+    else if (call.flag(3))
+      sizes.push_back(1);
+  }
+  for (int i = 0; i < count; ++i)
+    call.returns(plain(sizes, self->dtype));
+  return true;
+}
+
+// Of attention's operands and results: heads lie within positions.
+Extent headsWithin(c10::IntArrayRef sizes, at::ScalarType dtype) {
+  Dims order{0, 2, 1};
+  if (sizes.size() == 4)
+    order.push_back(3);
+  return Extent::inOrder(sizes, dtype, order);
+}
+
+bool isAttention(const Extent *query, const Extent *key, const Extent *value) {
+  for (const Extent *operand : {query, key, value})
+    if (!isFloat(operand) || operand->dim() != 4 || operand->numel() == 0 ||
+        operand->dtype != query->dtype)
+      return false;
+  return true;
+}
+
+// (query, key, value, ...)
+bool flashAttention(RuleCall &call) {
+  const Extent *query = call.tensor(0);
+  if (!isAttention(query, call.tensor(1), call.tensor(2)) || !query->isNonOverlappingAndDense())
+    return false;
+  at::ScalarType statistics = query->dtype == at::kDouble ? at::kDouble : at::kFloat;
+  call.returns(*query);
+  call.returns(headsWithin({query->sizes.data(), 3}, statistics));
+  return true;
+}
+
+// (grad_out, query, key, value, ...)
+bool flashAttentionBackward(RuleCall &call) {
+  if (!isAttention(call.tensor(1), call.tensor(2), call.tensor(3)))
+    return false;
+  for (size_t operand : {1, 2, 3})
+    call.returns(headsWithin(call.tensor(operand)->sizes, call.tensor(operand)->dtype));
+  return true;
+}
+
 // (grad_output, indices, num_weights, padding_idx, scale_grad_by_freq)
 bool embeddingBackward(RuleCall &call) {
   const Extent *grad = call.tensor(0);
@@ -260,8 +622,8 @@ bool embeddingBackward(RuleCall &call) {
 
 const std::unordered_map<std::string_view, ShapeRule> &rules() {
   static const std::unordered_map<std::string_view, ShapeRule> table = {
-      {"aten::relu", likeSelf},
-      {"aten::abs", likeSelf},
+      {"aten::relu", pointwise},
+      {"aten::abs", pointwise},
       {"aten::mul_.Scalar", writesFloat},
       {"aten::div_.Scalar", writesFloat},
       {"aten::add_.Scalar", writesFloat},
@@ -281,7 +643,60 @@ const std::unordered_map<std::string_view, ShapeRule> &rules() {
       {"aten::native_batch_norm_backward", batchNormBackward},
       {"aten::native_layer_norm", layerNorm},
       {"aten::native_layer_norm_backward", layerNormBackward},
+      {"aten::embedding", embedding},
       {"aten::embedding_dense_backward", embeddingBackward},
+      {"aten::native_group_norm", groupNorm},
+      {"aten::native_group_norm_backward", groupNormBackward},
+      {"aten::native_dropout", nativeDropout},
+      {"aten::where.self", where},
+      {"aten::logical_and", compareTwo},
+      {"aten::logical_or", compareTwo},
+      {"aten::logical_xor", compareTwo},
+      {"aten::logical_not", compareOne},
+      {"aten::masked_fill.Scalar", maskedFill},
+      {"aten::masked_fill.Tensor", maskedFill},
+      {"aten::masked_fill_.Scalar", writesSelf},
+      {"aten::masked_fill_.Tensor", writesSelf},
+      {"aten::index.Tensor", indexFirst},
+      {"aten::index_put", changedCopy},
+      {"aten::index_put_", writesSelf},
+      {"aten::select_scatter", changedCopy},
+      {"aten::slice_scatter", changedCopy},
+      {"aten::select_backward", scatteredGradient},
+      {"aten::slice_backward", scatteredGradient},
+      {"aten::add.Scalar", byNumber},
+      {"aten::sub.Scalar", byNumber},
+      {"aten::rsub.Scalar", byNumber},
+      {"aten::mul.Scalar", byNumber},
+      {"aten::div.Scalar", byNumber},
+      {"aten::remainder.Scalar", byNumber},
+      {"aten::empty_like", likeGiven<1>},
+      {"aten::zeros_like", likeGiven<1>},
+      {"aten::ones_like", likeGiven<1>},
+      {"aten::rand_like", likeGiven<1>},
+      {"aten::randn_like", likeGiven<1>},
+      {"aten::full_like", likeGiven<2>},
+      {"aten::_to_copy", likeGiven<1, 6>},
+      {"aten::clone", clone},
+      {"aten::new_empty", newOfSize<2>},
+      {"aten::new_zeros", newOfSize<2>},
+      {"aten::new_ones", newOfSize<2>},
+      {"aten::new_full", newOfSize<3>},
+      {"aten::stack", stack},
+      {"aten::repeat", repeat},
+      {"aten::flip", changedCopy},
+      {"aten::roll", changedCopy},
+      {"aten::constant_pad_nd", pad},
+      {"aten::_adaptive_avg_pool2d", adaptivePool},
+      {"aten::_adaptive_avg_pool2d_backward", likeSecond},
+      {"aten::binary_cross_entropy", loss<3>},
+      {"aten::binary_cross_entropy_backward", lossBackward},
+      {"aten::binary_cross_entropy_with_logits", loss<4>},
+      {"aten::var.correction", variance<1>},
+      {"aten::std.correction", variance<1>},
+      {"aten::var_mean.correction", variance<2>},
+      {"aten::_scaled_dot_product_flash_attention_for_cpu", flashAttention},
+      {"aten::_scaled_dot_product_flash_attention_for_cpu_backward", flashAttentionBackward},
   };
   return table;
 }

@@ -24,11 +24,18 @@ public:
   bool isNone(size_t index) const;
   // Null where the tensor is absent.
   const Extent *tensor(size_t index);
+  // Of a list of tensors; empty where one of them is absent.
+  std::vector<const Extent *> tensors(size_t index);
   // Numbers; throws CaptureError where a shape depends on a tensor's value.
   int64_t integer(size_t index) const;
   Dims integers(size_t index) const;
   bool flag(size_t index) const { return args_[index].toBool(); }
   std::vector<bool> flags(size_t index) const;
+  bool isComplex(size_t index) const { return args_[index].isComplexDouble(); }
+  at::MemoryFormat format(size_t index) const { return args_[index].toMemoryFormat(); }
+  // Whether a layout and a memory format, where they are given, are the usual ones.
+  bool isUsualLayout(size_t index) const;
+  bool isUsualFormat(size_t index) const;
   std::optional<at::ScalarType> dtype(size_t index) const;
 
   // Results, in the schema's order. A returned argument of an in-place op is not a result.
@@ -37,6 +44,8 @@ public:
   std::vector<std::optional<Extent>> results;
 
 private:
+  const Extent *extentOf(const at::Tensor &tensor);
+
   c10::ArrayRef<c10::IValue> args_;
   int world_;
   std::vector<std::unique_ptr<Extent>> outside_; // extents of tensors that are no proxies

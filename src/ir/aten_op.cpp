@@ -162,12 +162,9 @@ void setOrder(OpResult value, ArrayRef<int64_t> order) {
   op->setAttr(kOrderAttr, builder.getArrayAttr(all));
 }
 
-void setOrder(BlockArgument value, ArrayRef<int64_t> order) {
-  if (order.empty())
-    return;
-  auto function = cast<func::FuncOp>(value.getOwner()->getParentOp());
-  function.setArgAttr(value.getArgNumber(), kOrderAttr,
-                      Builder(function.getContext()).getDenseI64ArrayAttr(order));
+NamedAttribute orderAttr(MLIRContext *context, ArrayRef<int64_t> order) {
+  Builder builder(context);
+  return builder.getNamedAttr(kOrderAttr, builder.getDenseI64ArrayAttr(order));
 }
 
 std::vector<int64_t> orderOf(Value value) {

@@ -24,7 +24,8 @@ mlir::RankedTensorType mlirTypeOf(mlir::MLIRContext *context, const TensorType &
 // TensorType::order is no part of a type, as passes may lay values out otherwise: an attribute
 // beside the op or the function's argument keeps what was recorded.
 void setOrder(mlir::OpResult value, llvm::ArrayRef<int64_t> order);
-void setOrder(mlir::BlockArgument value, llvm::ArrayRef<int64_t> order);
+// The same for an argument of a function.
+mlir::NamedAttribute orderAttr(mlir::MLIRContext *context, llvm::ArrayRef<int64_t> order);
 std::vector<int64_t> orderOf(mlir::Value value);
 mlir::Type elementTypeOf(mlir::MLIRContext *context, DType dtype);
 // Throws std::invalid_argument where tensors have no such elements.

@@ -34,6 +34,8 @@ struct GraphRecorder::State {
   func::FuncOp function;
   Location loc = UnknownLoc::get(builder.getContext());
   std::vector<Value> values;
+  // Set when the graph is finished: each change of the function's own list copies all of it.
+  std::vector<SmallVector<NamedAttribute>> inputAttrs;
 };
 
 GraphRecorder::GraphRecorder(MLIRContext &context, std::string_view name) {
@@ -57,20 +59,18 @@ ValueId GraphRecorder::addInput(const ValueType &type, std::string_view name, bo
     attrs.emplace_back("bf.name", StringAttr::get(context, StringRef(name)));
   if (requiresGrad)
     attrs.emplace_back("bf.requires_grad", UnitAttr::get(context));
-  unsigned index = state->function.getNumArguments();
-  if (failed(state->function.insertArgument(index, mlirType, DictionaryAttr::get(context, attrs),
-                                            state->loc)))
-    throw std::runtime_error("an input of a type that functions do not take");
-  setOrder(state->function.getArgument(index), type.tensor.order);
-  return state->add(state->function.getArgument(index));
+  if (!type.tensor.order.empty())
+    attrs.push_back(orderAttr(context, type.tensor.order));
+  state->inputAttrs.push_back(std::move(attrs));
+  return state->add(state->function.front().addArgument(mlirType, state->loc));
 }
 
 void GraphRecorder::aliasInput(ValueId input, ValueId other) {
   auto argument = cast<BlockArgument>(state->values.at(input));
   auto target = cast<BlockArgument>(state->values.at(other));
   // Read by functionalisation, which knows it as kAliasOfAttr.
-  state->function.setArgAttr(argument.getArgNumber(), "bf.alias_of",
-                             state->builder.getI64IntegerAttr(target.getArgNumber()));
+  state->inputAttrs[argument.getArgNumber()].push_back(state->builder.getNamedAttr(
+      "bf.alias_of", state->builder.getI64IntegerAttr(target.getArgNumber())));
 }
 
 std::vector<ValueId> GraphRecorder::aten(const AtenCall &call, std::span<const ValueId> operands,
@@ -163,7 +163,7 @@ ValueType GraphRecorder::typeOf(ValueId value) const {
   return valueTypeOf(state->values.at(value).getType());
 }
 
-size_t GraphRecorder::numInputs() const { return state->function.getNumArguments(); }
+size_t GraphRecorder::numInputs() const { return state->inputAttrs.size(); }
 
 ModuleOp GraphRecorder::finish(std::span<const ValueId> returns) {
   SmallVector<Value> values = state->valuesOf(returns);
@@ -172,7 +172,11 @@ ModuleOp GraphRecorder::finish(std::span<const ValueId> returns) {
   for (Value value : values)
     types.push_back(value.getType());
   state->function.setType(
-      state->builder.getFunctionType(state->function.getArgumentTypes(), types));
+      state->builder.getFunctionType(state->function.front().getArgumentTypes(), types));
+  SmallVector<DictionaryAttr> inputAttrs;
+  for (const SmallVector<NamedAttribute> &attrs : state->inputAttrs)
+    inputAttrs.push_back(state->builder.getDictionaryAttr(attrs));
+  state->function.setAllArgAttrs(inputAttrs);
   return state->module.release();
 }
 

@@ -61,6 +61,7 @@ Frame::Frame(const LinkedProgram &linked)
   for (size_t i = 0; i < kernels.size(); ++i) {
     const KernelStep &step = program.kernels[i];
     kernels[i].inputs.resize(step.inputs.size());
+    kernels[i].sizes.resize(step.sizes.size());
     kernels[i].copies.resize(step.inputs.size());
     kernels[i].outputs.resize(step.outputs.size());
     kernels[i].pointers.resize(step.inputs.size() + step.outputs.size());
@@ -193,10 +194,7 @@ void Frame::call(uint32_t index) {
 // ---- Kernels ----
 
 void Frame::plan(const KernelStep &step, KernelState &state) {
-  Sizes given;
-  for (const OperandRef &size : step.sizes)
-    given.push_back(scalars[size.index].i);
-  state.plan.make(step, program.slots, state.inputs, given);
+  state.plan.make(step, program.slots, state.inputs, state.sizes);
   state.spans.clear();
   for (const at::Tensor *input : state.inputs)
     state.spans.push_back(spanOf(*input));
@@ -289,7 +287,9 @@ void Frame::kernel(uint32_t index) {
       state.inputs[k] = &state.copies[k];
     }
   }
-  if (!step.sizes.empty() || !state.plan.matches(state.inputs))
+  for (size_t k = 0; k < step.sizes.size(); ++k)
+    state.sizes[k] = scalars[step.sizes[k].index].i;
+  if (!state.plan.matches(state.inputs, state.sizes))
     plan(step, state);
   for (size_t k = 0; k < inputs; ++k)
     state.pointers[k] = static_cast<char *>(const_cast<void *>(state.inputs[k]->const_data_ptr()));

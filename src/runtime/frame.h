@@ -59,6 +59,7 @@ private:
   struct KernelState {
     IterationPlan plan;
     std::vector<const at::Tensor *> inputs;
+    std::vector<int64_t> sizes;     // the values of KernelStep::sizes
     std::vector<at::Tensor> copies; // inputs that had to be brought into another layout
     std::vector<at::Tensor> outputs;
     std::vector<char *> pointers;

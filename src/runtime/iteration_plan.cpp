@@ -74,10 +74,11 @@ struct IterationPlan::Space {
   Sizes elementBytes; // per operand
 };
 
-bool IterationPlan::matches(std::span<const at::Tensor *const> inputs) const {
-  if (!made)
+bool IterationPlan::matches(std::span<const at::Tensor *const> inputs,
+                            std::span<const int64_t> given) const {
+  if (!made || !std::equal(given.begin(), given.end(), key.begin()))
     return false;
-  const int64_t *at = key.data();
+  const int64_t *at = key.data() + given.size();
   for (const at::Tensor *input : inputs) {
     const at::TensorImpl &tensor = *input->unsafeGetTensorImpl();
     c10::IntArrayRef size = tensor.sizes(), stride = tensor.strides();
@@ -92,8 +93,9 @@ bool IterationPlan::matches(std::span<const at::Tensor *const> inputs) const {
   return true;
 }
 
-void IterationPlan::remember(std::span<const at::Tensor *const> inputs) {
-  key.clear();
+void IterationPlan::remember(std::span<const at::Tensor *const> inputs,
+                             std::span<const int64_t> given) {
+  key.assign(given.begin(), given.end());
   for (const at::Tensor *input : inputs) {
     key.push_back(static_cast<int64_t>(input->scalar_type()));
     key.push_back(input->dim());
@@ -129,7 +131,7 @@ void IterationPlan::make(const KernelStep &step, std::span<const TensorSlot> slo
   }
   Space space = spaceOf(step, inputs);
   chooseRows(step, space, inputs.size());
-  remember(inputs);
+  remember(inputs, given);
   made = true;
 }
 

@@ -16,11 +16,12 @@ using Sizes = c10::SmallVector<int64_t, 6>;
 
 class IterationPlan {
 public:
-  // Whether the plan was made for tensors of these sizes, strides and dtypes.
-  bool matches(std::span<const at::Tensor *const> inputs) const;
+  // Whether the plan was made for tensors of these sizes, strides and dtypes, and for these values
+  // of KernelStep::sizes.
+  bool matches(std::span<const at::Tensor *const> inputs, std::span<const int64_t> sizes) const;
 
   // Throws c10::Error with a sentence where the tensors are not what the graph took them to be.
-  // `sizes` are the values of KernelStep::sizes. `slots` are the program's.
+  // `slots` are the program's.
   void make(const KernelStep &step, std::span<const TensorSlot> slots,
             std::span<const at::Tensor *const> inputs, std::span<const int64_t> sizes);
 
@@ -49,7 +50,7 @@ private:
   };
   struct Space; // dimensions in the making, fastest first
 
-  void remember(std::span<const at::Tensor *const> inputs);
+  void remember(std::span<const at::Tensor *const> inputs, std::span<const int64_t> given);
   void broadcastShape(const KernelStep &step, std::span<const TensorSlot> slots,
                       std::span<const at::Tensor *const> inputs, std::span<const int64_t> given);
   void layOut(std::span<const at::Tensor *const> inputs);
@@ -59,7 +60,7 @@ private:
   void runRows(char *const *pointers, const Scalar64 *scalars, int64_t firstRow, int64_t endRow,
                int64_t first, int64_t end) const;
 
-  std::vector<int64_t> key; // per input: dtype, rank, sizes, strides
+  std::vector<int64_t> key; // the given sizes; per input: dtype, rank, sizes, strides
   bool made = false;
   Sizes sizes, strides;
   int64_t elements = 0;

@@ -166,6 +166,7 @@ struct Captured {
   std::vector<GraphResult> results;
   std::vector<std::pair<uint32_t, bool>> gradPresence;
   std::vector<uint32_t> gradsDroppedFirst;
+  CaptureCost cost;
   bool drawsRandomNumbers = false;
 };
 
@@ -346,6 +347,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   captured.gradPresence = capture.gradPresence();
   captured.gradsDroppedFirst = capture.gradsDroppedFirst();
   captured.drawsRandomNumbers = capture.drawsRandomNumbers();
+  captured.cost = capture.cost();
   captured.module = recorder.finish(reader.returns);
 }
 
@@ -448,6 +450,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     graph->equalDims = arguments.equalDims();
     graph->arguments = std::move(arguments.patterns);
     graph->drawsRandomNumbers = captured.drawsRandomNumbers;
+    graph->captureCost = captured.cost;
     graph->result = std::move(captured.result);
     graph->results = std::move(captured.results);
   } catch (const ConversionError &) {

@@ -164,6 +164,8 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const
                old->numLeaves == graph->numLeaves;
       });
     graphs_.insert(graphs_.begin(), graph);
+    stats_.captureCost.ops += graph->captureCost.ops;
+    stats_.captureCost.seconds += graph->captureCost.seconds;
   } catch (const ConversionError &error) {
     this->count(error.reason, error.what());
     givenUp_ = true;

@@ -28,6 +28,7 @@ struct ConversionOptions {
 struct ConversionStats {
   std::atomic<uint64_t> calls{0}, profiledCalls{0}, graphCalls{0}, fallbackCalls{0}, conversions{0};
   double conversionSeconds = 0;
+  CaptureCost captureCost; // a part of it
   std::array<std::atomic<uint64_t>, std::size(kExitReasons)> exits{};
   std::string lastError;
 };

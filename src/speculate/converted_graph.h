@@ -2,6 +2,7 @@
 // result.
 #pragma once
 
+#include "capture/capture_cost.h"
 #include "runtime/executor.h"
 #include "speculate/exit_reason.h"
 #include "speculate/precheck.h"
@@ -67,6 +68,7 @@ public:
   std::unique_ptr<Executor> executor;
   std::optional<ValuePattern> result;
   std::vector<GraphResult> results;
+  CaptureCost captureCost;
   std::string moduleText; // after all passes; for reports
 
   // Whether this graph may run for these arguments; fills `leaves` (room for numLeaves). All checks

@@ -59,9 +59,9 @@ Added addTensors(const at::Tensor &a, const at::Tensor &b, KernelVariant variant
   step.variant = std::move(variant);
   Added made;
   std::vector<const at::Tensor *> inputs{&a, &b};
-  EXPECT_FALSE(made.plan.matches(inputs));
+  EXPECT_FALSE(made.plan.matches(inputs, {}));
   made.plan.make(step, slots, inputs, {});
-  EXPECT_TRUE(made.plan.matches(inputs));
+  EXPECT_TRUE(made.plan.matches(inputs, {}));
   made.result = at::empty_strided(made.plan.outputSizes(), made.plan.outputStrides(), a.options());
   at::Tensor copies[2];
   char *pointers[3];
@@ -217,7 +217,7 @@ TEST(IterationPlan, NoticesOtherTensors) {
   at::Tensor wide = a.to(at::kDouble);
   auto matches = [&](const at::Tensor &x) {
     std::vector<const at::Tensor *> inputs{&x, &b};
-    return added.plan.matches(inputs);
+    return added.plan.matches(inputs, {});
   };
   EXPECT_TRUE(matches(other));
   EXPECT_FALSE(matches(transposed));
