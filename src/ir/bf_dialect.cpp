@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "mlir/IR/Matchers.h"
@@ -21,11 +22,13 @@ using namespace mlir;
 namespace bifront {
 
 void registerDialects(DialectRegistry &registry) {
-  registry.insert<bf::BfDialect, arith::ArithDialect, math::MathDialect, func::FuncDialect>();
+  registry.insert<bf::BfDialect, arith::ArithDialect, math::MathDialect, func::FuncDialect,
+                  scf::SCFDialect>();
 }
 
 void loadDialects(MLIRContext &context) {
-  context.loadDialect<bf::BfDialect, arith::ArithDialect, math::MathDialect, func::FuncDialect>();
+  context.loadDialect<bf::BfDialect, arith::ArithDialect, math::MathDialect, func::FuncDialect,
+                      scf::SCFDialect>();
 }
 
 namespace bf {
