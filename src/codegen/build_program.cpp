@@ -5,7 +5,9 @@
 #include "ir/aten_op.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/SetVector.h"
 
 #include <algorithm>
 
@@ -75,6 +77,23 @@ private:
   void visitAssert(bf::AssertOp op);
   void visitDim(bf::DimOp op);
   void visitReturn(func::ReturnOp op);
+  void visitBody(Block &block);
+  void visitIf(scf::IfOp op);
+  void visitWhile(scf::WhileOp op);
+
+  // Where regions leave the values that they hand on: per value a slot (perhaps kNoSlot: nobody
+  // wants it), or the variable of a number.
+  using Places = SmallVector<uint32_t>;
+  Places placesFor(ValueRange values);
+  // Steps that bring `values` to the places, and code that takes numbers from there.
+  void hand(ValueRange values, ArrayRef<uint32_t> to);
+  void receive(ValueRange values, ArrayRef<uint32_t> from);
+  void leaveLoop(ValueRange values, ArrayRef<uint32_t> to);
+  void openRegion() { regions.push_back({static_cast<SlotId>(program.slots.size()), {}}); }
+  void closeRegion();
+  void control(EntryOp::Kind kind, uint32_t value = 0) {
+    built.entry.ops.push_back({kind, 0, value});
+  }
 
   SlotId addSlot(Type type);
   SlotId slotOf(Value value) const { return slots.lookup(value); }
@@ -90,6 +109,15 @@ private:
   uint32_t dimScalar(SlotId slot, int64_t index);
   void compute(Operation *op);
   void addStep(EntryOp::Kind kind, uint32_t index, MemoryStep step);
+  void addMemoryStep(MemoryStep step); // of the last op
+  void setNumber(Value value, uint32_t number) {
+    numbers[value] = number;
+    known.emplace_back(value);
+  }
+  void setPlace(Value value, uint32_t place) {
+    places[value] = place;
+    known.emplace_back(value);
+  }
   std::vector<InnerAccess> accessOf(bf::PointwiseOp op) const;
   std::vector<OperandRef> sizesOf(bf::PointwiseOp op);
   OperandRef sizeLike(const Dim &dim, bf::PointwiseOp op);
@@ -103,7 +131,34 @@ private:
   DenseMap<Value, SlotId> slots;
   DenseMap<Value, uint32_t> numbers; // in entry.values
   DenseMap<Value, uint32_t> places;  // of numbers, in the frame
+  std::vector<Value> known;          // what `numbers` and `places` got, in that order
+
+  // What code in a region found out of numbers holds only there.
+  class NumberScope {
+  public:
+    explicit NumberScope(ProgramBuilder &builder) : builder(builder), size(builder.known.size()) {}
+    ~NumberScope();
+    NumberScope(const NumberScope &) = delete;
+
+  private:
+    ProgramBuilder &builder;
+    size_t size;
+  };
+  // The branches of an scf.if, or a loop. Slots that are older and used inside die behind it: the
+  // other branch has not used them, and the next iteration will.
+  struct Region {
+    SlotId firstSlot;
+    llvm::SmallSetVector<SlotId, 8> olderSlots;
+  };
+  std::vector<Region> regions;
 };
+
+ProgramBuilder::NumberScope::~NumberScope() {
+  for (; builder.known.size() > size; builder.known.pop_back()) {
+    builder.numbers.erase(builder.known.back());
+    builder.places.erase(builder.known.back());
+  }
+}
 
 //===- Values ------------------------------------------------------------------------------===//
 
@@ -136,7 +191,7 @@ void ProgramBuilder::addInputs() {
       slots[argument] = slot;
       program.inputPlaces.push_back({OperandRef::Kind::Tensor, slot});
     } else if (isNumber(argument.getType())) {
-      places[argument] = program.numScalars;
+      setPlace(argument, program.numScalars);
       program.inputPlaces.push_back({scalarKind(argument.getType()), program.numScalars++});
     } else {
       throw CodegenError("an input is neither a tensor nor an int, float or bool");
@@ -150,7 +205,7 @@ uint32_t ProgramBuilder::numberOf(Value value) {
   // An input, or the result of a call: the frame has it.
   uint32_t number = built.entry.newValue(elementTypeOf(value.getType()));
   built.entry.ops.push_back({EntryOp::Kind::Load, places.lookup(value), number});
-  numbers[value] = number;
+  setNumber(value, number);
   return number;
 }
 
@@ -159,7 +214,7 @@ uint32_t ProgramBuilder::frameScalar(Value value) {
     return known->second;
   uint32_t place = program.numScalars++;
   built.entry.ops.push_back({EntryOp::Kind::Save, place, numberOf(value)});
-  places[value] = place;
+  setPlace(value, place);
   return place;
 }
 
@@ -179,8 +234,7 @@ uint32_t ProgramBuilder::dimScalar(SlotId slot, int64_t index) {
   MemoryStep memory;
   memory.reads = {slot};
   memory.releases = memory.mayFail = false;
-  built.memorySteps.push_back(std::move(memory));
-  built.stepOps.push_back(built.entry.ops.size() - 1);
+  addMemoryStep(std::move(memory));
   built.entry.ops.push_back({EntryOp::Kind::Save, place, number});
   return place;
 }
@@ -205,12 +259,20 @@ OperandRef ProgramBuilder::resultRef(Value value) {
   }
   if (!isNumber(type))
     throw CodegenError("a call gives what is neither a tensor nor an int, float or bool");
-  places[value] = program.numScalars;
+  setPlace(value, program.numScalars);
   return {scalarKind(type), program.numScalars++};
 }
 
 void ProgramBuilder::addStep(EntryOp::Kind kind, uint32_t index, MemoryStep step) {
   built.entry.ops.push_back({kind, index});
+  addMemoryStep(std::move(step));
+}
+
+void ProgramBuilder::addMemoryStep(MemoryStep step) {
+  for (Region &region : regions)
+    for (SlotId slot : step.reads)
+      if (slot < region.firstSlot && !built.memorySlots[slot].input)
+        region.olderSlots.insert(slot);
   built.memorySteps.push_back(std::move(step));
   built.stepOps.push_back(built.entry.ops.size() - 1);
 }
@@ -439,13 +501,12 @@ void ProgramBuilder::visitDim(bf::DimOp op) {
   uint32_t number = built.entry.newValue(ElementType::I64);
   EntryOp dim{EntryOp::Kind::Dim, static_cast<uint32_t>(op.getIndex()), number,
               slotOf(op.getTensor())};
-  numbers[op.getSize()] = number;
+  setNumber(op.getSize(), number);
   built.entry.ops.push_back(dim);
   MemoryStep memory;
   memory.reads = {slotOf(op.getTensor())};
   memory.releases = memory.mayFail = false;
-  built.memorySteps.push_back(std::move(memory));
-  built.stepOps.push_back(built.entry.ops.size() - 1);
+  addMemoryStep(std::move(memory));
 }
 
 void ProgramBuilder::compute(Operation *op) {
@@ -456,7 +517,136 @@ void ProgramBuilder::compute(Operation *op) {
   EntryOp entry{EntryOp::Kind::Compute, 0, number};
   entry.op = made;
   built.entry.ops.push_back(entry);
-  numbers[op->getResult(0)] = number;
+  setNumber(op->getResult(0), number);
+}
+
+//===- Control flow ------------------------------------------------------------------------===//
+
+ProgramBuilder::Places ProgramBuilder::placesFor(ValueRange values) {
+  Places found;
+  for (Value value : values) {
+    if (isNumber(value.getType())) {
+      found.push_back(built.entry.newVariable(elementTypeOf(value.getType())));
+    } else if (!isa<RankedTensorType, NoneType>(value.getType())) {
+      throw CodegenError("a region hands on what is neither a tensor nor an int, float or bool");
+    } else if (value.use_empty()) {
+      found.push_back(kNoSlot);
+    } else {
+      found.push_back(slots[value] = addSlot(value.getType()));
+    }
+  }
+  return found;
+}
+
+void ProgramBuilder::hand(ValueRange values, ArrayRef<uint32_t> to) {
+  MoveStep step;
+  MemoryStep memory;
+  memory.mayFail = false;
+  SmallVector<std::pair<uint32_t, uint32_t>> set; // variables and numbers
+  for (auto [value, place] : llvm::zip_equal(values, to)) {
+    if (isNumber(value.getType())) {
+      set.emplace_back(place, numberOf(value));
+    } else if (place != kNoSlot) {
+      SlotId from = slotOf(value);
+      step.pairs.push_back({from, place});
+      memory.reads.push_back(from);
+      memory.results.push_back(place);
+      memory.shares.emplace_back(place, from);
+    }
+  }
+  for (auto [variable, number] : set)
+    built.entry.ops.push_back({EntryOp::Kind::Set, variable, number});
+  if (step.pairs.empty())
+    return;
+  program.moves.push_back(std::move(step));
+  addStep(EntryOp::Kind::Move, program.moves.size() - 1, std::move(memory));
+}
+
+void ProgramBuilder::receive(ValueRange values, ArrayRef<uint32_t> from) {
+  for (auto [value, place] : llvm::zip_equal(values, from)) {
+    if (!isNumber(value.getType()))
+      continue;
+    uint32_t number = built.entry.newValue(elementTypeOf(value.getType()));
+    built.entry.ops.push_back({EntryOp::Kind::Get, place, number});
+    setNumber(value, number);
+  }
+}
+
+void ProgramBuilder::closeRegion() {
+  Region region = std::move(regions.back());
+  regions.pop_back();
+  MemoryStep memory;
+  memory.mayFail = false;
+  memory.reads.assign(region.olderSlots.begin(), region.olderSlots.end());
+  program.releases.emplace_back();
+  addStep(EntryOp::Kind::Release, program.releases.size() - 1, std::move(memory));
+}
+
+void ProgramBuilder::visitBody(Block &block) {
+  for (Operation &op : block.without_terminator())
+    visit(&op);
+}
+
+void ProgramBuilder::visitIf(scf::IfOp op) {
+  uint32_t condition = numberOf(op.getCondition());
+  Places results = placesFor(op.getResults());
+  openRegion();
+  control(EntryOp::Kind::If, condition);
+  for (mlir::Region *branch : {&op.getThenRegion(), &op.getElseRegion()}) {
+    NumberScope scope(*this);
+    if (!branch->empty()) {
+      visitBody(branch->front());
+      hand(branch->front().getTerminator()->getOperands(), results);
+    }
+    if (branch == &op.getThenRegion())
+      control(EntryOp::Kind::Else);
+  }
+  control(EntryOp::Kind::EndIf);
+  closeRegion();
+  receive(op.getResults(), results);
+}
+
+// On the way out nothing reads what the iteration made but the results.
+void ProgramBuilder::leaveLoop(ValueRange values, ArrayRef<uint32_t> to) {
+  NumberScope scope(*this);
+  hand(values, to);
+  ReleaseStep dead;
+  for (Value value : values)
+    if (hasSlot(value) && slotOf(value) >= regions.back().firstSlot)
+      dead.release.push_back(slotOf(value));
+  if (dead.release.empty())
+    return;
+  program.releases.push_back(std::move(dead));
+  built.entry.ops.push_back(
+      {EntryOp::Kind::Release, static_cast<uint32_t>(program.releases.size() - 1)});
+}
+
+void ProgramBuilder::visitWhile(scf::WhileOp op) {
+  Places carried = placesFor(op.getBeforeArguments());
+  for (auto [argument, slot] : llvm::zip_equal(op.getBeforeArguments(), carried))
+    if (!isNumber(argument.getType()) && slot != kNoSlot)
+      built.memorySlots[slot].carried = true;
+  hand(op.getInits(), carried);
+  Places results = placesFor(op.getResults());
+  openRegion();
+  control(EntryOp::Kind::Loop);
+  {
+    NumberScope scope(*this);
+    receive(op.getBeforeArguments(), carried);
+    visitBody(*op.getBeforeBody());
+    scf::ConditionOp condition = op.getConditionOp();
+    Places arguments = placesFor(op.getAfterArguments());
+    control(EntryOp::Kind::Break, numberOf(condition.getCondition()));
+    leaveLoop(condition.getArgs(), results);
+    control(EntryOp::Kind::Leave);
+    hand(condition.getArgs(), arguments);
+    receive(op.getAfterArguments(), arguments);
+    visitBody(*op.getAfterBody());
+    hand(op.getYieldOp().getResults(), carried);
+  }
+  control(EntryOp::Kind::EndLoop);
+  closeRegion();
+  receive(op.getResults(), results);
 }
 
 void ProgramBuilder::visitReturn(func::ReturnOp op) {
@@ -481,6 +671,12 @@ void ProgramBuilder::visit(Operation *op) {
     return visitDim(dim);
   if (auto back = dyn_cast<func::ReturnOp>(op))
     return visitReturn(back);
+  if (auto branch = dyn_cast<scf::IfOp>(op))
+    return visitIf(branch);
+  if (auto loop = dyn_cast<scf::WhileOp>(op))
+    return visitWhile(loop);
+  if (op->getNumRegions() != 0)
+    throw CodegenError("'" + op->getName().getStringRef().str() + "' has no native code yet");
   compute(op);
 }
 
@@ -522,6 +718,10 @@ void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan) {
         step.inPlace[output - step.outputs.begin()] =
             static_cast<int32_t>(input - step.inputs.begin());
       }
+    } else if (op.kind == EntryOp::Kind::Move) {
+      program.moves[op.index].release = plan.release[k];
+    } else if (op.kind == EntryOp::Kind::Release) {
+      program.releases[op.index].release = plan.release[k];
     }
   }
 }

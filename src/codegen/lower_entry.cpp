@@ -20,18 +20,29 @@ public:
 
 private:
   void lowerOp(const EntryOp &op);
+  void lowerControl(const EntryOp &op);
   void runSteps();
   void runOne(Value *function, Value *index);
   void returnUnlessZero(Value *status);
   llvm::FunctionCallee runtime(const char *name);
+  llvm::Type *numberType(ElementType type) {
+    return type == ElementType::F64  ? builder.getDoubleTy()
+           : type == ElementType::I1 ? static_cast<llvm::Type *>(builder.getInt1Ty())
+                                     : builder.getInt64Ty();
+  }
   Value *scalarAddress(uint32_t index) {
     return builder.CreateConstGEP1_64(builder.getInt64Ty(), scalars, index);
   }
   BasicBlock *newBlock(const char *name) { return BasicBlock::Create(context, name, function); }
   const char *runtimeName(EntryOp::Kind kind) const {
-    return kind == EntryOp::Kind::Call     ? "bf_rt_call"
-           : kind == EntryOp::Kind::Kernel ? "bf_rt_kernel"
-                                           : "bf_rt_store";
+    switch (kind) {
+    case EntryOp::Kind::Call: return "bf_rt_call";
+    case EntryOp::Kind::Kernel: return "bf_rt_kernel";
+    case EntryOp::Kind::Store: return "bf_rt_store";
+    case EntryOp::Kind::Move: return "bf_rt_move";
+    case EntryOp::Kind::Release: return "bf_rt_release";
+    default: llvm_unreachable("no step of the runtime");
+    }
   }
 
   // This many steps in a row are a table and a loop rather than code of their own: large graphs
@@ -48,6 +59,12 @@ private:
   BasicBlock *leave = nullptr;
   llvm::PHINode *leaveStatus = nullptr;
   std::vector<Value *> values;
+  std::vector<llvm::AllocaInst *> variables;
+  struct Region {            // an If or a Loop that is not ended
+    BasicBlock *other, *end; // of an If: where it does not hold; of a Loop: where it starts
+  };
+  std::vector<Region> regions;
+  std::vector<BasicBlock *> goOn;     // of each Break that has not left
   std::vector<const EntryOp *> steps; // to be run before anything that could see their effect
 };
 
@@ -109,7 +126,9 @@ void EntryLowering::lowerOp(const EntryOp &op) {
   switch (op.kind) {
   case EntryOp::Kind::Call:
   case EntryOp::Kind::Kernel:
-  case EntryOp::Kind::Store: steps.push_back(&op); return;
+  case EntryOp::Kind::Store:
+  case EntryOp::Kind::Move:
+  case EntryOp::Kind::Release: steps.push_back(&op); return;
   case EntryOp::Kind::Assert: {
     runSteps();
     BasicBlock *failed = newBlock("failed"), *next = newBlock("holds");
@@ -158,6 +177,57 @@ void EntryLowering::lowerOp(const EntryOp &op) {
     builder.CreateStore(value, scalarAddress(op.index));
     return;
   }
+  case EntryOp::Kind::Get:
+    values[op.value] =
+        builder.CreateLoad(variables[op.index]->getAllocatedType(), variables[op.index]);
+    return;
+  case EntryOp::Kind::Set: builder.CreateStore(values[op.value], variables[op.index]); return;
+  default: runSteps(); return lowerControl(op);
+  }
+}
+
+void EntryLowering::lowerControl(const EntryOp &op) {
+  switch (op.kind) {
+  case EntryOp::Kind::If: {
+    BasicBlock *then = newBlock("then");
+    regions.push_back({newBlock("else"), newBlock("endif")});
+    builder.CreateCondBr(values[op.value], then, regions.back().other);
+    builder.SetInsertPoint(then);
+    return;
+  }
+  case EntryOp::Kind::Else:
+    builder.CreateBr(regions.back().end);
+    builder.SetInsertPoint(regions.back().other);
+    return;
+  case EntryOp::Kind::EndIf:
+    builder.CreateBr(regions.back().end);
+    builder.SetInsertPoint(regions.back().end);
+    regions.pop_back();
+    return;
+  case EntryOp::Kind::Loop:
+    regions.push_back({newBlock("loop"), newBlock("endloop")});
+    builder.CreateBr(regions.back().other);
+    builder.SetInsertPoint(regions.back().other);
+    return;
+  case EntryOp::Kind::Break: {
+    BasicBlock *last = newBlock("break");
+    goOn.push_back(newBlock("goon"));
+    builder.CreateCondBr(values[op.value], goOn.back(), last);
+    builder.SetInsertPoint(last);
+    return;
+  }
+  case EntryOp::Kind::Leave:
+    builder.CreateBr(regions.back().end);
+    builder.SetInsertPoint(goOn.back());
+    goOn.pop_back();
+    return;
+  case EntryOp::Kind::EndLoop:
+    runOne(runtime("bf_rt_poll").getCallee(), builder.getInt32(0));
+    builder.CreateBr(regions.back().other);
+    builder.SetInsertPoint(regions.back().end);
+    regions.pop_back();
+    return;
+  default: llvm_unreachable("no control flow");
   }
 }
 
@@ -172,6 +242,8 @@ llvm::Function *EntryLowering::lower(const std::string &symbol) {
   builder.CreateRet(leaveStatus);
   builder.SetInsertPoint(start);
   scalars = builder.CreateLoad(builder.getPtrTy(), frame); // the frame's first field
+  for (ElementType type : code.variables)
+    variables.push_back(builder.CreateAlloca(numberType(type)));
   for (const EntryOp &op : code.ops)
     lowerOp(op);
   runSteps();

@@ -25,6 +25,17 @@ struct EntryOp {
     Compute, // `value` = op
     Load,    // `value` = scalar `index` of the frame
     Save,    // scalar `index` of the frame = `value`
+    Get,     // `value` = variable `index`, a number that regions hand on
+    Set,     // variable `index` = `value`
+    Move,    // run move `index`
+    Release, // run release `index`
+    If,      // up to Else only where `value` holds, from there to EndIf only where not
+    Else,
+    EndIf,
+    Loop,  // again from here on at EndLoop
+    Break, // up to Leave only where `value` does not hold
+    Leave, // goes on behind EndLoop
+    EndLoop,
   };
   Kind kind;
   uint32_t index = 0;
@@ -36,10 +47,15 @@ struct EntryOp {
 struct EntryCode {
   std::vector<EntryOp> ops;
   std::vector<ElementType> values; // the types of the numbers
+  std::vector<ElementType> variables;
 
   uint32_t newValue(ElementType type) {
     values.push_back(type);
     return values.size() - 1;
+  }
+  uint32_t newVariable(ElementType type) {
+    variables.push_back(type);
+    return variables.size() - 1;
   }
 };
 

@@ -155,7 +155,7 @@ void MemoryPlanner::placeInArena() {
     const std::vector<SlotId> &group = members[groupOf(slot)];
     bool isPlanned = slots[slot].fresh && slots[slot].bytes > 0 && overwritten[slot] == kNoSlot &&
                      std::none_of(group.begin(), group.end(), [&](SlotId other) {
-                       return slots[other].input || slots[other].leaves;
+                       return slots[other].input || slots[other].leaves || slots[other].carried;
                      });
     if (!isPlanned)
       continue;

@@ -40,6 +40,9 @@ struct MemorySlot {
   // input's.
   bool leaves = false;
   SlotId leavesIn = kNoSlot;
+  // Handed from one iteration of a loop to the next: the contents of one are read while those of
+  // the next are made.
+  bool carried = false;
 };
 
 struct MemoryPlan {

@@ -50,11 +50,16 @@ private:
   void call(const CallStep &step);
   void kernel(const KernelStep &step);
   void store(const StoreStep &step);
+  void move(const MoveStep &step);
 
   void op(const EntryOp &op);
+  void control(const EntryOp &op);
+
+  void indent() { out.indent(2 * depth); }
 
   const Program &program;
   const EntryCode &entry;
+  unsigned depth = 0; // of regions
   std::string text;
   llvm::raw_string_ostream out;
 };
@@ -144,9 +149,53 @@ void ProgramPrinter::store(const StoreStep &step) {
   out << "\n";
 }
 
+void ProgramPrinter::move(const MoveStep &step) {
+  out << "move ";
+  list(step.pairs, [&](const MoveStep::Pair &pair) {
+    slot(pair.to);
+    out << " = ";
+    slot(pair.from);
+  });
+  release(step.release);
+  out << "\n";
+}
+
+void ProgramPrinter::control(const EntryOp &op) {
+  using Kind = EntryOp::Kind;
+  if (op.kind == Kind::Else || op.kind == Kind::EndIf || op.kind == Kind::EndLoop ||
+      op.kind == Kind::Leave)
+    --depth;
+  if (op.kind == Kind::EndIf)
+    return;
+  indent();
+  switch (op.kind) {
+  case Kind::If: out << "if v" << op.value << "\n"; break;
+  case Kind::Else: out << "else\n"; break;
+  case Kind::Loop: out << "loop\n"; break;
+  case Kind::Break: out << "if not v" << op.value << "\n"; break;
+  case Kind::Leave: out << "  leave\n"; return;
+  default: out << "again\n"; return;
+  }
+  ++depth;
+}
+
 // Arithmetic on numbers is machine code only, and not listed.
 void ProgramPrinter::op(const EntryOp &op) {
+  if (op.kind >= EntryOp::Kind::If)
+    return control(op);
+  if (op.kind == EntryOp::Kind::Compute ||
+      (op.kind == EntryOp::Kind::Release && program.releases[op.index].release.empty()))
+    return;
+  indent();
   switch (op.kind) {
+  case EntryOp::Kind::Move: return move(program.moves[op.index]);
+  case EntryOp::Kind::Release:
+    out << "end";
+    release(program.releases[op.index].release);
+    out << "\n";
+    return;
+  case EntryOp::Kind::Get: out << "get v" << op.value << " = variable " << op.index << "\n"; return;
+  case EntryOp::Kind::Set: out << "set variable " << op.index << " = v" << op.value << "\n"; return;
   case EntryOp::Kind::Call: return call(program.calls[op.index]);
   case EntryOp::Kind::Kernel: return kernel(program.kernels[op.index]);
   case EntryOp::Kind::Store: return store(program.stores[op.index]);
@@ -160,7 +209,7 @@ void ProgramPrinter::op(const EntryOp &op) {
   case EntryOp::Kind::Save:
     out << "save v" << op.value << " to scalar " << op.index << "\n";
     return;
-  case EntryOp::Kind::Compute: return;
+  default: return;
   }
 }
 

@@ -6,6 +6,7 @@
 #include "runtime/aten_bridge.h"
 #include "runtime/below_autograd.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -64,6 +65,10 @@ public:
 
 private:
   using Values = llvm::DenseMap<mlir::Value, IValue>;
+  // Runs the ops up to the terminator, and gives its operands.
+  std::vector<IValue> run(mlir::Block &block, std::span<const IValue> arguments, Values &values);
+  std::vector<IValue> branch(mlir::scf::IfOp op, bool condition, Values &values);
+  std::vector<IValue> loop(mlir::scf::WhileOp op, std::vector<IValue> carried, Values &values);
   struct Pending {
     at::Tensor target;
     std::string attribute; // empty: the contents
@@ -71,7 +76,7 @@ private:
   };
 
   std::vector<IValue> operandsOf(mlir::Operation &op, const Values &values) const;
-  std::vector<IValue> execute(mlir::Operation &op, std::vector<IValue> operands);
+  std::vector<IValue> execute(mlir::Operation &op, std::vector<IValue> operands, Values &values);
   std::vector<IValue> aten(bf::AtenOp op, std::span<const IValue> operands);
   std::vector<IValue> pointwise(bf::PointwiseOp op, std::span<const IValue> operands);
   std::vector<IValue> gradients(bf::GradOp op, std::span<const IValue> operands);
@@ -130,16 +135,18 @@ std::vector<IValue> Interpreter::run(mlir::func::FuncOp function, std::span<cons
     throw std::runtime_error("the function takes " + std::to_string(body.getNumArguments()) +
                              " inputs, not " + std::to_string(inputs.size()));
   Values values;
-  for (auto [argument, input] : llvm::zip(body.getArguments(), inputs)) {
+  return run(body, inputs, values);
+}
+
+std::vector<IValue> Interpreter::run(mlir::Block &block, std::span<const IValue> arguments,
+                                     Values &values) {
+  for (auto [argument, value] : llvm::zip(block.getArguments(), arguments)) {
     if (options.checkTypes)
-      check(argument.getType(), input, *function);
-    values[argument] = input;
+      check(argument.getType(), value, *block.getParentOp());
+    values[argument] = value;
   }
-  for (mlir::Operation &op : body) {
-    std::vector<IValue> operands = operandsOf(op, values);
-    if (mlir::isa<mlir::func::ReturnOp>(op))
-      return operands;
-    std::vector<IValue> results = execute(op, std::move(operands));
+  for (mlir::Operation &op : block.without_terminator()) {
+    std::vector<IValue> results = execute(op, operandsOf(op, values), values);
     if (results.size() != op.getNumResults())
       throw std::runtime_error(textOf(op) + ": gave " + std::to_string(results.size()) +
                                " results, not " + std::to_string(op.getNumResults()));
@@ -149,15 +156,35 @@ std::vector<IValue> Interpreter::run(mlir::func::FuncOp function, std::span<cons
       values[result] = std::move(value);
     }
   }
-  throw std::runtime_error("a function without func.return");
+  return operandsOf(*block.getTerminator(), values);
 }
 
-std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue> in) {
+std::vector<IValue> Interpreter::branch(mlir::scf::IfOp op, bool condition, Values &values) {
+  mlir::Region &taken = condition ? op.getThenRegion() : op.getElseRegion();
+  return taken.empty() ? std::vector<IValue>() : run(taken.front(), {}, values);
+}
+
+std::vector<IValue> Interpreter::loop(mlir::scf::WhileOp op, std::vector<IValue> carried,
+                                      Values &values) {
+  for (;;) {
+    std::vector<IValue> condition = run(*op.getBeforeBody(), carried, values);
+    bool goesOn = condition.front().toBool();
+    condition.erase(condition.begin());
+    if (!goesOn)
+      return condition;
+    carried = run(*op.getAfterBody(), condition, values);
+  }
+}
+
+std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue> in,
+                                         Values &values) {
   return llvm::TypeSwitch<mlir::Operation *, std::vector<IValue>>(&op)
       .Case([&](bf::AtenOp aten) { return this->aten(aten, in); })
       .Case([&](bf::PointwiseOp group) { return pointwise(group, in); })
       .Case([&](bf::GradOp grad) { return gradients(grad, in); })
       .Case([&](mlir::func::CallOp call) { return this->call(call, in); })
+      .Case([&](mlir::scf::IfOp op) { return branch(op, in[0].toBool(), values); })
+      .Case([&](mlir::scf::WhileOp op) { return loop(op, std::move(in), values); })
       .Case([&](bf::DimOp dim) {
         return std::vector<IValue>{in[0].toTensor().size(static_cast<int64_t>(dim.getIndex()))};
       })

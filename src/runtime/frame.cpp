@@ -319,6 +319,18 @@ void Frame::kernel(uint32_t index) {
   release(step.release);
 }
 
+// ---- Moves ----
+
+void Frame::move(uint32_t index) {
+  const MoveStep &step = program.moves[index];
+  for (const MoveStep::Pair &pair : step.pairs)
+    moving.push_back(slots[pair.from]);
+  for (size_t k = 0; k < step.pairs.size(); ++k)
+    slots[step.pairs[k].to] = std::move(moving[k]);
+  moving.clear();
+  release(step.release);
+}
+
 // ---- Stores ----
 
 // A value may be (a view of) an input that an earlier store overwrites, as in `a, b = b, a`: such

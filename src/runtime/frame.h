@@ -42,6 +42,10 @@ struct Frame {
   void call(uint32_t index);
   void kernel(uint32_t index);
   void store(uint32_t index);
+  void move(uint32_t index);
+  void releaseAll(uint32_t index) { release(program.releases[index].release); }
+  // Lets an interrupt end the run, if it still may.
+  void poll();
 
   const Program &program;
   std::vector<at::Tensor> slots;
@@ -69,7 +73,6 @@ private:
   };
 
   std::vector<int64_t> plannedOffsets() const;
-  void poll();
   void takeResult(const OperandRef &place, c10::IValue &&value);
   void plan(const KernelStep &step, KernelState &state);
   bool mayOverwrite(const KernelStep &step, const KernelState &state, size_t input,
@@ -87,6 +90,7 @@ private:
   const LinkedProgram &linked;
   std::vector<Scalar64> scalarStorage;
   std::vector<at::Tensor> headers;     // by slot: tensors over the arena, for outputs of kernels
+  std::vector<at::Tensor> moving;      // of a move, until all pairs are read
   std::vector<at::Tensor> oldContents; // by store: copies of values that stores overwrite
   std::vector<CallState> calls;
   std::vector<KernelState> kernels;

@@ -31,6 +31,18 @@ int32_t bf_rt_store(Frame *frame, uint32_t store) {
   return statusOf(frame, [&] { frame->store(store); });
 }
 
+int32_t bf_rt_move(Frame *frame, uint32_t move) {
+  return statusOf(frame, [&] { frame->move(move); });
+}
+
+int32_t bf_rt_release(Frame *frame, uint32_t release) {
+  return statusOf(frame, [&] { frame->releaseAll(release); });
+}
+
+int32_t bf_rt_poll(Frame *frame, uint32_t /*unused*/) {
+  return statusOf(frame, [&] { frame->poll(); });
+}
+
 int32_t bf_rt_assert_failed(Frame *frame, uint32_t assertion) {
   frame->failedAssertion = assertion;
   frame->location = frame->program.asserts[assertion].location;
@@ -42,4 +54,19 @@ int64_t bf_rt_dim(Frame *frame, uint32_t slot, int64_t index) {
 }
 
 } // extern "C"
+
+std::span<const RuntimeFunction> runtimeFunctions() {
+  static const RuntimeFunction table[] = {
+      {kStepFunctions[0], reinterpret_cast<void *>(&bf_rt_call)},
+      {kStepFunctions[1], reinterpret_cast<void *>(&bf_rt_kernel)},
+      {kStepFunctions[2], reinterpret_cast<void *>(&bf_rt_store)},
+      {kStepFunctions[3], reinterpret_cast<void *>(&bf_rt_move)},
+      {kStepFunctions[4], reinterpret_cast<void *>(&bf_rt_release)},
+      {kStepFunctions[5], reinterpret_cast<void *>(&bf_rt_poll)},
+      {kStepFunctions[6], reinterpret_cast<void *>(&bf_rt_assert_failed)},
+      {"bf_rt_dim", reinterpret_cast<void *>(&bf_rt_dim)},
+  };
+  return table;
+}
+
 } // namespace bifront

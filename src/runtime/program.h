@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -94,6 +95,21 @@ struct StoreStep {
   std::string attribute;  // empty: the tensor's contents
 };
 
+// Values of one region of the graph become those of another: slot `to` names the tensor that `from`
+// names, for all pairs at once.
+struct MoveStep {
+  struct Pair {
+    SlotId from, to;
+  };
+  std::vector<Pair> pairs;
+  std::vector<SlotId> release;
+};
+
+// Slots that die where a branch or a loop ends.
+struct ReleaseStep {
+  std::vector<SlotId> release;
+};
+
 struct InputSpec {
   ValueType type;
   std::string name;
@@ -123,6 +139,8 @@ struct Program {
   std::vector<CallStep> calls;
   std::vector<KernelStep> kernels;
   std::vector<StoreStep> stores;
+  std::vector<MoveStep> moves;
+  std::vector<ReleaseStep> releases;
   std::vector<AssertSpec> asserts;
   EntryFn entry = nullptr;
   std::shared_ptr<void> code; // keeps the machine code alive
@@ -137,9 +155,23 @@ extern "C" {
 int32_t bf_rt_call(Frame *frame, uint32_t call);
 int32_t bf_rt_kernel(Frame *frame, uint32_t kernel);
 int32_t bf_rt_store(Frame *frame, uint32_t store);
+int32_t bf_rt_move(Frame *frame, uint32_t move);
+int32_t bf_rt_release(Frame *frame, uint32_t release);
+// At the end of each iteration.
+int32_t bf_rt_poll(Frame *frame, uint32_t unused);
 int32_t bf_rt_assert_failed(Frame *frame, uint32_t assertion);
 // The slot has a value and `index` is in its range (codegen's promise).
 int64_t bf_rt_dim(Frame *frame, uint32_t slot, int64_t index);
 }
+
+// The same by name, for who links native code. The last is bf_rt_dim, the others are of one kind.
+struct RuntimeFunction {
+  const char *name;
+  void *address;
+};
+std::span<const RuntimeFunction> runtimeFunctions();
+constexpr const char *kStepFunctions[] = {"bf_rt_call",         "bf_rt_kernel",  "bf_rt_store",
+                                          "bf_rt_move",         "bf_rt_release", "bf_rt_poll",
+                                          "bf_rt_assert_failed"};
 
 } // namespace bifront

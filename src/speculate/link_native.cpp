@@ -10,10 +10,6 @@
 namespace bifront {
 namespace {
 
-template <typename Function> void add(const char *name, Function *function) {
-  registerSymbol(name, reinterpret_cast<void *>(function));
-}
-
 // The library that holds ATen's kernels, found by one of its functions: Python loads torch where
 // lookups by name alone do not see it.
 void addTorch() {
@@ -27,11 +23,8 @@ void addTorch() {
 
 void linkNativeSymbols() {
   static const bool linked = [] {
-    add("bf_rt_call", bf_rt_call);
-    add("bf_rt_kernel", bf_rt_kernel);
-    add("bf_rt_store", bf_rt_store);
-    add("bf_rt_assert_failed", bf_rt_assert_failed);
-    add("bf_rt_dim", bf_rt_dim);
+    for (const RuntimeFunction &function : runtimeFunctions())
+      registerSymbol(function.name, function.address);
     addTorch();
     return true;
   }();

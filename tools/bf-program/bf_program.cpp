@@ -29,7 +29,7 @@ int32_t neverRun(Frame *, uint32_t) { return kThrew; }
 int64_t neverAsked(Frame *, uint32_t, int64_t) { return 0; }
 
 void registerRuntime() {
-  for (const char *name : {"bf_rt_call", "bf_rt_kernel", "bf_rt_store", "bf_rt_assert_failed"})
+  for (const char *name : kStepFunctions)
     registerSymbol(name, reinterpret_cast<void *>(&neverRun));
   registerSymbol("bf_rt_dim", reinterpret_cast<void *>(&neverAsked));
 }

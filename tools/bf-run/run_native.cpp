@@ -15,11 +15,8 @@ struct NativeModule::Compiled {
 };
 
 NativeModule::NativeModule(mlir::ModuleOp module) {
-  registerSymbol("bf_rt_call", reinterpret_cast<void *>(&bf_rt_call));
-  registerSymbol("bf_rt_kernel", reinterpret_cast<void *>(&bf_rt_kernel));
-  registerSymbol("bf_rt_store", reinterpret_cast<void *>(&bf_rt_store));
-  registerSymbol("bf_rt_assert_failed", reinterpret_cast<void *>(&bf_rt_assert_failed));
-  registerSymbol("bf_rt_dim", reinterpret_cast<void *>(&bf_rt_dim));
+  for (const RuntimeFunction &function : runtimeFunctions())
+    registerSymbol(function.name, function.address);
   // It has Sleef's vector functions.
   if (void *torch = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD))
     registerLibrary(torch);
