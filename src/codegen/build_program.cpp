@@ -63,7 +63,9 @@ bool isNumber(Type type) { return type.isF64() || type.isInteger(64) || type.isI
 
 class ProgramBuilder {
 public:
-  explicit ProgramBuilder(func::FuncOp function) : function(function), program(built.program) {}
+  ProgramBuilder(func::FuncOp function, const FunctionNumbers &functions,
+                 std::vector<AssertSpec> &asserts)
+      : function(function), program(built.program), functions(functions), asserts(asserts) {}
 
   BuiltProgram build();
 
@@ -71,6 +73,7 @@ private:
   void addInputs();
   void visit(Operation *op);
   void visitCall(bf::AtenOp op);
+  void visitFunctionCall(func::CallOp op);
   void visitKernel(bf::PointwiseOp op);
   void visitStore(bf::StoreOp op);
   void visitStoreAttr(bf::StoreAttrOp op);
@@ -128,6 +131,8 @@ private:
   func::FuncOp function;
   BuiltProgram built;
   Program &program;
+  const FunctionNumbers &functions;
+  std::vector<AssertSpec> &asserts;
   DenseMap<Value, SlotId> slots;
   DenseMap<Value, uint32_t> numbers; // in entry.values
   DenseMap<Value, uint32_t> places;  // of numbers, in the frame
@@ -318,6 +323,32 @@ void ProgramBuilder::visitCall(bf::AtenOp op) {
   addStep(EntryOp::Kind::Call, program.calls.size() - 1, std::move(memory));
 }
 
+// What comes back may be, or look at, what was given.
+void ProgramBuilder::visitFunctionCall(func::CallOp op) {
+  auto callee = functions.find(op.getCallee());
+  if (callee == functions.end())
+    throw CodegenError("'" + op.getCallee().str() + "' is no function that a graph can call");
+  FunctionStep step{callee->second, {}, {}, {}, describe(op.getLoc())};
+  MemoryStep memory;
+  for (Value operand : op.getOperands()) {
+    step.operands.push_back(operandRef(operand));
+    if (hasSlot(operand))
+      memory.reads.push_back(slotOf(operand));
+  }
+  for (Value result : op.getResults()) {
+    step.results.push_back(resultRef(result));
+    if (!hasSlot(result))
+      continue;
+    for (SlotId operand : memory.reads)
+      memory.shares.emplace_back(slotOf(result), operand);
+    for (SlotId other : memory.results)
+      memory.shares.emplace_back(slotOf(result), other);
+    memory.results.push_back(slotOf(result));
+  }
+  program.functionCalls.push_back(std::move(step));
+  addStep(EntryOp::Kind::Function, program.functionCalls.size() - 1, std::move(memory));
+}
+
 //===- Kernels -----------------------------------------------------------------------------===//
 
 // By the innermost dimension in which the space has more than one element. The runtime looks at
@@ -492,9 +523,9 @@ void ProgramBuilder::visitStoreAttr(bf::StoreAttrOp op) {
 
 void ProgramBuilder::visitAssert(bf::AssertOp op) {
   uint32_t condition = numberOf(op.getCondition());
-  program.asserts.push_back({op.getMessage().str(), describe(op.getLoc())});
+  asserts.push_back({op.getMessage().str(), describe(op.getLoc())});
   built.entry.ops.push_back(
-      {EntryOp::Kind::Assert, static_cast<uint32_t>(program.asserts.size() - 1), condition});
+      {EntryOp::Kind::Assert, static_cast<uint32_t>(asserts.size() - 1), condition});
 }
 
 void ProgramBuilder::visitDim(bf::DimOp op) {
@@ -659,6 +690,8 @@ void ProgramBuilder::visitReturn(func::ReturnOp op) {
 void ProgramBuilder::visit(Operation *op) {
   if (auto call = dyn_cast<bf::AtenOp>(op))
     return visitCall(call);
+  if (auto call = dyn_cast<func::CallOp>(op))
+    return visitFunctionCall(call);
   if (auto kernel = dyn_cast<bf::PointwiseOp>(op))
     return visitKernel(kernel);
   if (auto store = dyn_cast<bf::StoreOp>(op))
@@ -691,7 +724,10 @@ BuiltProgram ProgramBuilder::build() {
 
 } // namespace
 
-BuiltProgram buildProgram(func::FuncOp function) { return ProgramBuilder(function).build(); }
+BuiltProgram buildProgram(func::FuncOp function, const FunctionNumbers &functions,
+                          std::vector<AssertSpec> &asserts) {
+  return ProgramBuilder(function, functions, asserts).build();
+}
 
 void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan) {
   Program &program = built.program;
@@ -720,6 +756,8 @@ void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan) {
       }
     } else if (op.kind == EntryOp::Kind::Move) {
       program.moves[op.index].release = plan.release[k];
+    } else if (op.kind == EntryOp::Kind::Function) {
+      program.functionCalls[op.index].release = plan.release[k];
     } else if (op.kind == EntryOp::Kind::Release) {
       program.releases[op.index].release = plan.release[k];
     }

@@ -9,6 +9,7 @@
 #include "runtime/program.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/StringMap.h"
 
 #include <memory>
 #include <vector>
@@ -26,8 +27,13 @@ struct BuiltProgram {
   std::vector<uint32_t> stepOps; // per memory step: its number in entry.ops
 };
 
-// Throws CodegenError for what has no native code yet.
-BuiltProgram buildProgram(mlir::func::FuncOp function);
+// The functions that the first one of a module calls, by name and number.
+using FunctionNumbers = llvm::StringMap<uint32_t>;
+
+// Assertions go to `asserts`, which the functions of a module share. Throws CodegenError for what
+// has no native code yet.
+BuiltProgram buildProgram(mlir::func::FuncOp function, const FunctionNumbers &functions,
+                          std::vector<AssertSpec> &asserts);
 
 // Offsets, releases and overwritten operands of a plan.
 void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan);

@@ -46,71 +46,136 @@ KernelVariant variantOf(std::shared_ptr<const KernelBody> body, std::weak_ptr<Pr
   };
 }
 
-mlir::func::FuncOp onlyFunctionOf(mlir::ModuleOp module) {
-  auto functions = module.getOps<mlir::func::FuncOp>();
-  if (functions.empty() || std::next(functions.begin()) != functions.end())
-    throw CodegenError("a module with other than one function has no native code yet");
-  return *functions.begin();
+// The functions of a module in numbers: the first is the graph, the others are what it calls.
+struct BuiltModule {
+  std::vector<BuiltProgram> programs;
+  std::vector<std::string> entries; // symbols of the native functions
+  std::vector<AssertSpec> asserts;
+};
+
+BuiltModule buildModule(mlir::ModuleOp module) {
+  auto functions = llvm::to_vector(module.getOps<mlir::func::FuncOp>());
+  if (functions.empty())
+    throw CodegenError("the module has no function");
+  FunctionNumbers callees;
+  for (size_t k = 1; k < functions.size(); ++k)
+    callees[functions[k].getName()] = k - 1;
+  BuiltModule built;
+  for (mlir::func::FuncOp function : functions) {
+    if (!function.getBody().hasOneBlock())
+      throw CodegenError("a function of several blocks has no native code");
+    scheduleStores(function.getBody().front());
+    BuiltProgram program = buildProgram(function, callees, built.asserts);
+    MemoryPlan plan = planMemory(program.memorySlots, program.memorySteps);
+    if (function != functions.front()) {
+      if (!program.program.stores.empty())
+        throw CodegenError("'" + function.getName().str() + "' stores, which only the graph may");
+      // A call may begin while others of the same function are in progress.
+      plan.offsets.assign(plan.offsets.size(), -1);
+      plan.arenaBytes = 0;
+    }
+    applyMemoryPlan(program, plan);
+    built.programs.push_back(std::move(program));
+    built.entries.push_back("bf_entry_" + function.getName().str());
+  }
+  return built;
 }
 
-// The entry and all kernels that no other program has, as one module.
-void emitCode(BuiltProgram &built, const std::string &entry, std::string *llvmIr) {
-  Program &program = built.program;
-  auto code = std::make_shared<ProgramCode>();
-  std::vector<std::string> keys;
-  llvm::StringMap<size_t> missing; // key to the first step that has it
-  for (size_t k = 0; k < program.kernels.size(); ++k) {
-    KernelStep &step = program.kernels[k];
-    keys.push_back(kernelKey(*built.kernelBodies[k], step.access));
-    step.symbol = kernelSymbol(keys.back());
-    step.variant = variantOf(built.kernelBodies[k], code);
-    if (CompiledKernel kernel = findKernel(keys.back()); kernel.fn) {
-      step.fn = kernel.fn;
-      code->keep(kernel.code);
-    } else {
-      missing.try_emplace(keys.back(), k);
+// Finds or makes machine code for the kernels of a module, each once.
+class KernelCode {
+public:
+  explicit KernelCode(std::shared_ptr<ProgramCode> code) : code(std::move(code)) {}
+
+  void find(BuiltProgram &built) {
+    for (size_t k = 0; k < built.program.kernels.size(); ++k) {
+      KernelStep &step = built.program.kernels[k];
+      std::string key = kernelKey(*built.kernelBodies[k], step.access);
+      step.symbol = kernelSymbol(key);
+      step.variant = variantOf(built.kernelBodies[k], code);
+      if (CompiledKernel kernel = findKernel(key); kernel.fn) {
+        step.fn = kernel.fn;
+        code->keep(kernel.code);
+      } else {
+        missing[key].push_back({&step, built.kernelBodies[k].get()});
+      }
     }
   }
+
+  void lower(llvm::Module &into) const {
+    for (const auto &kernel : missing)
+      lowerKernel(into, kernel.second[0].step->symbol, *kernel.second[0].body,
+                  kernel.second[0].step->access, hostVectorBytes());
+  }
+
+  void link(const std::shared_ptr<const CodeModule> &module) {
+    for (const auto &kernel : missing) {
+      auto fn = reinterpret_cast<KernelFn>(module->addressOf(kernel.second[0].step->symbol));
+      for (const Use &use : kernel.second)
+        use.step->fn = fn;
+      addKernel(kernel.first().str(), {fn, module});
+    }
+  }
+
+private:
+  struct Use {
+    KernelStep *step;
+    const KernelBody *body;
+  };
+  std::shared_ptr<ProgramCode> code;
+  llvm::StringMap<std::vector<Use>> missing; // by key
+};
+
+// The entries and all kernels that no other program has, as one module.
+void emitCode(BuiltModule &built, std::string *llvmIr) {
+  auto code = std::make_shared<ProgramCode>();
+  KernelCode kernels(code);
+  for (BuiltProgram &program : built.programs)
+    kernels.find(program);
   std::shared_ptr<const CodeModule> module = compileModule(
       [&](llvm::Module &into) {
-        lowerEntry(into, entry, built.entry);
-        for (const auto &kernel : missing) {
-          const KernelStep &step = program.kernels[kernel.second];
-          lowerKernel(into, step.symbol, *built.kernelBodies[kernel.second], step.access,
-                      hostVectorBytes());
-        }
+        for (size_t k = 0; k < built.programs.size(); ++k)
+          lowerEntry(into, built.entries[k], built.programs[k].entry);
+        kernels.lower(into);
       },
       llvmIr);
-  for (size_t k = 0; k < program.kernels.size(); ++k) {
-    KernelStep &step = program.kernels[k];
-    if (step.fn)
-      continue;
-    step.fn = reinterpret_cast<KernelFn>(module->addressOf(step.symbol));
-    addKernel(keys[k], {step.fn, module});
-  }
-  program.entry = reinterpret_cast<EntryFn>(module->addressOf(entry));
+  kernels.link(module);
+  for (size_t k = 0; k < built.programs.size(); ++k)
+    built.programs[k].program.entry =
+        reinterpret_cast<EntryFn>(module->addressOf(built.entries[k]));
   code->keep(std::move(module));
-  program.code = std::move(code);
+  built.programs[0].program.code = std::move(code);
+}
+
+void nameKernels(BuiltProgram &built) {
+  for (size_t k = 0; k < built.program.kernels.size(); ++k)
+    built.program.kernels[k].symbol =
+        kernelSymbol(kernelKey(*built.kernelBodies[k], built.program.kernels[k].access));
+}
+
+std::string textOf(const BuiltModule &built) {
+  std::string text =
+      printProgram(built.programs[0].program, built.programs[0].entry, built.asserts);
+  for (size_t k = 1; k < built.programs.size(); ++k)
+    text += "\nfunction " + std::to_string(k - 1) + "\n" +
+            printProgram(built.programs[k].program, built.programs[k].entry, built.asserts);
+  return text;
 }
 
 } // namespace
 
 std::shared_ptr<Program> compile(mlir::ModuleOp module, const CodegenOptions &options) {
-  mlir::func::FuncOp function = onlyFunctionOf(module);
-  if (!function.getBody().hasOneBlock())
-    throw CodegenError("a function with control flow has no native code yet");
-  scheduleStores(function.getBody().front());
-  BuiltProgram built = buildProgram(function);
-  applyMemoryPlan(built, planMemory(built.memorySlots, built.memorySteps));
+  BuiltModule built = buildModule(module);
   if (options.emitCode)
-    emitCode(built, "bf_entry_" + function.getName().str(), options.llvmIr);
+    emitCode(built, options.llvmIr);
   else
-    for (size_t k = 0; k < built.program.kernels.size(); ++k)
-      built.program.kernels[k].symbol =
-          kernelSymbol(kernelKey(*built.kernelBodies[k], built.program.kernels[k].access));
+    llvm::for_each(built.programs, nameKernels);
   if (options.programText)
-    *options.programText = printProgram(built.program, built.entry);
-  return std::make_shared<Program>(std::move(built.program));
+    *options.programText = textOf(built);
+  Program &root = built.programs[0].program;
+  root.asserts = std::move(built.asserts);
+  for (size_t k = 1; k < built.programs.size(); ++k)
+    root.functions.push_back(std::make_shared<Program>(std::move(built.programs[k].program)));
+  return std::make_shared<Program>(std::move(root));
 }
 
 } // namespace bifront

@@ -40,6 +40,7 @@ private:
     case EntryOp::Kind::Kernel: return "bf_rt_kernel";
     case EntryOp::Kind::Store: return "bf_rt_store";
     case EntryOp::Kind::Move: return "bf_rt_move";
+    case EntryOp::Kind::Function: return "bf_rt_function";
     case EntryOp::Kind::Release: return "bf_rt_release";
     default: llvm_unreachable("no step of the runtime");
     }
@@ -128,6 +129,7 @@ void EntryLowering::lowerOp(const EntryOp &op) {
   case EntryOp::Kind::Kernel:
   case EntryOp::Kind::Store:
   case EntryOp::Kind::Move:
+  case EntryOp::Kind::Function:
   case EntryOp::Kind::Release: steps.push_back(&op); return;
   case EntryOp::Kind::Assert: {
     runSteps();

@@ -19,17 +19,18 @@ struct EntryOp {
   enum class Kind : uint8_t {
     Call,
     Kernel,
-    Store,   // run step `index` of the program; a status other than 0 ends the graph
-    Assert,  // number `index` of the program's assertions fails where `value` is false
-    Dim,     // `value` = size of dimension `index` of the tensor in `slot`
-    Compute, // `value` = op
-    Load,    // `value` = scalar `index` of the frame
-    Save,    // scalar `index` of the frame = `value`
-    Get,     // `value` = variable `index`, a number that regions hand on
-    Set,     // variable `index` = `value`
-    Move,    // run move `index`
-    Release, // run release `index`
-    If,      // up to Else only where `value` holds, from there to EndIf only where not
+    Store,    // run step `index` of the program; a status other than 0 ends the graph
+    Assert,   // number `index` of the program's assertions fails where `value` is false
+    Dim,      // `value` = size of dimension `index` of the tensor in `slot`
+    Compute,  // `value` = op
+    Load,     // `value` = scalar `index` of the frame
+    Save,     // scalar `index` of the frame = `value`
+    Get,      // `value` = variable `index`, a number that regions hand on
+    Set,      // variable `index` = `value`
+    Move,     // run move `index`
+    Function, // run function call `index`
+    Release,  // run release `index`
+    If,       // up to Else only where `value` holds, from there to EndIf only where not
     Else,
     EndIf,
     Loop,  // again from here on at EndLoop

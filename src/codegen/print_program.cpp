@@ -28,8 +28,9 @@ const char *nameOf(DType type) {
 
 class ProgramPrinter {
 public:
-  ProgramPrinter(const Program &program, const EntryCode &entry)
-      : program(program), entry(entry), out(text) {}
+  ProgramPrinter(const Program &program, const EntryCode &entry,
+                 const std::vector<AssertSpec> &asserts)
+      : program(program), entry(entry), asserts(asserts), out(text) {}
 
   std::string print();
 
@@ -51,6 +52,7 @@ private:
   void kernel(const KernelStep &step);
   void store(const StoreStep &step);
   void move(const MoveStep &step);
+  void functionCall(const FunctionStep &step);
 
   void op(const EntryOp &op);
   void control(const EntryOp &op);
@@ -59,6 +61,7 @@ private:
 
   const Program &program;
   const EntryCode &entry;
+  const std::vector<AssertSpec> &asserts;
   unsigned depth = 0; // of regions
   std::string text;
   llvm::raw_string_ostream out;
@@ -149,6 +152,16 @@ void ProgramPrinter::store(const StoreStep &step) {
   out << "\n";
 }
 
+void ProgramPrinter::functionCall(const FunctionStep &step) {
+  out << "function ";
+  refs(step.results);
+  out << " = " << step.function << "(";
+  refs(step.operands);
+  out << ")";
+  release(step.release);
+  out << "\n";
+}
+
 void ProgramPrinter::move(const MoveStep &step) {
   out << "move ";
   list(step.pairs, [&](const MoveStep::Pair &pair) {
@@ -189,6 +202,7 @@ void ProgramPrinter::op(const EntryOp &op) {
   indent();
   switch (op.kind) {
   case EntryOp::Kind::Move: return move(program.moves[op.index]);
+  case EntryOp::Kind::Function: return functionCall(program.functionCalls[op.index]);
   case EntryOp::Kind::Release:
     out << "end";
     release(program.releases[op.index].release);
@@ -200,7 +214,7 @@ void ProgramPrinter::op(const EntryOp &op) {
   case EntryOp::Kind::Kernel: return kernel(program.kernels[op.index]);
   case EntryOp::Kind::Store: return store(program.stores[op.index]);
   case EntryOp::Kind::Assert:
-    out << "assert v" << op.value << ", \"" << program.asserts[op.index].message << "\"\n";
+    out << "assert v" << op.value << ", \"" << asserts[op.index].message << "\"\n";
     return;
   case EntryOp::Kind::Dim:
     out << "dim v" << op.value << " = t" << op.slot << "[" << op.index << "]\n";
@@ -239,8 +253,9 @@ std::string ProgramPrinter::print() {
 
 } // namespace
 
-std::string printProgram(const Program &program, const EntryCode &entry) {
-  return ProgramPrinter(program, entry).print();
+std::string printProgram(const Program &program, const EntryCode &entry,
+                         const std::vector<AssertSpec> &asserts) {
+  return ProgramPrinter(program, entry, asserts).print();
 }
 
 } // namespace bifront

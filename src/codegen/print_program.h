@@ -8,6 +8,7 @@
 
 namespace bifront {
 
-std::string printProgram(const Program &program, const EntryCode &entry);
+std::string printProgram(const Program &program, const EntryCode &entry,
+                         const std::vector<AssertSpec> &asserts);
 
 } // namespace bifront

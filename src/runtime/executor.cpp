@@ -153,9 +153,9 @@ RunResult Executor::run(std::span<const c10::IValue> inputs, std::vector<c10::IV
     } else {
       result.status = status == kAssertionFailed ? RunResult::Status::AssertionFailed
                                                  : RunResult::Status::Threw;
-      result.exception = std::exchange(frame->exception, nullptr);
-      result.assertion = frame->failedAssertion;
-      result.location = frame->location;
+      result.exception = std::exchange(frame->run.exception, nullptr);
+      result.assertion = frame->run.failedAssertion;
+      result.location = frame->run.location;
     }
   } catch (...) {
     result.status = RunResult::Status::Threw;

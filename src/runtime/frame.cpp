@@ -6,6 +6,7 @@
 #include <ATen/EmptyTensor.h>
 
 #include <atomic>
+#include <pthread.h>
 
 namespace bifront {
 namespace {
@@ -35,11 +36,30 @@ bool isSameView(const at::Tensor &a, const at::Tensor &b) {
          a.sizes() == b.sizes() && a.strides() == b.strides() && a.scalar_type() == b.scalar_type();
 }
 
+// Native code of functions that call themselves goes as deep as the program does.
+void checkStack() {
+  constexpr size_t kReserve = 256 << 10; // for operators' own needs
+  thread_local const char *lowest = [] {
+    pthread_attr_t attributes;
+    void *low = nullptr;
+    size_t bytes = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+      pthread_attr_getstack(&attributes, &low, &bytes);
+      pthread_attr_destroy(&attributes);
+    }
+    return static_cast<const char *>(low);
+  }();
+  const char *here = static_cast<const char *>(__builtin_frame_address(0));
+  TORCH_CHECK(here > lowest + kReserve, "functions of a graph call each other too deep");
+}
+
 } // namespace
 
 void setInterruptHook(InterruptHook hook) { interruptHook.store(hook); }
 
 LinkedProgram::LinkedProgram(std::shared_ptr<const Program> from) : program(std::move(from)) {
+  for (const std::shared_ptr<const Program> &function : program->functions)
+    functions.push_back(std::make_unique<LinkedProgram>(function));
   for (const CallStep &step : program->calls) {
     calls.emplace_back(step.call);
     TORCH_CHECK(calls.back().numOperands() == step.operands.size(), step.call.schema, " takes ",
@@ -49,15 +69,28 @@ LinkedProgram::LinkedProgram(std::shared_ptr<const Program> from) : program(std:
 }
 
 Frame::Frame(const LinkedProgram &linked)
-    : program(*linked.program), slots(program.slots.size()), linked(linked),
-      scalarStorage(std::max<size_t>(program.numScalars, 1)), headers(program.slots.size()),
-      calls(program.calls.size()), kernels(program.kernels.size()),
-      pool(BlockPool::create(ordinaryAllocator())) {
+    : program(*linked.program), slots(program.slots.size()), run(*new RunState), linked(linked),
+      ownedRun(&run), root(*this), headers(program.slots.size()) {
+  prepareSteps();
+  for (const auto &function : linked.functions)
+    functions.push_back(std::unique_ptr<Frame>(new Frame(*function, *this)));
+}
+
+Frame::Frame(const LinkedProgram &linked, Frame &root)
+    : program(*linked.program), run(root.run), linked(linked), root(root),
+      headers(program.slots.size()), placing(false) {
+  prepareSteps();
+}
+
+void Frame::prepareSteps() {
+  scalarStorage.resize(std::max<size_t>(program.numScalars, 1));
   scalars = scalarStorage.data();
+  calls.resize(program.calls.size());
   for (size_t i = 0; i < calls.size(); ++i) {
     calls[i].operands.resize(program.calls[i].operands.size());
     calls[i].allocations.plan(program, program.calls[i]);
   }
+  kernels.resize(program.kernels.size());
   for (size_t i = 0; i < kernels.size(); ++i) {
     const KernelStep &step = program.kernels[i];
     kernels[i].inputs.resize(step.inputs.size());
@@ -70,13 +103,13 @@ Frame::Frame(const LinkedProgram &linked)
 }
 
 Frame::~Frame() {
+  functions.clear();
   slots.clear();
   headers.clear();
   calls.clear();
   kernels.clear();
   if (arena)
     arena->release();
-  pool->close();
 }
 
 std::vector<int64_t> Frame::plannedOffsets() const {
@@ -88,7 +121,7 @@ std::vector<int64_t> Frame::plannedOffsets() const {
 }
 
 void Frame::begin(AllocationScope &runScope) {
-  scope = &runScope;
+  run.scope = &runScope;
   placing = program.arenaBytes > 0;
   if (placing && !arena) {
     // The arena takes over from what eager steps have left free in the heap.
@@ -97,10 +130,26 @@ void Frame::begin(AllocationScope &runScope) {
     arena = Arena::create(ordinaryAllocator(), program.arenaBytes, plannedOffsets());
   }
   ranBefore = true;
-  scope->useArena(arena);
-  stored = overwroteInput = watched = false;
-  exception = nullptr;
-  location = {};
+  run.scope->useArena(arena);
+  stored = run.watched = false;
+  run.mayBeEnded = true;
+  run.exception = nullptr;
+  run.location = {};
+}
+
+void Frame::forgetSteps() {
+  for (CallState &state : calls) {
+    state.scratch = {};
+    for (c10::IValue &operand : state.operands)
+      operand = {};
+    state.results.clear();
+  }
+  for (KernelState &state : kernels) {
+    for (at::Tensor &copy : state.copies)
+      copy.reset();
+    for (at::Tensor &output : state.outputs)
+      output.reset();
+  }
 }
 
 void Frame::end(bool failed) {
@@ -108,18 +157,9 @@ void Frame::end(bool failed) {
     slot.reset();
   oldContents.clear();
   if (failed) {
-    for (CallState &state : calls) {
-      state.scratch = {};
-      for (c10::IValue &operand : state.operands)
-        operand = {};
-      state.results.clear();
-    }
-    for (KernelState &state : kernels) {
-      for (at::Tensor &copy : state.copies)
-        copy.reset();
-      for (at::Tensor &output : state.outputs)
-        output.reset();
-    }
+    forgetSteps();
+    for (const auto &function : functions)
+      function->forgetSteps();
   }
   // Somebody who still holds a piece of the arena keeps all of it; the next run gets another.
   bool kept = arena && arena->leased() != 0;
@@ -131,18 +171,18 @@ void Frame::end(bool failed) {
     arena->release();
     arena = nullptr;
   }
-  pool->endRun();
-  if (watched)
-    pool->shrink(); // the next run has other places for most of it
-  scope->useArena(nullptr);
-  scope = nullptr;
+  run.pool->endRun();
+  if (run.watched)
+    run.pool->shrink(); // the next run has other places for most of it
+  run.scope->useArena(nullptr);
+  run.scope = nullptr;
 }
 
 void Frame::poll() {
   // What the outside sees is changed as a whole or not at all.
-  if (stored || overwroteInput)
+  if (!run.mayBeEnded)
     return;
-  if (++steps % kStepsBetweenPolls == 0)
+  if (++run.steps % kStepsBetweenPolls == 0)
     if (InterruptHook hook = interruptHook.load(std::memory_order_relaxed))
       hook();
 }
@@ -166,7 +206,7 @@ void Frame::takeResult(const OperandRef &place, c10::IValue &&value) {
 void Frame::call(uint32_t index) {
   const CallStep &step = program.calls[index];
   CallState &state = calls[index];
-  location = step.location;
+  run.location = step.location;
   poll();
   for (size_t i = 0; i < step.operands.size(); ++i) {
     const OperandRef &operand = step.operands[i];
@@ -177,12 +217,12 @@ void Frame::call(uint32_t index) {
     case OperandRef::Kind::Bool: state.operands[i] = scalars[operand.index].i != 0; break;
     }
   }
-  watched |= state.allocations.isToBeWatched();
-  state.allocations.begin(*scope, placing ? arena : nullptr, scratch);
+  run.watched |= state.allocations.isToBeWatched();
+  state.allocations.begin(*run.scope, placing ? arena : nullptr, run.scratch);
   linked.calls[index].invoke(state.operands, step.reuse, state.scratch, state.results);
   for (c10::IValue &operand : state.operands)
     operand = {};
-  placing &= state.allocations.end(*scope, arena, scratch, state.results);
+  placing &= state.allocations.end(*run.scope, arena, run.scratch, state.results);
   TORCH_CHECK(state.results.size() == step.results.size(), step.call.schema, " gave ",
               state.results.size(), " results where the graph expects ", step.results.size());
   for (size_t k = 0; k < step.results.size(); ++k)
@@ -254,7 +294,8 @@ at::Tensor Frame::outputOf(const KernelStep &step, KernelState &state, size_t ou
   if (output < step.inPlace.size() && step.inPlace[output] >= 0) {
     size_t input = step.inPlace[output];
     if (mayOverwrite(step, state, input, step.outputTypes[output])) {
-      overwroteInput = overwroteInput || step.inputs[input] < program.inputs.size();
+      if (step.inputs[input] < program.inputs.size())
+        run.mayBeEnded = false; // there are new contents of an input in its place
       return *state.inputs[input];
     }
   }
@@ -272,7 +313,7 @@ at::Tensor Frame::outputOf(const KernelStep &step, KernelState &state, size_t ou
 void Frame::kernel(uint32_t index) {
   const KernelStep &step = program.kernels[index];
   KernelState &state = kernels[index];
-  location = step.location;
+  run.location = step.location;
   poll();
   constexpr auto unresolved = c10::DispatchKeySet(
       {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor});
@@ -331,6 +372,66 @@ void Frame::move(uint32_t index) {
   release(step.release);
 }
 
+// ---- Functions ----
+
+Frame::Activation Frame::newActivation() {
+  if (spare.empty())
+    return {std::vector<at::Tensor>(program.slots.size()),
+            std::vector<Scalar64>(std::max<size_t>(program.numScalars, 1))};
+  Activation activation = std::move(spare.back());
+  spare.pop_back();
+  return activation;
+}
+
+void Frame::exchange(Activation &with) {
+  slots.swap(with.slots);
+  scalarStorage.swap(with.scalars); // does not move them: native code has their address
+  scalars = scalarStorage.data();
+}
+
+Frame::Activation Frame::argumentsFor(Frame &callee, const FunctionStep &step) {
+  Activation made = callee.newActivation();
+  for (size_t k = 0; k < step.operands.size(); ++k) {
+    const OperandRef &from = step.operands[k], &to = callee.program.inputPlaces[k];
+    if (from.kind == OperandRef::Kind::Tensor)
+      made.slots[to.index] = slots[from.index];
+    else
+      made.scalars[to.index] = scalars[from.index];
+  }
+  return made;
+}
+
+int32_t Frame::callFunction(uint32_t index) {
+  const FunctionStep &step = program.functionCalls[index];
+  run.location = step.location;
+  poll();
+  checkStack();
+  Frame &callee = *root.functions[step.function];
+  Activation values = argumentsFor(callee, step);
+  callee.exchange(values);
+  int32_t status = callee.program.entry(&callee);
+  callee.exchange(values);
+  for (size_t k = 0; status == 0 && k < step.results.size(); ++k) {
+    const OperandRef &from = callee.program.returns[k], &to = step.results[k];
+    if (to.index == kNoSlot)
+      continue;
+    if (from.kind == OperandRef::Kind::Tensor)
+      slots[to.index] = values.slots[from.index];
+    else
+      scalars[to.index] = values.scalars[from.index];
+  }
+  for (at::Tensor &slot : values.slots)
+    slot.reset();
+  callee.spare.push_back(std::move(values));
+  release(step.release);
+  return status;
+}
+
+void Frame::noteFailure(uint32_t assertion) {
+  run.failedAssertion = assertion;
+  run.location = root.program.asserts[assertion].location;
+}
+
 // ---- Stores ----
 
 // A value may be (a view of) an input that an earlier store overwrites, as in `a, b = b, a`: such
@@ -360,6 +461,7 @@ void Frame::store(uint32_t index) {
   const StoreStep &step = program.stores[index];
   if (!stored) {
     stored = true;
+    run.mayBeEnded = false;
     keepOldContents();
   }
   at::Tensor &target = slots[step.target];

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -21,9 +22,31 @@ namespace bifront {
 struct LinkedProgram {
   std::shared_ptr<const Program> program;
   std::vector<BoundCall> calls;
+  std::vector<std::unique_ptr<LinkedProgram>> functions;
   explicit LinkedProgram(std::shared_ptr<const Program> program);
 };
 
+// What the frames of all functions share during a run.
+struct RunState {
+  RunState() : pool(BlockPool::create(ordinaryAllocator())) {}
+  ~RunState() { pool->close(); }
+  RunState(const RunState &) = delete;
+
+  // What went wrong, where a step's status is not 0.
+  std::exception_ptr exception;
+  uint32_t failedAssertion = 0;
+  std::string_view location;
+
+  BlockPool *pool;
+  Scratch scratch;
+  AllocationScope *scope = nullptr;
+  uint32_t steps = 0;
+  bool watched = false;   // a call of this run
+  bool mayBeEnded = true; // by an interrupt: the outside has not been changed yet
+};
+
+// The root frame runs the program; it has a frame for each function, which serves all the calls of
+// that function that are in progress.
 struct Frame {
   Scalar64 *scalars; // first: native code finds it there
 
@@ -31,7 +54,7 @@ struct Frame {
   ~Frame();
   Frame(const Frame &) = delete;
 
-  BlockPool *allocationPool() const { return pool; }
+  BlockPool *allocationPool() const { return run.pool; }
 
   // Between begin and end the frame allocates through the scope.
   void begin(AllocationScope &scope);
@@ -43,18 +66,31 @@ struct Frame {
   void kernel(uint32_t index);
   void store(uint32_t index);
   void move(uint32_t index);
+  // The status of the callee.
+  int32_t callFunction(uint32_t index);
   void releaseAll(uint32_t index) { release(program.releases[index].release); }
   // Lets an interrupt end the run, if it still may.
   void poll();
 
+  void noteFailure(uint32_t assertion);
+
   const Program &program;
   std::vector<at::Tensor> slots;
-  // What went wrong, where a step's status is not 0.
-  std::exception_ptr exception;
-  uint32_t failedAssertion = 0;
-  std::string_view location;
+  RunState &run;
 
 private:
+  Frame(const LinkedProgram &linked, Frame &root);
+  // The values of one call in progress.
+  struct Activation {
+    std::vector<at::Tensor> slots;
+    std::vector<Scalar64> scalars;
+  };
+  Activation newActivation();
+  // Exchanges the values of this frame's current call.
+  void exchange(Activation &with);
+  void prepareSteps();
+  void forgetSteps(); // what an interrupted call left behind
+  Activation argumentsFor(Frame &callee, const FunctionStep &step);
   struct CallState {
     BoundCall::Scratch scratch;
     std::vector<c10::IValue> operands, results;
@@ -88,22 +124,20 @@ private:
   }
 
   const LinkedProgram &linked;
+  std::unique_ptr<RunState> ownedRun; // of the root
+  Frame &root;
+  std::vector<std::unique_ptr<Frame>> functions; // of the root
+  std::vector<Activation> spare;
   std::vector<Scalar64> scalarStorage;
   std::vector<at::Tensor> headers;     // by slot: tensors over the arena, for outputs of kernels
   std::vector<at::Tensor> moving;      // of a move, until all pairs are read
   std::vector<at::Tensor> oldContents; // by store: copies of values that stores overwrite
   std::vector<CallState> calls;
   std::vector<KernelState> kernels;
-  BlockPool *pool;
-  Scratch scratch;
   Arena *arena = nullptr;
-  AllocationScope *scope = nullptr;
   bool placing = true; // off for the rest of a run in which somebody kept a piece of the arena
   bool ranBefore = false;
-  bool watched = false; // a call of this run
   bool stored = false;
-  bool overwroteInput = false; // a kernel has put new contents of an input in its place
-  uint32_t steps = 0;
 };
 
 // offsetof is only conditionally supported for such a class; the compilers that build this do

@@ -10,7 +10,7 @@ template <typename Step> int32_t statusOf(Frame *frame, Step step) {
     step();
     return 0;
   } catch (...) {
-    frame->exception = std::current_exception();
+    frame->run.exception = std::current_exception();
     return kThrew;
   }
 }
@@ -39,13 +39,18 @@ int32_t bf_rt_release(Frame *frame, uint32_t release) {
   return statusOf(frame, [&] { frame->releaseAll(release); });
 }
 
+int32_t bf_rt_function(Frame *frame, uint32_t call) {
+  int32_t status = kThrew;
+  int32_t thrown = statusOf(frame, [&] { status = frame->callFunction(call); });
+  return thrown ? thrown : status;
+}
+
 int32_t bf_rt_poll(Frame *frame, uint32_t /*unused*/) {
   return statusOf(frame, [&] { frame->poll(); });
 }
 
 int32_t bf_rt_assert_failed(Frame *frame, uint32_t assertion) {
-  frame->failedAssertion = assertion;
-  frame->location = frame->program.asserts[assertion].location;
+  frame->noteFailure(assertion);
   return kAssertionFailed;
 }
 
@@ -63,7 +68,8 @@ std::span<const RuntimeFunction> runtimeFunctions() {
       {kStepFunctions[3], reinterpret_cast<void *>(&bf_rt_move)},
       {kStepFunctions[4], reinterpret_cast<void *>(&bf_rt_release)},
       {kStepFunctions[5], reinterpret_cast<void *>(&bf_rt_poll)},
-      {kStepFunctions[6], reinterpret_cast<void *>(&bf_rt_assert_failed)},
+      {kStepFunctions[6], reinterpret_cast<void *>(&bf_rt_function)},
+      {kStepFunctions[7], reinterpret_cast<void *>(&bf_rt_assert_failed)},
       {"bf_rt_dim", reinterpret_cast<void *>(&bf_rt_dim)},
   };
   return table;

@@ -105,6 +105,14 @@ struct MoveStep {
   std::vector<SlotId> release;
 };
 
+// A call of another function of the graph, or of itself.
+struct FunctionStep {
+  uint32_t function; // of the first program's `functions`
+  std::vector<OperandRef> operands, results;
+  std::vector<SlotId> release;
+  std::string location;
+};
+
 // Slots that die where a branch or a loop ends.
 struct ReleaseStep {
   std::vector<SlotId> release;
@@ -141,9 +149,12 @@ struct Program {
   std::vector<StoreStep> stores;
   std::vector<MoveStep> moves;
   std::vector<ReleaseStep> releases;
-  std::vector<AssertSpec> asserts;
+  std::vector<FunctionStep> functionCalls;
+  std::vector<AssertSpec> asserts; // of all functions
   EntryFn entry = nullptr;
   std::shared_ptr<void> code; // keeps the machine code alive
+  // What this one calls, and what those call. They store nothing and have no arena.
+  std::vector<std::shared_ptr<const Program>> functions;
 };
 
 // What native code calls. All but bf_rt_dim return 0, or a status (kThrew, kAssertionFailed) that
@@ -156,6 +167,7 @@ int32_t bf_rt_call(Frame *frame, uint32_t call);
 int32_t bf_rt_kernel(Frame *frame, uint32_t kernel);
 int32_t bf_rt_store(Frame *frame, uint32_t store);
 int32_t bf_rt_move(Frame *frame, uint32_t move);
+int32_t bf_rt_function(Frame *frame, uint32_t call);
 int32_t bf_rt_release(Frame *frame, uint32_t release);
 // At the end of each iteration.
 int32_t bf_rt_poll(Frame *frame, uint32_t unused);
@@ -170,8 +182,8 @@ struct RuntimeFunction {
   void *address;
 };
 std::span<const RuntimeFunction> runtimeFunctions();
-constexpr const char *kStepFunctions[] = {"bf_rt_call",         "bf_rt_kernel",  "bf_rt_store",
-                                          "bf_rt_move",         "bf_rt_release", "bf_rt_poll",
-                                          "bf_rt_assert_failed"};
+constexpr const char *kStepFunctions[] = {"bf_rt_call",     "bf_rt_kernel",       "bf_rt_store",
+                                          "bf_rt_move",     "bf_rt_release",      "bf_rt_poll",
+                                          "bf_rt_function", "bf_rt_assert_failed"};
 
 } // namespace bifront
