@@ -115,11 +115,11 @@ private:
   void addMemoryStep(MemoryStep step); // of the last op
   void setNumber(Value value, uint32_t number) {
     numbers[value] = number;
-    known.emplace_back(value);
+    numbered.push_back(value);
   }
   void setPlace(Value value, uint32_t place) {
     places[value] = place;
-    known.emplace_back(value);
+    placed.push_back(value);
   }
   std::vector<InnerAccess> accessOf(bf::PointwiseOp op) const;
   std::vector<OperandRef> sizesOf(bf::PointwiseOp op);
@@ -134,20 +134,21 @@ private:
   const FunctionNumbers &functions;
   std::vector<AssertSpec> &asserts;
   DenseMap<Value, SlotId> slots;
-  DenseMap<Value, uint32_t> numbers; // in entry.values
-  DenseMap<Value, uint32_t> places;  // of numbers, in the frame
-  std::vector<Value> known;          // what `numbers` and `places` got, in that order
+  DenseMap<Value, uint32_t> numbers;   // in entry.values
+  DenseMap<Value, uint32_t> places;    // of numbers, in the frame
+  std::vector<Value> numbered, placed; // what they got, in that order
 
   // What code in a region found out of numbers holds only there.
   class NumberScope {
   public:
-    explicit NumberScope(ProgramBuilder &builder) : builder(builder), size(builder.known.size()) {}
+    explicit NumberScope(ProgramBuilder &builder)
+        : builder(builder), numbered(builder.numbered.size()), placed(builder.placed.size()) {}
     ~NumberScope();
     NumberScope(const NumberScope &) = delete;
 
   private:
     ProgramBuilder &builder;
-    size_t size;
+    size_t numbered, placed;
   };
   // The branches of an scf.if, or a loop. Slots that are older and used inside die behind it: the
   // other branch has not used them, and the next iteration will.
@@ -159,10 +160,10 @@ private:
 };
 
 ProgramBuilder::NumberScope::~NumberScope() {
-  for (; builder.known.size() > size; builder.known.pop_back()) {
-    builder.numbers.erase(builder.known.back());
-    builder.places.erase(builder.known.back());
-  }
+  for (; builder.numbered.size() > numbered; builder.numbered.pop_back())
+    builder.numbers.erase(builder.numbered.back());
+  for (; builder.placed.size() > placed; builder.placed.pop_back())
+    builder.places.erase(builder.placed.back());
 }
 
 //===- Values ------------------------------------------------------------------------------===//
@@ -208,6 +209,7 @@ uint32_t ProgramBuilder::numberOf(Value value) {
   if (auto known = numbers.find(value); known != numbers.end())
     return known->second;
   // An input, or the result of a call: the frame has it.
+  assert(places.count(value));
   uint32_t number = built.entry.newValue(elementTypeOf(value.getType()));
   built.entry.ops.push_back({EntryOp::Kind::Load, places.lookup(value), number});
   setNumber(value, number);

@@ -3,7 +3,8 @@
 // RUN: not bf-program %t/writes.mlir 2>&1 | FileCheck %s --check-prefix=WRITES
 // RUN: not bf-program %t/pycall.mlir 2>&1 | FileCheck %s --check-prefix=PYCALL
 // RUN: not bf-program %t/ctlz.mlir 2>&1 | FileCheck %s --check-prefix=CTLZ
-// RUN: not bf-program %t/two.mlir 2>&1 | FileCheck %s --check-prefix=TWO
+// RUN: not bf-program %t/stores.mlir 2>&1 | FileCheck %s --check-prefix=STORES
+// RUN: not bf-program %t/itself.mlir 2>&1 | FileCheck %s --check-prefix=ITSELF
 
 //--- writes.mlir
 // WRITES: 'aten::relu_' writes its operands; the graph must be functional
@@ -30,7 +31,20 @@ func.func @ctlz(%x: tensor<4xi32>) -> tensor<4xi32> {
   return %0 : tensor<4xi32>
 }
 
-//--- two.mlir
-// TWO: a module with other than one function has no native code yet
-func.func @first() { return }
-func.func @second() { return }
+//--- stores.mlir
+// STORES: 'second' stores, which only the graph may
+func.func @first(%x: tensor<4xf32>) {
+  func.call @second(%x) : (tensor<4xf32>) -> ()
+  return
+}
+func.func private @second(%x: tensor<4xf32>) {
+  bf.store %x to %x : tensor<4xf32> to tensor<4xf32>
+  return
+}
+
+//--- itself.mlir
+// ITSELF: 'first' is no function that a graph can call
+func.func @first() {
+  func.call @first() : () -> ()
+  return
+}

@@ -1,0 +1,86 @@
+// Branches, loops and calls as steps of a program, and what runs in the reference runs natively.
+// RUN: split-file %s %t
+// RUN: bf-program %t/branch.mlir | FileCheck %s --check-prefix=BRANCH
+// RUN: bf-program %t/loop.mlir | FileCheck %s --check-prefix=LOOP
+// RUN: bf-program %t/recursion.mlir | FileCheck %s --check-prefix=RECURSION
+// RUN: bf-run --compare %t/branch.mlir | FileCheck %s --check-prefix=AGREE
+// RUN: bf-run --compare %t/loop.mlir | FileCheck %s --check-prefix=AGREE
+// RUN: bf-run --compare %t/recursion.mlir | FileCheck %s --check-prefix=AGREE
+// AGREE: native and reference agree
+
+// What the branches use of outside (t3) dies behind both.
+//--- branch.mlir
+// BRANCH: call t2 = aten::sin(t0)
+// BRANCH: if v{{[0-9]+}}
+// BRANCH-NEXT:   call [[COS:t[0-9]+]] = aten::cos(t2)
+// BRANCH-NEXT:   move t3 = [[COS]] release [[COS]]
+// BRANCH-NEXT: else
+// BRANCH-NEXT:   move t3 = t0
+// BRANCH-NEXT: end release t2
+// BRANCH-NEXT: return t3
+func.func @branch(%x: tensor<4xf32>, %c: i1) -> tensor<4xf32> {
+  %0 = bf.aten "aten::sin"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  %1 = scf.if %c -> (tensor<4xf32>) {
+    %2 = bf.aten "aten::cos"(%0) : (tensor<4xf32>) -> tensor<4xf32>
+    scf.yield %2 : tensor<4xf32>
+  } else {
+    scf.yield %x : tensor<4xf32>
+  }
+  return %1 : tensor<4xf32>
+}
+
+// The carried tensor has no place in the arena: one iteration reads what the last one made.
+//--- loop.mlir
+// LOOP: slot t2: tensor<4xf32>{{$}}
+// LOOP: move t2 = t0
+// LOOP-NEXT: loop
+// LOOP:        if not v{{[0-9]+}}
+// LOOP:          move t3 = t2
+// LOOP-NEXT:     leave
+// LOOP:        move t4 = t2
+// LOOP:        call t5 = aten::sin(t4) release t4
+// LOOP:        move t2 = t5 release t5
+// LOOP-NEXT: again
+// LOOP-NEXT: end release t2
+func.func @loop(%x: tensor<4xf32>, %n: i64) -> tensor<4xf32> {
+  %zero = arith.constant 0 : i64
+  %one = arith.constant 1 : i64
+  %five = arith.constant 5 : i64
+  %r:2 = scf.while (%i = %zero, %v = %x) : (i64, tensor<4xf32>) -> (i64, tensor<4xf32>) {
+    %go = arith.cmpi slt, %i, %five : i64
+    scf.condition(%go) %i, %v : i64, tensor<4xf32>
+  } do {
+  ^bb0(%i: i64, %v: tensor<4xf32>):
+    %next = arith.addi %i, %one : i64
+    %w = bf.aten "aten::sin"(%v) : (tensor<4xf32>) -> tensor<4xf32>
+    scf.yield %next, %w : i64, tensor<4xf32>
+  }
+  return %r#1 : tensor<4xf32>
+}
+
+//--- recursion.mlir
+// RECURSION: function t1 = 0(t0, i0)
+// RECURSION: function 0
+// RECURSION: if v{{[0-9]+}}
+// RECURSION: else
+// RECURSION:   function [[BELOW:t[0-9]+]] = 0({{t[0-9]+}}, i{{[0-9]+}})
+func.func @recursion(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %n = arith.constant 5 : i64
+  %y = func.call @down(%x, %n) : (tensor<4xf32>, i64) -> tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+func.func private @down(%x: tensor<4xf32>, %n: i64) -> tensor<4xf32> {
+  %zero = arith.constant 0 : i64
+  %one = arith.constant 1 : i64
+  %end = arith.cmpi sle, %n, %zero : i64
+  %r = scf.if %end -> (tensor<4xf32>) {
+    scf.yield %x : tensor<4xf32>
+  } else {
+    %less = arith.subi %n, %one : i64
+    %s = bf.aten "aten::sin"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+    %z = func.call @down(%s, %less) : (tensor<4xf32>, i64) -> tensor<4xf32>
+    %w = bf.aten "aten::add.Tensor"(%z, %s, 1) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+    scf.yield %w : tensor<4xf32>
+  }
+  return %r : tensor<4xf32>
+}
