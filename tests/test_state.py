@@ -1,8 +1,11 @@
 """What a function reaches on its own: parameters, buffers, optimizer state, Python attributes."""
 
 import copy
+import random
+from collections import OrderedDict, deque
 
 import bifront
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -212,3 +215,141 @@ def test_methods_and_attributes_set_inside() -> None:
     for call in range(5):
         converted(torch.randn(4, 3))
         assert module.seen.item() == 4 * (call + 1)
+
+
+class Slotted:
+    __slots__ = ("count", "last")
+
+    def __init__(self) -> None:
+        self.count, self.last = 0, None
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.count = 0
+        self.inner = [Slotted()]
+
+
+def changes_an_attribute():
+    state = Plain()
+
+    def fn(x):
+        state.count += 1
+        return x * state.count
+
+    return fn, lambda: state.count
+
+
+def changes_a_slot_of_an_element():
+    state = Plain()
+
+    def fn(x):
+        state.inner[0].count += 2
+        return x * state.inner[0].count
+
+    return fn, lambda: state.inner[0].count
+
+
+def changes_a_list():
+    state = []
+
+    def fn(x):
+        state.append(len(state))
+        return x + len(state)
+
+    return fn, lambda: state
+
+
+def changes_a_set():
+    state = set()
+
+    def fn(x):
+        state.add(len(state))
+        return x + len(state)
+
+    return fn, lambda: state
+
+
+def changes_a_deque():
+    state = deque(maxlen=3)
+
+    def fn(x):
+        state.append(len(state) + x.shape[0])
+        return x + len(state)
+
+    return fn, lambda: state
+
+
+def changes_the_order_of_a_dict():
+    state = OrderedDict(a=1, b=2, c=3)
+
+    def fn(x):
+        state.move_to_end(next(iter(state)))
+        return x * next(iter(state.values()))
+
+    return fn, lambda: list(state.items())
+
+
+def changes_a_cell():
+    count = 0
+
+    def fn(x):
+        nonlocal count
+        count += 1
+        return x * count
+
+    return fn, lambda: count
+
+
+def makes_a_global():
+    namespace = {}
+    source = "def fn(x):\n    global n\n    n = globals().get('n', 0) + 1\n    return x * n"
+    exec(source, namespace)
+    return namespace["fn"], lambda: namespace.get("n")
+
+
+def makes_state_at_first_need():
+    state = Plain()
+
+    def fn(x):
+        if not hasattr(state, "total"):
+            state.total = torch.zeros(2)
+        state.total = state.total + x
+        return state.total * 1
+
+    return fn, lambda: state.total.tolist()
+
+
+def draws_elsewhere():
+    def fn(x):
+        return x * random.random() + numpy.random.rand()
+
+    return fn, lambda: (random.random(), numpy.random.rand())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        changes_an_attribute,
+        changes_a_slot_of_an_element,
+        changes_a_list,
+        changes_a_set,
+        changes_a_deque,
+        changes_the_order_of_a_dict,
+        changes_a_cell,
+        makes_a_global,
+        makes_state_at_first_need,
+        draws_elsewhere,
+    ],
+)
+def test_a_capture_leaves_python_values_alone(make) -> None:
+    """It runs the function on proxies; CPython then runs the call, and each change happens once."""
+    outcomes = []
+    for convert in (False, True):
+        fn, state = make()
+        call = bifront.trace(fn) if convert else fn
+        random.seed(0)
+        numpy.random.seed(0)
+        results = [call(torch.full((2,), float(i))).tolist() for i in range(12)]
+        outcomes.append((results, state()))
+    assert outcomes[0] == outcomes[1]

@@ -9,11 +9,13 @@ it is.
 
 from __future__ import annotations
 
+import collections
+import dis
 import functools
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -41,11 +43,20 @@ _PLAIN = (
     torch.device,
 )
 
-Place = dict[Any, Any] | list[Any] | types.CellType | tuple[dict[str, Any], tuple[str, ...]]
+# The last: names of a namespace, or slots of an object.
+Place = (
+    dict[Any, Any]
+    | list[Any]
+    | set[Any]
+    | collections.deque[Any]
+    | types.CellType
+    | tuple[Any, tuple[str, ...]]
+)
+_STORES_GLOBAL = (dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"])
 
 
 def reachable(fn: Any, args: tuple[Any, ...]) -> list[Place]:
-    """Places to watch: whole dicts and lists, cells, and names of a namespace."""
+    """Places to watch: whole containers, cells, names of a namespace and slots of an object."""
     walk = _Walk()
     walk.pending += [fn, *args]
     while walk.pending:
@@ -69,6 +80,26 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
+def _stored_globals(code: types.CodeType) -> Iterator[str]:
+    if any(opcode in _STORES_GLOBAL for opcode in code.co_code[::2]):
+        for instruction in dis.get_instructions(code):
+            if instruction.opcode in _STORES_GLOBAL:
+                yield instruction.argval
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _stored_globals(constant)
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    return tuple(
+        name
+        for base in cls.__mro__
+        if not _class_in_library(base)
+        for name, value in vars(base).items()
+        if isinstance(value, types.MemberDescriptorType)
+    )
+
+
 class _Walk:
     def __init__(self) -> None:
         self.places: list[Place] = []
@@ -85,7 +116,7 @@ class _Walk:
             self.pending += [value.__func__, value.__self__]
         elif isinstance(value, functools.partial):
             self.pending += [value.func, value.args, value.keywords]
-        elif isinstance(value, (dict, list)):
+        elif isinstance(value, (dict, list)) or type(value) in (set, collections.deque):
             self._container(value)
         elif isinstance(value, (tuple, set, frozenset)):
             if len(value) <= _LONGEST:
@@ -101,7 +132,7 @@ class _Walk:
         ):
             self._object(value)
 
-    def _container(self, value: dict[Any, Any] | list[Any]) -> None:
+    def _container(self, value: Any) -> None:
         if len(value) > _LONGEST:
             return
         self.places.append(value)
@@ -111,6 +142,9 @@ class _Walk:
         attributes = getattr(value, "__dict__", None)
         if isinstance(attributes, dict):
             self.visit(attributes)
+        if slots := _slots(type(value)):
+            self.places.append((value, slots))
+            self.pending += [getattr(value, name, None) for name in slots]
         self.pending.append(type(value))
 
     def _class(self, cls: type) -> None:
@@ -130,13 +164,17 @@ class _Walk:
             except ValueError:
                 continue  # not assigned yet
         self.pending += [function.__defaults__, function.__kwdefaults__]
-        self._namespace(function.__globals__, set(_names(function.__code__)))
+        code = function.__code__
+        self._namespace(function.__globals__, set(_names(code)), set(_stored_globals(code)))
 
-    def _namespace(self, namespace: dict[str, Any], names: set[str]) -> None:
-        found = tuple(sorted(name for name in names if name in namespace))
-        if not found:
+    def _namespace(
+        self, namespace: dict[str, Any], names: set[str], stored: Iterable[str] = ()
+    ) -> None:
+        found = sorted(name for name in names if name in namespace)
+        made = sorted(name for name in stored if name not in namespace)
+        if not found and not made:
             return
-        self.places.append((namespace, found))
+        self.places.append((namespace, (*found, *made)))
         for name in found:
             value = namespace[name]
             if isinstance(value, types.ModuleType):

@@ -8,14 +8,20 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 import torch  # noqa: F401  (the core's symbols come from torch, so torch goes first)
 
-from bifront import _core, _reachable_state, _trace_hooks
+from bifront import _core, _foreign_random, _reachable_state, _trace_hooks
 
 ConvertedFunction = _core.ConvertedFunction
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_core.set_capture_hooks(_trace_hooks.enter, _trace_hooks.exit, _reachable_state.reachable)
+_core.set_capture_hooks(
+    _trace_hooks.enter,
+    _trace_hooks.exit,
+    _reachable_state.reachable,
+    _foreign_random.states,
+    _foreign_random.restore,
+)
 
 
 @overload

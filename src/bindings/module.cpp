@@ -23,10 +23,13 @@ NB_MODULE(_core, m) {
     throw nb::python_error();
   m.def(
       "set_capture_hooks",
-      [](nb::object enter, nb::object exit, nb::object reachable) {
-        bifront::setCaptureHooks(enter.ptr(), exit.ptr(), reachable.ptr());
+      [](nb::object enter, nb::object exit, nb::object reachable, nb::object randomStates,
+         nb::object restoreRandom) {
+        bifront::setCaptureHooks(
+            {enter.ptr(), exit.ptr(), reachable.ptr(), randomStates.ptr(), restoreRandom.ptr()});
       },
-      nb::arg("enter"), nb::arg("exit"), nb::arg("reachable"));
+      nb::arg("enter"), nb::arg("exit"), nb::arg("reachable"), nb::arg("random_states"),
+      nb::arg("restore_random"));
   m.def("exit_reasons", [] {
     std::vector<std::tuple<std::string, std::string, std::string, std::string>> rows;
     for (const auto &text : bifront::kExitReasons)

@@ -8,6 +8,7 @@
 #include <torch/csrc/PyInterpreter.h>
 
 #include <chrono>
+#include <utility>
 
 namespace bifront {
 namespace {
@@ -179,6 +180,22 @@ CaptureMode::~CaptureMode() {
   // fails there, ours may be off the stack already.
   while (c10::impl::TorchDispatchModeTLS::stack_len() > depth_)
     c10::impl::TorchDispatchModeTLS::pop_stack();
+}
+
+// Within an op that is being captured, PyTorch has the mode off already.
+CaptureMode::Pause::Pause() : recording_(std::exchange(activeRecording, nullptr)) {
+  if (!recording_)
+    return;
+  notTheProgram_.emplace(*recording_);
+  tookOff_ = c10::impl::TorchDispatchModeTLS::stack_len() > 0;
+  if (tookOff_)
+    c10::impl::TorchDispatchModeTLS::pop_stack();
+}
+
+CaptureMode::Pause::~Pause() {
+  activeRecording = recording_;
+  if (tookOff_)
+    pushMode();
 }
 
 Recording *CaptureMode::active() { return activeRecording; }

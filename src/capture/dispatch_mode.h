@@ -19,6 +19,19 @@ public:
   // What this thread records into, or null.
   static Recording *active();
 
+  // While one lives, this thread runs ops as if there were no capture, and may capture others.
+  class Pause {
+  public:
+    Pause();
+    ~Pause();
+    Pause(const Pause &) = delete;
+
+  private:
+    Recording *recording_;
+    std::optional<Recording::Inference> notTheProgram_;
+    bool tookOff_ = false;
+  };
+
 private:
   std::shared_ptr<Recording> recording_;
   int64_t depth_; // of the stack of modes below ours

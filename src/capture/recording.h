@@ -7,8 +7,10 @@
 #include "ir/graph_recorder.h"
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Scalar.h>
 #include <c10/core/SymInt.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -99,6 +101,9 @@ public:
   void noteRandom() { drawsRandomNumbers_ = drawsRandomNumbers_ || !dry_; }
   bool drawsRandomNumbers() const { return drawsRandomNumbers_; }
   CaptureCost cost;
+  // What the run of the graph will find a recorded number to be, for the tensors that this call
+  // was given; empty where nobody can tell.
+  std::function<std::optional<c10::Scalar>(ValueId)> foresee;
   // Proxies of this recording that are alive.
   int64_t liveProxies = 0;
 

@@ -378,9 +378,21 @@ c10::SymNode SymbolicScalar::round() { return unary(ScalarOp::Round); }
 
 //===- Questions that Python or PyTorch decide by ------------------------------------------===//
 
-void SymbolicScalar::requireKnown(const char *what) {
-  if (!known_)
+c10::Scalar SymbolicScalar::assumed(const char *what) {
+  if (!foreseen_ && recording_->foresee && !recording_->isDry())
+    foreseen_ = recording_->foresee(value());
+  if (!foreseen_)
     recording_->fail(std::string(what) + " depends on a tensor's value");
+  c10::Scalar number = *foreseen_;
+  if (kind_ == Kind::Bool)
+    assertHolds(number.toBool());
+  else if (kind_ == Kind::Int)
+    of(eq(wrap_int(number.toLong())))->assertHolds(true);
+  else if (std::isnan(number.toDouble()))
+    recording_->fail(std::string(what) + " depends on a number that is NaN");
+  else
+    of(eq(wrap_float(number.toDouble())))->assertHolds(true);
+  return number;
 }
 
 void SymbolicScalar::assertHolds(bool expected) {
@@ -397,7 +409,10 @@ void SymbolicScalar::assertHolds(bool expected) {
 }
 
 bool SymbolicScalar::guard_bool(const char *, int64_t) {
-  requireKnown("a branch");
+  if (!known_ && kind_ != Kind::Bool) // not the number, only whether it is one
+    return of(ne(kind_ == Kind::Float ? wrap_float(0) : wrap_int(0)))->guard_bool("", 0);
+  if (!known_)
+    return assumed("a branch").toBool();
   bool truth = kind_ == Kind::Float ? floats_[0] != 0 : ints_[0] != 0;
   bool otherTruth = kind_ == Kind::Float ? floats_[1] != 0 : ints_[1] != 0;
   if (truth != otherTruth)
@@ -412,9 +427,10 @@ bool SymbolicScalar::guard_bool(const char *, int64_t) {
 bool SymbolicScalar::bool_() { return guard_bool("", 0); }
 
 int64_t SymbolicScalar::guard_int(const char *, int64_t) {
-  requireKnown("a number that Python needs");
   if (kind_ == Kind::Float)
     recording_->fail("a float of the graph is used as an int");
+  if (!known_)
+    return assumed("a number that Python needs").toLong();
   if (ints_[0] != ints_[1])
     recording_->fail("Python needs the value of a dynamic size: " + text());
   if (form_ != Form::Constant)
@@ -423,7 +439,8 @@ int64_t SymbolicScalar::guard_int(const char *, int64_t) {
 }
 
 double SymbolicScalar::guard_float(const char *, int64_t) {
-  requireKnown("a number that Python needs");
+  if (!known_)
+    return assumed("a number that Python needs").toDouble();
   if (floats_[0] != floats_[1])
     recording_->fail("Python needs a number that follows from a dynamic size: " + text());
   if (form_ != Form::Constant)

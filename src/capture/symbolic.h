@@ -118,7 +118,8 @@ private:
   static std::optional<bool> settled(ScalarOp op, const SymbolicScalar &a, const SymbolicScalar &b);
   static void evaluate(ScalarOp op, const SymbolicScalar &a, const SymbolicScalar *b,
                        SymbolicScalar &result, int world);
-  void requireKnown(const char *what);
+  // The number, as all that follows may take it to be: asserted where only the run knows it.
+  c10::Scalar assumed(const char *what);
   void assertHolds(bool expected);
   template <typename Predicate>
   c10::SymNode layoutIs(Nodes sizes, Nodes strides, const char *what, Predicate predicate);
@@ -129,6 +130,7 @@ private:
   bool known_ = true;
   bool atLeastTwo_ = false; // a size of an input, or a multiple of one
   bool asserted_ = false;
+  std::optional<c10::Scalar> foreseen_; // of a number that is not known
   int64_t ints_[2] = {0, 0};
   double floats_[2] = {0, 0};
   ValueId value_ = kNoValue;

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/IRMapping.h"
 
 #include <stdexcept>
 
@@ -29,6 +30,8 @@ struct GraphRecorder::State {
     return found;
   }
 
+  void end(func::FuncOp of, OpBuilder &at, ValueRange returned) const;
+
   OpBuilder builder;
   OwningOpRef<ModuleOp> module;
   func::FuncOp function;
@@ -37,6 +40,15 @@ struct GraphRecorder::State {
   // Set when the graph is finished: each change of the function's own list copies all of it.
   std::vector<SmallVector<NamedAttribute>> inputAttrs;
 };
+
+void GraphRecorder::State::end(func::FuncOp of, OpBuilder &at, ValueRange returned) const {
+  func::ReturnOp::create(at, loc, returned);
+  of.setType(at.getFunctionType(of.front().getArgumentTypes(), returned.getTypes()));
+  SmallVector<DictionaryAttr> attrs;
+  for (const SmallVector<NamedAttribute> &input : inputAttrs)
+    attrs.push_back(at.getDictionaryAttr(input));
+  of.setAllArgAttrs(attrs);
+}
 
 GraphRecorder::GraphRecorder(MLIRContext &context, std::string_view name) {
   loadDialects(context);
@@ -165,18 +177,17 @@ ValueType GraphRecorder::typeOf(ValueId value) const {
 
 size_t GraphRecorder::numInputs() const { return state->inputAttrs.size(); }
 
+ModuleOp GraphRecorder::upTo(ValueId value) const {
+  IRMapping copies;
+  auto copy = cast<ModuleOp>((*state->module)->clone(copies));
+  auto function = *copy.getOps<func::FuncOp>().begin();
+  OpBuilder builder = OpBuilder::atBlockEnd(&function.front());
+  state->end(function, builder, copies.lookup(state->values.at(value)));
+  return copy;
+}
+
 ModuleOp GraphRecorder::finish(std::span<const ValueId> returns) {
-  SmallVector<Value> values = state->valuesOf(returns);
-  func::ReturnOp::create(state->builder, state->loc, values);
-  SmallVector<Type> types;
-  for (Value value : values)
-    types.push_back(value.getType());
-  state->function.setType(
-      state->builder.getFunctionType(state->function.front().getArgumentTypes(), types));
-  SmallVector<DictionaryAttr> inputAttrs;
-  for (const SmallVector<NamedAttribute> &attrs : state->inputAttrs)
-    inputAttrs.push_back(state->builder.getDictionaryAttr(attrs));
-  state->function.setAllArgAttrs(inputAttrs);
+  state->end(state->function, state->builder, state->valuesOf(returns));
   return state->module.release();
 }
 

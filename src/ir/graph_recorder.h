@@ -88,6 +88,9 @@ public:
   ValueType typeOf(ValueId value) const;
   size_t numInputs() const;
 
+  // A module of its own, the caller's: what was recorded so far, returning `value`.
+  mlir::ModuleOp upTo(ValueId value) const;
+
   // Ends the function; the recorder is spent. The caller owns the module (mlir::OwningOpRef adopts
   // it).
   mlir::ModuleOp finish(std::span<const ValueId> returns);

@@ -6,6 +6,7 @@
 #include "codegen/compile.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
+#include "speculate/foresee.h"
 #include "speculate/link_native.h"
 #include "speculate/random_state.h"
 #include "speculate/spent_gradient.h"
@@ -25,7 +26,7 @@
 namespace bifront {
 namespace {
 
-PyRef captureEnter, captureExit, reachableState;
+PyRef captureEnter, captureExit, reachableState, foreignRandom, restoreForeignRandom;
 
 mlir::MLIRContext &compilerContext() {
   static auto *context = [] { // lives as long as the process: kernels and types are shared
@@ -290,6 +291,29 @@ struct RandomStateGuard {
   RandomState before;
 };
 
+// The generators of Python and numpy, which a capture must leave alone as well.
+class ForeignRandomGuard {
+public:
+  ForeignRandomGuard() : before(PyRef::steal(PyObject_CallNoArgs(foreignRandom.get()))) {
+    if (!before)
+      fail(ExitReason::CaptureFailed, takePythonError());
+  }
+  ~ForeignRandomGuard() { restore(); }
+  // Whether they had moved. The function's own exception, where there is one, stays pending.
+  bool restore() {
+    PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+    PyErr_Fetch(&type, &value, &trace);
+    PyRef moved = PyRef::steal(PyObject_CallOneArg(restoreForeignRandom.get(), before.get()));
+    if (!moved)
+      PyErr_WriteUnraisable(restoreForeignRandom.get());
+    PyErr_Restore(type, value, trace);
+    return moved.get() == Py_True;
+  }
+
+private:
+  PyRef before;
+};
+
 // Calls the function on proxies.
 PyRef callOnProxies(const ConversionRequest &request, const Arguments &arguments,
                     const std::vector<at::Tensor> &proxies) {
@@ -317,11 +341,26 @@ bool keepsProxies(const Capture &capture) {
   return capture.liveProxies() != 0;
 }
 
+TorchDerivatives &torchDerivatives() {
+  static TorchDerivatives derivatives;
+  return derivatives;
+}
+
+// Each number that Python decides by costs as much as running what it depends on.
+constexpr size_t kMostForeseen = 64;
+
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   RandomStateGuard random; // looked at when the capture is over
+  ForeignRandomGuard foreignGenerators;
   Capture capture(recorder);
+  size_t foreseen = 0;
+  capture.recording().foresee = [&](ValueId value) -> std::optional<c10::Scalar> {
+    if (++foreseen > kMostForeseen)
+      return std::nullopt;
+    return foresee(recorder, capture, torchDerivatives(), value);
+  };
   std::vector<at::Tensor> proxies;
   for (size_t leaf = 0; leaf < arguments.leaves.size(); ++leaf)
     proxies.push_back(
@@ -340,6 +379,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   if (keepsProxies(capture))
     fail(ExitReason::CaptureFailed,
          "the function keeps a tensor that it computed, in an attribute or a list");
+  if (foreignGenerators.restore())
+    fail(ExitReason::CaptureFailed, "the function draws from Python's or numpy's generator");
   if (random.before.moved())
     fail(ExitReason::CaptureFailed, "the random number generator is seeded or set");
   captured.results = std::move(reader.results);
@@ -351,10 +392,21 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   captured.module = recorder.finish(reader.returns);
 }
 
+// The function ran on proxies: what it did to Python's values must not last.
+void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Captured &captured,
+                    const PythonState &state) {
+  struct Undo {
+    const PythonState &state;
+    ~Undo() { state.restore(); }
+  } undo{state};
+  capture(request, arguments, captured);
+  if (state.restore())
+    fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
+}
+
 std::unique_ptr<Executor> compileModule(mlir::ModuleOp module, std::string &text) {
   linkNativeSymbols();
-  static TorchDerivatives derivatives;
-  PipelineResult passes = runPipeline(module, pipelineOptions(), &derivatives);
+  PipelineResult passes = runPipeline(module, pipelineOptions(), &torchDerivatives());
   if (!passes.ok)
     fail(ExitReason::CompileFailed, passes.failedPass + ": " + passes.reason);
   text = textOf(module);
@@ -429,10 +481,12 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
 
 } // namespace
 
-void setCaptureHooks(PyObject *enter, PyObject *exit, PyObject *reachable) {
-  captureEnter = PyRef::share(enter);
-  captureExit = PyRef::share(exit);
-  reachableState = PyRef::share(reachable);
+void setCaptureHooks(const CaptureHooks &hooks) {
+  captureEnter = PyRef::share(hooks.enter);
+  captureExit = PyRef::share(hooks.exit);
+  reachableState = PyRef::share(hooks.reachable);
+  foreignRandom = PyRef::share(hooks.randomStates);
+  restoreForeignRandom = PyRef::share(hooks.restoreRandom);
 }
 
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
@@ -442,7 +496,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     Captured captured;
     graph->modes = GlobalModes::now();
     graph->pythonState = readPythonState(request);
-    capture(request, arguments, captured);
+    captureAndUndo(request, arguments, captured, graph->pythonState);
     graph->executor = compileModule(*captured.module, graph->moduleText);
     bindInputs(*graph, captured, arguments);
     graph->keywordNames = PyRef::share(request.keywordNames);

@@ -31,7 +31,12 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request);
 
 // Python functions that reroute torch.autograd to capture while a function is captured, and one
 // that finds the places with Python values that a function can reach.
-void setCaptureHooks(PyObject *enter, PyObject *exit, PyObject *reachable);
+struct CaptureHooks {
+  PyObject *enter, *exit;                 // around a capture
+  PyObject *reachable;                    // (function, arguments) to places
+  PyObject *randomStates, *restoreRandom; // of generators that are not torch's
+};
+void setCaptureHooks(const CaptureHooks &hooks);
 
 struct GraphRun {
   enum class Status : uint8_t { Done, Interrupted, Raised, AssertionFailed } status = Status::Done;

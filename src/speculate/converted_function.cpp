@@ -105,19 +105,32 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
   if (foreignModeActive())
     return fallBack(ExitReason::ForeignMode, args, count, keywordNames);
 
+  if (wastesRuns())
+    return fallBack(ExitReason::TooManyWays, args, count, keywordNames);
+
   LeafBuffer buffer;
   GraphRefusal refusal;
+  bool assumedWrong = false;
   for (size_t i = 0; i < graphs_.size(); ++i) {
     auto graph = graphs_[i]; // keeps it alive when another thread replaces it
     PyObject **leaves = buffer.cleared(graph->numLeaves);
     auto refused = graph->refuses(args, count, keywordNames, leaves);
-    if (!refused)
-      return run(*graph, leaves, args, count, keywordNames);
+    if (!refused) {
+      if (auto result = run(*graph, leaves, args, count, keywordNames)) {
+        if (assumedWrong)
+          preferGraph(graph);
+        return *result;
+      }
+      assumedWrong = true;
+      continue;
+    }
     if (i == 0 || !refused->relax.empty())
       refusal = std::move(*refused);
   }
   size_t total = count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0);
-  if (!graphs_.empty())
+  if (assumedWrong)
+    refusal = {}; // the tensors were as expected, and what is in them was not
+  else if (!graphs_.empty())
     this->count(refusal.reason);
   if (!ordinaryArguments(args, total))
     return fallBack(ExitReason::UnsupportedTensor, args, count, keywordNames);
@@ -125,20 +138,40 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
     ++stats_.fallbackCalls;
     return callPython(args, count, keywordNames);
   }
-  if (givenUp_ || static_cast<int64_t>(stats_.conversions) >= options_.maxGraphs)
-    return fallBack(givenUp_ ? ExitReason::CaptureFailed : ExitReason::TooManyGraphs, args, count,
-                    keywordNames);
+  if (!mayConvert())
+    return fallBack(ExitReason::CaptureFailed, args, count, keywordNames);
+  if (static_cast<int64_t>(stats_.conversions) >= options_.maxGraphs)
+    return fallBack(ExitReason::TooManyGraphs, args, count, keywordNames);
+  return runNew(args, count, keywordNames, refusal);
+}
+
+PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
+                                    const GraphRefusal &refusal) {
   auto graph = convert(args, count, keywordNames, refusal);
   if (PyErr_Occurred())
     return nullptr;
   if (graph) {
+    LeafBuffer buffer;
     PyObject **leaves = buffer.cleared(graph->numLeaves);
     if (auto refused = graph->refuses(args, count, keywordNames, leaves))
       return fallBack(refused->reason, args, count, keywordNames);
-    return run(*graph, leaves, args, count, keywordNames);
+    if (auto result = run(*graph, leaves, args, count, keywordNames))
+      return *result;
   }
   ++stats_.fallbackCalls;
   return callPython(args, count, keywordNames);
+}
+
+// Calls that follow each other often go the same way.
+void ConvertedFunction::preferGraph(const std::shared_ptr<const ConvertedGraph> &graph) {
+  auto found = std::find(graphs_.begin(), graphs_.end(), graph);
+  if (found != graphs_.end())
+    std::rotate(graphs_.begin(), found, found + 1);
+}
+
+bool ConvertedFunction::wastesRuns() {
+  constexpr uint64_t kPatience = 64;
+  return wastedRuns_ > kPatience && wastedRuns_ > stats_.graphCalls;
 }
 
 std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const *args,
@@ -168,7 +201,8 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const
     stats_.captureCost.seconds += graph->captureCost.seconds;
   } catch (const ConversionError &error) {
     this->count(error.reason, error.what());
-    givenUp_ = true;
+    ++failedAttempts_;
+    nextAttempt_ = stats_.calls + (uint64_t{2} << failedAttempts_);
   }
   std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   stats_.conversionSeconds += spent.count();
@@ -181,8 +215,9 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const
   return graph;
 }
 
-PyObject *ConvertedFunction::run(const ConvertedGraph &graph, PyObject **leaves,
-                                 PyObject *const *args, size_t count, PyObject *keywordNames) {
+std::optional<PyObject *> ConvertedFunction::run(const ConvertedGraph &graph, PyObject **leaves,
+                                                 PyObject *const *args, size_t count,
+                                                 PyObject *keywordNames) {
   RandomState random(graph.drawsRandomNumbers);
   GraphRun outcome = runGraph(graph, leaves);
   switch (outcome.status) {
@@ -195,7 +230,9 @@ PyObject *ConvertedFunction::run(const ConvertedGraph &graph, PyObject **leaves,
     return fallBack(ExitReason::GraphRaised, args, count, keywordNames, outcome.message);
   case GraphRun::Status::AssertionFailed:
     random.restore();
-    return fallBack(ExitReason::AssertionFailed, args, count, keywordNames, outcome.message);
+    ++wastedRuns_;
+    this->count(ExitReason::AssertionFailed, outcome.message);
+    return std::nullopt;
   }
   return nullptr;
 }

@@ -53,8 +53,15 @@ private:
   // work.
   std::shared_ptr<const ConvertedGraph>
   convert(PyObject *const *args, size_t count, PyObject *keywordNames, const GraphRefusal &refusal);
-  PyObject *run(const ConvertedGraph &graph, PyObject **leaves, PyObject *const *args, size_t count,
-                PyObject *keywordNames);
+  // The call's result (null with an exception set), or nothing where an assumption about this
+  // call's values did not hold: then nothing has happened.
+  std::optional<PyObject *> run(const ConvertedGraph &graph, PyObject **leaves,
+                                PyObject *const *args, size_t count, PyObject *keywordNames);
+  PyObject *runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
+                   const GraphRefusal &refusal);
+  void preferGraph(const std::shared_ptr<const ConvertedGraph> &graph);
+  bool wastesRuns();
+  bool mayConvert() const { return failedAttempts_ < kAttempts && stats_.calls >= nextAttempt_; }
   // Every exit, with what there is to say about this one.
   void count(ExitReason reason, const std::string &message = {});
   void log(const std::string &what) const;
@@ -64,7 +71,11 @@ private:
   ConversionStats stats_;
   std::vector<std::shared_ptr<const ConvertedGraph>> graphs_; // changed under the GIL only
   std::atomic<bool> converting_{false};
-  bool givenUp_ = false;
+  // What stands in the way may be gone later: an optimizer makes its state at its first step.
+  static constexpr int kAttempts = 3;
+  int failedAttempts_ = 0;
+  uint64_t nextAttempt_ = 0;            // the call that may try again
+  std::atomic<uint64_t> wastedRuns_{0}; // that ended in a failed assumption
 };
 
 } // namespace bifront

@@ -38,11 +38,14 @@
     "Detach what is returned, or call backward inside the function.")                              \
   X(TooManyGraphs, "BF020", "The function has as many graphs as the limit allows.",                \
     "Name dimensions that vary in `dynamic=`.")                                                    \
+  X(TooManyWays, "BF021",                                                                          \
+    "The function's assumptions about tensors' values failed more often than they held.",          \
+    "Decide by tensors (torch.where) what changes from call to call.")                             \
   X(GraphRaised, "BF030",                                                                          \
     "An operator raised inside the graph; CPython ran the call again to raise it.",                \
     "The exception is the program's own.")                                                         \
   X(AssertionFailed, "BF031", "An assumption inside the graph did not hold.",                      \
-    "CPython ran the call.")
+    "Another graph ran the call, or CPython.")
 
 namespace bifront {
 

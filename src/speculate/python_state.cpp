@@ -2,6 +2,9 @@
 
 #include "speculate/plain_constant.h"
 
+#include <algorithm>
+#include <string_view>
+
 namespace bifront {
 namespace {
 
@@ -28,13 +31,39 @@ bool same(PyObject *before, PyObject *now) {
   return true;
 }
 
+// A slot's value, or null. Runs no Python code.
+PyRef slotOf(PyObject *object, PyObject *name) {
+  PyRef value = PyRef::steal(PyObject_GenericGetAttr(object, name));
+  if (!value)
+    PyErr_Clear();
+  return value;
+}
+
 } // namespace
+
+bool PythonState::Place::readItems() {
+  PyRef items = kind == Kind::Ordered
+                    ? PyRef::steal(PyObject_CallMethod(object.get(), "items", nullptr))
+                    : object;
+  PyRef iterator = PyRef::steal(items ? PyObject_GetIter(items.get()) : nullptr);
+  while (PyObject *item = iterator ? PyIter_Next(iterator.get()) : nullptr)
+    values.push_back(PyRef::steal(item));
+  return !PyErr_Occurred();
+}
 
 bool PythonState::describe(PyObject *entry, Place &place) {
   if (PyTuple_CheckExact(entry) && PyTuple_GET_SIZE(entry) == 2) {
-    place.kind = Kind::Names;
     place.object = PyRef::share(PyTuple_GET_ITEM(entry, 0));
     PyObject *names = PyTuple_GET_ITEM(entry, 1);
+    if (!PyDict_Check(place.object.get())) {
+      place.kind = Kind::Slots;
+      for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); ++i) {
+        place.keys.push_back(PyRef::share(PyTuple_GET_ITEM(names, i)));
+        place.values.push_back(slotOf(place.object.get(), place.keys.back().get()));
+      }
+      return true;
+    }
+    place.kind = Kind::Names;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); ++i) {
       place.keys.push_back(PyRef::share(PyTuple_GET_ITEM(names, i)));
       place.values.push_back(
@@ -46,6 +75,11 @@ bool PythonState::describe(PyObject *entry, Place &place) {
     return true;
   }
   place.object = PyRef::share(entry);
+  if (PyODict_Check(entry)) {
+    place.kind = Kind::Ordered;
+    place.version = versionOf(entry);
+    return place.readItems();
+  }
   if (PyDict_Check(entry)) {
     place.kind = Kind::Dict;
     place.version = versionOf(entry);
@@ -66,6 +100,10 @@ bool PythonState::describe(PyObject *entry, Place &place) {
     place.kind = Kind::Cell;
     place.values.push_back(PyRef::share(PyCell_GET(entry)));
     return true;
+  }
+  if (PyAnySet_Check(entry) || std::string_view(Py_TYPE(entry)->tp_name) == "collections.deque") {
+    place.kind = Kind::Collection;
+    return place.readItems();
   }
   PyErr_Format(PyExc_TypeError, "a %s is no place with Python values", Py_TYPE(entry)->tp_name);
   return false;
@@ -116,9 +154,88 @@ bool PythonState::Place::holds() const {
       if (!same(values[i].get(), PyList_GET_ITEM(object.get(), i)))
         return false;
     return true;
+  case Kind::Slots:
+    for (size_t i = 0; i < keys.size(); ++i)
+      if (!same(values[i].get(), slotOf(object.get(), keys[i].get()).get()))
+        return false;
+    return true;
+  case Kind::Ordered: // whose order is not the dict's
+    if (versionOf(object.get()) == version && values.size() < 2)
+      return true;
+    [[fallthrough]];
+  case Kind::Collection: {
+    Place now{kind, PyRef::share(object.get()), {}, {}};
+    if (!now.readItems()) {
+      PyErr_Clear();
+      return false;
+    }
+    return std::equal(values.begin(), values.end(), now.values.begin(), now.values.end(),
+                      [](const PyRef &a, const PyRef &b) { return same(a.get(), b.get()); });
+  }
   case Kind::Cell: return same(values[0].get(), PyCell_GET(object.get()));
   }
   return false;
+}
+
+bool PythonState::Place::putBack() const {
+  PyObject *place = object.get();
+  switch (kind) {
+  case Kind::Dict:
+    PyDict_Clear(place);
+    for (size_t i = 0; i < keys.size(); ++i)
+      if (PyDict_SetItem(place, keys[i].get(), values[i].get()) < 0)
+        return false;
+    return true;
+  case Kind::Names:
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (values[i] ? PyDict_SetItem(place, keys[i].get(), values[i].get()) < 0
+                    : PyDict_GetItemWithError(place, keys[i].get()) &&
+                          PyDict_DelItem(place, keys[i].get()) < 0)
+        return false;
+    }
+    return true;
+  case Kind::Slots:
+    for (size_t i = 0; i < keys.size(); ++i)
+      if ((values[i] || slotOf(place, keys[i].get())) &&
+          PyObject_GenericSetAttr(place, keys[i].get(), values[i].get()) < 0)
+        return false;
+    return true;
+  case Kind::Ordered:
+  case Kind::Collection: return putItemsBack();
+  case Kind::List: {
+    PyRef contents = PyRef::steal(PyList_New(static_cast<Py_ssize_t>(values.size())));
+    for (size_t i = 0; contents && i < values.size(); ++i)
+      PyList_SET_ITEM(contents.get(), i, Py_NewRef(values[i].get()));
+    return contents && PyList_SetSlice(place, 0, PyList_GET_SIZE(place), contents.get()) == 0;
+  }
+  case Kind::Cell: return PyCell_Set(place, values[0].get()) == 0;
+  }
+  return false;
+}
+
+bool PythonState::Place::putItemsBack() const {
+  PyObject *place = object.get();
+  const char *add = PyAnySet_Check(place) ? "add" : "append";
+  if (!PyRef::steal(PyObject_CallMethod(place, "clear", nullptr)))
+    return false;
+  for (const PyRef &value : values)
+    if (kind == Kind::Ordered ? PyODict_SetItem(place, PyTuple_GET_ITEM(value.get(), 0),
+                                                PyTuple_GET_ITEM(value.get(), 1)) < 0
+                              : !PyRef::steal(PyObject_CallMethod(place, add, "O", value.get())))
+      return false;
+  return true;
+}
+
+bool PythonState::restore() const {
+  bool changed = false;
+  for (const Place &place : places_) {
+    if (place.holds())
+      continue;
+    changed = true;
+    if (!place.putBack())
+      PyErr_WriteUnraisable(place.object.get());
+  }
+  return changed;
 }
 
 int PythonState::traverse(visitproc visit, void *arg) const {
