@@ -5,7 +5,7 @@
 #include "speculate/converted_graph.h"
 #include "speculate/exit_reason.h"
 
-#include "speculate/py_ref.h"
+#include "support/py_ref.h"
 
 #include <array>
 #include <atomic>

@@ -2,7 +2,7 @@
 // as they were when a graph was made, and whether they still are.
 #pragma once
 
-#include "speculate/py_ref.h"
+#include "support/py_ref.h"
 
 #include <cstdint>
 #include <vector>

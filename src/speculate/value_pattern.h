@@ -3,7 +3,7 @@
 // tensors.
 #pragma once
 
-#include "speculate/py_ref.h"
+#include "support/py_ref.h"
 
 #include <cstdint>
 #include <functional>
