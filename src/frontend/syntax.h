@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -22,7 +23,7 @@ using Body = std::vector<std::unique_ptr<Stmt>>;
 struct Binding {
   enum class Kind : uint8_t {
     Local,  // a slot of the frame
-    Cell,   // a cell of the frame: the function's own cells first, then its closure's
+    Cell,   // a cell of the frame: the function's own first, its closure's, its comprehensions'
     Global, // the module's dict, then builtins
   } kind = Kind::Global;
   uint32_t index = 0; // Local, Cell
@@ -133,13 +134,16 @@ struct ComprehensionClause {
   ExprPtr target, iterable;
   std::vector<ExprPtr> conditions;
 };
-// The names that it binds are slots of the enclosing frame of their own. A comprehension that
-// binds a name which a nested function captures is not read (SyntaxError below).
+// The names that it binds are slots of the enclosing frame of their own. Those that a nested
+// function captures are cells of their own: `freshCells`, which it makes anew, empty, each time
+// that it is entered.
 struct Comprehension {
   enum class Kind : uint8_t { List, Set, Dict, Generator } kind;
   ExprPtr element; // Dict: the key
   ExprPtr value;   // Dict only
   std::vector<ComprehensionClause> clauses;
+  std::vector<uint32_t> freshCells;
+  NestedCode code; // Generator only: for a real one, called with iter(the first iterable)
 };
 struct Yield {
   ExprPtr value;
@@ -217,8 +221,9 @@ struct FunctionDef {
   NestedCode code;
   std::vector<ExprPtr> decorators, defaults;
   std::vector<std::pair<PyRef, ExprPtr>> keywordDefaults;
-  std::vector<std::pair<PyRef, ExprPtr>>
-      annotations; // empty under `from __future__ import annotations`
+  // In the order of evaluation; `return` too. Under `from __future__ import annotations` they are
+  // Constants, the strings.
+  std::vector<std::pair<PyRef, ExprPtr>> annotations;
 };
 struct ClassDef {
   Binding target;
@@ -233,7 +238,7 @@ struct Import {
   bool asName;
 }; // `import a.b` binds a, `as` the last
 struct ImportFrom {
-  PyRef module;
+  PyRef module; // "" for `from . import x`
   int level;
   std::vector<std::pair<PyRef, Binding>> names;
 };
@@ -298,7 +303,10 @@ struct Function {
   PyRef code;            // kept alive: it is the key
   Body body;             // of a lambda: one Return
   uint32_t numSlots = 0; // parameters first, as in co_varnames; names of comprehensions last
-  uint32_t numCells = 0; // its own; closure cells follow
+  uint32_t numCells = 0; // its own; closure cells follow, then those of comprehensions
+  uint32_t numComprehensionCells = 0;
+  // The cell of `__class__`, which `super()` reads: of the closure, if at all.
+  std::optional<uint32_t> classCell;
   std::vector<PyRef> slotNames;
   // Parameters that are cells: (slot of the argument, cell).
   std::vector<std::pair<uint32_t, uint32_t>> cellParameters;
