@@ -1,6 +1,6 @@
 """Bifront turns an imperative PyTorch training step into one native graph."""
 
-from bifront._trace import ConvertedFunction, explain, trace
+from bifront._trace import ConvertedFunction, explain, function, trace
 
-__all__ = ["ConvertedFunction", "explain", "trace"]
+__all__ = ["ConvertedFunction", "explain", "function", "trace"]
 __version__ = "0.1.0"

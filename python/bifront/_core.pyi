@@ -11,6 +11,7 @@ class ConvertedFunction:
         dynamic: list[tuple[int | str, int]],
         profile_calls: int,
         max_graphs: int,
+        walked: bool,
         /,
     ) -> ConvertedFunction: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...

@@ -68,7 +68,52 @@ def trace(
         return functools.partial(
             trace, dynamic=dynamic, profile_calls=profile_calls, max_graphs=max_graphs
         )
-    converted = _core.ConvertedFunction(fn, list(dynamic), profile_calls, max_graphs)
+    converted = _core.ConvertedFunction(fn, list(dynamic), profile_calls, max_graphs, False)
+    functools.update_wrapper(converted, fn)
+    return converted
+
+
+@overload
+def function(
+    fn: Callable[P, R],
+    *,
+    dynamic: Sequence[tuple[int | str, int]] = (),
+    profile_calls: int = 1,
+    max_graphs: int = 8,
+) -> Callable[P, R]: ...
+
+
+@overload
+def function(
+    fn: None = None,
+    *,
+    dynamic: Sequence[tuple[int | str, int]] = (),
+    profile_calls: int = 1,
+    max_graphs: int = 8,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def function(
+    fn: Callable[..., Any] | None = None,
+    *,
+    dynamic: Sequence[tuple[int | str, int]] = (),
+    profile_calls: int = 1,
+    max_graphs: int = 8,
+) -> Any:
+    """Convert `fn`, an imperative function, into graphs, each for what its calls have in common.
+
+    The first `profile_calls` calls run in CPython. At the next, the function and every Python
+    function that it calls are walked; what they compute becomes one graph, and what they read of
+    Python's values is guarded. Later calls for which the guards hold run the graph; any other runs
+    in CPython, or leads to another graph. `dynamic` names dimensions that vary, as pairs of an
+    argument (its position or keyword) and a dimension; one that is seen to vary becomes so by
+    itself.
+    """
+    if fn is None:
+        return functools.partial(
+            function, dynamic=dynamic, profile_calls=profile_calls, max_graphs=max_graphs
+        )
+    converted = _core.ConvertedFunction(fn, list(dynamic), profile_calls, max_graphs, True)
     functools.update_wrapper(converted, fn)
     return converted
 

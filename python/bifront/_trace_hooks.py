@@ -180,6 +180,7 @@ def _refused_print(original: Any) -> Any:
             _core.capture_fail("the function prints")
         original(*args, **kwargs)
 
+    print.__wrapped__ = original  # type: ignore[attr-defined]
     return print
 
 

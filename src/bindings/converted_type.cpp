@@ -60,8 +60,9 @@ bool readDynamic(PyObject *list, ConversionOptions &options) {
 PyObject *newConverted(PyTypeObject *type, PyObject *args, PyObject *keywords) {
   PyObject *function = nullptr, *dynamic = nullptr;
   long long profileCalls = 1, maxGraphs = 8;
-  if (!PyArg_ParseTuple(args, "OOLL:ConvertedFunction", &function, &dynamic, &profileCalls,
-                        &maxGraphs))
+  int walked = 0;
+  if (!PyArg_ParseTuple(args, "OOLLp:ConvertedFunction", &function, &dynamic, &profileCalls,
+                        &maxGraphs, &walked))
     return nullptr;
   if (!PyCallable_Check(function))
     return PyErr_Format(PyExc_TypeError, "a callable is needed, not %s",
@@ -69,6 +70,7 @@ PyObject *newConverted(PyTypeObject *type, PyObject *args, PyObject *keywords) {
   ConversionOptions options;
   options.profileCalls = profileCalls;
   options.maxGraphs = maxGraphs;
+  options.walked = walked;
   if (!readDynamic(dynamic, options))
     return nullptr;
   auto *self = reinterpret_cast<ConvertedObject *>(type->tp_alloc(type, 0));

@@ -399,7 +399,7 @@ void CapturedCall::recordAndReturn() {
     values.assign(count, kNoValue);
   } else {
     GraphRecorder &graph = recording_.graph();
-    graph.setLocation(currentSourceLine());
+    graph.setLocation(recording_.sourceLine());
     values = graph.aten(call_, operands_, types, !c10::GradMode::is_enabled());
   }
   for (size_t i = 0, next = 0; i < results_.size(); ++i) {
@@ -464,7 +464,7 @@ void CapturedCall::readNumber() {
   ValueId value = kNoValue;
   if (!recording_.isDry()) {
     GraphRecorder &graph = recording_.graph();
-    graph.setLocation(currentSourceLine());
+    graph.setLocation(recording_.sourceLine());
     ValueType type = ValueType::scalar(types[static_cast<int>(kind)]);
     value = graph.aten(call_, operands_, {&type, 1}, !c10::GradMode::is_enabled())[0];
   }
@@ -490,7 +490,7 @@ void CapturedCall::liftConstant() {
   if (!recording_.isDry()) {
     ValueType type = tensorValue(shape);
     GraphRecorder &graph = recording_.graph();
-    graph.setLocation(currentSourceLine());
+    graph.setLocation(recording_.sourceLine());
     bool simple = tensor.numel() == kLargestConstant && tensor.is_cpu() &&
                   tensor.scalar_type() != at::kComplexFloat && tensor.scalar_type() != at::kHalf &&
                   tensor.scalar_type() != at::kBFloat16;
@@ -546,7 +546,7 @@ void CapturedCall::changeShape() {
     call_.schema = traits_.shapeTwin;
     ValueType type = tensorValue(shape);
     GraphRecorder &graph = recording_.graph();
-    graph.setLocation(currentSourceLine());
+    graph.setLocation(recording_.sourceLine());
     value = graph.aten(call_, operands_, {&type, 1}, !c10::GradMode::is_enabled())[0];
   }
   proxy->become(value, std::move(shape));

@@ -10,15 +10,10 @@
 #include <string_view>
 
 namespace bifront {
-namespace {
-
-// Whether a file belongs to torch or bifront, whose lines say nothing to the user.
 bool isLibraryFile(std::string_view file) {
   return file.find("/torch/") != std::string_view::npos ||
          file.find("/bifront/") != std::string_view::npos || file.starts_with("<frozen");
 }
-
-} // namespace
 
 c10::SymNode symbolicNumberBeside(const at::Tensor &tensor) {
   if (!tensor.unsafeGetTensorImpl()->pyobj_slot()->load_pyobj())

@@ -7,6 +7,8 @@
 #include <ATen/core/ivalue.h>
 #include <c10/core/SymNodeImpl.h>
 
+#include <string_view>
+
 namespace bifront {
 
 // PyTorch passes a torch.SymFloat among tensor arguments as a 0-dim tensor of no meaning with the
@@ -21,6 +23,9 @@ c10::SymNode nodeFromPython(const c10::SymNode &node);
 // The reverse of symbolicNumberBeside: a tensor that says nothing but stands beside `number`. Needs
 // the GIL.
 at::Tensor tensorBesideNumber(const c10::IValue &number);
+
+// Whether a file belongs to torch or bifront, whose lines say nothing to the user.
+bool isLibraryFile(std::string_view file);
 
 // The line of the program, torch's own files left out, that is running. Takes the GIL.
 SourceLine currentSourceLine();

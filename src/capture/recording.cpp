@@ -1,5 +1,7 @@
 #include "capture/recording.h"
 
+#include "capture/python_values.h"
+
 #include "capture/capture_error.h"
 #include "capture/symbolic.h"
 
@@ -84,5 +86,7 @@ c10::SymInt Recording::stride(int64_t first, int64_t second, c10::ArrayRef<c10::
         return *stride;
   fail("how a tensor's strides follow from the dynamic sizes is not known");
 }
+
+SourceLine Recording::sourceLine() const { return walkedLine ? walkedLine() : currentSourceLine(); }
 
 } // namespace bifront

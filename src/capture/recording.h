@@ -104,6 +104,9 @@ public:
   // What the run of the graph will find a recorded number to be, for the tensors that this call
   // was given; empty where nobody can tell.
   std::function<std::optional<c10::Scalar>(ValueId)> foresee;
+  // The line of the program that is running, where it is not CPython that runs it.
+  std::function<SourceLine()> walkedLine;
+  SourceLine sourceLine() const;
   // Proxies of this recording that are alive.
   int64_t liveProxies = 0;
 

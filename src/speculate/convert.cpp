@@ -10,6 +10,7 @@
 #include "speculate/link_native.h"
 #include "speculate/random_state.h"
 #include "speculate/spent_gradient.h"
+#include "speculate/walk.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
@@ -169,6 +170,7 @@ struct Captured {
   std::vector<uint32_t> gradsDroppedFirst;
   CaptureCost cost;
   bool drawsRandomNumbers = false;
+  PythonEffects effects;
 };
 
 std::string textOf(mlir::ModuleOp module) {
@@ -315,8 +317,8 @@ private:
 };
 
 // Calls the function on proxies.
-PyRef callOnProxies(const ConversionRequest &request, const Arguments &arguments,
-                    const std::vector<at::Tensor> &proxies) {
+Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
+                             const Arguments &arguments, const std::vector<at::Tensor> &proxies) {
   std::vector<PyRef> wrapped;
   for (const at::Tensor &proxy : proxies)
     wrapped.push_back(PyRef::steal(THPVariable_Wrap(proxy)));
@@ -329,8 +331,15 @@ PyRef callOnProxies(const ConversionRequest &request, const Arguments &arguments
   }
   if (PyErr_Occurred())
     return {};
-  return PyRef::steal(
-      PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
+  if (!request.options.walked)
+    return {PyRef::steal(PyObject_Vectorcall(request.function, borrowed.data(), request.count,
+                                             request.keywordNames)),
+            {}};
+  return walk(capture, {.function = request.function,
+                        .arguments = borrowed,
+                        .keywordNames = request.keywordNames,
+                        .reachable = reachableState.get(),
+                        .inputFor = {}});
 }
 
 // Whether a tensor of the graph outlives the function that made it.
@@ -369,10 +378,11 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   {
     HookScope hooks;
     capture.begin();
-    PyRef result = callOnProxies(request, arguments, proxies);
-    if (!result)
+    Interpretation interpretation = callOnProxies(capture, request, arguments, proxies);
+    if (!interpretation.result)
       fail(ExitReason::CaptureFailed, takePythonError());
-    captured.result = reader.read(result.get());
+    captured.result = reader.read(interpretation.result.get());
+    captured.effects = std::move(interpretation.effects);
     capture.end();
   }
   proxies.clear();
@@ -428,6 +438,31 @@ PythonState readPythonState(const ConversionRequest &request) {
                         : nullptr);
   PythonState state;
   if (!places || !state.remember(places.get()))
+    fail(ExitReason::CaptureFailed, takePythonError());
+  return state;
+}
+
+// What a walked function has read; it is as it was again.
+PythonState stateOf(const PythonEffects &effects) {
+  if (!effects.writes.empty())
+    fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
+  PyRef places = PyRef::steal(PyList_New(0));
+  for (const PythonRead &read : effects.reads) {
+    PyRef place = read.slot.object;
+    if (read.kind == PythonRead::Kind::Type || read.kind == PythonRead::Kind::TypeOf)
+      continue;
+    if (read.kind == PythonRead::Kind::Slot && read.slot.kind != Slot::Kind::Cell) {
+      PyRef key = read.slot.kind == Slot::Kind::Member
+                      ? PyRef::steal(PyObject_GetAttrString(read.slot.key.get(), "__name__"))
+                      : read.slot.key;
+      place = read.slot.kind == Slot::Kind::ListItem
+                  ? read.slot.object
+                  : PyRef::steal(Py_BuildValue("(O(O))", read.slot.object.get(), key.get()));
+    }
+    PyList_Append(places.get(), place.get());
+  }
+  PythonState state;
+  if (!state.remember(places.get()))
     fail(ExitReason::CaptureFailed, takePythonError());
   return state;
 }
@@ -495,8 +530,13 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     Arguments arguments(request);
     Captured captured;
     graph->modes = GlobalModes::now();
-    graph->pythonState = readPythonState(request);
-    captureAndUndo(request, arguments, captured, graph->pythonState);
+    if (request.options.walked) {
+      capture(request, arguments, captured);
+      graph->pythonState = stateOf(captured.effects);
+    } else {
+      graph->pythonState = readPythonState(request);
+      captureAndUndo(request, arguments, captured, graph->pythonState);
+    }
     graph->executor = compileModule(*captured.module, graph->moduleText);
     bindInputs(*graph, captured, arguments);
     graph->keywordNames = PyRef::share(request.keywordNames);

@@ -23,6 +23,7 @@ struct ConversionOptions {
   std::vector<std::pair<std::variant<int64_t, std::string>, int64_t>> dynamic;
   int64_t profileCalls = 1;
   int64_t maxGraphs = 8;
+  bool walked = false; // by the front end; otherwise CPython runs the function on proxies
 };
 
 struct ConversionStats {

@@ -1,0 +1,198 @@
+// Attributes, by CPython's rules: what a lookup goes past is read as well, so that a new attribute
+// there is noticed.
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+
+namespace bifront {
+namespace {
+
+bool isMember(PyObject *descriptor) { return Py_IS_TYPE(descriptor, &PyMemberDescr_Type); }
+
+// Objects whose attributes are found by the ordinary rules, `__getattr__` among them.
+bool hasOrdinaryLookup(PyTypeObject *type) {
+  static PyObject *ordinary = typeAttribute(&PyBaseObject_Type, "__getattribute__");
+  return type->tp_getattro == PyObject_GenericGetAttr ||
+         typeAttribute(type, "__getattribute__") == ordinary;
+}
+
+bool isData(PyObject *descriptor) { return Py_TYPE(descriptor)->tp_descr_set != nullptr; }
+
+PyRef accessor(PyObject *property, const char *name) {
+  PyRef function = checked(PyObject_GetAttrString(property, name));
+  return function.get() == Py_None ? PyRef() : function;
+}
+
+} // namespace
+
+PyObject *Interpreter::dictOf(PyObject *object) {
+  if (Py_TYPE(object)->tp_dictoffset == 0)
+    return nullptr;
+  PyRef dict = checked(PyObject_GenericGetDict(object, nullptr)); // the object keeps it alive
+  if (log_.isFresh(object))
+    log_.noteFresh(dict.get());
+  return dict.get();
+}
+
+PyRef Interpreter::bound(PyObject *descriptor, PyObject *object) {
+  if (PyFunction_Check(descriptor))
+    return checked(PyMethod_New(descriptor, object));
+  auto *type = reinterpret_cast<PyObject *>(Py_TYPE(object));
+  if (auto value = callSpecial(descriptor, "__get__", {object, type}))
+    return *value;
+  if (auto get = Py_TYPE(descriptor)->tp_descr_get)
+    return checked(get(descriptor, object, type));
+  return PyRef::share(descriptor);
+}
+
+PyRef Interpreter::genericAttribute(PyObject *object, PyObject *name) {
+  PyTypeObject *type = Py_TYPE(object);
+  PyObject *descriptor = typeAttribute(type, name);
+  log_.readType(type);
+  log_.readTypeOf(object);
+  if (descriptor && isData(descriptor)) {
+    if (Py_IS_TYPE(descriptor, &PyProperty_Type)) {
+      PyRef get = accessor(descriptor, "fget");
+      CallArguments self;
+      self.positional.push_back(PyRef::share(object));
+      if (get)
+        return call(get.get(), std::move(self));
+    }
+    PyRef value = bound(descriptor, object);
+    return isMember(descriptor) ? found(Slot::Kind::Member, object, descriptor, value.get())
+                                : value;
+  }
+  if (PyObject *dict = dictOf(object)) {
+    if (PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, name)))
+      return found(Slot::Kind::DictItem, dict, name, value);
+    log_.read(Slot::Kind::DictItem, dict, name, nullptr);
+  }
+  return descriptor ? bound(descriptor, object) : PyRef();
+}
+
+PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
+  PyTypeObject *type = Py_TYPE(object);
+  auto natively = [&] {
+    PyRef value = PyRef::steal(PyObject_GetAttr(object, name));
+    if (!value && !PyErr_ExceptionMatches(PyExc_AttributeError))
+      throw PythonError();
+    PyErr_Clear(); // not there
+    return value;
+  };
+  if (PyModule_Check(object)) {
+    PyObject *dict = PyModule_GetDict(object);
+    PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, name));
+    if (value)
+      return found(Slot::Kind::DictItem, dict, name, value);
+    log_.read(Slot::Kind::DictItem, dict, name, nullptr);
+    return natively();
+  }
+  if (PyType_Check(object)) {
+    log_.readType(reinterpret_cast<PyTypeObject *>(object));
+    return natively();
+  }
+  if (isGraphNumber(object) || (isTensor(object) && typeAttribute(type, name)))
+    return natively();
+  if (Py_IS_TYPE(object, &PySuper_Type) || !hasOrdinaryLookup(type)) {
+    if (hasWalkedMethod(object, "__getattribute__"))
+      throw CannotInterpret("a class has its own __getattribute__");
+    return natively();
+  }
+  bool falls = hasWalkedMethod(object, "__getattr__") && !isTensor(object);
+  try {
+    if (PyRef value = genericAttribute(object, name))
+      return value;
+    if (falls)
+      return *callSpecial(object, "__getattr__", {name});
+  } catch (const PythonError &) {
+    if (!PyErr_ExceptionMatches(PyExc_AttributeError))
+      throw;
+    PyErr_Clear(); // a property or __getattr__ says that there is none
+    if (falls && !typeAttribute(type, name))
+      return {};
+    if (falls)
+      return attributeByFallback(object, name);
+  }
+  return {};
+}
+
+// `__getattr__` behind a property that raised AttributeError.
+PyRef Interpreter::attributeByFallback(PyObject *object, PyObject *name) {
+  try {
+    return *callSpecial(object, "__getattr__", {name});
+  } catch (const PythonError &) {
+    if (!PyErr_ExceptionMatches(PyExc_AttributeError))
+      throw;
+    PyErr_Clear(); // not there
+    return {};
+  }
+}
+
+PyRef Interpreter::attribute(PyObject *object, PyObject *name) {
+  if (PyRef value = attributeOrAbsent(object, name))
+    return value;
+  // Raises in CPython's words, by its own lookup or by the program's `__getattr__`.
+  if (hasWalkedMethod(object, "__getattr__") && !isTensor(object))
+    return *callSpecial(object, "__getattr__", {name});
+  PyRef value = PyRef::steal(PyObject_GetAttr(object, name));
+  if (value)
+    throw CannotInterpret("an attribute that was not there is");
+  throw PythonError();
+}
+
+void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value) {
+  if (value ? callSpecial(object, "__setattr__", {name, value})
+            : callSpecial(object, "__delattr__", {name}))
+    return;
+  if (PyModule_Check(object)) {
+    PyObject *dict = PyModule_GetDict(object);
+    if (!value && !checkedOrAbsent(PyDict_GetItemWithError(dict, name)))
+      checked(PyObject_DelAttr(object, name)); // raises
+    log_.write(Slot::Kind::DictItem, dict, name, value);
+  } else if (PyType_Check(object)) {
+    throw CannotInterpret("an attribute of a class is set");
+  } else if (isTensor(object)) {
+    if (!typeAttribute(Py_TYPE(object), name))
+      throw CannotInterpret("a tensor is given an attribute");
+    checked(value ? PyObject_SetAttr(object, name, value) : PyObject_DelAttr(object, name));
+  } else {
+    setGenericAttribute(object, name, value);
+  }
+}
+
+void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject *value) {
+  PyTypeObject *type = Py_TYPE(object);
+  PyObject *descriptor = typeAttribute(type, name);
+  log_.readType(type);
+  log_.readTypeOf(object);
+  if (descriptor && isData(descriptor)) {
+    if (isMember(descriptor)) {
+      log_.write(Slot::Kind::Member, object, descriptor, value);
+      return;
+    }
+    if (value ? callSpecial(descriptor, "__set__", {object, value})
+              : callSpecial(descriptor, "__delete__", {object}))
+      return;
+    if (!Py_IS_TYPE(descriptor, &PyProperty_Type))
+      throw CannotInterpret(std::string("the attribute ") + PyUnicode_AsUTF8(name) + " of a " +
+                            type->tp_name + " is set");
+    if (PyRef set = accessor(descriptor, value ? "fset" : "fdel")) {
+      CallArguments arguments;
+      arguments.positional.push_back(PyRef::share(object));
+      if (value)
+        arguments.positional.push_back(PyRef::share(value));
+      call(set.get(), std::move(arguments));
+      return;
+    }
+  }
+  PyObject *dict = descriptor && isData(descriptor) ? nullptr : dictOf(object);
+  PyObject *before = dict ? checkedOrAbsent(PyDict_GetItemWithError(dict, name)) : nullptr;
+  if (!dict || (!value && !before)) {
+    checked(PyObject_GenericSetAttr(object, name, value)); // raises
+    throw CannotInterpret(std::string("an attribute of a ") + type->tp_name + " is set");
+  }
+  if (!value)
+    log_.read(Slot::Kind::DictItem, dict, name, before);
+  log_.write(Slot::Kind::DictItem, dict, name, value);
+}
+
+} // namespace bifront

@@ -1,0 +1,601 @@
+// Functions of C that lead back to the program, or see what it has to be told of: `getattr`,
+// `sorted` with a key, `dict.get`, `list.append`.
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_map>
+
+namespace bifront {
+
+using namespace syntax;
+
+namespace {
+
+PyRef keywordOf(const CallArguments &arguments, std::string_view name) {
+  for (const auto &[key, value] : arguments.keywords)
+    if (name == PyUnicode_AsUTF8(key.get()))
+      return value;
+  return {};
+}
+
+bool isOf(std::string_view name, std::initializer_list<std::string_view> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Whether native comparison and arithmetic on it would run the program's code, or the graph's.
+bool isPlain(PyObject *value) { return isImmutable(value) && !isGraphNumber(value); }
+
+bool allPlain(PyObject *list) {
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i)
+    if (!isPlain(PyList_GET_ITEM(list, i)))
+      return false;
+  return true;
+}
+
+} // namespace
+
+//===- Builtin functions -------------------------------------------------------------------===//
+
+struct Interpreter::Builtins {
+  using Result = std::optional<PyRef>;
+  using Handler = Result (*)(Interpreter &, CallArguments &);
+  using Args = CallArguments;
+
+  static PyObject *at(const Args &arguments, size_t i) { return arguments.positional[i].get(); }
+
+  static Result isInstance(Interpreter &in, Args &args) {
+    if (args.positional.size() != 2)
+      return std::nullopt;
+    in.log_.readTypeOf(at(args, 0));
+    return PyRef::share(checked(PyObject_IsInstance(at(args, 0), at(args, 1))) ? Py_True
+                                                                               : Py_False);
+  }
+
+  static Result asIs(Interpreter &in, Args &args) { // issubclass, callable, id
+    if (!args.positional.empty())
+      in.log_.readTypeOf(at(args, 0));
+    return std::nullopt;
+  }
+
+  static Result length(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1)
+      return std::nullopt;
+    if (auto result = in.callSpecial(at(args, 0), "__len__", {}))
+      return result;
+    if (isProxyTensor(at(args, 0))) { // may vary
+      PyRef shape = checked(PyObject_GetAttrString(at(args, 0), "shape"));
+      if (PyTuple_GET_SIZE(shape.get()) > 0)
+        return PyRef::share(PyTuple_GET_ITEM(shape.get(), 0));
+    }
+    if (isMutableContainer(at(args, 0)))
+      in.log_.readContainer(at(args, 0));
+    return checked(PyLong_FromSsize_t(checkedSize(PyObject_Size(at(args, 0)))));
+  }
+
+  static Py_ssize_t checkedSize(Py_ssize_t size) {
+    if (size < 0)
+      throw PythonError();
+    return size;
+  }
+
+  static Result getAttribute(Interpreter &in, Args &args) {
+    size_t count = args.positional.size();
+    if (count < 2 || count > 3 || !PyUnicode_Check(at(args, 1)))
+      return std::nullopt;
+    if (count == 2)
+      return in.attribute(at(args, 0), at(args, 1));
+    PyRef value = in.attributeOrAbsent(at(args, 0), at(args, 1));
+    return value ? value : args.positional[2];
+  }
+
+  static Result hasAttribute(Interpreter &in, Args &args) {
+    if (args.positional.size() != 2 || !PyUnicode_Check(at(args, 1)))
+      return std::nullopt;
+    return PyRef::share(in.attributeOrAbsent(at(args, 0), at(args, 1)) ? Py_True : Py_False);
+  }
+
+  static Result setAttribute(Interpreter &in, Args &args) {
+    if (args.positional.size() != 3 || !PyUnicode_Check(at(args, 1)))
+      return std::nullopt;
+    in.setAttribute(at(args, 0), at(args, 1), at(args, 2));
+    return PyRef::share(Py_None);
+  }
+
+  static Result deleteAttribute(Interpreter &in, Args &args) {
+    if (args.positional.size() != 2 || !PyUnicode_Check(at(args, 1)))
+      return std::nullopt;
+    in.setAttribute(at(args, 0), at(args, 1), nullptr);
+    return PyRef::share(Py_None);
+  }
+
+  static Result iterator(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1)
+      return std::nullopt;
+    return in.iterate(at(args, 0));
+  }
+
+  static Result next(Interpreter &in, Args &args) {
+    if (args.positional.empty() || args.positional.size() > 2)
+      return std::nullopt;
+    if (PyRef value = in.nextOrStop(at(args, 0)))
+      return value;
+    if (args.positional.size() == 2) {
+      PyErr_Clear(); // the end
+      return args.positional[1];
+    }
+    throw PythonError();
+  }
+
+  static Result type(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1 || !args.keywords.empty())
+      throw CannotInterpret("a class is made by type()");
+    in.log_.readTypeOf(at(args, 0));
+    return PyRef::share(reinterpret_cast<PyObject *>(Py_TYPE(at(args, 0))));
+  }
+
+  static Result boolean(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1)
+      return std::nullopt;
+    return PyRef::share(in.truth(at(args, 0)) ? Py_True : Py_False);
+  }
+
+  static Result text(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1 || PyUnicode_CheckExact(at(args, 0)))
+      return std::nullopt;
+    return in.callSpecial(at(args, 0), "__str__", {});
+  }
+
+  static Result representation(Interpreter &in, Args &args) {
+    return args.positional.size() == 1 ? in.callSpecial(at(args, 0), "__repr__", {}) : std::nullopt;
+  }
+
+  //--- Over iterables --------------------------------------------------------------------//
+
+  static Result list(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1)
+      return std::nullopt;
+    return in.listOf(at(args, 0));
+  }
+
+  static Result tuple(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1 || PyTuple_CheckExact(at(args, 0)))
+      return std::nullopt;
+    return checked(PyList_AsTuple(in.listOf(at(args, 0)).get()));
+  }
+
+  // set, frozenset, deque: given a list instead.
+  static Result collection(Interpreter &in, Args &args) {
+    if (!args.positional.empty() && !isMutableContainer(at(args, 0)))
+      args.positional[0] = in.listOf(at(args, 0));
+    return std::nullopt;
+  }
+
+  static Result anyTrue(Interpreter &in, Args &args) { return until(in, args, true); }
+  static Result allTrue(Interpreter &in, Args &args) { return until(in, args, false); }
+  static Result until(Interpreter &in, Args &args, bool wanted) {
+    if (args.positional.size() != 1)
+      return std::nullopt;
+    PyRef iterator = in.iterate(at(args, 0));
+    while (PyRef value = in.next(iterator.get()))
+      if (in.truth(value.get()) == wanted)
+        return PyRef::share(wanted ? Py_True : Py_False);
+    return PyRef::share(wanted ? Py_False : Py_True);
+  }
+
+  static Result sum(Interpreter &in, Args &args) {
+    if (args.positional.empty())
+      return std::nullopt;
+    PyRef items = in.listOf(at(args, 0));
+    PyRef start = args.positional.size() > 1 ? args.positional[1] : keywordOf(args, "start");
+    if (allPlain(items.get()) && (!start || isPlain(start.get()))) {
+      args.positional[0] = items;
+      return std::nullopt;
+    }
+    PyRef total = start ? start : checked(PyLong_FromLong(0));
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i)
+      total = in.binary(BinaryOp::Add, total.get(), PyList_GET_ITEM(items.get(), i));
+    return total;
+  }
+
+  static Result least(Interpreter &in, Args &args) { return extreme(in, args, CompareOp::Lt); }
+  static Result greatest(Interpreter &in, Args &args) { return extreme(in, args, CompareOp::Gt); }
+  static Result extreme(Interpreter &in, Args &args, CompareOp better) {
+    if (args.positional.empty())
+      return std::nullopt;
+    PyRef items =
+        args.positional.size() == 1 ? in.listOf(at(args, 0)) : in.listOf(tupleOfAll(args).get());
+    PyRef key = keywordOf(args, "key"), fallback = keywordOf(args, "default");
+    if (PyList_GET_SIZE(items.get()) == 0) {
+      if (!fallback)
+        return std::nullopt; // raises
+      return fallback;
+    }
+    PyRef best, bestKey;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i) {
+      PyRef item = PyRef::share(PyList_GET_ITEM(items.get(), i));
+      PyRef itemKey = key && key.get() != Py_None ? in.callWith(key.get(), item) : item;
+      if (best && !in.truth(in.compare(better, itemKey.get(), bestKey.get()).get()))
+        continue;
+      best = item;
+      bestKey = itemKey;
+    }
+    return best;
+  }
+
+  static PyRef tupleOfAll(const Args &args) {
+    PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(args.positional.size())));
+    for (size_t i = 0; i < args.positional.size(); ++i)
+      PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(at(args, i)));
+    return tuple;
+  }
+
+  static Result sorted(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1)
+      return std::nullopt;
+    return in.sorted(in.listOf(at(args, 0)), keywordOf(args, "key"), keywordOf(args, "reverse"));
+  }
+
+  // zip, enumerate: over iterators, so that the program's own are walked.
+  static Result overIterators(Interpreter &in, Args &args) {
+    for (PyRef &argument : args.positional)
+      if (hasWalkedMethod(argument.get(), "__iter__") ||
+          hasWalkedMethod(argument.get(), "__next__"))
+        argument = in.listOf(argument.get());
+    return std::nullopt;
+  }
+
+  // map, filter, functools.reduce
+  static Result overFunction(Interpreter &in, Args &args) {
+    if (args.positional.empty())
+      return std::nullopt;
+    for (size_t i = 1; i < args.positional.size(); ++i)
+      if (hasWalkedMethod(at(args, i), "__iter__") || hasWalkedMethod(at(args, i), "__next__"))
+        args.positional[i] = in.listOf(at(args, i));
+    if (at(args, 0) != Py_None)
+      args.positional[0] = in.wrapCallable(at(args, 0));
+    return std::nullopt;
+  }
+
+  static Result reversed(Interpreter &in, Args &args) {
+    return args.positional.size() == 1 ? in.callSpecial(at(args, 0), "__reversed__", {})
+                                       : std::nullopt;
+  }
+
+  static Result print(Interpreter &in, Args &args) {
+    for (const PyRef &argument : args.positional)
+      if (!isPlain(argument.get()))
+        throw CannotInterpret("prints something else than plain values");
+    if (!args.keywords.empty())
+      throw CannotInterpret("prints with keywords");
+    std::vector<PyObject *> values;
+    for (const PyRef &argument : args.positional)
+      values.push_back(argument.get());
+    PyRef original = checked(PyObject_GetAttrString(in.print_.get(), "__wrapped__"));
+    in.log_.postpone(original.get(), values.data(), values.size());
+    return PyRef::share(Py_None);
+  }
+
+  static PyObject *builtin(const char *name) {
+    return PyDict_GetItemString(PyEval_GetBuiltins(), name);
+  }
+
+  static const std::unordered_map<PyObject *, Handler> &table() {
+    static const auto handlers = [] {
+      std::unordered_map<PyObject *, Handler> made;
+      const std::pair<const char *, Handler> named[] = {
+          {"isinstance", isInstance},
+          {"issubclass", asIs},
+          {"callable", asIs},
+          {"id", asIs},
+          {"len", length},
+          {"getattr", getAttribute},
+          {"hasattr", hasAttribute},
+          {"setattr", setAttribute},
+          {"delattr", deleteAttribute},
+          {"iter", iterator},
+          {"next", next},
+          {"type", type},
+          {"bool", boolean},
+          {"str", text},
+          {"repr", representation},
+          {"list", list},
+          {"tuple", tuple},
+          {"set", collection},
+          {"frozenset", collection},
+          {"any", anyTrue},
+          {"all", allTrue},
+          {"sum", sum},
+          {"min", least},
+          {"max", greatest},
+          {"sorted", sorted},
+          {"zip", overIterators},
+          {"enumerate", overIterators},
+          {"map", overFunction},
+          {"filter", overFunction},
+          {"reversed", reversed},
+      };
+      for (const auto &[name, handler] : named)
+        made.emplace(builtin(name), handler);
+      PyRef functools = PyRef::steal(PyImport_ImportModule("_functools"));
+      made.emplace(PyObject_GetAttrString(functools.get(), "reduce"), overFunction);
+      return made;
+    }();
+    return handlers;
+  }
+};
+
+//===- Methods of containers and objects ---------------------------------------------------===//
+
+namespace {
+
+// A C method with the object that it is of: `d.get`, or `dict.get` and d.
+struct MethodCall {
+  PyObject *self = nullptr;
+  std::string_view name;
+  PyRef function; // that takes the object first
+};
+
+// The C method of that name, where the class itself has a Python one too: `super().append`.
+PyObject *ownMethod(PyTypeObject *type, PyObject *name) {
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(type->tp_mro); ++i) {
+    auto *base = reinterpret_cast<PyTypeObject *>(PyTuple_GET_ITEM(type->tp_mro, i));
+    PyObject *found = base->tp_dict ? PyDict_GetItemWithError(base->tp_dict, name) : nullptr;
+    if (found &&
+        (Py_IS_TYPE(found, &PyMethodDescr_Type) || Py_IS_TYPE(found, &PyWrapperDescr_Type)))
+      return found;
+  }
+  return nullptr;
+}
+
+std::optional<MethodCall> methodCall(PyObject *callee, CallArguments &arguments) {
+  PyTypeObject *type = Py_TYPE(callee);
+  if (type == &PyMethodDescr_Type || type == &PyWrapperDescr_Type) {
+    if (arguments.positional.empty() ||
+        !PyObject_TypeCheck(arguments.positional[0].get(), PyDescr_TYPE(callee)))
+      return std::nullopt;
+    return MethodCall{arguments.positional[0].get(), PyUnicode_AsUTF8(PyDescr_NAME(callee)),
+                      PyRef::share(callee)};
+  }
+  PyRef self;
+  if (PyCFunction_Check(callee) && PyCFunction_GET_SELF(callee))
+    self = PyRef::share(PyCFunction_GET_SELF(callee));
+  else if (type == &_PyMethodWrapper_Type)
+    self = checked(PyObject_GetAttrString(callee, "__self__"));
+  if (!self || PyModule_Check(self.get()) || PyType_Check(self.get()))
+    return std::nullopt;
+  PyRef name = checked(PyObject_GetAttrString(callee, "__name__"));
+  PyObject *descriptor = ownMethod(Py_TYPE(self.get()), name.get());
+  if (!descriptor)
+    return std::nullopt;
+  arguments.positional.insert(arguments.positional.begin(), self);
+  return MethodCall{self.get(), PyUnicode_AsUTF8(name.get()), PyRef::share(descriptor)};
+}
+
+// dict, deque and their kin, which take a container or an iterable first.
+bool makesContainer(PyObject *type) {
+  std::string_view name = reinterpret_cast<PyTypeObject *>(type)->tp_name;
+  return isOf(name, {"dict", "collections.deque", "collections.OrderedDict"});
+}
+
+bool changesContainer(std::string_view name) {
+  return isOf(name, {"append",
+                     "extend",
+                     "insert",
+                     "pop",
+                     "popleft",
+                     "remove",
+                     "clear",
+                     "sort",
+                     "reverse",
+                     "add",
+                     "discard",
+                     "update",
+                     "setdefault",
+                     "popitem",
+                     "appendleft",
+                     "extendleft",
+                     "rotate",
+                     "move_to_end",
+                     "difference_update",
+                     "intersection_update",
+                     "symmetric_difference_update",
+                     "__setitem__",
+                     "__delitem__",
+                     "__iadd__",
+                     "__imul__",
+                     "__ior__",
+                     "__iand__",
+                     "__isub__",
+                     "__ixor__"});
+}
+
+// Of those, the ones that do the same whatever the container holds, and return nothing.
+bool changesBlindly(std::string_view name) {
+  return isOf(name, {"append", "extend", "insert", "clear", "add", "discard", "update",
+                     "appendleft", "extendleft"});
+}
+
+} // namespace
+
+std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arguments) {
+  const auto &known = Builtins::table();
+  if (auto found = known.find(callee); found != known.end())
+    return found->second(*this, arguments);
+  if (callee == print_.get())
+    return Builtins::print(*this, arguments);
+  if (PyType_Check(callee) && makesContainer(callee))
+    return Builtins::collection(*this, arguments);
+  auto method = methodCall(callee, arguments);
+  if (!method)
+    return std::nullopt;
+  if (isMutableContainer(method->self))
+    return callOfContainer(method->self, method->name, method->function.get(), arguments);
+  if (auto result = callOfObject(method->self, method->name, arguments))
+    return result;
+  return callNative(method->function.get(), arguments);
+}
+
+// `object`'s own ways to attributes, which classes that override them call.
+std::optional<PyRef> Interpreter::callOfObject(PyObject *self, std::string_view name,
+                                               CallArguments &arguments) {
+  size_t count = arguments.positional.size();
+  if (isTensor(self) || PyType_Check(self))
+    return std::nullopt;
+  if (name == "__setattr__" && count == 3) {
+    setGenericAttribute(self, arguments.positional[1].get(), arguments.positional[2].get());
+    return PyRef::share(Py_None);
+  }
+  if (name == "__delattr__" && count == 2) {
+    setGenericAttribute(self, arguments.positional[1].get(), nullptr);
+    return PyRef::share(Py_None);
+  }
+  if (name == "__getattribute__" && count == 2) {
+    if (PyRef value = genericAttribute(self, arguments.positional[1].get()))
+      return value;
+    return std::nullopt; // raises
+  }
+  if (name == "__init__" && count == 1)
+    return PyRef::share(Py_None);
+  if (name == "send" || name == "throw" || name == "close" || name == "__next__")
+    return callDirectlyOn(self, name, arguments);
+  return std::nullopt;
+}
+
+PyRef Interpreter::callDirectlyOn(PyObject *self, std::string_view name, CallArguments &arguments) {
+  if (!log_.isFresh(self))
+    throw CannotInterpret("a generator from outside moves on");
+  arguments.positional.erase(arguments.positional.begin());
+  PyRef method = checked(PyObject_GetAttrString(self, std::string(name).c_str()));
+  return callDirectly(method.get(), arguments);
+}
+
+PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObject *function,
+                                   CallArguments &arguments) {
+  auto &positional = arguments.positional;
+  if (PyDict_Check(self))
+    if (auto result = callOfDict(self, name, positional))
+      return *result;
+  if (name == "sort") {
+    PyRef sortedItems =
+        sorted(listOf(self), keywordOf(arguments, "key"), keywordOf(arguments, "reverse"));
+    PyRef all = checked(PySlice_New(nullptr, nullptr, nullptr));
+    setItem(self, all.get(), sortedItems.get());
+    return PyRef::share(Py_None);
+  }
+  for (size_t i = 1; i < positional.size(); ++i)
+    readArgument(positional[i].get(), 0);
+  if (!changesContainer(name)) {
+    log_.readContainer(self);
+    return callDirectly(function, arguments);
+  }
+  // An iterator would be spent when the call is made again.
+  if (isOf(name, {"extend", "extendleft", "update", "__iadd__"}) && positional.size() == 2)
+    positional[1] = PyDict_Check(self) && PyDict_Check(positional[1].get())
+                        ? checked(PyDict_Copy(positional[1].get()))
+                        : listOf(positional[1].get());
+  if (positional.size() == 2 && PyDict_CheckExact(positional[1].get()))
+    log_.noteFresh(positional[1].get());
+  if (!changesBlindly(name))
+    log_.readContainer(self);
+  if (!arguments.keywords.empty())
+    throw CannotInterpret("a container is changed with keywords");
+  std::vector<PyObject *> values;
+  for (const PyRef &value : positional)
+    values.push_back(value.get());
+  return log_.mutate(self, function, values.data(), values.size(), nullptr);
+}
+
+std::optional<PyRef> Interpreter::callOfDict(PyObject *dict, std::string_view name,
+                                             std::vector<PyRef> &arguments) {
+  if (hasWalkedMethod(dict, "__getitem__") || hasWalkedMethod(dict, "__setitem__"))
+    return std::nullopt;
+  size_t count = arguments.size();
+  PyObject *key = count > 1 ? arguments[1].get() : nullptr;
+  auto valueOf = [&]() -> PyRef {
+    PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, key));
+    if (value)
+      return found(Slot::Kind::DictItem, dict, key, value);
+    log_.read(Slot::Kind::DictItem, dict, key, nullptr);
+    return {};
+  };
+  if (name == "__getitem__" && count == 2)
+    return dictItem(dict, key);
+  if (name == "__setitem__" && count == 3) {
+    setItem(dict, key, arguments[2].get());
+    return PyRef::share(Py_None);
+  }
+  if (name == "__delitem__" && count == 2) {
+    setItem(dict, key, nullptr);
+    return PyRef::share(Py_None);
+  }
+  if (name == "__contains__" && count == 2)
+    return PyRef::share(valueOf() ? Py_True : Py_False);
+  if (name == "get" && (count == 2 || count == 3)) {
+    PyRef value = valueOf();
+    return value ? value : count == 3 ? arguments[2] : PyRef::share(Py_None);
+  }
+  if (name == "setdefault" && (count == 2 || count == 3)) {
+    if (PyRef value = valueOf())
+      return value;
+    PyRef made = count == 3 ? arguments[2] : PyRef::share(Py_None);
+    log_.write(Slot::Kind::DictItem, dict, key, made.get());
+    return made;
+  }
+  if (name == "pop" && (count == 2 || count == 3)) {
+    PyRef value = valueOf();
+    if (value) {
+      log_.write(Slot::Kind::DictItem, dict, key, nullptr);
+      return value;
+    }
+    if (count == 3)
+      return arguments[2];
+    PyErr_SetObject(PyExc_KeyError, key);
+    throw PythonError();
+  }
+  return std::nullopt;
+}
+
+//===- Sorting -----------------------------------------------------------------------------===//
+
+PyRef Interpreter::callWith(PyObject *callee, PyRef argument) {
+  CallArguments arguments;
+  arguments.positional.push_back(std::move(argument));
+  return call(callee, std::move(arguments));
+}
+
+// A new list. Keys are compared natively.
+PyRef Interpreter::sorted(PyRef items, const PyRef &key, const PyRef &reverse) {
+  PyRef keys = items;
+  if (key && key.get() != Py_None) {
+    keys = checked(PyList_New(0));
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i)
+      checked(PyList_Append(
+          keys.get(), callWith(key.get(), PyRef::share(PyList_GET_ITEM(items.get(), i))).get()));
+  }
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(keys.get()); ++i)
+    if (hasWalkedMethod(PyList_GET_ITEM(keys.get(), i), "__lt__"))
+      throw CannotInterpret("objects of the program are sorted by their own order");
+  // The order of the places, so that equal keys stay in order.
+  PyRef order = checked(PyList_New(0));
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i)
+    checked(PyList_Append(order.get(), checked(PyLong_FromSsize_t(i)).get()));
+  PyRef sort = checked(PyObject_GetAttrString(order.get(), "sort"));
+  PyRef options = checked(PyDict_New());
+  PyRef keyOf = checked(PyObject_GetAttrString(keys.get(), "__getitem__"));
+  checked(PyDict_SetItemString(options.get(), "key", keyOf.get()));
+  if (reverse)
+    checked(
+        PyDict_SetItemString(options.get(), "reverse", truth(reverse.get()) ? Py_True : Py_False));
+  checked(PyObject_Call(sort.get(), checked(PyTuple_New(0)).get(), options.get()));
+  PyRef result = checked(PyList_New(0));
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(order.get()); ++i)
+    checked(PyList_Append(
+        result.get(),
+        PyList_GET_ITEM(items.get(), PyLong_AsSsize_t(PyList_GET_ITEM(order.get(), i)))));
+  log_.noteFresh(result.get());
+  return result;
+}
+
+} // namespace bifront

@@ -1,0 +1,33 @@
+// Python objects that lead back into the interpreter: what C functions are given in the place of
+// Python functions and generators, which CPython would run past it.
+#pragma once
+
+#include "support/py_ref.h"
+
+#include <functional>
+#include <memory>
+
+namespace bifront {
+
+// What a callback does; all of it is dropped with the interpreter, and raises then.
+struct Callback {
+  virtual ~Callback() = default;
+  // As tp_call: a new reference, or null with an exception set.
+  virtual PyObject *call(PyObject *arguments, PyObject *keywords);
+  // As tp_iternext.
+  virtual PyObject *next();
+  // As a generator's methods.
+  virtual PyObject *send(PyObject *value);
+  virtual PyObject *raiseInside(PyObject *exception);
+  virtual PyObject *close();
+  // No more calls: the interpreter ends.
+  virtual void end() {}
+};
+
+// A callable, and an iterator with a generator's methods. Null with an exception set.
+PyObject *makeCallable(std::shared_ptr<Callback> callback);
+PyObject *makeIterator(std::shared_ptr<Callback> callback);
+Callback *callbackOf(PyObject *object); // null for other objects
+void endCallback(PyObject *object);
+
+} // namespace bifront

@@ -1,0 +1,209 @@
+// Expressions, but for operators and calls.
+#include "frontend/interpreter.h"
+
+namespace bifront {
+
+using namespace syntax;
+
+PyRef Interpreter::eval(Frame &frame, const Expr &expr) {
+  frame.line = expr.line;
+  return std::visit([&](const auto &node) { return eval(frame, node); }, expr.node);
+}
+
+PyRef Interpreter::evalOrNone(Frame &frame, const ExprPtr &expr) {
+  return expr ? eval(frame, *expr) : PyRef::share(Py_None);
+}
+
+PyRef Interpreter::eval(Frame &, const Constant &constant) { return constant.value; }
+
+PyRef Interpreter::eval(Frame &frame, const Name &name) { return load(frame, name.binding); }
+
+PyRef Interpreter::eval(Frame &frame, const Attribute &access) {
+  return attribute(eval(frame, *access.object).get(), access.name.get());
+}
+
+PyRef Interpreter::eval(Frame &frame, const Subscript &subscript) {
+  PyRef object = eval(frame, *subscript.object);
+  return item(object.get(), eval(frame, *subscript.index).get());
+}
+
+PyRef Interpreter::eval(Frame &frame, const syntax::Slice &slice) {
+  PyRef lower = evalOrNone(frame, slice.lower), upper = evalOrNone(frame, slice.upper),
+        step = evalOrNone(frame, slice.step);
+  return checked(PySlice_New(lower.get(), upper.get(), step.get()));
+}
+
+PyRef Interpreter::eval(Frame &, const Starred &) {
+  throw CannotInterpret("a starred expression stands where none can");
+}
+
+//===- Displays ----------------------------------------------------------------------------===//
+
+std::vector<PyRef> Interpreter::evalAll(Frame &frame, const std::vector<ExprPtr> &exprs) {
+  std::vector<PyRef> values;
+  values.reserve(exprs.size());
+  for (const ExprPtr &expr : exprs) {
+    auto *starred = std::get_if<Starred>(&expr->node);
+    if (!starred) {
+      values.push_back(eval(frame, *expr));
+      continue;
+    }
+    PyRef iterator = iterate(eval(frame, *starred->value).get());
+    while (PyRef value = next(iterator.get()))
+      values.push_back(std::move(value));
+  }
+  return values;
+}
+
+PyRef Interpreter::eval(Frame &frame, const Sequence &sequence) {
+  std::vector<PyRef> values = evalAll(frame, sequence.elements);
+  if (sequence.kind == Sequence::Kind::Tuple) {
+    PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(values.size())));
+    for (size_t i = 0; i < values.size(); ++i)
+      PyTuple_SET_ITEM(tuple.get(), i, values[i].release());
+    return tuple;
+  }
+  bool isList = sequence.kind == Sequence::Kind::List;
+  PyRef made = checked(isList ? PyList_New(0) : PySet_New(nullptr));
+  log_.noteFresh(made.get());
+  for (const PyRef &value : values)
+    checked(isList ? PyList_Append(made.get(), value.get()) : PySet_Add(made.get(), value.get()));
+  return made;
+}
+
+PyRef Interpreter::eval(Frame &frame, const DictDisplay &display) {
+  PyRef dict = checked(PyDict_New());
+  log_.noteFresh(dict.get());
+  for (size_t i = 0; i < display.keys.size(); ++i) {
+    if (display.keys[i]) {
+      PyRef key = eval(frame, *display.keys[i]), value = eval(frame, *display.values[i]);
+      checked(PyDict_SetItem(dict.get(), key.get(), value.get()));
+      continue;
+    }
+    PyRef merged = eval(frame, *display.values[i]);
+    if (!PyDict_Check(merged.get()))
+      throw CannotInterpret("`**` in a dict takes a mapping that is no dict");
+    log_.readContainer(merged.get());
+    checked(PyDict_Update(dict.get(), merged.get()));
+  }
+  return dict;
+}
+
+//===- Operators ---------------------------------------------------------------------------===//
+
+PyRef Interpreter::eval(Frame &frame, const Unary &operation) {
+  return unary(operation.op, eval(frame, *operation.operand).get());
+}
+
+PyRef Interpreter::eval(Frame &frame, const Binary &operation) {
+  PyRef left = eval(frame, *operation.left);
+  return binary(operation.op, left.get(), eval(frame, *operation.right).get());
+}
+
+PyRef Interpreter::eval(Frame &frame, const BoolOperation &operation) {
+  PyRef value;
+  for (size_t i = 0; i < operation.values.size(); ++i) {
+    value = eval(frame, *operation.values[i]);
+    if (i + 1 < operation.values.size() && truth(value.get()) != operation.isAnd)
+      break;
+  }
+  return value;
+}
+
+PyRef Interpreter::eval(Frame &frame, const Comparison &comparison) {
+  PyRef left = eval(frame, *comparison.first);
+  for (size_t i = 0;; ++i) {
+    PyRef right = eval(frame, *comparison.rest[i]);
+    PyRef result = compare(comparison.ops[i], left.get(), right.get());
+    if (i + 1 == comparison.ops.size() || !truth(result.get()))
+      return result;
+    left = std::move(right);
+  }
+}
+
+PyRef Interpreter::eval(Frame &frame, const Conditional &conditional) {
+  return eval(frame, truth(eval(frame, *conditional.condition).get()) ? *conditional.then
+                                                                      : *conditional.otherwise);
+}
+
+PyRef Interpreter::eval(Frame &frame, const NamedValue &named) {
+  PyRef value = eval(frame, *named.value);
+  assign(frame, *named.target, value);
+  return value;
+}
+
+//===- Strings -----------------------------------------------------------------------------===//
+
+PyRef Interpreter::eval(Frame &frame, const Interpolation &part) {
+  PyRef value = eval(frame, *part.value);
+  CallArguments arguments;
+  arguments.positional.push_back(value);
+  switch (part.conversion) {
+  case 's': value = call(reinterpret_cast<PyObject *>(&PyUnicode_Type), arguments); break;
+  case 'r': value = checked(PyObject_Repr(value.get())); break;
+  case 'a': value = checked(PyObject_ASCII(value.get())); break;
+  default: break;
+  }
+  PyRef spec = part.spec ? eval(frame, *part.spec) : PyRef();
+  if (PyUnicode_CheckExact(value.get()) && !spec)
+    return value;
+  if (auto formatted = callSpecial(value.get(), "__format__",
+                                   {spec ? spec.get() : checked(PyUnicode_New(0, 0)).get()}))
+    return *formatted;
+  return checked(PyObject_Format(value.get(), spec.get()));
+}
+
+PyRef Interpreter::eval(Frame &frame, const JoinedString &string) {
+  std::vector<PyRef> parts = evalAll(frame, string.parts);
+  PyRef list = checked(PyList_New(0));
+  for (const PyRef &part : parts)
+    checked(PyList_Append(list.get(), part.get()));
+  return checked(PyUnicode_Join(checked(PyUnicode_New(0, 0)).get(), list.get()));
+}
+
+//===- Comprehensions ----------------------------------------------------------------------===//
+
+// `iterator`: of the first clause, which is evaluated outside.
+void Interpreter::comprehend(Frame &frame, const Comprehension &comprehension, size_t clause,
+                             const PyRef &iterator, const std::function<void()> &element) {
+  const ComprehensionClause &loop = comprehension.clauses[clause];
+  while (PyRef value = next(iterator.get())) {
+    assign(frame, *loop.target, std::move(value));
+    bool taken = true;
+    for (const ExprPtr &condition : loop.conditions)
+      if (!(taken = truth(eval(frame, *condition).get())))
+        break;
+    if (!taken)
+      continue;
+    if (clause + 1 == comprehension.clauses.size()) {
+      element();
+      continue;
+    }
+    const Expr &inner = *comprehension.clauses[clause + 1].iterable;
+    comprehend(frame, comprehension, clause + 1, iterate(eval(frame, inner).get()), element);
+  }
+}
+
+PyRef Interpreter::eval(Frame &frame, const Comprehension &comprehension) {
+  using Kind = Comprehension::Kind;
+  if (comprehension.kind == Kind::Generator)
+    return generatorOf(frame, comprehension);
+  PyRef first = iterate(eval(frame, *comprehension.clauses[0].iterable).get());
+  makeCells(frame, comprehension);
+  PyRef made = checked(comprehension.kind == Kind::List  ? PyList_New(0)
+                       : comprehension.kind == Kind::Set ? PySet_New(nullptr)
+                                                         : PyDict_New());
+  log_.noteFresh(made.get());
+  comprehend(frame, comprehension, 0, first, [&] {
+    PyRef value = eval(frame, *comprehension.element);
+    if (comprehension.kind == Kind::List)
+      checked(PyList_Append(made.get(), value.get()));
+    else if (comprehension.kind == Kind::Set)
+      checked(PySet_Add(made.get(), value.get()));
+    else
+      checked(PyDict_SetItem(made.get(), value.get(), eval(frame, *comprehension.value).get()));
+  });
+  return made;
+}
+
+} // namespace bifront

@@ -1,0 +1,281 @@
+// Calls of functions and classes of the program.
+#include "frontend/generator.h"
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+
+#include <string_view>
+
+namespace bifront {
+
+using namespace syntax;
+
+namespace {
+
+// Deeper than that, what is unrolled here is too large a graph anyway, and the C stack ends.
+constexpr int kDeepest = 180;
+
+// Python functions of torch that read nothing of the program but their arguments: CPython runs them
+// faster.
+bool isStateless(PyObject *function) {
+  PyObject *module = PyDict_GetItemString(PyFunction_GET_GLOBALS(function), "__name__");
+  const char *text = module && PyUnicode_Check(module) ? PyUnicode_AsUTF8(module) : nullptr;
+  if (!text)
+    return false;
+  std::string_view name = text;
+  for (std::string_view known : {"torch",
+                                 "torch.functional",
+                                 "torch._tensor",
+                                 "torch.nn.functional",
+                                 "torch.overrides",
+                                 "torch.autograd",
+                                 "torch.autograd.graph",
+                                 "torch._jit_internal",
+                                 "torch.special",
+                                 "torch.linalg",
+                                 "torch.fft",
+                                 "torch.random",
+                                 "torch.nn._reduction",
+                                 "torch._utils",
+                                 "torch._VF",
+                                 "torch._ops",
+                                 "torch._lowrank",
+                                 "torch.amp.autocast_mode",
+                                 "torch.autograd.grad_mode",
+                                 "torch.utils._python_dispatch",
+                                 "torch._compile",
+                                 "torch.compiler",
+                                 "torch._dynamo",
+                                 "torch.jit",
+                                 "torch.jit._trace"})
+    if (name == known)
+      return true;
+  return false;
+}
+
+PyObject *builtinsOf(PyObject *function) {
+  return reinterpret_cast<PyFunctionObject *>(function)->func_builtins;
+}
+
+} // namespace
+
+PyRef Interpreter::call(PyObject *callee, CallArguments arguments) {
+  if (PyFunction_Check(callee))
+    return callFunction(callee, std::move(arguments));
+  if (PyMethod_Check(callee)) {
+    arguments.positional.insert(arguments.positional.begin(),
+                                PyRef::share(PyMethod_GET_SELF(callee)));
+    return call(PyMethod_GET_FUNCTION(callee), std::move(arguments));
+  }
+  if (auto known = callKnown(callee, arguments))
+    return *known;
+  if (PyType_Check(callee))
+    return callClass(reinterpret_cast<PyTypeObject *>(callee), std::move(arguments));
+  if (hasWalkedMethod(callee, "__call__")) {
+    log_.readType(Py_TYPE(callee));
+    log_.readTypeOf(callee);
+    arguments.positional.insert(arguments.positional.begin(), PyRef::share(callee));
+    return call(typeAttribute(Py_TYPE(callee), "__call__"), std::move(arguments));
+  }
+  return callNative(callee, arguments);
+}
+
+//===- Functions ---------------------------------------------------------------------------===//
+
+PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
+  if (isStateless(function))
+    return callDirectly(function, arguments);
+  std::string whyNot;
+  auto syntax = syntaxOf(function, whyNot);
+  if (!syntax)
+    return callUnwalked(function, arguments);
+  if (depth_ >= kDeepest)
+    throw CannotInterpret("calls are nested too deeply to be unrolled");
+  auto frame = std::make_unique<Frame>(Frame{.syntax = *syntax,
+                                             .function = function,
+                                             .globals = PyFunction_GET_GLOBALS(function),
+                                             .builtins = builtinsOf(function)});
+  frame->owner = syntax;
+  if (!bind(*frame, arguments)) // CPython finds the words
+    return callDirectly(function, arguments);
+  if (syntax->isGenerator)
+    return makeGenerator(std::move(frame), PyRef::share(function), syntax, [this](Frame &inside) {
+      run(inside, inside.syntax.body);
+      return inside.returned ? inside.returned : PyRef::share(Py_None);
+    });
+  struct Entered {
+    Interpreter &interpreter;
+    Entered(Interpreter &interpreter, Frame &frame) : interpreter(interpreter) {
+      frame.caller = interpreter.frame_;
+      interpreter.frame_ = &frame;
+      ++interpreter.depth_;
+    }
+    ~Entered() {
+      interpreter.frame_ = interpreter.frame_->caller;
+      --interpreter.depth_;
+    }
+  };
+  Entered entered(*this, *frame);
+  run(*frame, syntax->body);
+  return frame->returned ? std::move(frame->returned) : PyRef::share(Py_None);
+}
+
+// By the rules of CPython's calls. False where they do not fit.
+bool Interpreter::bind(Frame &frame, CallArguments &arguments) {
+  auto *code = reinterpret_cast<PyCodeObject *>(frame.syntax.code.get());
+  auto *function = reinterpret_cast<PyFunctionObject *>(frame.function);
+  size_t positional = code->co_argcount, keywordOnly = code->co_kwonlyargcount;
+  size_t named = positional + keywordOnly;
+  bool takesRest = code->co_flags & CO_VARARGS, takesKeywords = code->co_flags & CO_VARKEYWORDS;
+  frame.slots.resize(frame.syntax.numSlots);
+  size_t given = arguments.positional.size();
+  if (given > positional && !takesRest)
+    return false;
+  for (size_t i = 0; i < std::min(given, positional); ++i)
+    frame.slots[i] = arguments.positional[i];
+  if (takesRest) {
+    size_t rest = given > positional ? given - positional : 0;
+    PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(rest)));
+    for (size_t i = 0; i < rest; ++i)
+      PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(arguments.positional[positional + i].get()));
+    frame.slots[named] = std::move(tuple);
+  }
+  PyRef others = takesKeywords ? checked(PyDict_New()) : PyRef();
+  if (others)
+    log_.noteFresh(others.get());
+  for (const auto &[name, value] : arguments.keywords) {
+    size_t slot = code->co_posonlyargcount;
+    while (slot < named && PyUnicode_Compare(frame.syntax.slotNames[slot].get(), name.get()) != 0)
+      ++slot;
+    if (slot < named) {
+      if (frame.slots[slot])
+        return false; // twice
+      frame.slots[slot] = value;
+    } else if (!others || PyDict_Contains(others.get(), name.get())) {
+      return false;
+    } else {
+      checked(PyDict_SetItem(others.get(), name.get(), value.get()));
+    }
+  }
+  if (others)
+    frame.slots[named + (takesRest ? 1 : 0)] = std::move(others);
+  size_t numDefaults = function->func_defaults ? PyTuple_GET_SIZE(function->func_defaults) : 0;
+  for (size_t i = 0; i < positional; ++i) {
+    if (frame.slots[i])
+      continue;
+    if (i + numDefaults < positional)
+      return false; // missing
+    frame.slots[i] =
+        PyRef::share(PyTuple_GET_ITEM(function->func_defaults, i + numDefaults - positional));
+  }
+  for (size_t i = positional; i < named; ++i) {
+    if (frame.slots[i])
+      continue;
+    PyObject *value = function->func_kwdefaults
+                          ? checkedOrAbsent(PyDict_GetItemWithError(
+                                function->func_kwdefaults, frame.syntax.slotNames[i].get()))
+                          : nullptr;
+    if (!value)
+      return false;
+    frame.slots[i] = found(Slot::Kind::DictItem, function->func_kwdefaults,
+                           frame.syntax.slotNames[i].get(), value);
+  }
+  bindCells(frame);
+  return true;
+}
+
+void Interpreter::bindCells(Frame &frame) {
+  const Function &syntax = frame.syntax;
+  for (uint32_t i = 0; i < syntax.numCells; ++i)
+    frame.cells.push_back(newCell());
+  for (const auto &[slot, cell] : syntax.cellParameters)
+    PyCell_SET(frame.cells[cell].get(), frame.slots[slot].release());
+  PyObject *closure = PyFunction_GET_CLOSURE(frame.function);
+  for (Py_ssize_t i = 0; closure && i < PyTuple_GET_SIZE(closure); ++i)
+    frame.cells.push_back(PyRef::share(PyTuple_GET_ITEM(closure, i)));
+  frame.cells.resize(frame.cells.size() + syntax.numComprehensionCells);
+}
+
+PyRef Interpreter::newCell() {
+  PyRef cell = checked(PyCell_New(nullptr));
+  log_.noteFresh(cell.get());
+  return cell;
+}
+
+void Interpreter::makeCells(Frame &frame, const Comprehension &comprehension) {
+  for (uint32_t cell : comprehension.freshCells)
+    frame.cells[cell] = newCell();
+}
+
+PyRef Interpreter::makeFunction(Frame &frame, const NestedCode &code,
+                                const std::vector<ExprPtr> &defaults,
+                                const std::vector<std::pair<PyRef, ExprPtr>> &keywordDefaults) {
+  PyRef values;
+  if (!defaults.empty()) {
+    std::vector<PyRef> evaluated = evalAll(frame, defaults);
+    values = checked(PyTuple_New(static_cast<Py_ssize_t>(evaluated.size())));
+    for (size_t i = 0; i < evaluated.size(); ++i)
+      PyTuple_SET_ITEM(values.get(), i, evaluated[i].release());
+  }
+  PyRef named;
+  if (!keywordDefaults.empty()) {
+    named = checked(PyDict_New());
+    log_.noteFresh(named.get());
+    for (const auto &[name, value] : keywordDefaults)
+      checked(PyDict_SetItem(named.get(), name.get(), eval(frame, *value).get()));
+  }
+  PyRef function = checked(PyFunction_New(code.code.get(), frame.globals));
+  if (values)
+    checked(PyFunction_SetDefaults(function.get(), values.get()));
+  if (named)
+    checked(PyFunction_SetKwDefaults(function.get(), named.get()));
+  if (!code.closure.empty()) {
+    PyRef closure = checked(PyTuple_New(static_cast<Py_ssize_t>(code.closure.size())));
+    for (size_t i = 0; i < code.closure.size(); ++i)
+      PyTuple_SET_ITEM(closure.get(), i, Py_NewRef(frame.cells[code.closure[i]].get()));
+    checked(PyFunction_SetClosure(function.get(), closure.get()));
+  }
+  log_.noteFresh(function.get());
+  return function;
+}
+
+PyRef Interpreter::eval(Frame &frame, const Lambda &lambda) {
+  return makeFunction(frame, lambda.code, lambda.defaults, lambda.keywordDefaults);
+}
+
+//===- Classes -----------------------------------------------------------------------------===//
+
+PyRef Interpreter::callClass(PyTypeObject *cls, CallArguments arguments) {
+  auto *object = reinterpret_cast<PyObject *>(cls);
+  log_.readType(cls);
+  if (hasWalkedMethod(object, "__call__")) {
+    arguments.positional.insert(arguments.positional.begin(), PyRef::share(object));
+    return call(typeAttribute(Py_TYPE(object), "__call__"), std::move(arguments));
+  }
+  PyObject *init = typeAttribute(cls, "__init__"), *create = typeAttribute(cls, "__new__");
+  PyRef ownNew = create && Py_IS_TYPE(create, &PyStaticMethod_Type)
+                     ? checked(PyObject_GetAttrString(create, "__func__"))
+                     : PyRef();
+  bool walksInit = init && PyFunction_Check(init);
+  bool walksNew = ownNew && PyFunction_Check(ownNew.get());
+  if ((!walksInit && !walksNew) || !(cls->tp_flags & Py_TPFLAGS_HEAPTYPE) ||
+      Py_TYPE(object)->tp_call != PyType_Type.tp_call)
+    return callNative(object, arguments);
+  PyRef instance;
+  if (walksNew) {
+    CallArguments forNew = arguments;
+    forNew.positional.insert(forNew.positional.begin(), PyRef::share(object));
+    instance = call(ownNew.get(), std::move(forNew));
+  } else {
+    instance = newInstance(cls, arguments);
+  }
+  if (Py_REFCNT(instance.get()) == 1)
+    log_.noteFresh(instance.get());
+  if (walksInit && PyObject_TypeCheck(instance.get(), cls)) {
+    arguments.positional.insert(arguments.positional.begin(), instance);
+    if (call(init, std::move(arguments)).get() != Py_None)
+      raise(PyExc_TypeError, "__init__() should return None");
+  }
+  return instance;
+}
+
+} // namespace bifront

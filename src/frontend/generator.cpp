@@ -1,0 +1,250 @@
+#include "frontend/generator.h"
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "frontend/kinds.h"
+#include <new>
+
+namespace bifront {
+
+// A stack of its own for a piece of C++ that may wait in the middle.
+class Generator::Fiber {
+public:
+  explicit Fiber(std::function<void()> body) : body_(std::move(body)) {
+    stack_ = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (stack_ == MAP_FAILED)
+      throw std::bad_alloc();
+    getcontext(&inside_);
+    inside_.uc_stack.ss_sp = stack_;
+    inside_.uc_stack.ss_size = kStackBytes;
+    inside_.uc_link = &outside_;
+    auto self = reinterpret_cast<uintptr_t>(this);
+    makecontext(&inside_, reinterpret_cast<void (*)()>(start), 2, static_cast<uint32_t>(self),
+                static_cast<uint32_t>(self >> 32));
+  }
+  ~Fiber() { munmap(stack_, kStackBytes); }
+  Fiber(const Fiber &) = delete;
+
+  void enter() { swapcontext(&outside_, &inside_); } // until it waits or ends
+  void wait() { swapcontext(&inside_, &outside_); }
+
+private:
+  static void start(uint32_t low, uint32_t high) {
+    reinterpret_cast<Fiber *>(uintptr_t{high} << 32 | low)->body_();
+  }
+
+  static constexpr size_t kStackBytes = size_t{8} << 20; // touched pages alone cost memory
+  void *stack_;
+  ucontext_t inside_, outside_;
+  std::function<void()> body_;
+};
+
+Generator::Generator(Interpreter &interpreter, std::unique_ptr<Frame> frame,
+                     std::shared_ptr<const syntax::Function> syntax, PyRef function, Body body)
+    : interpreter_(interpreter), frame_(std::move(frame)), syntax_(std::move(syntax)),
+      function_(std::move(function)), body_(std::move(body)) {
+  frame_->generator = this;
+}
+
+Generator::~Generator() { end(); }
+
+// On the fiber. No C++ exception leaves it.
+void Generator::walk() {
+  try {
+    if (raised_) // thrown in before the first value
+      throw PythonError();
+    outwards_ = body_(*frame_);
+    raised_ = false;
+  } catch (const PythonError &) {
+    raised_ = true;
+  } catch (const Abandoned &) {
+    raised_ = false;
+    outwards_ = PyRef::share(Py_None);
+  } catch (...) {
+    interpreter_.refuse(std::current_exception());
+    raised_ = true;
+  }
+  finished_ = true;
+}
+
+PyObject *Generator::resume(PyObject *sent) {
+  if (running_) {
+    PyErr_SetString(PyExc_ValueError, "generator already executing");
+    return nullptr;
+  }
+  if (finished_) {
+    if (!raised_)
+      PyErr_SetNone(PyExc_StopIteration);
+    return nullptr;
+  }
+  if (!fiber_)
+    fiber_ = std::make_unique<Fiber>([this] { walk(); });
+  started_ = true;
+  inwards_ = PyRef::share(sent);
+  PyRef outerHandled = PyRef::steal(PyErr_GetHandledException());
+  PyErr_SetHandledException(handled_ ? handled_.get() : Py_None);
+  Frame *outerFrame = interpreter_.frame_;
+  frame_->caller = outerFrame;
+  running_ = true;
+  fiber_->enter();
+  running_ = false;
+  interpreter_.frame_ = outerFrame;
+  handled_ = PyRef::steal(PyErr_GetHandledException());
+  PyErr_SetHandledException(outerHandled ? outerHandled.get() : Py_None);
+  if (!finished_)
+    return outwards_.release();
+  fiber_.reset();
+  if (raised_) {
+    if (PyErr_ExceptionMatches(PyExc_StopIteration))
+      PyErr_SetString(PyExc_RuntimeError, "generator raised StopIteration");
+    raised_ = false;
+    return nullptr;
+  }
+  if (outwards_.get() == Py_None) {
+    PyErr_SetNone(PyExc_StopIteration);
+  } else {
+    PyRef stop = PyRef::steal(PyObject_CallOneArg(PyExc_StopIteration, outwards_.get()));
+    if (stop)
+      PyErr_SetObject(PyExc_StopIteration, stop.get());
+  }
+  return nullptr;
+}
+
+PyRef Generator::yield(PyRef value) {
+  outwards_ = std::move(value);
+  Frame *mine = interpreter_.frame_;
+  fiber_->wait();
+  interpreter_.frame_ = mine;
+  if (abandoned_)
+    throw Abandoned();
+  if (raised_) {
+    raised_ = false;
+    throw PythonError();
+  }
+  return std::move(inwards_);
+}
+
+PyObject *Generator::send(PyObject *value) {
+  if (!started_ && value != Py_None) {
+    PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started generator");
+    return nullptr;
+  }
+  return resume(value);
+}
+
+PyObject *Generator::raiseInside(PyObject *exception) {
+  PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception)), exception);
+  if (finished_ || running_)
+    return nullptr;
+  raised_ = true;
+  return resume(Py_None);
+}
+
+PyObject *Generator::close() {
+  if (!started_)
+    finished_ = true;
+  if (finished_)
+    Py_RETURN_NONE;
+  PyRef exit = PyRef::steal(PyObject_CallNoArgs(PyExc_GeneratorExit));
+  PyRef value = PyRef::steal(exit ? raiseInside(exit.get()) : nullptr);
+  if (value) {
+    PyErr_SetString(PyExc_RuntimeError, "generator ignored GeneratorExit");
+    return nullptr;
+  }
+  if (!PyErr_ExceptionMatches(PyExc_GeneratorExit) && !PyErr_ExceptionMatches(PyExc_StopIteration))
+    return nullptr;
+  PyErr_Clear(); // as it should end
+  Py_RETURN_NONE;
+}
+
+void Generator::end() {
+  if (fiber_ && !finished_ && !running_) {
+    abandoned_ = true;
+    fiber_->enter();
+  }
+  fiber_.reset();
+  finished_ = true;
+}
+
+//===- In the interpreter ------------------------------------------------------------------===//
+
+PyRef Interpreter::makeGenerator(std::unique_ptr<Frame> frame, PyRef function,
+                                 std::shared_ptr<const syntax::Function> syntax,
+                                 std::function<PyRef(Frame &)> body) {
+  PyRef generator = checked(makeIterator(std::make_shared<Generator>(
+      *this, std::move(frame), std::move(syntax), std::move(function), std::move(body))));
+  log_.noteFresh(generator.get());
+  callbacks_.push_back(generator);
+  return generator;
+}
+
+// A frame of its own: what the expression takes from around it is in cells.
+PyRef Interpreter::generatorOf(Frame &frame, const syntax::Comprehension &comprehension) {
+  PyRef first = iterate(eval(frame, *comprehension.clauses[0].iterable).get());
+  auto own = std::make_unique<Frame>(Frame{.syntax = frame.syntax,
+                                           .function = frame.function,
+                                           .globals = frame.globals,
+                                           .builtins = frame.builtins,
+                                           .slots = std::vector<PyRef>(frame.slots.size()),
+                                           .cells = frame.cells});
+  return makeGenerator(std::move(own), PyRef::share(frame.function), frame.owner,
+                       [this, &comprehension, first](Frame &inside) {
+                         makeCells(inside, comprehension);
+                         comprehend(inside, comprehension, 0, first, [&] {
+                           PyRef value = eval(inside, *comprehension.element);
+                           inside.generator->yield(std::move(value));
+                         });
+                         return PyRef::share(Py_None);
+                       });
+}
+
+namespace {
+
+// What a finished generator returned; clears StopIteration.
+PyRef stopValue() {
+  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+  PyErr_Fetch(&type, &value, &trace);
+  if (!type)
+    return PyRef::share(Py_None);
+  PyErr_NormalizeException(&type, &value, &trace);
+  PyRef ownedType = PyRef::steal(type), stop = PyRef::steal(value),
+        ownedTrace = PyRef::steal(trace);
+  if (PyErr_GivenExceptionMatches(type, PyExc_StopIteration))
+    return checked(PyObject_GetAttrString(stop.get(), "value"));
+  PyErr_SetObject(type, stop.get());
+  throw PythonError();
+}
+
+} // namespace
+
+PyRef Interpreter::eval(Frame &frame, const syntax::Yield &expression) {
+  if (!frame.generator)
+    throw CannotInterpret("a yield stands outside of a generator");
+  if (!expression.from)
+    return frame.generator->yield(evalOrNone(frame, expression.value));
+  PyRef inner = iterate(eval(frame, *expression.value).get());
+  PyRef sent = PyRef::share(Py_None);
+  while (true) {
+    PyRef value;
+    if (sent.get() == Py_None && !hasWalkedMethod(inner.get(), "__next__")) {
+      value = PyRef::steal(Py_TYPE(inner.get())->tp_iternext(inner.get()));
+    } else {
+      CallArguments arguments;
+      if (sent.get() != Py_None)
+        arguments.positional.push_back(sent);
+      PyRef name = checked(PyUnicode_FromString(sent.get() == Py_None ? "__next__" : "send"));
+      try {
+        value = call(attribute(inner.get(), name.get()).get(), std::move(arguments));
+      } catch (const PythonError &) {
+        value = {};
+      }
+    }
+    if (!value)
+      return stopValue();
+    sent = frame.generator->yield(std::move(value));
+  }
+}
+
+} // namespace bifront

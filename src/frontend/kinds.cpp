@@ -1,0 +1,104 @@
+#include "frontend/kinds.h"
+
+#include "capture/proxy.h"
+
+#include <torch/csrc/autograd/python_variable.h>
+#include <torch/csrc/utils/pybind.h>
+#include <torch/csrc/utils/python_symnode.h>
+
+#include <array>
+#include <string_view>
+#include <unordered_map>
+
+namespace bifront {
+namespace {
+
+PyObject *interned(const char *name) {
+  // By address: the names are literals.
+  static std::unordered_map<const char *, PyObject *> known;
+  auto [found, isNew] = known.try_emplace(name, nullptr);
+  if (isNew)
+    found->second = PyUnicode_InternFromString(name);
+  return found->second;
+}
+
+PyTypeObject *dequeType() {
+  static PyTypeObject *type = [] {
+    PyRef module = PyRef::steal(PyImport_ImportModule("collections"));
+    return reinterpret_cast<PyTypeObject *>(PyObject_GetAttrString(module.get(), "deque"));
+  }();
+  return type;
+}
+
+const std::array<PyTypeObject *, 3> &graphNumberTypes() {
+  static const auto types = [] {
+    PyRef torch = PyRef::steal(PyImport_ImportModule("torch"));
+    std::array<PyTypeObject *, 3> found{};
+    const char *names[] = {"SymInt", "SymFloat", "SymBool"};
+    for (size_t i = 0; i < found.size(); ++i)
+      found[i] = reinterpret_cast<PyTypeObject *>(PyObject_GetAttrString(torch.get(), names[i]));
+    return found;
+  }();
+  return types;
+}
+
+} // namespace
+
+bool isTensor(PyObject *object) { return THPVariable_Check(object); }
+
+bool isProxyTensor(PyObject *object) {
+  return isTensor(object) && ProxyImpl::of(THPVariable_Unpack(object));
+}
+
+bool isGraphNumber(PyObject *object) {
+  for (PyTypeObject *type : graphNumberTypes())
+    if (Py_TYPE(object) == type)
+      return true;
+  return false;
+}
+
+PyObject *negatedNumber(PyObject *number) {
+  static PyObject *symNot = [] {
+    PyRef torch = PyRef::steal(PyImport_ImportModule("torch"));
+    return PyObject_GetAttrString(torch.get(), "sym_not");
+  }();
+  if (Py_TYPE(number) == graphNumberTypes()[2])
+    return PyObject_CallOneArg(symNot, number);
+  PyRef zero = PyRef::steal(PyLong_FromLong(0));
+  return PyObject_RichCompare(number, zero.get(), Py_EQ);
+}
+
+bool isMutableContainer(PyObject *object) {
+  return PyList_Check(object) || PyDict_Check(object) || PySet_Check(object) ||
+         PyByteArray_Check(object) || PyObject_TypeCheck(object, dequeType());
+}
+
+bool isImmutable(PyObject *object) {
+  PyTypeObject *type = Py_TYPE(object);
+  if (object == Py_None || object == Py_Ellipsis || object == Py_NotImplemented)
+    return true;
+  for (PyTypeObject *known :
+       {&PyLong_Type, &PyFloat_Type, &PyBool_Type, &PyUnicode_Type, &PyBytes_Type, &PyComplex_Type,
+        &PyRange_Type, &PySlice_Type, &PyModule_Type})
+    if (type == known)
+      return true;
+  std::string_view name = type->tp_name;
+  return isGraphNumber(object) || name == "torch.dtype" || name == "torch.device" ||
+         name == "torch.layout" || name == "torch.memory_format";
+}
+
+PyObject *typeAttribute(PyTypeObject *type, PyObject *name) { return _PyType_Lookup(type, name); }
+
+PyObject *typeAttribute(PyTypeObject *type, const char *name) {
+  return _PyType_Lookup(type, interned(name));
+}
+
+bool hasWalkedMethod(PyObject *object, const char *name) {
+  PyTypeObject *type = Py_TYPE(object);
+  if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE) || isTensor(object) || isGraphNumber(object))
+    return false;
+  PyObject *method = typeAttribute(type, name);
+  return method && PyFunction_Check(method);
+}
+
+} // namespace bifront

@@ -1,0 +1,27 @@
+// What kind of Python object the interpreter has before it.
+#pragma once
+
+#include "support/py_ref.h"
+
+namespace bifront {
+
+bool isTensor(PyObject *object);
+bool isProxyTensor(PyObject *object);
+// A torch.SymInt, SymFloat or SymBool.
+bool isGraphNumber(PyObject *object);
+// `not number`, as a number of the graph; a new reference, or null with an exception set.
+PyObject *negatedNumber(PyObject *number);
+// A list, dict, set, deque or bytearray, or of a subclass.
+bool isMutableContainer(PyObject *object);
+// None, numbers, strings, dtypes, types of C, ... : nothing of it can change.
+bool isImmutable(PyObject *object);
+
+// What the type or a base of it has under that name; borrowed, null where there is nothing. Never
+// an exception.
+PyObject *typeAttribute(PyTypeObject *type, const char *name);
+PyObject *typeAttribute(PyTypeObject *type, PyObject *name);
+// Whether the special method `name` of the object is a Python function that is to be walked:
+// tensors' and graph numbers' own are not.
+bool hasWalkedMethod(PyObject *object, const char *name);
+
+} // namespace bifront

@@ -1,0 +1,363 @@
+// Operators, truth, items and iteration: by the program's own special methods where its classes
+// have them, natively elsewhere.
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+
+namespace bifront {
+
+using namespace syntax;
+
+namespace {
+
+struct BinaryRow {
+  binaryfunc plain, inPlace;
+  const char *name, *reflected, *inPlaceName, *symbol;
+};
+
+PyObject *power(PyObject *a, PyObject *b) { return PyNumber_Power(a, b, Py_None); }
+PyObject *inPlacePower(PyObject *a, PyObject *b) { return PyNumber_InPlacePower(a, b, Py_None); }
+
+const BinaryRow &rowOf(BinaryOp op) {
+  static constexpr BinaryRow rows[] = {
+      {PyNumber_Add, PyNumber_InPlaceAdd, "__add__", "__radd__", "__iadd__", "+"},
+      {PyNumber_And, PyNumber_InPlaceAnd, "__and__", "__rand__", "__iand__", "&"},
+      {PyNumber_FloorDivide, PyNumber_InPlaceFloorDivide, "__floordiv__", "__rfloordiv__",
+       "__ifloordiv__", "//"},
+      {PyNumber_Lshift, PyNumber_InPlaceLshift, "__lshift__", "__rlshift__", "__ilshift__", "<<"},
+      {PyNumber_MatrixMultiply, PyNumber_InPlaceMatrixMultiply, "__matmul__", "__rmatmul__",
+       "__imatmul__", "@"},
+      {PyNumber_Multiply, PyNumber_InPlaceMultiply, "__mul__", "__rmul__", "__imul__", "*"},
+      {PyNumber_Remainder, PyNumber_InPlaceRemainder, "__mod__", "__rmod__", "__imod__", "%"},
+      {PyNumber_Or, PyNumber_InPlaceOr, "__or__", "__ror__", "__ior__", "|"},
+      {power, inPlacePower, "__pow__", "__rpow__", "__ipow__", "** or pow()"},
+      {PyNumber_Rshift, PyNumber_InPlaceRshift, "__rshift__", "__rrshift__", "__irshift__", ">>"},
+      {PyNumber_Subtract, PyNumber_InPlaceSubtract, "__sub__", "__rsub__", "__isub__", "-"},
+      {PyNumber_TrueDivide, PyNumber_InPlaceTrueDivide, "__truediv__", "__rtruediv__",
+       "__itruediv__", "/"},
+      {PyNumber_Xor, PyNumber_InPlaceXor, "__xor__", "__rxor__", "__ixor__", "^"},
+  };
+  return rows[static_cast<size_t>(op)];
+}
+
+struct CompareRow {
+  int native;
+  const char *name, *reflected;
+};
+
+const CompareRow &rowOf(CompareOp op) {
+  static constexpr CompareRow rows[] = {
+      {Py_LT, "__lt__", "__gt__"}, {Py_LE, "__le__", "__ge__"}, {Py_EQ, "__eq__", "__eq__"},
+      {Py_NE, "__ne__", "__ne__"}, {Py_GT, "__gt__", "__lt__"}, {Py_GE, "__ge__", "__le__"},
+  };
+  return rows[static_cast<size_t>(op)];
+}
+
+bool overrides(PyObject *right, PyObject *left, const char *name) {
+  return Py_TYPE(right) != Py_TYPE(left) && PyType_IsSubtype(Py_TYPE(right), Py_TYPE(left)) &&
+         typeAttribute(Py_TYPE(right), name) != typeAttribute(Py_TYPE(left), name);
+}
+
+} // namespace
+
+//===- Binary and unary operators ----------------------------------------------------------===//
+
+// The result of the first of the special methods that knows what to do; nothing where none is the
+// program's, so that CPython can be left to it.
+std::optional<PyRef> Interpreter::dispatched(PyObject *left, PyObject *right, const char *name,
+                                             const char *reflected) {
+  if (!hasWalkedMethod(left, name) && !hasWalkedMethod(right, reflected))
+    return std::nullopt;
+  auto attempt = [&](PyObject *self, PyObject *other, const char *method) -> PyRef {
+    PyObject *function = typeAttribute(Py_TYPE(self), method);
+    if (!function)
+      return PyRef::share(Py_NotImplemented);
+    log_.readType(Py_TYPE(self));
+    log_.readTypeOf(self);
+    CallArguments arguments;
+    arguments.positional = {PyRef::share(self), PyRef::share(other)};
+    return call(function, std::move(arguments));
+  };
+  bool sameType = Py_TYPE(left) == Py_TYPE(right);
+  bool rightFirst = overrides(right, left, reflected);
+  PyRef result = rightFirst ? attempt(right, left, reflected) : attempt(left, right, name);
+  if (result.get() == Py_NotImplemented && (!sameType || name == reflected))
+    result = rightFirst ? attempt(left, right, name) : attempt(right, left, reflected);
+  return result;
+}
+
+PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inPlace) {
+  const BinaryRow &row = rowOf(op);
+  if (inPlace) {
+    if (auto result = callSpecial(left, row.inPlaceName, {right}))
+      if (result->get() != Py_NotImplemented)
+        return *result;
+    if (isMutableContainer(left) && PyObject_HasAttrString(left, row.inPlaceName)) {
+      readArgument(right, 0);
+      PyRef method = checked(
+          PyObject_GetAttrString(reinterpret_cast<PyObject *>(Py_TYPE(left)), row.inPlaceName));
+      PyObject *arguments[] = {left, right};
+      return log_.mutate(left, method.get(), arguments, 2, nullptr);
+    }
+  }
+  if (auto result = dispatched(left, right, row.name, row.reflected)) {
+    if (result->get() != Py_NotImplemented)
+      return *result;
+    PyErr_Format(PyExc_TypeError, "unsupported operand type(s) for %s%s: '%.100s' and '%.100s'",
+                 row.symbol, inPlace ? "=" : "", Py_TYPE(left)->tp_name, Py_TYPE(right)->tp_name);
+    throw PythonError();
+  }
+  readArgument(left, 0);
+  readArgument(right, 0);
+  PyRef result = checked((inPlace ? row.inPlace : row.plain)(left, right));
+  noteMade(result.get());
+  return result;
+}
+
+PyRef Interpreter::unary(UnaryOp op, PyObject *operand) {
+  if (op == UnaryOp::Not)
+    return negated(operand);
+  const char *name = op == UnaryOp::Negative   ? "__neg__"
+                     : op == UnaryOp::Positive ? "__pos__"
+                                               : "__invert__";
+  if (auto result = callSpecial(operand, name, {}))
+    return *result;
+  return checked(op == UnaryOp::Negative   ? PyNumber_Negative(operand)
+                 : op == UnaryOp::Positive ? PyNumber_Positive(operand)
+                                           : PyNumber_Invert(operand));
+}
+
+//===- Comparisons -------------------------------------------------------------------------===//
+
+PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
+  switch (op) {
+  case CompareOp::Is: return PyRef::share(left == right ? Py_True : Py_False);
+  case CompareOp::IsNot: return PyRef::share(left != right ? Py_True : Py_False);
+  case CompareOp::In: return PyRef::share(contains(right, left) ? Py_True : Py_False);
+  case CompareOp::NotIn: return PyRef::share(contains(right, left) ? Py_False : Py_True);
+  default: break;
+  }
+  const CompareRow &row = rowOf(op);
+  if (auto result = dispatched(left, right, row.name, row.reflected)) {
+    if (result->get() != Py_NotImplemented)
+      return *result;
+    if (op == CompareOp::Eq || op == CompareOp::Ne)
+      return PyRef::share((left == right) == (op == CompareOp::Eq) ? Py_True : Py_False);
+    PyErr_Format(PyExc_TypeError, "'%s' not supported between instances of '%.100s' and '%.100s'",
+                 op == CompareOp::Lt   ? "<"
+                 : op == CompareOp::Le ? "<="
+                 : op == CompareOp::Gt ? ">"
+                                       : ">=",
+                 Py_TYPE(left)->tp_name, Py_TYPE(right)->tp_name);
+    throw PythonError();
+  }
+  readArgument(left, 0);
+  readArgument(right, 0);
+  return checked(PyObject_RichCompare(left, right, row.native));
+}
+
+bool Interpreter::contains(PyObject *container, PyObject *item) {
+  if (auto result = callSpecial(container, "__contains__", {item}))
+    return truth(result->get());
+  if (PyDict_Check(container)) {
+    PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(container, item));
+    log_.read(Slot::Kind::DictItem, container, item, value);
+    return value != nullptr;
+  }
+  if (hasWalkedMethod(container, "__iter__") || hasWalkedMethod(container, "__getitem__")) {
+    PyRef iterator = iterate(container);
+    while (PyRef candidate = next(iterator.get()))
+      if (candidate.get() == item || truth(compare(CompareOp::Eq, candidate.get(), item).get()))
+        return true;
+    return false;
+  }
+  readArgument(container, 0);
+  readArgument(item, 0);
+  return checked(PySequence_Contains(container, item)) != 0;
+}
+
+bool Interpreter::truth(PyObject *value) {
+  if (value == Py_True || value == Py_False || value == Py_None)
+    return value == Py_True;
+  if (auto result = callSpecial(value, "__bool__", {})) {
+    if (!PyBool_Check(result->get()))
+      raise(PyExc_TypeError, "__bool__ should return bool");
+    return result->get() == Py_True;
+  }
+  if (!typeAttribute(Py_TYPE(value), "__bool__"))
+    if (auto length = callSpecial(value, "__len__", {}))
+      return checked(PyObject_IsTrue(length->get())) != 0;
+  if (isMutableContainer(value))
+    log_.readContainer(value);
+  return checked(PyObject_IsTrue(value)) != 0;
+}
+
+PyRef Interpreter::negated(PyObject *operand) {
+  if (isGraphNumber(operand)) // stays one
+    return checked(negatedNumber(operand));
+  return PyRef::share(truth(operand) ? Py_False : Py_True);
+}
+
+//===- Items -------------------------------------------------------------------------------===//
+
+namespace {
+
+// The index of a list's item, as long as it is a plain one from the front.
+std::optional<Py_ssize_t> plainIndex(PyObject *list, PyObject *key) {
+  if (!PyList_CheckExact(list) || !PyLong_CheckExact(key))
+    return std::nullopt;
+  Py_ssize_t index = PyLong_AsSsize_t(key);
+  if (index == -1 && PyErr_Occurred())
+    PyErr_Clear(); // too large an index
+  if (index < 0 || index >= PyList_GET_SIZE(list))
+    return std::nullopt;
+  return index;
+}
+
+} // namespace
+
+PyRef Interpreter::item(PyObject *object, PyObject *key) {
+  if (PyDict_Check(object) && !hasWalkedMethod(object, "__getitem__"))
+    return dictItem(object, key);
+  if (auto index = plainIndex(object, key))
+    return found(Slot::Kind::ListItem, object, key, PyList_GET_ITEM(object, *index));
+  if (auto result = callSpecial(object, "__getitem__", {key}))
+    return *result;
+  if (isMutableContainer(object))
+    log_.readContainer(object);
+  PyRef result = checked(PyObject_GetItem(object, key));
+  noteMade(result.get());
+  return result;
+}
+
+PyRef Interpreter::dictItem(PyObject *dict, PyObject *key) {
+  PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, key));
+  if (value)
+    return found(Slot::Kind::DictItem, dict, key, value);
+  log_.read(Slot::Kind::DictItem, dict, key, nullptr);
+  if (auto missing = callSpecial(dict, "__missing__", {key}))
+    return *missing;
+  PyRef factory = PyRef::steal(PyObject_GetAttrString(dict, "default_factory"));
+  PyErr_Clear(); // only a defaultdict has one
+  if (factory && factory.get() != Py_None && typeAttribute(Py_TYPE(dict), "__missing__")) {
+    PyRef made = call(factory.get(), {});
+    log_.write(Slot::Kind::DictItem, dict, key, made.get());
+    return made;
+  }
+  PyErr_SetObject(PyExc_KeyError, key);
+  throw PythonError();
+}
+
+void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
+  if (PyDict_Check(object) && !hasWalkedMethod(object, value ? "__setitem__" : "__delitem__")) {
+    if (!value && !checkedOrAbsent(PyDict_GetItemWithError(object, key))) {
+      log_.read(Slot::Kind::DictItem, object, key, nullptr);
+      PyErr_SetObject(PyExc_KeyError, key);
+      throw PythonError();
+    }
+    if (!value) // the item must be there at each run
+      log_.read(Slot::Kind::DictItem, object, key, PyDict_GetItemWithError(object, key));
+    log_.write(Slot::Kind::DictItem, object, key, value);
+    return;
+  }
+  if (auto index = plainIndex(object, key); index && value) {
+    found(Slot::Kind::ListItem, object, key, PyList_GET_ITEM(object, *index));
+    log_.write(Slot::Kind::ListItem, object, key, value);
+    return;
+  }
+  if (value ? callSpecial(object, "__setitem__", {key, value})
+            : callSpecial(object, "__delitem__", {key}))
+    return;
+  if (isMutableContainer(object)) {
+    log_.readContainer(object);
+    PyRef method = checked(PyObject_GetAttrString(reinterpret_cast<PyObject *>(Py_TYPE(object)),
+                                                  value ? "__setitem__" : "__delitem__"));
+    PyObject *arguments[] = {object, key, value};
+    log_.mutate(object, method.get(), arguments, value ? 3 : 2, nullptr);
+    return;
+  }
+  if (!isTensor(object))
+    throw CannotInterpret(std::string("an item of a ") + Py_TYPE(object)->tp_name + " is set");
+  checked(value ? PyObject_SetItem(object, key, value) : PyObject_DelItem(object, key));
+}
+
+//===- Iteration ---------------------------------------------------------------------------===//
+
+PyRef Interpreter::iterate(PyObject *iterable) {
+  if (auto iterator = callSpecial(iterable, "__iter__", {}))
+    return *iterator;
+  if (hasWalkedMethod(iterable, "__getitem__") && !typeAttribute(Py_TYPE(iterable), "__iter__"))
+    throw CannotInterpret("an object without __iter__ is iterated");
+  readArgument(iterable, 0);
+  PyRef iterator = checked(PyObject_GetIter(iterable));
+  if (iterator.get() != iterable)
+    log_.noteFresh(iterator.get());
+  return iterator;
+}
+
+PyRef Interpreter::next(PyObject *iterator) {
+  PyRef value = nextOrStop(iterator);
+  if (!value)
+    PyErr_Clear(); // the end
+  return value;
+}
+
+PyRef Interpreter::nextOrStop(PyObject *iterator) {
+  if (hasWalkedMethod(iterator, "__next__")) {
+    try {
+      return *callSpecial(iterator, "__next__", {});
+    } catch (const PythonError &) {
+      if (!PyErr_ExceptionMatches(PyExc_StopIteration))
+        throw;
+      return {};
+    }
+  }
+  if (!log_.isFresh(iterator))
+    throw CannotInterpret("an iterator from outside moves on");
+  if (!PyIter_Check(iterator))
+    raise(PyExc_TypeError, "the object is not an iterator");
+  PyRef value = PyRef::steal(Py_TYPE(iterator)->tp_iternext(iterator));
+  rethrowRefusal();
+  if (!value && !PyErr_Occurred())
+    PyErr_SetNone(PyExc_StopIteration);
+  if (!value && !PyErr_ExceptionMatches(PyExc_StopIteration))
+    throw PythonError();
+  return value;
+}
+
+PyRef Interpreter::listOf(PyObject *iterable) {
+  PyRef list = checked(PyList_New(0));
+  PyRef iterator = iterate(iterable);
+  while (PyRef value = next(iterator.get()))
+    checked(PyList_Append(list.get(), value.get()));
+  log_.noteFresh(list.get());
+  return list;
+}
+
+//===- Special methods ---------------------------------------------------------------------===//
+
+PyRef Interpreter::specialMethod(PyObject *object, const char *name) {
+  PyObject *descriptor = typeAttribute(Py_TYPE(object), name);
+  if (!descriptor) {
+    PyErr_Format(PyExc_TypeError, "'%.200s' object has no method %s", Py_TYPE(object)->tp_name,
+                 name);
+    throw PythonError();
+  }
+  log_.readType(Py_TYPE(object));
+  log_.readTypeOf(object);
+  return bound(descriptor, object);
+}
+
+std::optional<PyRef> Interpreter::callSpecial(PyObject *object, const char *name,
+                                              std::initializer_list<PyObject *> arguments) {
+  if (!hasWalkedMethod(object, name))
+    return std::nullopt;
+  log_.readType(Py_TYPE(object));
+  log_.readTypeOf(object);
+  CallArguments all;
+  all.positional.push_back(PyRef::share(object));
+  for (PyObject *argument : arguments)
+    all.positional.push_back(PyRef::share(argument));
+  return call(typeAttribute(Py_TYPE(object), name), std::move(all));
+}
+
+} // namespace bifront

@@ -1,0 +1,75 @@
+// Keeps the account of one call: which of Python's values from before it were read, which were
+// changed and how to change them back, and which objects it has made itself.
+#pragma once
+
+#include "frontend/python_effects.h"
+
+#include <cstddef>
+#include <unordered_map>
+#include <vector>
+
+namespace bifront {
+
+// All functions throw PythonError where CPython raises.
+class PythonLog {
+public:
+  // The call has made `object`: nobody else has seen it.
+  void noteFresh(PyObject *object);
+  bool isFresh(PyObject *object) const { return fresh_.contains(object); }
+
+  // The program has found `value` there (null: nothing). Counts unless the call has made the object
+  // or put the value there itself. Whether it counts, and for the first time.
+  bool read(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value);
+  void readContainer(PyObject *container);
+  void readType(PyTypeObject *type);
+  void readTypeOf(PyObject *object);
+  // `value` varies from call to call: until the end `proxy`, which stands for the graph's input, is
+  // there in its place.
+  void standIn(Slot slot, PyObject *value, PyObject *proxy, uint32_t input);
+
+  // Does the write; `value` null deletes.
+  void write(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value);
+  // Calls a C function that changes `container` and nothing else, for now; it is called again with
+  // each run of the graph.
+  PyRef mutate(PyObject *container, PyObject *function, PyObject *const *args, size_t count,
+               PyObject *keywordNames);
+  // The same for a function that does something outside of Python's values: it is not called now.
+  void postpone(PyObject *function, PyObject *const *args, size_t count);
+
+  // Changes since a mark can be taken back.
+  size_t mark() const { return undo_.size(); }
+  void rollBack(size_t mark);
+
+  // All changes are taken back; they are in the effects.
+  PythonEffects finish();
+
+private:
+  struct SlotState {
+    bool read = false, written = false;
+    int64_t lastWrite = -1; // among the writes, where it may still be replaced
+  };
+  // What is known of one object from before the call.
+  struct ObjectState {
+    PyRef object;
+    PyRef indexOfKey; // a dict, so that keys are compared as Python compares them
+    std::vector<SlotState> slots;
+    bool containerRead = false, typeRead = false, typeOfRead = false, mutated = false;
+  };
+  struct Undo {
+    enum class Kind : uint8_t { Slot, Container } kind;
+    Slot slot;
+    PyRef before; // Slot: null where there was nothing; Container: a copy
+  };
+
+  ObjectState &stateOf(PyObject *object);
+  SlotState &slotOf(ObjectState &state, PyObject *key);
+  void noteBefore(Slot::Kind kind, PyObject *object, PyObject *key);
+  void takeBack(const Undo &undo);
+
+  std::unordered_map<PyObject *, PyRef> fresh_;
+  std::unordered_map<PyObject *, ObjectState> states_;
+  std::vector<Undo> undo_;
+  PythonEffects effects_;
+};
+
+} // namespace bifront

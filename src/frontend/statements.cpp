@@ -1,0 +1,368 @@
+// Statements, but for `match`.
+#include "frontend/interpreter.h"
+
+namespace bifront {
+
+using namespace syntax;
+
+Completion Interpreter::run(Frame &frame, const Body &body) {
+  for (const auto &stmt : body) {
+    Completion completion = run(frame, *stmt);
+    if (completion != Completion::Normal)
+      return completion;
+  }
+  return Completion::Normal;
+}
+
+Completion Interpreter::run(Frame &frame, const Stmt &stmt) {
+  frame.line = stmt.line;
+  return std::visit([&](const auto &node) { return run(frame, node); }, stmt.node);
+}
+
+Completion Interpreter::run(Frame &frame, const ExprStmt &stmt) {
+  eval(frame, *stmt.value);
+  return Completion::Normal;
+}
+
+//===- Assignments -------------------------------------------------------------------------===//
+
+Completion Interpreter::run(Frame &frame, const Assign &stmt) {
+  PyRef value = eval(frame, *stmt.value);
+  for (const ExprPtr &target : stmt.targets)
+    assign(frame, *target, value);
+  return Completion::Normal;
+}
+
+Completion Interpreter::run(Frame &frame, const AugAssign &stmt) {
+  auto changed = [&](PyObject *before) {
+    return binary(stmt.op, before, eval(frame, *stmt.value).get(), true);
+  };
+  if (auto *name = std::get_if<Name>(&stmt.target->node)) {
+    PyRef before = load(frame, name->binding);
+    store(frame, name->binding, changed(before.get()));
+  } else if (auto *access = std::get_if<Attribute>(&stmt.target->node)) {
+    PyRef object = eval(frame, *access->object);
+    PyRef after = changed(attribute(object.get(), access->name.get()).get());
+    setAttribute(object.get(), access->name.get(), after.get());
+  } else {
+    const auto &subscript = std::get<Subscript>(stmt.target->node);
+    PyRef object = eval(frame, *subscript.object), key = eval(frame, *subscript.index);
+    PyRef after = changed(item(object.get(), key.get()).get());
+    setItem(object.get(), key.get(), after.get());
+  }
+  return Completion::Normal;
+}
+
+Completion Interpreter::run(Frame &frame, const Delete &stmt) {
+  for (const ExprPtr &target : stmt.targets)
+    remove(frame, *target);
+  return Completion::Normal;
+}
+
+//===- Control flow ------------------------------------------------------------------------===//
+
+Completion Interpreter::run(Frame &frame, const Return &stmt) {
+  frame.returned = evalOrNone(frame, stmt.value);
+  return Completion::Return;
+}
+
+Completion Interpreter::run(Frame &frame, const If &stmt) {
+  return run(frame, truth(eval(frame, *stmt.condition).get()) ? stmt.then : stmt.otherwise);
+}
+
+Completion Interpreter::run(Frame &frame, const While &stmt) {
+  while (truth(eval(frame, *stmt.condition).get())) {
+    Completion completion = run(frame, stmt.body);
+    if (completion == Completion::Break)
+      return Completion::Normal;
+    if (completion == Completion::Return)
+      return completion;
+  }
+  return run(frame, stmt.otherwise);
+}
+
+Completion Interpreter::run(Frame &frame, const For &stmt) {
+  PyRef iterator = iterate(eval(frame, *stmt.iterable).get());
+  while (PyRef value = next(iterator.get())) {
+    assign(frame, *stmt.target, std::move(value));
+    Completion completion = run(frame, stmt.body);
+    if (completion == Completion::Break)
+      return Completion::Normal;
+    if (completion == Completion::Return)
+      return completion;
+  }
+  return run(frame, stmt.otherwise);
+}
+
+//===- Exceptions --------------------------------------------------------------------------===//
+
+namespace {
+
+// The pending exception, with its traceback; none is pending behind it.
+PyRef takeException() {
+  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  if (trace)
+    PyException_SetTraceback(value, trace);
+  Py_XDECREF(type);
+  Py_XDECREF(trace);
+  return PyRef::steal(value);
+}
+
+void setException(const PyRef &exception) {
+  PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
+}
+
+// While it lives, `exception` is the one that is handled: what a bare `raise` raises, and the
+// context of others.
+class Handled {
+public:
+  explicit Handled(PyObject *exception) : before_(PyRef::steal(PyErr_GetHandledException())) {
+    PyErr_SetHandledException(exception);
+  }
+  ~Handled() { PyErr_SetHandledException(before_ ? before_.get() : Py_None); }
+  Handled(const Handled &) = delete;
+
+private:
+  PyRef before_;
+};
+
+} // namespace
+
+Completion Interpreter::run(Frame &frame, const Raise &stmt) {
+  if (!stmt.exception) {
+    PyRef handled = PyRef::steal(PyErr_GetHandledException());
+    if (!handled || handled.get() == Py_None)
+      raise(PyExc_RuntimeError, "No active exception to reraise");
+    setException(handled);
+    throw PythonError();
+  }
+  PyRef exception = eval(frame, *stmt.exception);
+  if (PyExceptionClass_Check(exception.get()))
+    exception = call(exception.get(), {});
+  if (!PyExceptionInstance_Check(exception.get()))
+    raise(PyExc_TypeError, "exceptions must derive from BaseException");
+  if (stmt.cause) {
+    PyRef cause = eval(frame, *stmt.cause);
+    if (PyExceptionClass_Check(cause.get()))
+      cause = call(cause.get(), {});
+    if (cause.get() != Py_None && !PyExceptionInstance_Check(cause.get()))
+      raise(PyExc_TypeError, "exception causes must derive from BaseException");
+    PyException_SetCause(exception.get(), cause.get() == Py_None ? nullptr : cause.release());
+  }
+  setException(exception);
+  throw PythonError();
+}
+
+Completion Interpreter::run(Frame &frame, const Assert &stmt) {
+  if (truth(eval(frame, *stmt.condition).get()))
+    return Completion::Normal;
+  CallArguments arguments;
+  if (stmt.message)
+    arguments.positional.push_back(eval(frame, *stmt.message));
+  setException(call(PyExc_AssertionError, std::move(arguments)));
+  throw PythonError();
+}
+
+bool Interpreter::catches(Frame &frame, const Handler &handler, PyObject *exception) {
+  if (!handler.type)
+    return true;
+  PyRef type = eval(frame, *handler.type);
+  return PyErr_GivenExceptionMatches(exception, type.get()) != 0;
+}
+
+Completion Interpreter::runHandler(Frame &frame, const Handler &handler, PyObject *exception) {
+  Handled handled(exception);
+  if (!handler.name)
+    return run(frame, handler.body);
+  store(frame, *handler.name, PyRef::share(exception));
+  struct Unbind { // `e` is gone behind `except ... as e`
+    Interpreter &interpreter;
+    Frame &frame;
+    const Binding &name;
+    ~Unbind() {
+      if (name.kind == Binding::Kind::Local)
+        frame.slots[name.index] = {};
+    }
+  } unbind{*this, frame, *handler.name};
+  return run(frame, handler.body);
+}
+
+Completion Interpreter::runHandled(Frame &frame, const Try &stmt) {
+  PyRef exception;
+  try {
+    Completion completion = run(frame, stmt.body);
+    if (completion != Completion::Normal)
+      return completion;
+  } catch (const PythonError &) {
+    rethrowRefusal();
+    exception = takeException();
+  }
+  if (!exception)
+    return run(frame, stmt.otherwise);
+  for (const Handler &handler : stmt.handlers)
+    if (catches(frame, handler, exception.get()))
+      return runHandler(frame, handler, exception.get());
+  setException(exception);
+  throw PythonError();
+}
+
+Completion Interpreter::run(Frame &frame, const Try &stmt) {
+  if (stmt.finally.empty())
+    return runHandled(frame, stmt);
+  PyRef exception;
+  Completion completion = Completion::Normal;
+  try {
+    completion = runHandled(frame, stmt);
+  } catch (const PythonError &) {
+    rethrowRefusal();
+    exception = takeException();
+  }
+  PyRef returned = frame.returned;
+  Completion last;
+  {
+    std::optional<Handled> handled;
+    if (exception)
+      handled.emplace(exception.get());
+    last = run(frame, stmt.finally);
+  }
+  if (last != Completion::Normal)
+    return last;
+  if (exception) {
+    setException(exception);
+    throw PythonError();
+  }
+  frame.returned = std::move(returned);
+  return completion;
+}
+
+//===- With --------------------------------------------------------------------------------===//
+
+Completion Interpreter::run(Frame &frame, const With &stmt) { return runWith(frame, stmt, 0); }
+
+Completion Interpreter::runWith(Frame &frame, const With &stmt, size_t index) {
+  if (index == stmt.items.size())
+    return run(frame, stmt.body);
+  const WithItem &item = stmt.items[index];
+  PyRef context = eval(frame, *item.context);
+  PyRef exit = specialMethod(context.get(), "__exit__");
+  PyRef entered = call(specialMethod(context.get(), "__enter__").get(), {});
+  auto leave = [&](PyObject *type, PyObject *value, PyObject *trace) {
+    CallArguments arguments;
+    for (PyObject *argument : {type, value, trace})
+      arguments.positional.push_back(PyRef::share(argument));
+    return call(exit.get(), std::move(arguments));
+  };
+  PyRef exception;
+  Completion completion = Completion::Normal;
+  try {
+    if (item.target)
+      assign(frame, *item.target, std::move(entered));
+    completion = runWith(frame, stmt, index + 1);
+  } catch (const PythonError &) {
+    rethrowRefusal();
+    exception = takeException();
+  }
+  if (!exception) {
+    PyRef returned = frame.returned;
+    leave(Py_None, Py_None, Py_None);
+    frame.returned = std::move(returned);
+    return completion;
+  }
+  Handled handled(exception.get());
+  PyRef trace = PyRef::steal(PyException_GetTraceback(exception.get()));
+  auto *type = reinterpret_cast<PyObject *>(Py_TYPE(exception.get()));
+  if (truth(leave(type, exception.get(), trace ? trace.get() : Py_None).get()))
+    return Completion::Normal;
+  setException(exception);
+  throw PythonError();
+}
+
+//===- Definitions -------------------------------------------------------------------------===//
+
+Completion Interpreter::run(Frame &frame, const FunctionDef &stmt) {
+  std::vector<PyRef> decorators = evalAll(frame, stmt.decorators);
+  PyRef function = makeFunction(frame, stmt.code, stmt.defaults, stmt.keywordDefaults);
+  if (!stmt.annotations.empty()) {
+    PyRef annotations = checked(PyDict_New());
+    for (const auto &[name, annotation] : stmt.annotations)
+      checked(PyDict_SetItem(annotations.get(), name.get(), eval(frame, *annotation).get()));
+    checked(PyFunction_SetAnnotations(function.get(), annotations.get()));
+  }
+  store(frame, stmt.target, decorated(std::move(decorators), std::move(function)));
+  return Completion::Normal;
+}
+
+Completion Interpreter::run(Frame &frame, const ClassDef &stmt) {
+  std::vector<PyRef> decorators = evalAll(frame, stmt.decorators);
+  CallArguments arguments;
+  arguments.positional.push_back(makeFunction(frame, stmt.code, {}, {}));
+  arguments.positional.push_back(stmt.name);
+  for (PyRef &base : evalAll(frame, stmt.bases))
+    arguments.positional.push_back(std::move(base));
+  for (const Keyword &keyword : stmt.keywords) {
+    if (!keyword.name)
+      throw CannotInterpret("a class statement with `**`");
+    arguments.keywords.emplace_back(keyword.name, eval(frame, *keyword.value));
+  }
+  PyObject *build = PyDict_GetItemString(frame.builtins, "__build_class__");
+  PyRef made = callUnwalked(build, arguments);
+  log_.noteFresh(made.get());
+  store(frame, stmt.target, decorated(std::move(decorators), std::move(made)));
+  return Completion::Normal;
+}
+
+PyRef Interpreter::decorated(std::vector<PyRef> decorators, PyRef value) {
+  for (auto decorator = decorators.rbegin(); decorator != decorators.rend(); ++decorator) {
+    CallArguments arguments;
+    arguments.positional.push_back(std::move(value));
+    value = call(decorator->get(), std::move(arguments));
+  }
+  return value;
+}
+
+//===- Imports -----------------------------------------------------------------------------===//
+
+namespace {
+
+// Of a module that is there already: loading one has effects.
+PyRef imported(PyObject *name, PyObject *globals, PyObject *fromList, int level) {
+  PyRef module = PyRef::steal(
+      level == 0 ? PyImport_GetModule(name)
+                 : PyImport_ImportModuleLevelObject(name, globals, nullptr, fromList, level));
+  if (!module && !PyErr_Occurred())
+    throw CannotInterpret("a module is imported for the first time");
+  if (!module)
+    throw PythonError();
+  return module;
+}
+
+} // namespace
+
+Completion Interpreter::run(Frame &frame, const Import &stmt) {
+  PyRef module = imported(stmt.module.get(), frame.globals, Py_None, 0);
+  if (!stmt.asName) { // the package is bound, not what lies in it
+    PyRef dot = checked(PyUnicode_FromString("."));
+    PyRef parts = checked(PyUnicode_Split(stmt.module.get(), dot.get(), 1));
+    module = imported(PyList_GET_ITEM(parts.get(), 0), frame.globals, Py_None, 0);
+  }
+  store(frame, stmt.target, std::move(module));
+  return Completion::Normal;
+}
+
+Completion Interpreter::run(Frame &frame, const ImportFrom &stmt) {
+  PyRef names = checked(PyTuple_New(static_cast<Py_ssize_t>(stmt.names.size())));
+  for (size_t i = 0; i < stmt.names.size(); ++i)
+    PyTuple_SET_ITEM(names.get(), i, Py_NewRef(stmt.names[i].first.get()));
+  PyRef module = imported(stmt.module.get(), frame.globals, names.get(), stmt.level);
+  for (const auto &[name, target] : stmt.names) {
+    PyRef value = attributeOrAbsent(module.get(), name.get());
+    if (!value)
+      throw CannotInterpret("a name that is imported is not there yet");
+    store(frame, target, std::move(value));
+  }
+  return Completion::Normal;
+}
+
+} // namespace bifront

@@ -1,0 +1,80 @@
+#include "speculate/walk.h"
+
+#include "frontend/interpreter.h"
+#include "speculate/python_state.h"
+
+namespace bifront {
+namespace {
+
+// Calls what CPython runs; a change of the places is taken back and refused.
+PyRef callUnchanged(PyObject *places, const std::function<PyRef()> &call) {
+  PythonState before;
+  if (!before.remember(places))
+    throw PythonError();
+  struct Undo {
+    const PythonState &state;
+    ~Undo() { state.restore(); }
+  } undo{before};
+  PyRef result = call();
+  if (before.restore())
+    throw CannotInterpret("a function that is not walked changes Python values");
+  return result;
+}
+
+CallArguments argumentsOf(const WalkRequest &request) {
+  CallArguments arguments;
+  size_t keywords = request.keywordNames ? PyTuple_GET_SIZE(request.keywordNames) : 0;
+  size_t count = request.arguments.size() - keywords;
+  for (size_t i = 0; i < count; ++i)
+    arguments.positional.push_back(PyRef::share(request.arguments[i]));
+  for (size_t i = 0; i < keywords; ++i)
+    arguments.keywords.emplace_back(PyRef::share(PyTuple_GET_ITEM(request.keywordNames, i)),
+                                    PyRef::share(request.arguments[count + i]));
+  return arguments;
+}
+
+SourceLine lineOf(const Frame *frame) {
+  SourceLine line;
+  if (!frame)
+    return line;
+  auto *code = reinterpret_cast<PyCodeObject *>(frame->syntax.code.get());
+  const char *file = PyUnicode_AsUTF8(code->co_filename);
+  line.file = file ? file : "";
+  line.line = frame->line;
+  return line;
+}
+
+} // namespace
+
+Interpretation walk(Capture &capture, const WalkRequest &request) {
+  InterpreterHost host{
+      .reachable =
+          [&](PyObject *function, PyObject *arguments) {
+            return checked(
+                PyObject_CallFunctionObjArgs(request.reachable, function, arguments, nullptr));
+          },
+      .unchanged = callUnchanged,
+      .inputFor = request.inputFor};
+  Interpreter interpreter(host);
+  capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
+  struct Reset {
+    Capture &capture;
+    Interpreter &interpreter;
+    ~Reset() { capture.recording().walkedLine = nullptr; }
+  } reset{capture, interpreter};
+  Interpretation interpretation;
+  try {
+    interpretation.result = interpreter.run(request.function, argumentsOf(request));
+  } catch (const PythonError &) { // the exception stays pending
+  } catch (...) {
+    interpreter.finish();
+    throw;
+  }
+  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+  PyErr_Fetch(&type, &value, &trace);
+  interpretation.effects = interpreter.finish();
+  PyErr_Restore(type, value, trace);
+  return interpretation;
+}
+
+} // namespace bifront

@@ -1,0 +1,32 @@
+// The seam between conversion and the front end: a function is walked on proxies, and what it read of
+// Python's values and did to them comes out.
+#pragma once
+
+#include "capture/capture.h"
+#include "frontend/python_effects.h"
+
+#include <functional>
+#include <optional>
+#include <span>
+
+namespace bifront {
+
+struct Interpretation {
+  PyRef result; // null with an exception set
+  PythonEffects effects;
+};
+
+struct WalkRequest {
+  PyObject *function;
+  std::span<PyObject *const> arguments; // keyword arguments last
+  PyObject *keywordNames;               // may be null
+  // bifront._reachable_state.reachable
+  PyObject *reachable;
+  // As InterpreterHost's; may be empty.
+  std::function<std::optional<std::pair<PyRef, uint32_t>>(const Slot &, PyObject *)> inputFor;
+};
+
+// Python's values are as they were behind it. Throws CannotInterpret.
+Interpretation walk(Capture &capture, const WalkRequest &request);
+
+} // namespace bifront
