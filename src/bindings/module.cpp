@@ -2,6 +2,7 @@
 #include "bindings/converted_type.h"
 #include "capture/python_functions.h"
 #include "capture/shape_rules.h"
+#include "frontend/print_syntax.h"
 #include "speculate/convert.h"
 #include "speculate/exit_reason.h"
 #include "support/options.h"
@@ -30,6 +31,10 @@ NB_MODULE(_core, m) {
       },
       nb::arg("enter"), nb::arg("exit"), nb::arg("reachable"), nb::arg("random_states"),
       nb::arg("restore_random"));
+  m.def(
+      "read_syntax",
+      [](nb::object function) { return bifront::syntax::printSyntaxOf(function.ptr()); },
+      nb::arg("function"));
   m.def("exit_reasons", [] {
     std::vector<std::tuple<std::string, std::string, std::string, std::string>> rows;
     for (const auto &text : bifront::kExitReasons)

@@ -1,168 +1,165 @@
-// Names and targets of assignments.
-#include "frontend/interpreter.h"
+#include "frontend/names.h"
 
-namespace bifront {
+#include "frontend/ast_nodes.h"
+#include "frontend/code_object.h"
 
-using namespace syntax;
+#include <string_view>
 
+namespace bifront::syntax {
 namespace {
 
-[[noreturn]] void raiseUnbound(const Binding &binding) {
-  const char *name = PyUnicode_AsUTF8(binding.name.get());
-  PyErr_Format(PyExc_UnboundLocalError,
-               "cannot access local variable '%s' where it is not associated with a value",
-               name ? name : "?");
-  throw PythonError();
+std::vector<PyRef> itemsOf(PyObject *newTuple) {
+  PyRef tuple = checked(newTuple);
+  std::vector<PyRef> items;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple.get()); ++i)
+    items.push_back(PyRef::share(PyTuple_GET_ITEM(tuple.get(), i)));
+  return items;
 }
 
-[[noreturn]] void raiseNoName(PyObject *name) {
-  PyErr_Format(PyExc_NameError, "name '%U' is not defined", name);
-  throw PythonError();
+std::string_view textOf(PyObject *identifier) {
+  Py_ssize_t size = 0;
+  const char *text = PyUnicode_AsUTF8AndSize(identifier, &size);
+  if (!text)
+    checked(nullptr);
+  return {text, static_cast<size_t>(size)};
+}
+
+uint32_t numParameters(PyCodeObject *code) {
+  return code->co_argcount + code->co_kwonlyargcount + ((code->co_flags & CO_VARARGS) != 0) +
+         ((code->co_flags & CO_VARKEYWORDS) != 0);
 }
 
 } // namespace
 
-PyRef Interpreter::found(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value) {
-  PyRef held = PyRef::share(value);
-  if (!log_.read(kind, object, key, value) || !value || !host_.inputFor)
-    return held;
-  Slot slot{kind, PyRef::share(object), PyRef::share(key)};
-  auto input = host_.inputFor(slot, value);
-  if (!input)
-    return held;
-  log_.standIn(std::move(slot), value, input->first.get(), input->second);
-  return input->first;
+Names::Names(PyCodeObject *code) : code_(code), privateClass_(enclosingClass(code)) {
+  privateClass_.erase(0, privateClass_.find_first_not_of('_'));
+  slotNames_ = itemsOf(PyCode_GetVarnames(code));
+  for (const PyRef &name : slotNames_)
+    slots_.emplace(name.get(), slots_.size());
+  for (const PyRef &name : itemsOf(PyCode_GetCellvars(code)))
+    cells_.emplace(name.get(), numCells_++);
+  numOwnCells_ = numCells_;
+  for (const PyRef &name : itemsOf(PyCode_GetFreevars(code)))
+    closure_.emplace(name.get(), numCells_++);
+  for (uint32_t i = 0; i < numParameters(code); ++i)
+    bound_.insert(slotNames_[i].get());
 }
 
-PyRef Interpreter::load(Frame &frame, const Binding &binding) {
-  switch (binding.kind) {
-  case Binding::Kind::Local:
-    if (!frame.slots[binding.index])
-      raiseUnbound(binding);
-    return frame.slots[binding.index];
-  case Binding::Kind::Cell: {
-    PyObject *cell = frame.cells[binding.index].get();
-    if (!PyCell_GET(cell))
-      raiseUnbound(binding);
-    return found(Slot::Kind::Cell, cell, nullptr, PyCell_GET(cell));
-  }
-  case Binding::Kind::Global: return loadGlobal(frame, binding.name.get());
-  }
-  return {};
+PyRef Names::mangled(PyObject *identifier) const {
+  std::string_view text = textOf(identifier);
+  bool isPrivate = !privateClass_.empty() && text.starts_with("__") && !text.ends_with("__") &&
+                   text.find('.') == std::string_view::npos;
+  PyObject *name = isPrivate ? PyUnicode_FromFormat("_%s%U", privateClass_.c_str(), identifier)
+                             : Py_NewRef(identifier);
+  if (name)
+    PyUnicode_InternInPlace(&name);
+  return checked(name);
 }
 
-PyRef Interpreter::loadGlobal(Frame &frame, PyObject *name) {
-  if (PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(frame.globals, name)))
-    return found(Slot::Kind::DictItem, frame.globals, name, value);
-  log_.read(Slot::Kind::DictItem, frame.globals, name, nullptr);
-  PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(frame.builtins, name));
-  if (!value)
-    raiseNoName(name);
-  log_.read(Slot::Kind::DictItem, frame.builtins, name, value);
-  return PyRef::share(value);
+// A name is of one scope in the whole function, and those of the closure are told by the code. Its
+// own ones are not: from 3.12 on the code has the names of its comprehensions among them.
+Binding Names::inFunction(const PyRef &name) const {
+  auto found = [&](const auto &map, Binding::Kind kind) {
+    auto entry = map.find(name.get());
+    return entry == map.end() ? Binding{Binding::Kind::Global, 0, name}
+                              : Binding{kind, entry->second, name};
+  };
+  if (closure_.contains(name.get()))
+    return found(closure_, Binding::Kind::Cell);
+  if (cells_.contains(name.get()))
+    return found(cells_, Binding::Kind::Cell);
+  return found(slots_, Binding::Kind::Local);
 }
 
-void Interpreter::store(Frame &frame, const Binding &binding, PyRef value) {
-  switch (binding.kind) {
-  case Binding::Kind::Local: frame.slots[binding.index] = std::move(value); break;
-  case Binding::Kind::Cell:
-    log_.write(Slot::Kind::Cell, frame.cells[binding.index].get(), nullptr, value.get());
-    break;
-  case Binding::Kind::Global:
-    log_.write(Slot::Kind::DictItem, frame.globals, binding.name.get(), value.get());
-    break;
-  }
+void Names::load(PyObject *identifier, Binding &place) {
+  PyRef name = mangled(identifier);
+  if (Variable *variable = inComprehension(name.get()))
+    return useVariable(*variable, place);
+  place = inFunction(name);
+  if (place.kind != Binding::Kind::Global && !closure_.contains(name.get()))
+    loads_.push_back(&place);
 }
 
-void Interpreter::remove(Frame &frame, const Binding &binding) {
-  switch (binding.kind) {
-  case Binding::Kind::Local:
-    if (!frame.slots[binding.index])
-      raiseUnbound(binding);
-    frame.slots[binding.index] = {};
-    break;
-  case Binding::Kind::Cell: {
-    PyObject *cell = frame.cells[binding.index].get();
-    if (!PyCell_GET(cell))
-      raiseUnbound(binding);
-    log_.write(Slot::Kind::Cell, cell, nullptr, nullptr);
-    break;
-  }
-  case Binding::Kind::Global:
-    if (!checkedOrAbsent(PyDict_GetItemWithError(frame.globals, binding.name.get())))
-      raiseNoName(binding.name.get());
-    log_.read(Slot::Kind::DictItem, frame.globals, binding.name.get(),
-              PyDict_GetItemWithError(frame.globals, binding.name.get()));
-    log_.write(Slot::Kind::DictItem, frame.globals, binding.name.get(), nullptr);
-    break;
-  }
+void Names::bind(PyObject *identifier, Binding &place) {
+  PyRef name = mangled(identifier);
+  if (Variable *variable = inComprehension(name.get()))
+    return useVariable(*variable, place);
+  place = inFunction(name);
+  if (place.kind != Binding::Kind::Global)
+    bound_.insert(name.get());
 }
 
-void Interpreter::assign(Frame &frame, const Expr &target, PyRef value) {
-  if (auto *name = std::get_if<Name>(&target.node)) {
-    store(frame, name->binding, std::move(value));
-  } else if (auto *access = std::get_if<Attribute>(&target.node)) {
-    setAttribute(eval(frame, *access->object).get(), access->name.get(), value.get());
-  } else if (auto *subscript = std::get_if<Subscript>(&target.node)) {
-    PyRef object = eval(frame, *subscript->object);
-    setItem(object.get(), eval(frame, *subscript->index).get(), value.get());
-  } else if (auto *sequence = std::get_if<Sequence>(&target.node)) {
-    unpack(frame, sequence->elements, value.get());
-  } else {
-    throw CannotInterpret("a target of an assignment is not known");
+Names::Variable *Names::inComprehension(PyObject *name) {
+  for (auto scope = comprehensions_.rbegin(); scope != comprehensions_.rend(); ++scope)
+    if (auto variable = scope->find(name); variable != scope->end())
+      return &variable->second;
+  return nullptr;
+}
+
+void Names::useVariable(Variable &variable, Binding &place) {
+  place = variable.binding;
+  variable.places.push_back(&place);
+}
+
+void Names::enterComprehension(const std::vector<PyRef> &identifiers) {
+  Scope &scope = comprehensions_.emplace_back();
+  for (const PyRef &identifier : identifiers) {
+    PyRef name = mangled(identifier.get());
+    auto slot = static_cast<uint32_t>(slotNames_.size());
+    if (scope.try_emplace(name.get(), Variable{{Binding::Kind::Local, slot, name}, {}}).second)
+      slotNames_.push_back(name);
   }
 }
 
-void Interpreter::unpack(Frame &frame, const std::vector<ExprPtr> &targets, PyObject *value) {
-  size_t star = targets.size();
-  for (size_t i = 0; i < targets.size(); ++i)
-    if (std::holds_alternative<Starred>(targets[i]->node))
-      star = i;
-  PyRef iterator = iterate(value);
-  std::vector<PyRef> items;
-  while (items.size() <= targets.size() || star < targets.size()) {
-    PyRef item = next(iterator.get());
-    if (!item)
-      break;
-    items.push_back(std::move(item));
-  }
-  bool starred = star < targets.size();
-  size_t needed = targets.size() - (starred ? 1 : 0);
-  if (items.size() < needed) {
-    PyErr_Format(PyExc_ValueError, "not enough values to unpack (expected %s%zu, got %zu)",
-                 starred ? "at least " : "", needed, items.size());
-    throw PythonError();
-  }
-  if (!starred && items.size() > needed) {
-    PyErr_Format(PyExc_ValueError, "too many values to unpack (expected %zu)", needed);
-    throw PythonError();
-  }
-  size_t rest = items.size() - needed; // that the star takes
-  for (size_t i = 0, from = 0; i < targets.size(); ++i) {
-    if (i != star) {
-      assign(frame, *targets[i], items[from++]);
+std::vector<uint32_t> Names::leaveComprehension() {
+  std::vector<uint32_t> cells;
+  for (const auto &[name, variable] : comprehensions_.back())
+    if (variable.binding.kind == Binding::Kind::Cell)
+      cells.push_back(variable.binding.index);
+  comprehensions_.pop_back();
+  return cells;
+}
+
+// Its slot stays, unused.
+void Names::capture(Variable &variable) {
+  if (variable.binding.kind == Binding::Kind::Cell)
+    return;
+  variable.binding.kind = Binding::Kind::Cell;
+  variable.binding.index = numCells_++;
+  for (Binding *place : variable.places)
+    *place = variable.binding;
+}
+
+std::vector<uint32_t> Names::closureOf(PyCodeObject *nested) {
+  std::vector<uint32_t> cells;
+  for (const PyRef &name : itemsOf(PyCode_GetFreevars(nested))) {
+    if (Variable *variable = inComprehension(name.get())) {
+      capture(*variable);
+      cells.push_back(variable->binding.index);
       continue;
     }
-    PyRef list = checked(PyList_New(0));
-    log_.noteFresh(list.get());
-    for (size_t k = 0; k < rest; ++k)
-      checked(PyList_Append(list.get(), items[from++].get()));
-    assign(frame, *std::get<Starred>(targets[i]->node).value, std::move(list));
+    Binding binding = inFunction(name);
+    if (binding.kind != Binding::Kind::Cell)
+      throw Unread{"a nested function captures a name that it does not have"};
+    cells.push_back(binding.index);
   }
+  return cells;
 }
 
-void Interpreter::remove(Frame &frame, const Expr &target) {
-  if (auto *name = std::get_if<Name>(&target.node)) {
-    remove(frame, name->binding);
-  } else if (auto *access = std::get_if<Attribute>(&target.node)) {
-    setAttribute(eval(frame, *access->object).get(), access->name.get(), nullptr);
-  } else if (auto *subscript = std::get_if<Subscript>(&target.node)) {
-    PyRef object = eval(frame, *subscript->object);
-    setItem(object.get(), eval(frame, *subscript->index).get(), nullptr);
-  } else if (auto *sequence = std::get_if<Sequence>(&target.node)) {
-    for (const ExprPtr &element : sequence->elements)
-      remove(frame, *element);
-  }
+void Names::finish(Function &function) {
+  for (Binding *place : loads_)
+    if (!bound_.contains(place->name.get()))
+      *place = {Binding::Kind::Global, 0, place->name};
+  function.numSlots = slotNames_.size();
+  function.slotNames = slotNames_;
+  function.numCells = numOwnCells_;
+  function.numComprehensionCells = numCells_ - numOwnCells_ - closure_.size();
+  for (uint32_t i = 0; i < numParameters(code_); ++i)
+    if (auto cell = cells_.find(slotNames_[i].get()); cell != cells_.end())
+      function.cellParameters.emplace_back(i, cell->second);
+  for (const auto &[name, cell] : closure_)
+    if (textOf(name) == "__class__")
+      function.classCell = cell;
 }
 
-} // namespace bifront
+} // namespace bifront::syntax
