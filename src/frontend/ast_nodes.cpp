@@ -67,7 +67,7 @@ void set(PyObject *node, Field field, PyObject *value) {
     checked(nullptr);
 }
 
-Extent extentOf(PyObject *node) {
+SourceExtent extentOf(PyObject *node) {
   return {getInt(node, Field::lineno), getInt(node, Field::col_offset),
           getInt(node, Field::end_lineno), getInt(node, Field::end_col_offset)};
 }
@@ -79,12 +79,12 @@ int firstLineOf(PyObject *statement) {
   return getInt(statement, Field::lineno);
 }
 
-bool Extent::holdsStartOf(const Extent &other) const {
+bool SourceExtent::holdsStartOf(const SourceExtent &other) const {
   auto start = std::tie(other.line, other.column);
   return std::tie(line, column) <= start && start <= std::tie(endLine, endColumn);
 }
 
-bool Extent::holds(const Extent &other) const {
+bool SourceExtent::holds(const SourceExtent &other) const {
   return std::tie(line, column) <= std::tie(other.line, other.column) &&
          std::tie(other.endLine, other.endColumn) <= std::tie(endLine, endColumn);
 }

@@ -5,7 +5,7 @@ namespace bifront {
 
 using namespace syntax;
 
-CallArguments Interpreter::argumentsOf(Frame &frame, const Call &expression) {
+CallArguments Interpreter::argumentsOf(PythonFrame &frame, const Call &expression) {
   CallArguments arguments;
   arguments.positional = evalAll(frame, expression.args);
   for (const Keyword &keyword : expression.keywords) {
@@ -32,7 +32,7 @@ CallArguments Interpreter::argumentsOf(Frame &frame, const Call &expression) {
   return arguments;
 }
 
-PyRef Interpreter::eval(Frame &frame, const Call &expression) {
+PyRef Interpreter::eval(PythonFrame &frame, const Call &expression) {
   PyRef callee = eval(frame, *expression.callee);
   if (auto result = callOfFrame(frame, expression, callee.get()))
     return *result;
@@ -43,7 +43,7 @@ PyRef Interpreter::eval(Frame &frame, const Call &expression) {
   return result;
 }
 
-std::optional<PyRef> Interpreter::callOfFrame(Frame &frame, const Call &expression,
+std::optional<PyRef> Interpreter::callOfFrame(PythonFrame &frame, const Call &expression,
                                               PyObject *callee) {
   if (callee == reinterpret_cast<PyObject *>(&PySuper_Type) && expression.args.empty()) {
     if (!frame.syntax.classCell)

@@ -152,8 +152,8 @@ std::string enclosingClass(PyCodeObject *code) {
   return {};
 }
 
-Extent extentOfCode(PyCodeObject *code) {
-  Extent whole{INT_MAX, INT_MAX, 0, 0};
+SourceExtent extentOfCode(PyCodeObject *code) {
+  SourceExtent whole{INT_MAX, INT_MAX, 0, 0};
   PyRef positions =
       checked(PyObject_CallMethod(reinterpret_cast<PyObject *>(code), "co_positions", nullptr));
   while (PyRef position = PyRef::steal(PyIter_Next(positions.get()))) {
@@ -161,7 +161,7 @@ Extent extentOfCode(PyCodeObject *code) {
       PyObject *value = PyTuple_GET_ITEM(position.get(), index);
       return PyLong_Check(value) ? static_cast<int>(PyLong_AsLong(value)) : -1;
     };
-    Extent one{part(0), part(2), part(1), part(3)};
+    SourceExtent one{part(0), part(2), part(1), part(3)};
     // The function's prologue and epilogue are said to be at its first line, without columns.
     if (one.column < 0 || one.endColumn <= 0)
       continue;

@@ -19,7 +19,7 @@ bool sameConstant(PyObject *left, PyObject *right);
 std::string enclosingClass(PyCodeObject *code);
 
 // Where the code's instructions come from, all in all; `endLine` is 0 where that is not known.
-Extent extentOfCode(PyCodeObject *code);
+SourceExtent extentOfCode(PyCodeObject *code);
 
 // The __future__ flags that it was compiled with.
 inline int futureFlags(PyCodeObject *code) { return code->co_flags & PyCF_MASK; }

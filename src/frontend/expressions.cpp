@@ -5,41 +5,41 @@ namespace bifront {
 
 using namespace syntax;
 
-PyRef Interpreter::eval(Frame &frame, const Expr &expr) {
+PyRef Interpreter::eval(PythonFrame &frame, const Expr &expr) {
   frame.line = expr.line;
   return std::visit([&](const auto &node) { return eval(frame, node); }, expr.node);
 }
 
-PyRef Interpreter::evalOrNone(Frame &frame, const ExprPtr &expr) {
+PyRef Interpreter::evalOrNone(PythonFrame &frame, const ExprPtr &expr) {
   return expr ? eval(frame, *expr) : PyRef::share(Py_None);
 }
 
-PyRef Interpreter::eval(Frame &, const Constant &constant) { return constant.value; }
+PyRef Interpreter::eval(PythonFrame &, const Constant &constant) { return constant.value; }
 
-PyRef Interpreter::eval(Frame &frame, const Name &name) { return load(frame, name.binding); }
+PyRef Interpreter::eval(PythonFrame &frame, const Name &name) { return load(frame, name.binding); }
 
-PyRef Interpreter::eval(Frame &frame, const Attribute &access) {
+PyRef Interpreter::eval(PythonFrame &frame, const Attribute &access) {
   return attribute(eval(frame, *access.object).get(), access.name.get());
 }
 
-PyRef Interpreter::eval(Frame &frame, const Subscript &subscript) {
+PyRef Interpreter::eval(PythonFrame &frame, const Subscript &subscript) {
   PyRef object = eval(frame, *subscript.object);
   return item(object.get(), eval(frame, *subscript.index).get());
 }
 
-PyRef Interpreter::eval(Frame &frame, const syntax::Slice &slice) {
+PyRef Interpreter::eval(PythonFrame &frame, const syntax::Slice &slice) {
   PyRef lower = evalOrNone(frame, slice.lower), upper = evalOrNone(frame, slice.upper),
         step = evalOrNone(frame, slice.step);
   return checked(PySlice_New(lower.get(), upper.get(), step.get()));
 }
 
-PyRef Interpreter::eval(Frame &, const Starred &) {
+PyRef Interpreter::eval(PythonFrame &, const Starred &) {
   throw CannotInterpret("a starred expression stands where none can");
 }
 
 //===- Displays ----------------------------------------------------------------------------===//
 
-std::vector<PyRef> Interpreter::evalAll(Frame &frame, const std::vector<ExprPtr> &exprs) {
+std::vector<PyRef> Interpreter::evalAll(PythonFrame &frame, const std::vector<ExprPtr> &exprs) {
   std::vector<PyRef> values;
   values.reserve(exprs.size());
   for (const ExprPtr &expr : exprs) {
@@ -55,7 +55,7 @@ std::vector<PyRef> Interpreter::evalAll(Frame &frame, const std::vector<ExprPtr>
   return values;
 }
 
-PyRef Interpreter::eval(Frame &frame, const Sequence &sequence) {
+PyRef Interpreter::eval(PythonFrame &frame, const Sequence &sequence) {
   std::vector<PyRef> values = evalAll(frame, sequence.elements);
   if (sequence.kind == Sequence::Kind::Tuple) {
     PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(values.size())));
@@ -71,7 +71,7 @@ PyRef Interpreter::eval(Frame &frame, const Sequence &sequence) {
   return made;
 }
 
-PyRef Interpreter::eval(Frame &frame, const DictDisplay &display) {
+PyRef Interpreter::eval(PythonFrame &frame, const DictDisplay &display) {
   PyRef dict = checked(PyDict_New());
   log_.noteFresh(dict.get());
   for (size_t i = 0; i < display.keys.size(); ++i) {
@@ -91,16 +91,16 @@ PyRef Interpreter::eval(Frame &frame, const DictDisplay &display) {
 
 //===- Operators ---------------------------------------------------------------------------===//
 
-PyRef Interpreter::eval(Frame &frame, const Unary &operation) {
+PyRef Interpreter::eval(PythonFrame &frame, const Unary &operation) {
   return unary(operation.op, eval(frame, *operation.operand).get());
 }
 
-PyRef Interpreter::eval(Frame &frame, const Binary &operation) {
+PyRef Interpreter::eval(PythonFrame &frame, const Binary &operation) {
   PyRef left = eval(frame, *operation.left);
   return binary(operation.op, left.get(), eval(frame, *operation.right).get());
 }
 
-PyRef Interpreter::eval(Frame &frame, const BoolOperation &operation) {
+PyRef Interpreter::eval(PythonFrame &frame, const BoolOperation &operation) {
   PyRef value;
   for (size_t i = 0; i < operation.values.size(); ++i) {
     value = eval(frame, *operation.values[i]);
@@ -110,7 +110,7 @@ PyRef Interpreter::eval(Frame &frame, const BoolOperation &operation) {
   return value;
 }
 
-PyRef Interpreter::eval(Frame &frame, const Comparison &comparison) {
+PyRef Interpreter::eval(PythonFrame &frame, const Comparison &comparison) {
   PyRef left = eval(frame, *comparison.first);
   for (size_t i = 0;; ++i) {
     PyRef right = eval(frame, *comparison.rest[i]);
@@ -121,12 +121,12 @@ PyRef Interpreter::eval(Frame &frame, const Comparison &comparison) {
   }
 }
 
-PyRef Interpreter::eval(Frame &frame, const Conditional &conditional) {
+PyRef Interpreter::eval(PythonFrame &frame, const Conditional &conditional) {
   return eval(frame, truth(eval(frame, *conditional.condition).get()) ? *conditional.then
                                                                       : *conditional.otherwise);
 }
 
-PyRef Interpreter::eval(Frame &frame, const NamedValue &named) {
+PyRef Interpreter::eval(PythonFrame &frame, const NamedValue &named) {
   PyRef value = eval(frame, *named.value);
   assign(frame, *named.target, value);
   return value;
@@ -134,7 +134,7 @@ PyRef Interpreter::eval(Frame &frame, const NamedValue &named) {
 
 //===- Strings -----------------------------------------------------------------------------===//
 
-PyRef Interpreter::eval(Frame &frame, const Interpolation &part) {
+PyRef Interpreter::eval(PythonFrame &frame, const Interpolation &part) {
   PyRef value = eval(frame, *part.value);
   CallArguments arguments;
   arguments.positional.push_back(value);
@@ -153,7 +153,7 @@ PyRef Interpreter::eval(Frame &frame, const Interpolation &part) {
   return checked(PyObject_Format(value.get(), spec.get()));
 }
 
-PyRef Interpreter::eval(Frame &frame, const JoinedString &string) {
+PyRef Interpreter::eval(PythonFrame &frame, const JoinedString &string) {
   std::vector<PyRef> parts = evalAll(frame, string.parts);
   PyRef list = checked(PyList_New(0));
   for (const PyRef &part : parts)
@@ -164,7 +164,7 @@ PyRef Interpreter::eval(Frame &frame, const JoinedString &string) {
 //===- Comprehensions ----------------------------------------------------------------------===//
 
 // `iterator`: of the first clause, which is evaluated outside.
-void Interpreter::comprehend(Frame &frame, const Comprehension &comprehension, size_t clause,
+void Interpreter::comprehend(PythonFrame &frame, const Comprehension &comprehension, size_t clause,
                              const PyRef &iterator, const std::function<void()> &element) {
   const ComprehensionClause &loop = comprehension.clauses[clause];
   while (PyRef value = next(iterator.get())) {
@@ -184,7 +184,7 @@ void Interpreter::comprehend(Frame &frame, const Comprehension &comprehension, s
   }
 }
 
-PyRef Interpreter::eval(Frame &frame, const Comprehension &comprehension) {
+PyRef Interpreter::eval(PythonFrame &frame, const Comprehension &comprehension) {
   using Kind = Comprehension::Kind;
   if (comprehension.kind == Kind::Generator)
     return generatorOf(frame, comprehension);

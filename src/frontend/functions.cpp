@@ -90,21 +90,23 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
     return callUnwalked(function, arguments);
   if (depth_ >= kDeepest)
     throw CannotInterpret("calls are nested too deeply to be unrolled");
-  auto frame = std::make_unique<Frame>(Frame{.syntax = *syntax,
-                                             .function = function,
-                                             .globals = PyFunction_GET_GLOBALS(function),
-                                             .builtins = builtinsOf(function)});
+  auto frame =
+      std::make_unique<PythonFrame>(PythonFrame{.syntax = *syntax,
+                                                .function = function,
+                                                .globals = PyFunction_GET_GLOBALS(function),
+                                                .builtins = builtinsOf(function)});
   frame->owner = syntax;
   if (!bind(*frame, arguments)) // CPython finds the words
     return callDirectly(function, arguments);
   if (syntax->isGenerator)
-    return makeGenerator(std::move(frame), PyRef::share(function), syntax, [this](Frame &inside) {
-      run(inside, inside.syntax.body);
-      return inside.returned ? inside.returned : PyRef::share(Py_None);
-    });
+    return makeGenerator(std::move(frame), PyRef::share(function), syntax,
+                         [this](PythonFrame &inside) {
+                           run(inside, inside.syntax.body);
+                           return inside.returned ? inside.returned : PyRef::share(Py_None);
+                         });
   struct Entered {
     Interpreter &interpreter;
-    Entered(Interpreter &interpreter, Frame &frame) : interpreter(interpreter) {
+    Entered(Interpreter &interpreter, PythonFrame &frame) : interpreter(interpreter) {
       frame.caller = interpreter.frame_;
       interpreter.frame_ = &frame;
       ++interpreter.depth_;
@@ -120,7 +122,7 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
 }
 
 // By the rules of CPython's calls. False where they do not fit.
-bool Interpreter::bind(Frame &frame, CallArguments &arguments) {
+bool Interpreter::bind(PythonFrame &frame, CallArguments &arguments) {
   auto *code = reinterpret_cast<PyCodeObject *>(frame.syntax.code.get());
   auto *function = reinterpret_cast<PyFunctionObject *>(frame.function);
   size_t positional = code->co_argcount, keywordOnly = code->co_kwonlyargcount;
@@ -183,7 +185,7 @@ bool Interpreter::bind(Frame &frame, CallArguments &arguments) {
   return true;
 }
 
-void Interpreter::bindCells(Frame &frame) {
+void Interpreter::bindCells(PythonFrame &frame) {
   const Function &syntax = frame.syntax;
   for (uint32_t i = 0; i < syntax.numCells; ++i)
     frame.cells.push_back(newCell());
@@ -201,12 +203,12 @@ PyRef Interpreter::newCell() {
   return cell;
 }
 
-void Interpreter::makeCells(Frame &frame, const Comprehension &comprehension) {
+void Interpreter::makeCells(PythonFrame &frame, const Comprehension &comprehension) {
   for (uint32_t cell : comprehension.freshCells)
     frame.cells[cell] = newCell();
 }
 
-PyRef Interpreter::makeFunction(Frame &frame, const NestedCode &code,
+PyRef Interpreter::makeFunction(PythonFrame &frame, const NestedCode &code,
                                 const std::vector<ExprPtr> &defaults,
                                 const std::vector<std::pair<PyRef, ExprPtr>> &keywordDefaults) {
   PyRef values;
@@ -238,7 +240,7 @@ PyRef Interpreter::makeFunction(Frame &frame, const NestedCode &code,
   return function;
 }
 
-PyRef Interpreter::eval(Frame &frame, const Lambda &lambda) {
+PyRef Interpreter::eval(PythonFrame &frame, const Lambda &lambda) {
   return makeFunction(frame, lambda.code, lambda.defaults, lambda.keywordDefaults);
 }
 

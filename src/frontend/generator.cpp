@@ -41,7 +41,7 @@ private:
   std::function<void()> body_;
 };
 
-Generator::Generator(Interpreter &interpreter, std::unique_ptr<Frame> frame,
+Generator::Generator(Interpreter &interpreter, std::unique_ptr<PythonFrame> frame,
                      std::shared_ptr<const syntax::Function> syntax, PyRef function, Body body)
     : interpreter_(interpreter), frame_(std::move(frame)), syntax_(std::move(syntax)),
       function_(std::move(function)), body_(std::move(body)) {
@@ -85,7 +85,7 @@ PyObject *Generator::resume(PyObject *sent) {
   inwards_ = PyRef::share(sent);
   PyRef outerHandled = PyRef::steal(PyErr_GetHandledException());
   PyErr_SetHandledException(handled_ ? handled_.get() : Py_None);
-  Frame *outerFrame = interpreter_.frame_;
+  PythonFrame *outerFrame = interpreter_.frame_;
   frame_->caller = outerFrame;
   running_ = true;
   fiber_->enter();
@@ -114,7 +114,7 @@ PyObject *Generator::resume(PyObject *sent) {
 
 PyRef Generator::yield(PyRef value) {
   outwards_ = std::move(value);
-  Frame *mine = interpreter_.frame_;
+  PythonFrame *mine = interpreter_.frame_;
   fiber_->wait();
   interpreter_.frame_ = mine;
   if (abandoned_)
@@ -170,9 +170,9 @@ void Generator::end() {
 
 //===- In the interpreter ------------------------------------------------------------------===//
 
-PyRef Interpreter::makeGenerator(std::unique_ptr<Frame> frame, PyRef function,
+PyRef Interpreter::makeGenerator(std::unique_ptr<PythonFrame> frame, PyRef function,
                                  std::shared_ptr<const syntax::Function> syntax,
-                                 std::function<PyRef(Frame &)> body) {
+                                 std::function<PyRef(PythonFrame &)> body) {
   PyRef generator = checked(makeIterator(std::make_shared<Generator>(
       *this, std::move(frame), std::move(syntax), std::move(function), std::move(body))));
   log_.noteFresh(generator.get());
@@ -181,16 +181,17 @@ PyRef Interpreter::makeGenerator(std::unique_ptr<Frame> frame, PyRef function,
 }
 
 // A frame of its own: what the expression takes from around it is in cells.
-PyRef Interpreter::generatorOf(Frame &frame, const syntax::Comprehension &comprehension) {
+PyRef Interpreter::generatorOf(PythonFrame &frame, const syntax::Comprehension &comprehension) {
   PyRef first = iterate(eval(frame, *comprehension.clauses[0].iterable).get());
-  auto own = std::make_unique<Frame>(Frame{.syntax = frame.syntax,
-                                           .function = frame.function,
-                                           .globals = frame.globals,
-                                           .builtins = frame.builtins,
-                                           .slots = std::vector<PyRef>(frame.slots.size()),
-                                           .cells = frame.cells});
+  auto own =
+      std::make_unique<PythonFrame>(PythonFrame{.syntax = frame.syntax,
+                                                .function = frame.function,
+                                                .globals = frame.globals,
+                                                .builtins = frame.builtins,
+                                                .slots = std::vector<PyRef>(frame.slots.size()),
+                                                .cells = frame.cells});
   return makeGenerator(std::move(own), PyRef::share(frame.function), frame.owner,
-                       [this, &comprehension, first](Frame &inside) {
+                       [this, &comprehension, first](PythonFrame &inside) {
                          makeCells(inside, comprehension);
                          comprehend(inside, comprehension, 0, first, [&] {
                            PyRef value = eval(inside, *comprehension.element);
@@ -219,7 +220,7 @@ PyRef stopValue() {
 
 } // namespace
 
-PyRef Interpreter::eval(Frame &frame, const syntax::Yield &expression) {
+PyRef Interpreter::eval(PythonFrame &frame, const syntax::Yield &expression) {
   if (!frame.generator)
     throw CannotInterpret("a yield stands outside of a generator");
   if (!expression.from)

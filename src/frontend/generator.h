@@ -13,8 +13,8 @@ namespace bifront {
 class Generator final : public Callback {
 public:
   // Walks the frame; its result is the generator's.
-  using Body = std::function<PyRef(Frame &)>;
-  Generator(Interpreter &interpreter, std::unique_ptr<Frame> frame,
+  using Body = std::function<PyRef(PythonFrame &)>;
+  Generator(Interpreter &interpreter, std::unique_ptr<PythonFrame> frame,
             std::shared_ptr<const syntax::Function> syntax, PyRef function, Body body);
   ~Generator() override;
 
@@ -35,7 +35,7 @@ private:
   void walk();
 
   Interpreter &interpreter_;
-  std::unique_ptr<Frame> frame_;
+  std::unique_ptr<PythonFrame> frame_;
   std::shared_ptr<const syntax::Function> syntax_; // what the frame refers to
   PyRef function_;
   Body body_;

@@ -24,8 +24,8 @@ PyRef Interpreter::run(PyObject *callee, CallArguments arguments) {
   }
 }
 
-const Frame *Interpreter::programFrame() const {
-  for (const Frame *frame = frame_; frame; frame = frame->caller) {
+const PythonFrame *Interpreter::programFrame() const {
+  for (const PythonFrame *frame = frame_; frame; frame = frame->caller) {
     auto *code = reinterpret_cast<PyCodeObject *>(frame->syntax.code.get());
     const char *file = PyUnicode_AsUTF8(code->co_filename);
     if (file && !isLibraryFile(file))

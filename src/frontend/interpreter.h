@@ -45,17 +45,17 @@ struct CallArguments {
   std::vector<std::pair<PyRef, PyRef>> keywords;
 };
 
-struct Frame {
+struct PythonFrame {
   const syntax::Function &syntax;
   PyObject *function; // borrowed from the caller
   PyObject *globals, *builtins;
-  std::vector<PyRef> slots;
-  std::vector<PyRef> cells;
-  PyRef returned;
-  Frame *caller = nullptr;
+  std::vector<PyRef> slots = {};
+  std::vector<PyRef> cells = {};
+  PyRef returned = {};
+  PythonFrame *caller = nullptr;
   int line = 0;
-  class Generator *generator = nullptr;          // that yields go to
-  std::shared_ptr<const syntax::Function> owner; // of the syntax
+  class Generator *generator = nullptr;               // that yields go to
+  std::shared_ptr<const syntax::Function> owner = {}; // of the syntax
 };
 
 enum class Completion : uint8_t { Normal, Break, Continue, Return };
@@ -72,7 +72,7 @@ public:
   // Takes all changes of Python's values back.
   PythonEffects finish() { return log_.finish(); }
   // The innermost frame of the program's own files; null where there is none.
-  const Frame *programFrame() const;
+  const PythonFrame *programFrame() const;
 
 private:
   friend class Generator;
@@ -82,85 +82,85 @@ private:
   PyRef callWith(PyObject *callee, PyRef argument);
 
   // statements.cpp
-  Completion run(Frame &frame, const syntax::Body &body);
-  Completion run(Frame &frame, const syntax::Stmt &stmt);
-  Completion run(Frame &, const syntax::ExprStmt &);
-  Completion run(Frame &, const syntax::Assign &);
-  Completion run(Frame &, const syntax::AugAssign &);
-  Completion run(Frame &, const syntax::Delete &);
-  Completion run(Frame &, const syntax::Return &);
-  Completion run(Frame &, const syntax::If &);
-  Completion run(Frame &, const syntax::While &);
-  Completion run(Frame &, const syntax::For &);
-  Completion run(Frame &, const syntax::Break &) { return Completion::Break; }
-  Completion run(Frame &, const syntax::Continue &) { return Completion::Continue; }
-  Completion run(Frame &, const syntax::Pass &) { return Completion::Normal; }
-  Completion run(Frame &, const syntax::Raise &);
-  Completion run(Frame &, const syntax::Assert &);
-  Completion run(Frame &, const syntax::Try &);
-  Completion run(Frame &, const syntax::With &);
-  Completion run(Frame &, const syntax::FunctionDef &);
-  Completion run(Frame &, const syntax::ClassDef &);
-  Completion run(Frame &, const syntax::Import &);
-  Completion run(Frame &, const syntax::ImportFrom &);
-  Completion run(Frame &, const syntax::Match &);
-  Completion runHandled(Frame &, const syntax::Try &);
-  Completion runHandler(Frame &, const syntax::Handler &, PyObject *exception);
-  Completion runWith(Frame &, const syntax::With &, size_t item);
-  bool catches(Frame &, const syntax::Handler &, PyObject *exception);
+  Completion run(PythonFrame &frame, const syntax::Body &body);
+  Completion run(PythonFrame &frame, const syntax::Stmt &stmt);
+  Completion run(PythonFrame &, const syntax::ExprStmt &);
+  Completion run(PythonFrame &, const syntax::Assign &);
+  Completion run(PythonFrame &, const syntax::AugAssign &);
+  Completion run(PythonFrame &, const syntax::Delete &);
+  Completion run(PythonFrame &, const syntax::Return &);
+  Completion run(PythonFrame &, const syntax::If &);
+  Completion run(PythonFrame &, const syntax::While &);
+  Completion run(PythonFrame &, const syntax::For &);
+  Completion run(PythonFrame &, const syntax::Break &) { return Completion::Break; }
+  Completion run(PythonFrame &, const syntax::Continue &) { return Completion::Continue; }
+  Completion run(PythonFrame &, const syntax::Pass &) { return Completion::Normal; }
+  Completion run(PythonFrame &, const syntax::Raise &);
+  Completion run(PythonFrame &, const syntax::Assert &);
+  Completion run(PythonFrame &, const syntax::Try &);
+  Completion run(PythonFrame &, const syntax::With &);
+  Completion run(PythonFrame &, const syntax::FunctionDef &);
+  Completion run(PythonFrame &, const syntax::ClassDef &);
+  Completion run(PythonFrame &, const syntax::Import &);
+  Completion run(PythonFrame &, const syntax::ImportFrom &);
+  Completion run(PythonFrame &, const syntax::Match &);
+  Completion runHandled(PythonFrame &, const syntax::Try &);
+  Completion runHandler(PythonFrame &, const syntax::Handler &, PyObject *exception);
+  Completion runWith(PythonFrame &, const syntax::With &, size_t item);
+  bool catches(PythonFrame &, const syntax::Handler &, PyObject *exception);
 
   // match.cpp
-  bool matches(Frame &, const syntax::Pattern &, PyObject *subject);
-  bool matches(Frame &, const syntax::ValuePatternNode &, PyObject *subject);
-  bool matches(Frame &, const syntax::SingletonPattern &, PyObject *subject);
-  bool matches(Frame &, const syntax::SequencePattern &, PyObject *subject);
-  bool matches(Frame &, const syntax::StarPattern &, PyObject *subject);
-  bool matches(Frame &, const syntax::MappingPattern &, PyObject *subject);
-  bool matches(Frame &, const syntax::ClassPattern &, PyObject *subject);
-  bool matches(Frame &, const syntax::AsPattern &, PyObject *subject);
-  bool matches(Frame &, const syntax::OrPattern &, PyObject *subject);
+  bool matches(PythonFrame &, const syntax::Pattern &, PyObject *subject);
+  bool matches(PythonFrame &, const syntax::ValuePatternNode &, PyObject *subject);
+  bool matches(PythonFrame &, const syntax::SingletonPattern &, PyObject *subject);
+  bool matches(PythonFrame &, const syntax::SequencePattern &, PyObject *subject);
+  bool matches(PythonFrame &, const syntax::StarPattern &, PyObject *subject);
+  bool matches(PythonFrame &, const syntax::MappingPattern &, PyObject *subject);
+  bool matches(PythonFrame &, const syntax::ClassPattern &, PyObject *subject);
+  bool matches(PythonFrame &, const syntax::AsPattern &, PyObject *subject);
+  bool matches(PythonFrame &, const syntax::OrPattern &, PyObject *subject);
 
-  // names.cpp
-  PyRef load(Frame &, const syntax::Binding &);
-  void store(Frame &, const syntax::Binding &, PyRef value);
-  void remove(Frame &, const syntax::Binding &);
-  PyRef loadGlobal(Frame &, PyObject *name);
-  void assign(Frame &, const syntax::Expr &target, PyRef value);
-  void unpack(Frame &, const std::vector<syntax::ExprPtr> &targets, PyObject *value);
-  void remove(Frame &, const syntax::Expr &target);
+  // variables.cpp
+  PyRef load(PythonFrame &, const syntax::Binding &);
+  void store(PythonFrame &, const syntax::Binding &, PyRef value);
+  void remove(PythonFrame &, const syntax::Binding &);
+  PyRef loadGlobal(PythonFrame &, PyObject *name);
+  void assign(PythonFrame &, const syntax::Expr &target, PyRef value);
+  void unpack(PythonFrame &, const std::vector<syntax::ExprPtr> &targets, PyObject *value);
+  void remove(PythonFrame &, const syntax::Expr &target);
   // What the program finds in a slot: the value itself, or the graph's input for it.
   PyRef found(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value);
 
   // expressions.cpp
-  PyRef eval(Frame &frame, const syntax::Expr &expr);
-  PyRef eval(Frame &, const syntax::Constant &);
-  PyRef eval(Frame &, const syntax::Name &);
-  PyRef eval(Frame &, const syntax::Attribute &);
-  PyRef eval(Frame &, const syntax::Subscript &);
-  PyRef eval(Frame &, const syntax::Slice &);
-  PyRef eval(Frame &, const syntax::Starred &);
-  PyRef eval(Frame &, const syntax::Sequence &);
-  PyRef eval(Frame &, const syntax::DictDisplay &);
-  PyRef eval(Frame &, const syntax::Unary &);
-  PyRef eval(Frame &, const syntax::Binary &);
-  PyRef eval(Frame &, const syntax::BoolOperation &);
-  PyRef eval(Frame &, const syntax::Comparison &);
-  PyRef eval(Frame &, const syntax::Call &);
-  PyRef eval(Frame &, const syntax::Conditional &);
-  PyRef eval(Frame &, const syntax::NamedValue &);
-  PyRef eval(Frame &, const syntax::Interpolation &);
-  PyRef eval(Frame &, const syntax::JoinedString &);
-  PyRef eval(Frame &, const syntax::Lambda &);
-  PyRef eval(Frame &, const syntax::Comprehension &);
-  PyRef eval(Frame &, const syntax::Yield &);
-  PyRef evalOrNone(Frame &, const syntax::ExprPtr &expr);
-  std::vector<PyRef> evalAll(Frame &, const std::vector<syntax::ExprPtr> &exprs);
-  PyRef generatorOf(Frame &, const syntax::Comprehension &);
+  PyRef eval(PythonFrame &frame, const syntax::Expr &expr);
+  PyRef eval(PythonFrame &, const syntax::Constant &);
+  PyRef eval(PythonFrame &, const syntax::Name &);
+  PyRef eval(PythonFrame &, const syntax::Attribute &);
+  PyRef eval(PythonFrame &, const syntax::Subscript &);
+  PyRef eval(PythonFrame &, const syntax::Slice &);
+  PyRef eval(PythonFrame &, const syntax::Starred &);
+  PyRef eval(PythonFrame &, const syntax::Sequence &);
+  PyRef eval(PythonFrame &, const syntax::DictDisplay &);
+  PyRef eval(PythonFrame &, const syntax::Unary &);
+  PyRef eval(PythonFrame &, const syntax::Binary &);
+  PyRef eval(PythonFrame &, const syntax::BoolOperation &);
+  PyRef eval(PythonFrame &, const syntax::Comparison &);
+  PyRef eval(PythonFrame &, const syntax::Call &);
+  PyRef eval(PythonFrame &, const syntax::Conditional &);
+  PyRef eval(PythonFrame &, const syntax::NamedValue &);
+  PyRef eval(PythonFrame &, const syntax::Interpolation &);
+  PyRef eval(PythonFrame &, const syntax::JoinedString &);
+  PyRef eval(PythonFrame &, const syntax::Lambda &);
+  PyRef eval(PythonFrame &, const syntax::Comprehension &);
+  PyRef eval(PythonFrame &, const syntax::Yield &);
+  PyRef evalOrNone(PythonFrame &, const syntax::ExprPtr &expr);
+  std::vector<PyRef> evalAll(PythonFrame &, const std::vector<syntax::ExprPtr> &exprs);
+  PyRef generatorOf(PythonFrame &, const syntax::Comprehension &);
   // Calls `element` for each item that the clauses give.
-  void comprehend(Frame &, const syntax::Comprehension &, size_t clause, const PyRef &iterator,
-                  const std::function<void()> &element);
-  CallArguments argumentsOf(Frame &, const syntax::Call &);
-  std::optional<PyRef> callOfFrame(Frame &, const syntax::Call &, PyObject *callee);
+  void comprehend(PythonFrame &, const syntax::Comprehension &, size_t clause,
+                  const PyRef &iterator, const std::function<void()> &element);
+  CallArguments argumentsOf(PythonFrame &, const syntax::Call &);
+  std::optional<PyRef> callOfFrame(PythonFrame &, const syntax::Call &, PyObject *callee);
 
   // operators.cpp
   PyRef binary(syntax::BinaryOp op, PyObject *left, PyObject *right, bool inPlace = false);
@@ -195,17 +195,17 @@ private:
 
   // functions.cpp
   PyRef callFunction(PyObject *function, CallArguments arguments);
-  bool bind(Frame &, CallArguments &arguments);
-  void bindCells(Frame &);
+  bool bind(PythonFrame &, CallArguments &arguments);
+  void bindCells(PythonFrame &);
   PyRef newCell();
-  void makeCells(Frame &, const syntax::Comprehension &);
+  void makeCells(PythonFrame &, const syntax::Comprehension &);
   PyRef callClass(PyTypeObject *cls, CallArguments arguments);
-  PyRef makeFunction(Frame &, const syntax::NestedCode &code,
+  PyRef makeFunction(PythonFrame &, const syntax::NestedCode &code,
                      const std::vector<syntax::ExprPtr> &defaults,
                      const std::vector<std::pair<PyRef, syntax::ExprPtr>> &keywordDefaults);
-  PyRef makeGenerator(std::unique_ptr<Frame> frame, PyRef function,
+  PyRef makeGenerator(std::unique_ptr<PythonFrame> frame, PyRef function,
                       std::shared_ptr<const syntax::Function> syntax,
-                      std::function<PyRef(Frame &)> body);
+                      std::function<PyRef(PythonFrame &)> body);
   PyRef decorated(std::vector<PyRef> decorators, PyRef value);
 
   // native.cpp
@@ -234,7 +234,7 @@ private:
 
   InterpreterHost host_;
   PythonLog log_;
-  Frame *frame_ = nullptr;
+  PythonFrame *frame_ = nullptr;
   int depth_ = 0;
   PyRef print_;                  // what the builtin is during a capture
   std::exception_ptr refusal_;   // on its way through C

@@ -5,7 +5,7 @@ namespace bifront {
 
 using namespace syntax;
 
-Completion Interpreter::run(Frame &frame, const Match &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const Match &stmt) {
   PyRef subject = eval(frame, *stmt.subject);
   for (const MatchCase &alternative : stmt.cases)
     if (matches(frame, *alternative.pattern, subject.get()) &&
@@ -14,20 +14,20 @@ Completion Interpreter::run(Frame &frame, const Match &stmt) {
   return Completion::Normal;
 }
 
-bool Interpreter::matches(Frame &frame, const Pattern &pattern, PyObject *subject) {
+bool Interpreter::matches(PythonFrame &frame, const Pattern &pattern, PyObject *subject) {
   return std::visit([&](const auto &node) { return matches(frame, node, subject); }, pattern.node);
 }
 
-bool Interpreter::matches(Frame &frame, const ValuePatternNode &pattern, PyObject *subject) {
+bool Interpreter::matches(PythonFrame &frame, const ValuePatternNode &pattern, PyObject *subject) {
   PyRef value = eval(frame, *pattern.value);
   return truth(compare(CompareOp::Eq, subject, value.get()).get());
 }
 
-bool Interpreter::matches(Frame &, const SingletonPattern &pattern, PyObject *subject) {
+bool Interpreter::matches(PythonFrame &, const SingletonPattern &pattern, PyObject *subject) {
   return subject == pattern.value.get();
 }
 
-bool Interpreter::matches(Frame &frame, const SequencePattern &pattern, PyObject *subject) {
+bool Interpreter::matches(PythonFrame &frame, const SequencePattern &pattern, PyObject *subject) {
   if (!(Py_TYPE(subject)->tp_flags & Py_TPFLAGS_SEQUENCE))
     return false;
   PyRef items = listOf(subject);
@@ -54,11 +54,11 @@ bool Interpreter::matches(Frame &frame, const SequencePattern &pattern, PyObject
   return true;
 }
 
-bool Interpreter::matches(Frame &, const StarPattern &, PyObject *) {
+bool Interpreter::matches(PythonFrame &, const StarPattern &, PyObject *) {
   throw CannotInterpret("a star pattern stands where none can");
 }
 
-bool Interpreter::matches(Frame &frame, const MappingPattern &pattern, PyObject *subject) {
+bool Interpreter::matches(PythonFrame &frame, const MappingPattern &pattern, PyObject *subject) {
   if (!(Py_TYPE(subject)->tp_flags & Py_TPFLAGS_MAPPING))
     return false;
   if (!PyDict_Check(subject))
@@ -97,7 +97,7 @@ bool matchesItself(PyObject *cls) {
 
 } // namespace
 
-bool Interpreter::matches(Frame &frame, const ClassPattern &pattern, PyObject *subject) {
+bool Interpreter::matches(PythonFrame &frame, const ClassPattern &pattern, PyObject *subject) {
   PyRef cls = eval(frame, *pattern.cls);
   if (!PyType_Check(cls.get()))
     raise(PyExc_TypeError, "called match pattern must be a class");
@@ -132,7 +132,7 @@ bool Interpreter::matches(Frame &frame, const ClassPattern &pattern, PyObject *s
   return true;
 }
 
-bool Interpreter::matches(Frame &frame, const AsPattern &pattern, PyObject *subject) {
+bool Interpreter::matches(PythonFrame &frame, const AsPattern &pattern, PyObject *subject) {
   if (pattern.pattern && !matches(frame, *pattern.pattern, subject))
     return false;
   if (pattern.name)
@@ -140,7 +140,7 @@ bool Interpreter::matches(Frame &frame, const AsPattern &pattern, PyObject *subj
   return true;
 }
 
-bool Interpreter::matches(Frame &frame, const OrPattern &pattern, PyObject *subject) {
+bool Interpreter::matches(PythonFrame &frame, const OrPattern &pattern, PyObject *subject) {
   for (const PatternPtr &alternative : pattern.patterns)
     if (matches(frame, *alternative, subject))
       return true;

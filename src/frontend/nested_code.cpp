@@ -34,13 +34,13 @@ std::vector<CodePair> candidates(const CodePair &around, int line, std::string_v
 // What of a node lies inside its code: the body of a lambda; all of a comprehension but its first
 // iterable, in which there may be another one.
 struct Inside {
-  Extent whole, certain;
+  SourceExtent whole, certain;
 };
 
 Inside insideOf(PyObject *node) {
   switch (kindOf(node)) {
   case NodeKind::Lambda: {
-    Extent body = extentOf(get(node, Field::body).get());
+    SourceExtent body = extentOf(get(node, Field::body).get());
     return {body, body};
   }
   case NodeKind::DictComp: return {extentOf(node), extentOf(get(node, Field::key).get())};
@@ -58,7 +58,7 @@ std::optional<CodePair> nestedCode(const CodePair &around, PyObject *node, const
   if (found.size() > 1) { // several on one line: by their columns
     Inside inside = insideOf(node);
     std::erase_if(found, [&](const CodePair &pair) {
-      Extent extent = extentOfCode(pair.compiledCode());
+      SourceExtent extent = extentOfCode(pair.compiledCode());
       return !inside.whole.holds(extent) || !extent.holdsStartOf(inside.certain);
     });
     if (found.size() != 1)

@@ -1,5 +1,6 @@
 #include "frontend/python_log.h"
 
+#include "frontend/kinds.h"
 #include "frontend/python_error.h"
 
 namespace bifront {
@@ -148,6 +149,8 @@ void PythonLog::readType(PyTypeObject *type) {
 void PythonLog::readTypeOf(PyObject *object) {
   if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_HEAPTYPE) || isFresh(object))
     return; // `__class__` of such an object cannot be assigned
+  if (isProxyTensor(object))
+    return; // the graph's inputs have their own guards
   ObjectState &state = stateOf(object);
   if (!state.typeOfRead)
     effects_.reads.push_back({PythonRead::Kind::TypeOf,
@@ -235,7 +238,9 @@ void PythonLog::rollBack(size_t mark) {
 }
 
 PythonEffects PythonLog::finish() {
-  rollBack(0);
+  for (; !undo_.empty(); undo_.pop_back())
+    if (!isFresh(undo_.back().slot.object.get()))
+      takeBack(undo_.back());
   return std::move(effects_);
 }
 

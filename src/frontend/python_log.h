@@ -40,7 +40,7 @@ public:
   size_t mark() const { return undo_.size(); }
   void rollBack(size_t mark);
 
-  // All changes are taken back; they are in the effects.
+  // All changes of values from before the call are taken back; they are in the effects.
   PythonEffects finish();
 
 private:

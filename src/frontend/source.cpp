@@ -140,7 +140,7 @@ std::optional<Candidate> lambdaSnippet(std::string text, size_t column, PyCodeOb
 
 // In the order of the text: of nested ones that end together each has its turn.
 std::vector<Candidate> lambdaSnippets(PyObject *lines, PyCodeObject *code) {
-  Extent extent = extentOfCode(code);
+  SourceExtent extent = extentOfCode(code);
   int first = code->co_firstlineno;
   if (extent.endLine < first || extent.endLine > PyList_GET_SIZE(lines))
     return {};

@@ -9,7 +9,7 @@ struct Source {
   PyRef node;     // ast.FunctionDef, AsyncFunctionDef or Lambda
   PyRef compiled; // the function's code once more, compiled from the node: the same, its nested
                   // code in the same places, and its lines and columns are the node's
-  int lineShift; // from the node's lines to the file's
+  int lineShift;  // from the node's lines to the file's
 };
 
 // Throws Unread.

@@ -5,7 +5,7 @@ namespace bifront {
 
 using namespace syntax;
 
-Completion Interpreter::run(Frame &frame, const Body &body) {
+Completion Interpreter::run(PythonFrame &frame, const Body &body) {
   for (const auto &stmt : body) {
     Completion completion = run(frame, *stmt);
     if (completion != Completion::Normal)
@@ -14,26 +14,26 @@ Completion Interpreter::run(Frame &frame, const Body &body) {
   return Completion::Normal;
 }
 
-Completion Interpreter::run(Frame &frame, const Stmt &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const Stmt &stmt) {
   frame.line = stmt.line;
   return std::visit([&](const auto &node) { return run(frame, node); }, stmt.node);
 }
 
-Completion Interpreter::run(Frame &frame, const ExprStmt &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const ExprStmt &stmt) {
   eval(frame, *stmt.value);
   return Completion::Normal;
 }
 
 //===- Assignments -------------------------------------------------------------------------===//
 
-Completion Interpreter::run(Frame &frame, const Assign &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const Assign &stmt) {
   PyRef value = eval(frame, *stmt.value);
   for (const ExprPtr &target : stmt.targets)
     assign(frame, *target, value);
   return Completion::Normal;
 }
 
-Completion Interpreter::run(Frame &frame, const AugAssign &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const AugAssign &stmt) {
   auto changed = [&](PyObject *before) {
     return binary(stmt.op, before, eval(frame, *stmt.value).get(), true);
   };
@@ -53,7 +53,7 @@ Completion Interpreter::run(Frame &frame, const AugAssign &stmt) {
   return Completion::Normal;
 }
 
-Completion Interpreter::run(Frame &frame, const Delete &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const Delete &stmt) {
   for (const ExprPtr &target : stmt.targets)
     remove(frame, *target);
   return Completion::Normal;
@@ -61,16 +61,16 @@ Completion Interpreter::run(Frame &frame, const Delete &stmt) {
 
 //===- Control flow ------------------------------------------------------------------------===//
 
-Completion Interpreter::run(Frame &frame, const Return &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const Return &stmt) {
   frame.returned = evalOrNone(frame, stmt.value);
   return Completion::Return;
 }
 
-Completion Interpreter::run(Frame &frame, const If &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const If &stmt) {
   return run(frame, truth(eval(frame, *stmt.condition).get()) ? stmt.then : stmt.otherwise);
 }
 
-Completion Interpreter::run(Frame &frame, const While &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
   while (truth(eval(frame, *stmt.condition).get())) {
     Completion completion = run(frame, stmt.body);
     if (completion == Completion::Break)
@@ -81,7 +81,7 @@ Completion Interpreter::run(Frame &frame, const While &stmt) {
   return run(frame, stmt.otherwise);
 }
 
-Completion Interpreter::run(Frame &frame, const For &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
   PyRef iterator = iterate(eval(frame, *stmt.iterable).get());
   while (PyRef value = next(iterator.get())) {
     assign(frame, *stmt.target, std::move(value));
@@ -130,7 +130,7 @@ private:
 
 } // namespace
 
-Completion Interpreter::run(Frame &frame, const Raise &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const Raise &stmt) {
   if (!stmt.exception) {
     PyRef handled = PyRef::steal(PyErr_GetHandledException());
     if (!handled || handled.get() == Py_None)
@@ -155,7 +155,7 @@ Completion Interpreter::run(Frame &frame, const Raise &stmt) {
   throw PythonError();
 }
 
-Completion Interpreter::run(Frame &frame, const Assert &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const Assert &stmt) {
   if (truth(eval(frame, *stmt.condition).get()))
     return Completion::Normal;
   CallArguments arguments;
@@ -165,21 +165,22 @@ Completion Interpreter::run(Frame &frame, const Assert &stmt) {
   throw PythonError();
 }
 
-bool Interpreter::catches(Frame &frame, const Handler &handler, PyObject *exception) {
+bool Interpreter::catches(PythonFrame &frame, const Handler &handler, PyObject *exception) {
   if (!handler.type)
     return true;
   PyRef type = eval(frame, *handler.type);
   return PyErr_GivenExceptionMatches(exception, type.get()) != 0;
 }
 
-Completion Interpreter::runHandler(Frame &frame, const Handler &handler, PyObject *exception) {
+Completion Interpreter::runHandler(PythonFrame &frame, const Handler &handler,
+                                   PyObject *exception) {
   Handled handled(exception);
   if (!handler.name)
     return run(frame, handler.body);
   store(frame, *handler.name, PyRef::share(exception));
   struct Unbind { // `e` is gone behind `except ... as e`
     Interpreter &interpreter;
-    Frame &frame;
+    PythonFrame &frame;
     const Binding &name;
     ~Unbind() {
       if (name.kind == Binding::Kind::Local)
@@ -189,7 +190,7 @@ Completion Interpreter::runHandler(Frame &frame, const Handler &handler, PyObjec
   return run(frame, handler.body);
 }
 
-Completion Interpreter::runHandled(Frame &frame, const Try &stmt) {
+Completion Interpreter::runHandled(PythonFrame &frame, const Try &stmt) {
   PyRef exception;
   try {
     Completion completion = run(frame, stmt.body);
@@ -208,7 +209,7 @@ Completion Interpreter::runHandled(Frame &frame, const Try &stmt) {
   throw PythonError();
 }
 
-Completion Interpreter::run(Frame &frame, const Try &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const Try &stmt) {
   if (stmt.finally.empty())
     return runHandled(frame, stmt);
   PyRef exception;
@@ -239,9 +240,11 @@ Completion Interpreter::run(Frame &frame, const Try &stmt) {
 
 //===- With --------------------------------------------------------------------------------===//
 
-Completion Interpreter::run(Frame &frame, const With &stmt) { return runWith(frame, stmt, 0); }
+Completion Interpreter::run(PythonFrame &frame, const With &stmt) {
+  return runWith(frame, stmt, 0);
+}
 
-Completion Interpreter::runWith(Frame &frame, const With &stmt, size_t index) {
+Completion Interpreter::runWith(PythonFrame &frame, const With &stmt, size_t index) {
   if (index == stmt.items.size())
     return run(frame, stmt.body);
   const WithItem &item = stmt.items[index];
@@ -281,7 +284,7 @@ Completion Interpreter::runWith(Frame &frame, const With &stmt, size_t index) {
 
 //===- Definitions -------------------------------------------------------------------------===//
 
-Completion Interpreter::run(Frame &frame, const FunctionDef &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const FunctionDef &stmt) {
   std::vector<PyRef> decorators = evalAll(frame, stmt.decorators);
   PyRef function = makeFunction(frame, stmt.code, stmt.defaults, stmt.keywordDefaults);
   if (!stmt.annotations.empty()) {
@@ -294,7 +297,7 @@ Completion Interpreter::run(Frame &frame, const FunctionDef &stmt) {
   return Completion::Normal;
 }
 
-Completion Interpreter::run(Frame &frame, const ClassDef &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const ClassDef &stmt) {
   std::vector<PyRef> decorators = evalAll(frame, stmt.decorators);
   CallArguments arguments;
   arguments.positional.push_back(makeFunction(frame, stmt.code, {}, {}));
@@ -340,7 +343,7 @@ PyRef imported(PyObject *name, PyObject *globals, PyObject *fromList, int level)
 
 } // namespace
 
-Completion Interpreter::run(Frame &frame, const Import &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const Import &stmt) {
   PyRef module = imported(stmt.module.get(), frame.globals, Py_None, 0);
   if (!stmt.asName) { // the package is bound, not what lies in it
     PyRef dot = checked(PyUnicode_FromString("."));
@@ -351,7 +354,7 @@ Completion Interpreter::run(Frame &frame, const Import &stmt) {
   return Completion::Normal;
 }
 
-Completion Interpreter::run(Frame &frame, const ImportFrom &stmt) {
+Completion Interpreter::run(PythonFrame &frame, const ImportFrom &stmt) {
   PyRef names = checked(PyTuple_New(static_cast<Py_ssize_t>(stmt.names.size())));
   for (size_t i = 0; i < stmt.names.size(); ++i)
     PyTuple_SET_ITEM(names.get(), i, Py_NewRef(stmt.names[i].first.get()));

@@ -34,7 +34,7 @@ PyRef Interpreter::found(Slot::Kind kind, PyObject *object, PyObject *key, PyObj
   return input->first;
 }
 
-PyRef Interpreter::load(Frame &frame, const Binding &binding) {
+PyRef Interpreter::load(PythonFrame &frame, const Binding &binding) {
   switch (binding.kind) {
   case Binding::Kind::Local:
     if (!frame.slots[binding.index])
@@ -51,7 +51,7 @@ PyRef Interpreter::load(Frame &frame, const Binding &binding) {
   return {};
 }
 
-PyRef Interpreter::loadGlobal(Frame &frame, PyObject *name) {
+PyRef Interpreter::loadGlobal(PythonFrame &frame, PyObject *name) {
   if (PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(frame.globals, name)))
     return found(Slot::Kind::DictItem, frame.globals, name, value);
   log_.read(Slot::Kind::DictItem, frame.globals, name, nullptr);
@@ -62,7 +62,7 @@ PyRef Interpreter::loadGlobal(Frame &frame, PyObject *name) {
   return PyRef::share(value);
 }
 
-void Interpreter::store(Frame &frame, const Binding &binding, PyRef value) {
+void Interpreter::store(PythonFrame &frame, const Binding &binding, PyRef value) {
   switch (binding.kind) {
   case Binding::Kind::Local: frame.slots[binding.index] = std::move(value); break;
   case Binding::Kind::Cell:
@@ -74,7 +74,7 @@ void Interpreter::store(Frame &frame, const Binding &binding, PyRef value) {
   }
 }
 
-void Interpreter::remove(Frame &frame, const Binding &binding) {
+void Interpreter::remove(PythonFrame &frame, const Binding &binding) {
   switch (binding.kind) {
   case Binding::Kind::Local:
     if (!frame.slots[binding.index])
@@ -98,7 +98,7 @@ void Interpreter::remove(Frame &frame, const Binding &binding) {
   }
 }
 
-void Interpreter::assign(Frame &frame, const Expr &target, PyRef value) {
+void Interpreter::assign(PythonFrame &frame, const Expr &target, PyRef value) {
   if (auto *name = std::get_if<Name>(&target.node)) {
     store(frame, name->binding, std::move(value));
   } else if (auto *access = std::get_if<Attribute>(&target.node)) {
@@ -113,7 +113,7 @@ void Interpreter::assign(Frame &frame, const Expr &target, PyRef value) {
   }
 }
 
-void Interpreter::unpack(Frame &frame, const std::vector<ExprPtr> &targets, PyObject *value) {
+void Interpreter::unpack(PythonFrame &frame, const std::vector<ExprPtr> &targets, PyObject *value) {
   size_t star = targets.size();
   for (size_t i = 0; i < targets.size(); ++i)
     if (std::holds_alternative<Starred>(targets[i]->node))
@@ -151,7 +151,7 @@ void Interpreter::unpack(Frame &frame, const std::vector<ExprPtr> &targets, PyOb
   }
 }
 
-void Interpreter::remove(Frame &frame, const Expr &target) {
+void Interpreter::remove(PythonFrame &frame, const Expr &target) {
   if (auto *name = std::get_if<Name>(&target.node)) {
     remove(frame, name->binding);
   } else if (auto *access = std::get_if<Attribute>(&target.node)) {

@@ -33,7 +33,7 @@ CallArguments argumentsOf(const WalkRequest &request) {
   return arguments;
 }
 
-SourceLine lineOf(const Frame *frame) {
+SourceLine lineOf(const PythonFrame *frame) {
   SourceLine line;
   if (!frame)
     return line;
@@ -47,14 +47,13 @@ SourceLine lineOf(const Frame *frame) {
 } // namespace
 
 Interpretation walk(Capture &capture, const WalkRequest &request) {
-  InterpreterHost host{
-      .reachable =
-          [&](PyObject *function, PyObject *arguments) {
-            return checked(
-                PyObject_CallFunctionObjArgs(request.reachable, function, arguments, nullptr));
-          },
-      .unchanged = callUnchanged,
-      .inputFor = request.inputFor};
+  InterpreterHost host{.reachable =
+                           [&](PyObject *function, PyObject *arguments) {
+                             return checked(PyObject_CallFunctionObjArgs(
+                                 request.reachable, function, arguments, nullptr));
+                           },
+                       .unchanged = callUnchanged,
+                       .inputFor = request.inputFor};
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
   struct Reset {
