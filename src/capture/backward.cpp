@@ -245,6 +245,7 @@ private:
 } // namespace
 
 variable_list captureBackward(Capture &capture, const BackwardCall &call) {
+  capture.recording().refuseInScope("backward runs");
   return CapturedBackward(capture, call).run();
 }
 

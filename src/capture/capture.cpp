@@ -266,6 +266,7 @@ std::optional<uint32_t> Capture::inputOf(const at::Tensor &tensor) const {
 const std::vector<CapturedInput> &Capture::inputs() const { return recording_->inputs; }
 
 void Capture::note(const at::Tensor &tensor) {
+  recording_->refuseInScope("a tensor is changed by no op");
   if (tensor.defined() && !ProxyImpl::of(tensor))
     recording_->outside.note(tensor);
 }
@@ -276,6 +277,7 @@ void Capture::noteGradRead(const at::Tensor &tensor) {
 }
 
 void Capture::noteGradDropped(const at::Tensor &tensor) {
+  recording_->refuseInScope("a .grad is dropped");
   if (!tensor.defined() || ProxyImpl::of(tensor))
     return;
   OutsideTensors::Snapshot &snapshot = recording_->outside.note(tensor);

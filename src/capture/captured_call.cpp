@@ -8,6 +8,8 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
+
 namespace bifront {
 namespace {
 
@@ -67,6 +69,8 @@ void CapturedCall::run() {
   if (traits_.random)
     recording_.noteRandom();
   readArguments();
+  if (recording_.isConditional())
+    refuseHistory();
   if (traits_.readsNumber) {
     readNumber();
     return;
@@ -81,6 +85,21 @@ void CapturedCall::run() {
   if (traits_.slices && dynamic_)
     assertSliceBounds();
   recordAndReturn();
+}
+
+// Autograd's history of a tensor that is changed in place would outlive the branch.
+void CapturedCall::refuseHistory() {
+  if (traits_.changesShape)
+    recording_.refuseInScope("a tensor's shape is changed in place");
+  c10::ArrayRef<c10::Argument> declared = op_.schema().arguments();
+  bool writes = std::any_of(declared.begin(), declared.end(), [](const c10::Argument &argument) {
+    return argument.alias_info() && argument.alias_info()->isWrite();
+  });
+  bool trains = std::any_of(args_.begin(), args_.end(), [](const c10::IValue &arg) {
+    return arg.isTensor() && arg.toTensor().defined() && arg.toTensor().requires_grad();
+  });
+  if (writes && trains && c10::GradMode::is_enabled())
+    recording_.refuseInScope("a tensor with gradients is changed in place");
 }
 
 //===- Arguments ---------------------------------------------------------------------------===//

@@ -41,6 +41,7 @@ private:
   at::Tensor metaTensor(const at::Tensor &tensor, int world) const;
   void readMetaResults(const torch::jit::Stack &first, const torch::jit::Stack &second);
 
+  void refuseHistory();
   void recordAndReturn();
   c10::IValue wrap(const Result &result, const c10::Argument &declared, const ValueId *values);
   void readNumber();

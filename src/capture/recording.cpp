@@ -17,7 +17,36 @@ void Recording::close() {
   graph_ = nullptr;
   sizes_.clear(); // the nodes own this recording
   expressions.clear();
+  asserted_.clear();
 }
+
+//===- Scopes ------------------------------------------------------------------------------===//
+
+Recording::Scope::Scope(Recording &recording)
+    : recording_(recording), expressions_(recording.expressions), sizes_(recording.sizes_),
+      asserted_(std::move(recording.asserted_)), absent_(recording.absent_),
+      failure_(recording.failure_) {
+  recording.asserted_.clear();
+  ++recording.scopes_;
+}
+
+Recording::Scope::~Scope() {
+  for (const c10::SymNode &number : recording_.asserted_)
+    SymbolicScalar::of(number)->forgetAssertion();
+  recording_.asserted_ = std::move(asserted_);
+  recording_.expressions = std::move(expressions_);
+  recording_.sizes_ = std::move(sizes_);
+  recording_.absent_ = absent_;
+  recording_.failure_ = std::move(failure_);
+  --recording_.scopes_;
+}
+
+void Recording::refuseInScope(const char *what) {
+  if (isConditional())
+    fail(std::string(what) + " in a branch or a loop of the graph");
+}
+
+//===- Failures ----------------------------------------------------------------------------===//
 
 void Recording::noteFailure(const std::string &message) {
   if (!failure_)

@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <vector>
 
 namespace bifront {
 
@@ -27,6 +28,10 @@ class Recording : public std::enable_shared_from_this<Recording> {
 public:
   explicit Recording(GraphRecorder &graph) : graph_(&graph) {}
   virtual ~Recording() = default;
+
+  // An operand is a node, by its address, or a constant, by its kind and bits.
+  using OperandKey = std::pair<int, uint64_t>;
+  using ExpressionKey = std::tuple<int, OperandKey, OperandKey>;
 
   GraphRecorder &graph();
   bool isOpen() const { return graph_ != nullptr; }
@@ -68,6 +73,29 @@ public:
   };
   bool infers() const { return infers_; }
 
+  // While it lives, what is recorded may not be run, or be run more than once: what it teaches of
+  // sizes and numbers, and how it fails, is forgotten with it.
+  class Scope {
+  public:
+    explicit Scope(Recording &recording);
+    ~Scope();
+    Scope(const Scope &) = delete;
+    Scope &operator=(const Scope &) = delete;
+
+  private:
+    Recording &recording_;
+    std::map<ExpressionKey, c10::SymNode> expressions_;
+    std::map<std::pair<int64_t, int64_t>, c10::SymNode> sizes_;
+    std::vector<c10::SymNode> asserted_;
+    ValueId absent_;
+    std::optional<std::string> failure_;
+  };
+  bool isConditional() const { return scopes_ > 0; }
+  // For what a branch or a loop cannot have in it.
+  void refuseInScope(const char *what);
+  // The assertion of `number` holds from here on, in this scope.
+  void noteAsserted(c10::SymNode number) { asserted_.push_back(std::move(number)); }
+
   // Remembers the first failure, so that a capture whose program swallowed the exception fails too.
   void noteFailure(const std::string &message);
   [[noreturn]] void fail(const std::string &message);
@@ -80,9 +108,6 @@ public:
   c10::SymInt stride(int64_t first, int64_t second, c10::ArrayRef<c10::SymInt> ownSizes);
 
   // One node for each expression, so that a guard is asserted once. Filled by symbolic.cpp.
-  // An operand is a node, by its address, or a constant, by its kind and bits.
-  using OperandKey = std::pair<int, uint64_t>;
-  using ExpressionKey = std::tuple<int, OperandKey, OperandKey>;
   std::map<ExpressionKey, c10::SymNode> expressions;
 
   // From here on the strides of proxies are guesses: ops that go by strides are recorded in the
@@ -120,6 +145,8 @@ private:
   bool drawsRandomNumbers_ = false;
   std::optional<std::string> failure_;
   std::map<std::pair<int64_t, int64_t>, c10::SymNode> sizes_;
+  size_t scopes_ = 0;
+  std::vector<c10::SymNode> asserted_; // in the innermost scope
 };
 
 } // namespace bifront

@@ -315,9 +315,11 @@ c10::SymNode SymbolicScalar::unary(ScalarOp op) {
 }
 
 ValueId SymbolicScalar::value() {
-  if (value_ != kNoValue || recording_->isDry())
+  if (recording_->isDry())
     return value_;
   GraphRecorder &graph = recording_->graph();
+  if (graph.isUsable(value_)) // it may be of a branch that is over
+    return value_;
   switch (form_) {
   case Form::Constant:
     return value_ = kind_ == Kind::Int    ? graph.constantInt(ints_[0])
@@ -406,6 +408,7 @@ void SymbolicScalar::assertHolds(bool expected) {
   }
   graph.assertTrue(condition, expected ? text() : "not " + text());
   asserted_ = true;
+  recording_->noteAsserted(clone());
 }
 
 bool SymbolicScalar::guard_bool(const char *, int64_t) {

@@ -37,6 +37,7 @@ public:
   // The value in the graph; recorded here at the latest.
   ValueId value();
   const std::shared_ptr<Recording> &recording() const { return recording_; }
+  void forgetAssertion() { asserted_ = false; }
 
   // c10::SymNodeImpl, as PyTorch's C++ and torch.SymInt and its kin in Python call it.
   bool is_int() override { return kind_ == Kind::Int; }

@@ -28,8 +28,7 @@ PyObject *Interpreter::dictOf(PyObject *object) {
   if (Py_TYPE(object)->tp_dictoffset == 0)
     return nullptr;
   PyRef dict = checked(PyObject_GenericGetDict(object, nullptr)); // the object keeps it alive
-  if (log_.isFresh(object))
-    log_.noteFresh(dict.get());
+  log_.noteFreshWith(object, dict.get());
   return dict.get();
 }
 

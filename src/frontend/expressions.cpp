@@ -101,13 +101,23 @@ PyRef Interpreter::eval(PythonFrame &frame, const Binary &operation) {
 }
 
 PyRef Interpreter::eval(PythonFrame &frame, const BoolOperation &operation) {
-  PyRef value;
-  for (size_t i = 0; i < operation.values.size(); ++i) {
-    value = eval(frame, *operation.values[i]);
-    if (i + 1 < operation.values.size() && truth(value.get()) != operation.isAnd)
-      break;
+  return evalFrom(frame, operation, 0);
+}
+
+PyRef Interpreter::evalFrom(PythonFrame &frame, const BoolOperation &operation, size_t first) {
+  PyRef value = eval(frame, *operation.values[first]);
+  if (first + 1 == operation.values.size())
+    return value;
+  auto here = [&] { return value; };
+  auto rest = [&] { return evalFrom(frame, operation, first + 1); };
+  if (PyRef condition = conditionOf(value.get())) {
+    const void *site = operation.values[first].get();
+    auto forked = operation.isAnd ? forkValue(frame, site, condition.get(), rest, here)
+                                  : forkValue(frame, site, condition.get(), here, rest);
+    if (forked)
+      return *forked;
   }
-  return value;
+  return truth(value.get()) == operation.isAnd ? rest() : value;
 }
 
 PyRef Interpreter::eval(PythonFrame &frame, const Comparison &comparison) {
@@ -122,8 +132,15 @@ PyRef Interpreter::eval(PythonFrame &frame, const Comparison &comparison) {
 }
 
 PyRef Interpreter::eval(PythonFrame &frame, const Conditional &conditional) {
-  return eval(frame, truth(eval(frame, *conditional.condition).get()) ? *conditional.then
-                                                                      : *conditional.otherwise);
+  PyRef condition = eval(frame, *conditional.condition);
+  auto then = [&] { return eval(frame, *conditional.then); };
+  auto otherwise = [&] { return eval(frame, *conditional.otherwise); };
+  if (PyRef number = conditionOf(condition.get())) {
+    if (auto value = forkValue(frame, &conditional, number.get(), then, otherwise))
+      return *value;
+    condition = number;
+  }
+  return truth(condition.get()) ? then() : otherwise();
 }
 
 PyRef Interpreter::eval(PythonFrame &frame, const NamedValue &named) {

@@ -221,6 +221,8 @@ PyRef stopValue() {
 } // namespace
 
 PyRef Interpreter::eval(PythonFrame &frame, const syntax::Yield &expression) {
+  if (!forks_.empty() && forks_.back().generator == frame.generator)
+    throw CannotInterpret("a generator yields in a branch");
   if (!frame.generator)
     throw CannotInterpret("a yield stands outside of a generator");
   if (!expression.from)

@@ -8,10 +8,12 @@
 #include "frontend/python_log.h"
 #include "frontend/syntax.h"
 
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -21,13 +23,28 @@
 
 namespace bifront {
 
+class Generator;
+class Recording;
+
 // The program does something that no graph can have; CPython is to run it.
 struct CannotInterpret : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// A branch was walked both ways, and the program needs a value that the two ways have no common
+// form for. The walk is to begin anew, with `site` among those where only one way is walked.
+struct CannotFork : std::runtime_error {
+  CannotFork(const void *site, const std::string &message)
+      : std::runtime_error(message), site(site) {}
+  const void *site;
+};
+
 // What the interpreter asks of those who make the graph.
 struct InterpreterHost {
+  Recording *recording = nullptr;
+  // Where only the run of the graph knows the way of a branch, both are walked, but for these
+  // nodes of the syntax, which grow; where it is null, the way that is foreseen.
+  std::set<const void *> *oneWay = nullptr;
   // The places that a Python function (or object) reaches when CPython runs it, for
   // PythonLog::readPlaces.
   std::function<PyRef(PyObject *function, PyObject *arguments)> reachable;
@@ -45,6 +62,12 @@ struct CallArguments {
   std::vector<std::pair<PyRef, PyRef>> keywords;
 };
 
+// The statements that are still to run in a frame, from the outermost body to the innermost.
+struct PendingBody {
+  const syntax::Body *body; // null: a statement that must see its body end, as `with` does
+  size_t next;
+};
+
 struct PythonFrame {
   const syntax::Function &syntax;
   PyObject *function; // borrowed from the caller
@@ -52,9 +75,10 @@ struct PythonFrame {
   std::vector<PyRef> slots = {};
   std::vector<PyRef> cells = {};
   PyRef returned = {};
+  std::vector<PendingBody> pending = {};
   PythonFrame *caller = nullptr;
   int line = 0;
-  class Generator *generator = nullptr;               // that yields go to
+  Generator *generator = nullptr;                     // that yields go to
   std::shared_ptr<const syntax::Function> owner = {}; // of the syntax
 };
 
@@ -109,6 +133,26 @@ private:
   Completion runWith(PythonFrame &, const syntax::With &, size_t item);
   bool catches(PythonFrame &, const syntax::Handler &, PyObject *exception);
 
+  // branches.cpp
+  struct Way;
+  struct Fork;
+  enum class Forked : uint8_t { Done, EndsDiffer, Impossible };
+  using WayBody = std::function<Completion(PyRef &value)>;
+  std::optional<Completion> forkStatement(PythonFrame &, const syntax::If &, PyObject *condition);
+  std::optional<PyRef> forkValue(PythonFrame &, const void *site, PyObject *condition,
+                                 const std::function<PyRef()> &then,
+                                 const std::function<PyRef()> &otherwise);
+  PyRef conditionOf(PyObject *value) const;
+  Forked fork(PythonFrame &, const void *site, PyObject *condition, const WayBody &then,
+              const WayBody &otherwise, Way &merged);
+  Way walkWay(PythonFrame &, const WayBody &body);
+  void mergeWays(PythonFrame &, const void *site, PyObject *condition, Way &then, Way &otherwise,
+                 Way &merged);
+  Completion runFrom(PythonFrame &, const syntax::Body &body, size_t first);
+  Completion runRest(PythonFrame &);
+  PyRef poison(const void *site, const std::string &why);
+  void refusePoison(PyObject *value) const;
+
   // match.cpp
   bool matches(PythonFrame &, const syntax::Pattern &, PyObject *subject);
   bool matches(PythonFrame &, const syntax::ValuePatternNode &, PyObject *subject);
@@ -153,6 +197,7 @@ private:
   PyRef eval(PythonFrame &, const syntax::Lambda &);
   PyRef eval(PythonFrame &, const syntax::Comprehension &);
   PyRef eval(PythonFrame &, const syntax::Yield &);
+  PyRef evalFrom(PythonFrame &, const syntax::BoolOperation &, size_t first);
   PyRef evalOrNone(PythonFrame &, const syntax::ExprPtr &expr);
   std::vector<PyRef> evalAll(PythonFrame &, const std::vector<syntax::ExprPtr> &exprs);
   PyRef generatorOf(PythonFrame &, const syntax::Comprehension &);
@@ -239,6 +284,18 @@ private:
   PyRef print_;                  // what the builtin is during a capture
   std::exception_ptr refusal_;   // on its way through C
   std::vector<PyRef> callbacks_; // that lead here
+  std::vector<Fork> forks_;      // ways that are being walked
+  struct Poison {
+    PyRef object; // in the place of a value that is not known
+    const void *site;
+    std::string why;
+  };
+  std::vector<Poison> poisons_;
+};
+
+struct Interpreter::Fork {
+  PythonLog::Mark mark;
+  Generator *generator;
 };
 
 } // namespace bifront

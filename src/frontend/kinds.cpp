@@ -1,6 +1,9 @@
 #include "frontend/kinds.h"
 
 #include "capture/proxy.h"
+#include "capture/python_values.h"
+#include "capture/symbolic.h"
+#include "frontend/python_error.h"
 
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/pybind.h>
@@ -55,6 +58,38 @@ bool isGraphNumber(PyObject *object) {
     if (Py_TYPE(object) == type)
       return true;
   return false;
+}
+
+c10::SymNode symbolicNumber(PyObject *number) {
+  pybind11::handle handle(number);
+  if (torch::is_symint(handle))
+    return handle.cast<c10::SymInt>().toSymNode();
+  if (torch::is_symfloat(handle))
+    return handle.cast<c10::SymFloat>().toSymNodeImpl();
+  return handle.cast<c10::SymBool>().toSymNodeImpl();
+}
+
+PyRef numberForPython(const c10::SymNode &node) {
+  pybind11::object made = node->is_int()     ? pybind11::cast(c10::SymInt(node))
+                          : node->is_float() ? pybind11::cast(c10::SymFloat(nodeForPython(node)))
+                                             : pybind11::cast(c10::SymBool(nodeForPython(node)));
+  return PyRef::steal(made.release().ptr());
+}
+
+PyRef graphCondition(PyObject *value) {
+  PyRef number = PyRef::share(value);
+  if (isProxyTensor(value) && THPVariable_Unpack(value).sym_numel().maybe_as_int() == 1)
+    number = checked(PyObject_CallMethod(value, "item", nullptr));
+  if (!isGraphNumber(number.get()))
+    return {};
+  c10::SymNode node = symbolicNumber(number.get());
+  auto *scalar = SymbolicScalar::of(node);
+  if (!scalar || scalar->isKnown())
+    return {};
+  if (scalar->kind() == SymbolicScalar::Kind::Bool)
+    return number;
+  PyRef zero = checked(PyLong_FromLong(0));
+  return checked(PyObject_RichCompare(number.get(), zero.get(), Py_NE));
 }
 
 PyObject *negatedNumber(PyObject *number) {

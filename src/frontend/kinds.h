@@ -3,12 +3,21 @@
 
 #include "support/py_ref.h"
 
+#include <c10/core/SymNodeImpl.h>
+
 namespace bifront {
 
 bool isTensor(PyObject *object);
 bool isProxyTensor(PyObject *object);
 // A torch.SymInt, SymFloat or SymBool.
 bool isGraphNumber(PyObject *object);
+// What such an object holds; null where it is none of bifront's.
+c10::SymNode symbolicNumber(PyObject *number);
+// A torch.SymInt, SymFloat or SymBool with this node.
+PyRef numberForPython(const c10::SymNode &node);
+// Whether `value` is true, where only the run of the graph knows: a torch.SymBool. Null for a value
+// whose truth is known, or is not that of one number.
+PyRef graphCondition(PyObject *value);
 // `not number`, as a number of the graph; a new reference, or null with an exception set.
 PyObject *negatedNumber(PyObject *number);
 // A list, dict, set, deque or bytearray, or of a subclass.

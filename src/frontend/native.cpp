@@ -256,6 +256,8 @@ void Interpreter::readArgument(PyObject *argument, int depth) {
   constexpr int kDeepest = 4;
   if (isImmutable(argument) || isTensor(argument) || depth > kDeepest)
     return;
+  if (!forks_.empty() && PyIter_Check(argument) && !log_.isFreshSince(forks_.back().mark, argument))
+    throw CannotInterpret("an iterator from outside of a branch is used in it");
   if (PyTuple_Check(argument)) {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(argument); ++i)
       readArgument(PyTuple_GET_ITEM(argument, i), depth + 1);

@@ -313,6 +313,8 @@ PyRef Interpreter::nextOrStop(PyObject *iterator) {
   }
   if (!log_.isFresh(iterator))
     throw CannotInterpret("an iterator from outside moves on");
+  if (!forks_.empty() && !log_.isFreshSince(forks_.back().mark, iterator))
+    throw CannotInterpret("an iterator from outside of a branch moves on in it");
   if (!PyIter_Check(iterator))
     raise(PyExc_TypeError, "the object is not an iterator");
   PyRef value = PyRef::steal(Py_TYPE(iterator)->tp_iternext(iterator));

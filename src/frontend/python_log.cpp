@@ -3,6 +3,8 @@
 #include "frontend/kinds.h"
 #include "frontend/python_error.h"
 
+#include <algorithm>
+
 namespace bifront {
 namespace {
 
@@ -75,7 +77,16 @@ void put(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value) {
 
 } // namespace
 
-void PythonLog::noteFresh(PyObject *object) { fresh_.try_emplace(object, PyRef::share(object)); }
+void PythonLog::noteFresh(PyObject *object) {
+  fresh_.try_emplace(object, PyRef::share(object), fresh_.size());
+}
+
+void PythonLog::noteFreshWith(PyObject *whole, PyObject *part) {
+  if (auto found = fresh_.find(whole); found != fresh_.end()) {
+    size_t number = found->second.number;
+    fresh_.try_emplace(part, PyRef::share(part), number);
+  }
+}
 
 PythonLog::ObjectState &PythonLog::stateOf(PyObject *object) {
   auto [found, isNew] = states_.try_emplace(object);
@@ -86,13 +97,19 @@ PythonLog::ObjectState &PythonLog::stateOf(PyObject *object) {
   return found->second;
 }
 
-PythonLog::SlotState &PythonLog::slotOf(ObjectState &state, PyObject *key) {
+size_t PythonLog::indexOf(ObjectState &state, PyObject *key) {
   key = key ? key : Py_None;
   if (PyObject *index = checkedOrAbsent(PyDict_GetItemWithError(state.indexOfKey.get(), key)))
-    return state.slots[PyLong_AsSize_t(index)];
+    return PyLong_AsSize_t(index);
   PyRef index = checked(PyLong_FromSize_t(state.slots.size()));
   checked(PyDict_SetItem(state.indexOfKey.get(), key, index.get()));
-  return state.slots.emplace_back();
+  state.slots.emplace_back();
+  return state.slots.size() - 1;
+}
+
+void PythonLog::noteState(ObjectState &state, size_t slot) {
+  SlotState before = slot < state.slots.size() ? state.slots[slot] : SlotState();
+  notes_.push_back({state.object.get(), slot, before, state.mutated});
 }
 
 //===- Reads -------------------------------------------------------------------------------===//
@@ -176,7 +193,9 @@ void PythonLog::write(Slot::Kind kind, PyObject *object, PyObject *key, PyObject
   if (isFresh(object))
     return;
   ObjectState &state = stateOf(object);
-  SlotState &slot = slotOf(state, key);
+  size_t index = indexOf(state, key);
+  noteState(state, index);
+  SlotState &slot = state.slots[index];
   slot.written = true;
   auto &writes = effects_.writes;
   if (value && slot.lastWrite >= 0) {
@@ -200,6 +219,8 @@ PyRef PythonLog::mutate(PyObject *container, PyObject *function, PyObject *const
   if (isFresh(container))
     return result;
   ObjectState &state = stateOf(container);
+  for (size_t slot = 0; slot <= state.slots.size(); ++slot)
+    noteState(state, slot);
   state.mutated = true;
   for (SlotState &slot : state.slots)
     slot.lastWrite = -1; // what it wrote may have moved
@@ -230,11 +251,84 @@ void PythonLog::takeBack(const Undo &undo) {
     put(slot.kind, slot.object.get(), slot.key.get(), undo.before.get());
 }
 
-void PythonLog::rollBack(size_t mark) {
-  while (undo_.size() > mark) {
-    takeBack(undo_.back());
-    undo_.pop_back();
+PythonLog::Mark PythonLog::mark() const {
+  return {undo_.size(), notes_.size(), fresh_.size(), effects_.writes};
+}
+
+void PythonLog::rollBack(const Mark &mark) {
+  for (; undo_.size() > mark.undo; undo_.pop_back())
+    if (!isFreshSince(mark, undo_.back().slot.object.get()))
+      takeBack(undo_.back());
+  for (; notes_.size() > mark.notes; notes_.pop_back()) {
+    const Note &note = notes_.back();
+    ObjectState &state = states_.at(note.object);
+    state.mutated = note.mutatedBefore;
+    if (note.slot < state.slots.size()) {
+      bool read = state.slots[note.slot].read;
+      state.slots[note.slot] = note.before;
+      state.slots[note.slot].read = read;
+    }
   }
+  effects_.writes = mark.writes;
+}
+
+bool PythonLog::isFreshSince(const Mark &mark, PyObject *object) const {
+  auto found = fresh_.find(object);
+  return found != fresh_.end() && found->second.number >= mark.fresh;
+}
+
+std::vector<PythonLog::Change> PythonLog::changesSince(const Mark &mark) const {
+  std::vector<Change> changes;
+  auto isKnown = [&](const Undo &undo) {
+    for (const Change &change : changes) {
+      if (change.slot.object.get() != undo.slot.object.get())
+        continue;
+      if (change.isContainer)
+        return true;
+      bool sameKey = undo.slot.key && change.slot.key
+                         ? checked(PyObject_RichCompareBool(change.slot.key.get(),
+                                                            undo.slot.key.get(), Py_EQ)) != 0
+                         : !undo.slot.key && !change.slot.key;
+      if (undo.kind == Undo::Kind::Slot && sameKey)
+        return true;
+    }
+    return false;
+  };
+  auto add = [&](const Undo &undo) {
+    // What the branch has made itself is reached through other changes, or not at all.
+    if (isFreshSince(mark, undo.slot.object.get()) || isKnown(undo))
+      return;
+    bool isContainer = undo.kind == Undo::Kind::Container;
+    changes.push_back({isContainer, undo.slot,
+                       isContainer ? copyOf(undo.slot.object.get()) : valueNow(undo.slot)});
+  };
+  for (Undo::Kind kind : {Undo::Kind::Container, Undo::Kind::Slot})
+    for (size_t i = mark.undo; i < undo_.size(); ++i)
+      if (undo_[i].kind == kind)
+        add(undo_[i]);
+  return changes;
+}
+
+bool PythonLog::hasCalledSince(const Mark &mark) const {
+  auto isCall = [](const PythonWrite &write) { return write.kind != PythonWrite::Kind::SetSlot; };
+  const std::vector<PythonWrite> &writes = effects_.writes;
+  return std::any_of(writes.begin() + static_cast<ptrdiff_t>(mark.writes.size()), writes.end(),
+                     isCall);
+}
+
+PyRef PythonLog::valueNow(const Slot &slot) const {
+  return valueAt(slot.kind, slot.object.get(), slot.key.get());
+}
+
+PyRef PythonLog::contentsAt(const Change &change) const {
+  return change.isContainer ? copyOf(change.slot.object.get()) : valueNow(change.slot);
+}
+
+void PythonLog::refill(PyObject *container, PyObject *contents) {
+  undo_.push_back({Undo::Kind::Container,
+                   {Slot::Kind::DictItem, PyRef::share(container), {}},
+                   copyOf(container)});
+  putBack(container, contents);
 }
 
 PythonEffects PythonLog::finish() {

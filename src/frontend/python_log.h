@@ -15,6 +15,8 @@ class PythonLog {
 public:
   // The call has made `object`: nobody else has seen it.
   void noteFresh(PyObject *object);
+  // `part` is as old as `whole`, whenever it is first met.
+  void noteFreshWith(PyObject *whole, PyObject *part);
   bool isFresh(PyObject *object) const { return fresh_.contains(object); }
 
   // The program has found `value` there (null: nothing). Counts unless the call has made the object
@@ -36,9 +38,29 @@ public:
   // The same for a function that does something outside of Python's values: it is not called now.
   void postpone(PyObject *function, PyObject *const *args, size_t count);
 
-  // Changes since a mark can be taken back.
-  size_t mark() const { return undo_.size(); }
-  void rollBack(size_t mark);
+  // What has happened since a mark can be taken back, as if it had not; what was read stays read.
+  struct Mark {
+    size_t undo, notes, fresh;
+    std::vector<PythonWrite> writes;
+  };
+  Mark mark() const;
+  void rollBack(const Mark &mark);
+  bool isFreshSince(const Mark &mark, PyObject *object) const;
+
+  // A place that has changed since a mark, and what is there now.
+  struct Change {
+    bool isContainer; // all of slot.object, with a copy as `now`
+    Slot slot;
+    PyRef now; // null: nothing
+  };
+  std::vector<Change> changesSince(const Mark &mark) const;
+  // Whether the program has done since the mark what cannot be said as such changes.
+  bool hasCalledSince(const Mark &mark) const;
+  PyRef valueNow(const Slot &slot) const;
+  // What is now where something had changed.
+  PyRef contentsAt(const Change &change) const;
+  // Gives a container that the call has made these contents.
+  void refill(PyObject *container, PyObject *contents);
 
   // All changes of values from before the call are taken back; they are in the effects.
   PythonEffects finish();
@@ -61,14 +83,29 @@ private:
     PyRef before; // Slot: null where there was nothing; Container: a copy
   };
 
+  // What was known of a place before it was written.
+  struct Note {
+    PyObject *object;
+    size_t slot;
+    SlotState before;
+    bool mutatedBefore;
+  };
+
   ObjectState &stateOf(PyObject *object);
-  SlotState &slotOf(ObjectState &state, PyObject *key);
+  void noteState(ObjectState &state, size_t slot);
+  size_t indexOf(ObjectState &state, PyObject *key);
+  SlotState &slotOf(ObjectState &state, PyObject *key) { return state.slots[indexOf(state, key)]; }
   void noteBefore(Slot::Kind kind, PyObject *object, PyObject *key);
   void takeBack(const Undo &undo);
 
-  std::unordered_map<PyObject *, PyRef> fresh_;
+  struct Fresh {
+    PyRef object;
+    size_t number; // in the order in which they were made
+  };
+  std::unordered_map<PyObject *, Fresh> fresh_;
   std::unordered_map<PyObject *, ObjectState> states_;
   std::vector<Undo> undo_;
+  std::vector<Note> notes_;
   PythonEffects effects_;
 };
 

@@ -5,13 +5,59 @@ namespace bifront {
 
 using namespace syntax;
 
+namespace {
+
+// While it lives, `body` is among the pending ones of the frame.
+class Pending {
+public:
+  Pending(PythonFrame &frame, const Body *body) : frame_(frame), depth_(frame.pending.size()) {
+    frame.pending.push_back({body, 0});
+  }
+  ~Pending() { frame_.pending.resize(depth_); }
+  Pending(const Pending &) = delete;
+  void setNext(size_t next) { frame_.pending[depth_].next = next; }
+
+private:
+  PythonFrame &frame_;
+  size_t depth_;
+};
+
+} // namespace
+
 Completion Interpreter::run(PythonFrame &frame, const Body &body) {
-  for (const auto &stmt : body) {
-    Completion completion = run(frame, *stmt);
+  return runFrom(frame, body, 0);
+}
+
+Completion Interpreter::runFrom(PythonFrame &frame, const Body &body, size_t first) {
+  Pending pending(frame, &body);
+  for (size_t i = first; i < body.size(); ++i) {
+    pending.setNext(i + 1);
+    Completion completion = run(frame, *body[i]);
     if (completion != Completion::Normal)
       return completion;
   }
   return Completion::Normal;
+}
+
+// What follows behind the statement that is running, up to the end of the function.
+Completion Interpreter::runRest(PythonFrame &frame) {
+  std::vector<PendingBody> pending = frame.pending;
+  struct Restore {
+    PythonFrame &frame;
+    std::vector<PendingBody> &pending;
+    ~Restore() { frame.pending = std::move(pending); }
+  } restore{frame, pending};
+  while (!frame.pending.empty()) {
+    PendingBody body = frame.pending.back();
+    frame.pending.pop_back();
+    if (!body.body)
+      throw CannotInterpret("a way of a branch leaves a loop, a `with` or a `try`");
+    Completion completion = runFrom(frame, *body.body, body.next);
+    if (completion != Completion::Normal)
+      return completion;
+  }
+  frame.returned = PyRef::share(Py_None);
+  return Completion::Return;
 }
 
 Completion Interpreter::run(PythonFrame &frame, const Stmt &stmt) {
@@ -67,10 +113,17 @@ Completion Interpreter::run(PythonFrame &frame, const Return &stmt) {
 }
 
 Completion Interpreter::run(PythonFrame &frame, const If &stmt) {
-  return run(frame, truth(eval(frame, *stmt.condition).get()) ? stmt.then : stmt.otherwise);
+  PyRef condition = eval(frame, *stmt.condition);
+  if (PyRef number = conditionOf(condition.get())) {
+    if (auto completion = forkStatement(frame, stmt, number.get()))
+      return *completion;
+    condition = number;
+  }
+  return run(frame, truth(condition.get()) ? stmt.then : stmt.otherwise);
 }
 
 Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
+  Pending loop(frame, nullptr);
   while (truth(eval(frame, *stmt.condition).get())) {
     Completion completion = run(frame, stmt.body);
     if (completion == Completion::Break)
@@ -82,6 +135,7 @@ Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
 }
 
 Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
+  Pending loop(frame, nullptr);
   PyRef iterator = iterate(eval(frame, *stmt.iterable).get());
   while (PyRef value = next(iterator.get())) {
     assign(frame, *stmt.target, std::move(value));
@@ -210,6 +264,7 @@ Completion Interpreter::runHandled(PythonFrame &frame, const Try &stmt) {
 }
 
 Completion Interpreter::run(PythonFrame &frame, const Try &stmt) {
+  Pending ends(frame, nullptr);
   if (stmt.finally.empty())
     return runHandled(frame, stmt);
   PyRef exception;
@@ -241,6 +296,7 @@ Completion Interpreter::run(PythonFrame &frame, const Try &stmt) {
 //===- With --------------------------------------------------------------------------------===//
 
 Completion Interpreter::run(PythonFrame &frame, const With &stmt) {
+  Pending ends(frame, nullptr);
   return runWith(frame, stmt, 0);
 }
 

@@ -39,6 +39,7 @@ PyRef Interpreter::load(PythonFrame &frame, const Binding &binding) {
   case Binding::Kind::Local:
     if (!frame.slots[binding.index])
       raiseUnbound(binding);
+    refusePoison(frame.slots[binding.index].get());
     return frame.slots[binding.index];
   case Binding::Kind::Cell: {
     PyObject *cell = frame.cells[binding.index].get();

@@ -5,6 +5,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/IRMapping.h"
@@ -15,19 +16,66 @@ using namespace mlir;
 
 namespace bifront {
 
+class GraphRecorder::Block {
+public:
+  Region region;
+  std::vector<std::pair<ValueId, Value>> values; // made in it
+};
+
 struct GraphRecorder::State {
   explicit State(MLIRContext &context) : builder(&context) {}
 
   ValueId add(Value value) {
     values.push_back(value);
+    if (!open.empty())
+      open.back()->values.emplace_back(values.size() - 1, value);
     return values.size() - 1;
+  }
+
+  // An input is a value everywhere, wherever the program met it first.
+  ValueId addEverywhere(Value value) {
+    values.push_back(value);
+    return values.size() - 1;
+  }
+
+  Value valueOf(ValueId id) const {
+    if (!values.at(id))
+      throw std::logic_error("a value of a branch or a loop is used outside of it");
+    return values[id];
   }
 
   SmallVector<Value> valuesOf(std::span<const ValueId> ids) const {
     SmallVector<Value> found;
     for (ValueId id : ids)
-      found.push_back(values.at(id));
+      found.push_back(valueOf(id));
     return found;
+  }
+
+  void recordInto(mlir::Block &block) { builder.setInsertionPointToEnd(&block); }
+
+  void show(const Block &block) {
+    for (const auto &[id, value] : block.values)
+      values[id] = value;
+  }
+  void hide(const Block &block) {
+    for (const auto &[id, value] : block.values)
+      values[id] = {};
+  }
+
+  SmallVector<Value> valuesIn(const Block &block, std::span<const ValueId> ids) {
+    show(block);
+    SmallVector<Value> found = valuesOf(ids);
+    hide(block);
+    return found;
+  }
+
+  // Ends `block` with a terminator that the caller makes, and gives its body to `region`.
+  template <typename Terminate>
+  void close(Block &block, Region &region, const Terminate &terminate) {
+    OpBuilder::InsertionGuard guard(builder);
+    recordInto(block.region.front());
+    terminate();
+    region.takeBody(block.region);
   }
 
   void end(func::FuncOp of, OpBuilder &at, ValueRange returned) const;
@@ -36,7 +84,8 @@ struct GraphRecorder::State {
   OwningOpRef<ModuleOp> module;
   func::FuncOp function;
   Location loc = UnknownLoc::get(builder.getContext());
-  std::vector<Value> values;
+  std::vector<Value> values; // null: of a block that is not open
+  std::vector<BlockPtr> open;
   // Set when the graph is finished: each change of the function's own list copies all of it.
   std::vector<SmallVector<NamedAttribute>> inputAttrs;
 };
@@ -74,7 +123,7 @@ ValueId GraphRecorder::addInput(const ValueType &type, std::string_view name, bo
   if (!type.tensor.order.empty())
     attrs.push_back(orderAttr(context, type.tensor.order));
   state->inputAttrs.push_back(std::move(attrs));
-  return state->add(state->function.front().addArgument(mlirType, state->loc));
+  return state->addEverywhere(state->function.front().addArgument(mlirType, state->loc));
 }
 
 void GraphRecorder::aliasInput(ValueId input, ValueId other) {
@@ -118,7 +167,7 @@ std::vector<ValueId> GraphRecorder::aten(const AtenCall &call, std::span<const V
 
 ValueId GraphRecorder::dim(ValueId tensor, int64_t index) {
   return state->add(state->builder.createOrFold<bf::DimOp>(
-      state->loc, state->builder.getI64Type(), state->values.at(tensor),
+      state->loc, state->builder.getI64Type(), state->valueOf(tensor),
       state->builder.getI64IntegerAttr(index)));
 }
 
@@ -142,7 +191,80 @@ ValueId GraphRecorder::scalar(ScalarOp op, std::span<const ValueId> operands) {
 }
 
 void GraphRecorder::assertTrue(ValueId condition, std::string_view message) {
-  bf::AssertOp::create(state->builder, state->loc, state->values.at(condition), StringRef(message));
+  bf::AssertOp::create(state->builder, state->loc, state->valueOf(condition), StringRef(message));
+}
+
+//===- Blocks ------------------------------------------------------------------------------===//
+
+std::vector<ValueId> GraphRecorder::enterBlock(std::span<const ValueType> arguments) {
+  state->open.push_back(BlockPtr(new Block, [](Block *block) { delete block; }));
+  mlir::Block &block = state->open.back()->region.emplaceBlock();
+  std::vector<ValueId> ids;
+  for (const ValueType &type : arguments)
+    ids.push_back(
+        state->add(block.addArgument(mlirTypeOf(state->builder.getContext(), type), state->loc)));
+  state->recordInto(block);
+  return ids;
+}
+
+GraphRecorder::BlockPtr GraphRecorder::leaveBlock() {
+  BlockPtr left = std::move(state->open.back());
+  state->open.pop_back();
+  state->hide(*left);
+  state->recordInto(state->open.empty() ? state->function.front()
+                                        : state->open.back()->region.front());
+  return left;
+}
+
+void GraphRecorder::reenterBlock(BlockPtr block) {
+  state->show(*block);
+  state->recordInto(block->region.front());
+  state->open.push_back(std::move(block));
+}
+
+size_t GraphRecorder::openBlocks() const { return state->open.size(); }
+
+std::vector<ValueId> GraphRecorder::branch(ValueId condition, BlockPtr then,
+                                           std::span<const ValueId> thenValues, BlockPtr otherwise,
+                                           std::span<const ValueId> otherwiseValues) {
+  OpBuilder &builder = state->builder;
+  SmallVector<Value> thenYields = state->valuesIn(*then, thenValues);
+  SmallVector<Value> otherYields = state->valuesIn(*otherwise, otherwiseValues);
+  if (ValueRange(thenYields).getTypes() != ValueRange(otherYields).getTypes())
+    throw std::logic_error("the two ways of a branch end with values of other types");
+  auto op = scf::IfOp::create(builder, state->loc, ValueRange(thenYields).getTypes(),
+                              state->valueOf(condition), /*addThenBlock=*/false,
+                              /*addElseBlock=*/false);
+  state->close(*then, op.getThenRegion(),
+               [&] { scf::YieldOp::create(builder, state->loc, thenYields); });
+  state->close(*otherwise, op.getElseRegion(),
+               [&] { scf::YieldOp::create(builder, state->loc, otherYields); });
+  std::vector<ValueId> results;
+  for (Value result : op.getResults())
+    results.push_back(state->add(result));
+  return results;
+}
+
+std::vector<ValueId> GraphRecorder::loop(std::span<const ValueId> initial, BlockPtr header,
+                                         ValueId goesOn, BlockPtr body,
+                                         std::span<const ValueId> next) {
+  OpBuilder &builder = state->builder;
+  SmallVector<Value> starts = state->valuesOf(initial);
+  Value condition = state->valuesIn(*header, {&goesOn, 1})[0];
+  SmallVector<Value> yields = state->valuesIn(*body, next);
+  auto op = scf::WhileOp::create(builder, state->loc, ValueRange(starts).getTypes(), starts);
+  state->close(*header, op.getBefore(), [&] {
+    scf::ConditionOp::create(builder, state->loc, condition, header->region.getArguments());
+  });
+  state->close(*body, op.getAfter(), [&] { scf::YieldOp::create(builder, state->loc, yields); });
+  std::vector<ValueId> results;
+  for (Value result : op.getResults())
+    results.push_back(state->add(result));
+  return results;
+}
+
+bool GraphRecorder::isUsable(ValueId value) const {
+  return value < state->values.size() && state->values[value];
 }
 
 std::vector<ValueId> GraphRecorder::grad(std::span<const ValueId> outputs,
@@ -161,8 +283,8 @@ std::vector<ValueId> GraphRecorder::grad(std::span<const ValueId> outputs,
 }
 
 void GraphRecorder::storeAttr(ValueId target, std::string_view name, std::optional<ValueId> value) {
-  bf::StoreAttrOp::create(state->builder, state->loc, state->values.at(target), StringRef(name),
-                          value ? state->values.at(*value) : Value());
+  bf::StoreAttrOp::create(state->builder, state->loc, state->valueOf(target), StringRef(name),
+                          value ? state->valueOf(*value) : Value());
 }
 
 void GraphRecorder::setLocation(const SourceLine &line) {
@@ -172,7 +294,7 @@ void GraphRecorder::setLocation(const SourceLine &line) {
 }
 
 ValueType GraphRecorder::typeOf(ValueId value) const {
-  return valueTypeOf(state->values.at(value).getType());
+  return valueTypeOf(state->valueOf(value).getType());
 }
 
 size_t GraphRecorder::numInputs() const { return state->inputAttrs.size(); }
@@ -182,7 +304,10 @@ ModuleOp GraphRecorder::upTo(ValueId value) const {
   auto copy = cast<ModuleOp>((*state->module)->clone(copies));
   auto function = *copy.getOps<func::FuncOp>().begin();
   OpBuilder builder = OpBuilder::atBlockEnd(&function.front());
-  state->end(function, builder, copies.lookup(state->values.at(value)));
+  for (const BlockPtr &block : state->open)
+    for (Operation &op : block->region.front())
+      builder.clone(op, copies);
+  state->end(function, builder, copies.lookup(state->valueOf(value)));
   return copy;
 }
 

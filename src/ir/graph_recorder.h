@@ -78,6 +78,25 @@ public:
   ValueId scalar(ScalarOp op, std::span<const ValueId> operands);
   // The graph is valid only where `condition` holds.
   void assertTrue(ValueId condition, std::string_view message);
+  // From enterBlock() to leaveBlock() ops are recorded into a block of their own, which becomes
+  // part of a branch or a loop, or is let go with all its ops. What is made there is a value of the
+  // graph only there.
+  class Block;
+  using BlockPtr = std::unique_ptr<Block, void (*)(Block *)>;
+  std::vector<ValueId> enterBlock(std::span<const ValueType> arguments = {});
+  BlockPtr leaveBlock();
+  // Goes on with a block that was left.
+  void reenterBlock(BlockPtr block);
+  size_t openBlocks() const;
+  // `scf.if`; the values of the two blocks must have the same types.
+  std::vector<ValueId> branch(ValueId condition, BlockPtr then, std::span<const ValueId> thenValues,
+                              BlockPtr otherwise, std::span<const ValueId> otherwiseValues);
+  // `scf.while`: both blocks take the carried values. `header` ends with whether to go on.
+  std::vector<ValueId> loop(std::span<const ValueId> initial, BlockPtr header, ValueId goesOn,
+                            BlockPtr body, std::span<const ValueId> next);
+  // Whether `value` may be used by what is recorded next.
+  bool isUsable(ValueId value) const;
+
   // Gradients of sum_i <outputs[i], seeds[i]> with respect to `wrt`; an empty seed list means ones.
   std::vector<ValueId> grad(std::span<const ValueId> outputs, std::span<const ValueId> seeds,
                             std::span<const ValueId> wrt, bool createGraph);
@@ -88,7 +107,8 @@ public:
   ValueType typeOf(ValueId value) const;
   size_t numInputs() const;
 
-  // A module of its own, the caller's: what was recorded so far, returning `value`.
+  // A module of its own, the caller's: what was recorded so far, returning `value`. Open blocks are
+  // taken to be what is run.
   mlir::ModuleOp upTo(ValueId value) const;
 
   // Ends the function; the recorder is spent. The caller owns the module (mlir::OwningOpRef adopts

@@ -4,6 +4,7 @@
 #include "capture/derivative.h"
 #include "capture/torch_schemas.h"
 #include "codegen/compile.h"
+#include "frontend/interpreter.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
 #include "speculate/foresee.h"
@@ -23,6 +24,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace bifront {
 namespace {
@@ -316,9 +318,12 @@ private:
   PyRef before;
 };
 
+using OneWay = std::set<const void *>;
+
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
-                             const Arguments &arguments, const std::vector<at::Tensor> &proxies) {
+                             const Arguments &arguments, const std::vector<at::Tensor> &proxies,
+                             OneWay *oneWay) {
   std::vector<PyRef> wrapped;
   for (const at::Tensor &proxy : proxies)
     wrapped.push_back(PyRef::steal(THPVariable_Wrap(proxy)));
@@ -339,6 +344,7 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                         .arguments = borrowed,
                         .keywordNames = request.keywordNames,
                         .reachable = reachableState.get(),
+                        .oneWay = oneWay,
                         .inputFor = {}});
 }
 
@@ -358,7 +364,8 @@ TorchDerivatives &torchDerivatives() {
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
 
-void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured) {
+void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
+             OneWay *oneWay = nullptr) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   RandomStateGuard random; // looked at when the capture is over
@@ -378,7 +385,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   {
     HookScope hooks;
     capture.begin();
-    Interpretation interpretation = callOnProxies(capture, request, arguments, proxies);
+    Interpretation interpretation = callOnProxies(capture, request, arguments, proxies, oneWay);
     if (!interpretation.result)
       fail(ExitReason::CaptureFailed, takePythonError());
     captured.result = reader.read(interpretation.result.get());
@@ -524,14 +531,19 @@ void setCaptureHooks(const CaptureHooks &hooks) {
   restoreForeignRandom = PyRef::share(hooks.restoreRandom);
 }
 
-std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
+namespace {
+
+// `oneWay`: as InterpreterHost's. Throws CannotFork too.
+std::shared_ptr<const ConvertedGraph> convertOnce(const ConversionRequest &request,
+                                                  OneWay *oneWay) {
   auto graph = std::make_shared<ConvertedGraph>();
+  graph->forks = oneWay != nullptr;
   try {
     Arguments arguments(request);
     Captured captured;
     graph->modes = GlobalModes::now();
     if (request.options.walked) {
-      capture(request, arguments, captured);
+      capture(request, arguments, captured, oneWay);
       graph->pythonState = stateOf(captured.effects);
     } else {
       graph->pythonState = readPythonState(request);
@@ -549,12 +561,31 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     graph->results = std::move(captured.results);
   } catch (const ConversionError &) {
     throw;
+  } catch (const CannotFork &) {
+    throw;
   } catch (const c10::Error &error) {
     fail(ExitReason::CaptureFailed, error.what_without_backtrace());
   } catch (const std::exception &error) {
     fail(ExitReason::CaptureFailed, error.what());
   }
   return graph;
+}
+
+} // namespace
+
+std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
+  constexpr int kMostRestarts = 16;
+  OneWay oneWay;
+  for (int start = 0; request.forks && start < kMostRestarts; ++start) {
+    try {
+      return convertOnce(request, &oneWay);
+    } catch (const CannotFork &branch) {
+      oneWay.insert(branch.site);
+    } catch (const ConversionError &) { // it may be what the branches have led to
+      break;
+    }
+  }
+  return convertOnce(request, nullptr);
 }
 
 } // namespace bifront

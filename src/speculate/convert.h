@@ -23,6 +23,7 @@ struct ConversionRequest {
   size_t total() const { return count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0); }
   const ConversionOptions &options;
   const std::vector<std::vector<bool>> &relax; // per leaf, dimensions to make dynamic; may be empty
+  bool forks; // both ways of branches that depend on tensors, where they can be one graph
 };
 
 // Throws ConversionError, after which the program's state is as it was. An exception that the

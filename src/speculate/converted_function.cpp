@@ -110,25 +110,25 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
 
   LeafBuffer buffer;
   GraphRefusal refusal;
-  bool assumedWrong = false;
+  Graphs wrong;
   for (size_t i = 0; i < graphs_.size(); ++i) {
     auto graph = graphs_[i]; // keeps it alive when another thread replaces it
     PyObject **leaves = buffer.cleared(graph->numLeaves);
     auto refused = graph->refuses(args, count, keywordNames, leaves);
     if (!refused) {
       if (auto result = run(*graph, leaves, args, count, keywordNames)) {
-        if (assumedWrong)
+        if (!wrong.empty())
           preferGraph(graph);
         return *result;
       }
-      assumedWrong = true;
+      wrong.push_back(graph);
       continue;
     }
     if (i == 0 || !refused->relax.empty())
       refusal = std::move(*refused);
   }
   size_t total = count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0);
-  if (assumedWrong)
+  if (!wrong.empty())
     refusal = {}; // the tensors were as expected, and what is in them was not
   else if (!graphs_.empty())
     this->count(refusal.reason);
@@ -142,12 +142,12 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
     return fallBack(ExitReason::CaptureFailed, args, count, keywordNames);
   if (static_cast<int64_t>(stats_.conversions) >= options_.maxGraphs)
     return fallBack(ExitReason::TooManyGraphs, args, count, keywordNames);
-  return runNew(args, count, keywordNames, refusal);
+  return runNew(args, count, keywordNames, refusal, wrong);
 }
 
 PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
-                                    const GraphRefusal &refusal) {
-  auto graph = convert(args, count, keywordNames, refusal);
+                                    const GraphRefusal &refusal, const Graphs &wrong) {
+  auto graph = convert(args, count, keywordNames, refusal, wrong);
   if (PyErr_Occurred())
     return nullptr;
   if (graph) {
@@ -174,10 +174,9 @@ bool ConvertedFunction::wastesRuns() {
   return wastedRuns_ > kPatience && wastedRuns_ > stats_.graphCalls;
 }
 
-std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const *args,
-                                                                 size_t count,
-                                                                 PyObject *keywordNames,
-                                                                 const GraphRefusal &refusal) {
+std::shared_ptr<const ConvertedGraph>
+ConvertedFunction::convert(PyObject *const *args, size_t count, PyObject *keywordNames,
+                           const GraphRefusal &refusal, const Graphs &wrong) {
   if (converting_.exchange(
           true)) // another thread, or the function calling itself while it is captured
     return nullptr;
@@ -189,7 +188,14 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const
   std::shared_ptr<const ConvertedGraph> graph;
   try {
     ++stats_.conversions;
-    graph = bifront::convert({function_.get(), args, count, keywordNames, options_, refusal.relax});
+    bool forks = options_.walked && stats_.exits[size_t(ExitReason::AssertionFailed)] > 0;
+    graph = bifront::convert(
+        {function_.get(), args, count, keywordNames, options_, refusal.relax, forks});
+    // With both ways of a branch it serves the calls of a graph that had one.
+    if (graph->forks)
+      std::erase_if(graphs_, [&](const auto &old) {
+        return !old->forks && std::find(wrong.begin(), wrong.end(), old) != wrong.end();
+      });
     // A graph whose dimensions were relaxed replaces the one that was too narrow.
     if (!refusal.relax.empty())
       std::erase_if(graphs_, [&](const auto &old) {

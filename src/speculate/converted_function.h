@@ -43,7 +43,8 @@ public:
 
   PyObject *function() { return function_.get(); }
   const ConversionStats &stats() const { return stats_; }
-  std::vector<std::shared_ptr<const ConvertedGraph>> graphs() const { return graphs_; }
+  using Graphs = std::vector<std::shared_ptr<const ConvertedGraph>>;
+  Graphs graphs() const { return graphs_; }
   int traverse(visitproc visit, void *arg);
 
 private:
@@ -51,15 +52,16 @@ private:
   PyObject *fallBack(ExitReason reason, PyObject *const *args, size_t count, PyObject *keywordNames,
                      const std::string &message = {});
   // Converts for these arguments and runs the result; null without an exception where that did not
-  // work.
-  std::shared_ptr<const ConvertedGraph>
-  convert(PyObject *const *args, size_t count, PyObject *keywordNames, const GraphRefusal &refusal);
+  // work. `wrong`: graphs that assumed something else of this call's values.
+  std::shared_ptr<const ConvertedGraph> convert(PyObject *const *args, size_t count,
+                                                PyObject *keywordNames, const GraphRefusal &refusal,
+                                                const Graphs &wrong);
   // The call's result (null with an exception set), or nothing where an assumption about this
   // call's values did not hold: then nothing has happened.
   std::optional<PyObject *> run(const ConvertedGraph &graph, PyObject **leaves,
                                 PyObject *const *args, size_t count, PyObject *keywordNames);
   PyObject *runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
-                   const GraphRefusal &refusal);
+                   const GraphRefusal &refusal, const Graphs &wrong);
   void preferGraph(const std::shared_ptr<const ConvertedGraph> &graph);
   bool wastesRuns();
   bool mayConvert() const { return failedAttempts_ < kAttempts && stats_.calls >= nextAttempt_; }
@@ -70,7 +72,7 @@ private:
   PyRef function_;
   ConversionOptions options_;
   ConversionStats stats_;
-  std::vector<std::shared_ptr<const ConvertedGraph>> graphs_; // changed under the GIL only
+  Graphs graphs_; // changed under the GIL only
   std::atomic<bool> converting_{false};
   // What stands in the way may be gone later: an optimizer makes its state at its first step.
   static constexpr int kAttempts = 3;

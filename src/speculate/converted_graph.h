@@ -65,6 +65,7 @@ public:
   std::vector<uint32_t> writtenInputs; // whose memory the graph writes
   PythonState pythonState;             // what the function could reach and must not have changed
   bool drawsRandomNumbers = false;
+  bool forks = false; // has both ways of branches, where it can
   std::unique_ptr<Executor> executor;
   std::optional<ValuePattern> result;
   std::vector<GraphResult> results;

@@ -47,7 +47,9 @@ SourceLine lineOf(const PythonFrame *frame) {
 } // namespace
 
 Interpretation walk(Capture &capture, const WalkRequest &request) {
-  InterpreterHost host{.reachable =
+  InterpreterHost host{.recording = &capture.recording(),
+                       .oneWay = request.oneWay,
+                       .reachable =
                            [&](PyObject *function, PyObject *arguments) {
                              return checked(PyObject_CallFunctionObjArgs(
                                  request.reachable, function, arguments, nullptr));

@@ -1,5 +1,5 @@
-// The seam between conversion and the front end: a function is walked on proxies, and what it read of
-// Python's values and did to them comes out.
+// The seam between conversion and the front end: a function is walked on proxies, and what it read
+// of Python's values and did to them comes out.
 #pragma once
 
 #include "capture/capture.h"
@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <span>
 
 namespace bifront {
@@ -22,6 +23,8 @@ struct WalkRequest {
   PyObject *keywordNames;               // may be null
   // bifront._reachable_state.reachable
   PyObject *reachable;
+  // As InterpreterHost's; may be null.
+  std::set<const void *> *oneWay = nullptr;
   // As InterpreterHost's; may be empty.
   std::function<std::optional<std::pair<PyRef, uint32_t>>(const Slot &, PyObject *)> inputFor;
 };

@@ -1,0 +1,208 @@
+#include "frontend/merge.h"
+
+#include "frontend/kinds.h"
+#include "frontend/python_error.h"
+
+#include <torch/csrc/autograd/python_variable.h>
+#include <torch/csrc/utils/pybind.h>
+
+#include <cmath>
+#include <optional>
+
+namespace bifront {
+namespace {
+
+using NumberKind = SymbolicScalar::Kind;
+
+struct Number {
+  NumberKind kind;
+  std::variant<ValueId, c10::SymNode, int64_t, double, bool> value;
+};
+
+// A number that a graph can hold; nothing for other objects, and for ints beyond 64 bits.
+std::optional<Number> numberOf(PyObject *object) {
+  if (PyBool_Check(object))
+    return Number{NumberKind::Bool, object == Py_True};
+  if (PyLong_CheckExact(object)) {
+    int overflow = 0;
+    int64_t number = PyLong_AsLongLongAndOverflow(object, &overflow);
+    return overflow ? std::nullopt : std::optional(Number{NumberKind::Int, number});
+  }
+  if (PyFloat_CheckExact(object))
+    return Number{NumberKind::Float, PyFloat_AS_DOUBLE(object)};
+  if (!isGraphNumber(object))
+    return std::nullopt;
+  c10::SymNode node = symbolicNumber(object);
+  SymbolicScalar *scalar = SymbolicScalar::of(node);
+  return scalar ? std::optional(Number{scalar->kind(), scalar->clone()}) : std::nullopt;
+}
+
+// Equal plain values that nobody can tell apart but by `is`.
+bool areEqualConstants(PyObject *a, PyObject *b) {
+  if (Py_TYPE(a) != Py_TYPE(b) || isGraphNumber(a))
+    return false;
+  if (PyFloat_CheckExact(a)) // -0.0 and 0.0 are equal
+    return PyFloat_AS_DOUBLE(a) == PyFloat_AS_DOUBLE(b) &&
+           std::signbit(PyFloat_AS_DOUBLE(a)) == std::signbit(PyFloat_AS_DOUBLE(b));
+  if (PyLong_CheckExact(a) || PyUnicode_CheckExact(a) || PyBytes_CheckExact(a))
+    return checked(PyObject_RichCompareBool(a, b, Py_EQ)) != 0;
+  return false;
+}
+
+ProxyImpl::Shape shapeOf(const at::Tensor &tensor) {
+  ProxyImpl *proxy = ProxyImpl::of(tensor);
+  return proxy ? proxy->shape() : ProxyImpl::Shape::fixed(Extent::of(tensor), tensor.device());
+}
+
+bool areSame(const ProxyImpl::Shape &a, const ProxyImpl::Shape &b) {
+  return a.dynamic == b.dynamic && a.device == b.device && a.world[0] == b.world[0] &&
+         a.world[1] == b.world[1];
+}
+
+} // namespace
+
+//===- Planning ----------------------------------------------------------------------------===//
+
+Merge::Index Merge::plan(PyObject *then, PyObject *otherwise) {
+  if (auto known = known_.find({then, otherwise}); known != known_.end())
+    return known->second;
+  held_.push_back(PyRef::share(then));
+  held_.push_back(PyRef::share(otherwise));
+  Plan plan = planOf(then, otherwise);
+  plans_.push_back(std::move(plan));
+  known_.emplace(std::pair(then, otherwise), plans_.size() - 1);
+  return plans_.size() - 1;
+}
+
+Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
+  if (then == otherwise)
+    return {Plan::Kind::Same, PyRef::share(then)};
+  if (!then || !otherwise)
+    throw CannotMerge("a name or a place has a value on one way only");
+  if (areEqualConstants(then, otherwise))
+    return {Plan::Kind::Same, PyRef::share(then)};
+  auto a = numberOf(then), b = numberOf(otherwise);
+  if (a && b && a->kind == b->kind) {
+    Plan plan{Plan::Kind::Number};
+    plan.number = a->kind;
+    plan.result = yields_[0].size();
+    yields_[0].push_back(std::move(a->value));
+    yields_[1].push_back(std::move(b->value));
+    return plan;
+  }
+  if (Py_TYPE(then) != Py_TYPE(otherwise))
+    throw CannotMerge(std::string("a value is a ") + Py_TYPE(then)->tp_name + " on one way, a " +
+                      Py_TYPE(otherwise)->tp_name + " on the other");
+  if (isTensor(then))
+    return planTensor(then, otherwise);
+  if (PyTuple_CheckExact(then))
+    return planItems(Plan::Kind::Tuple, then, otherwise);
+  bool isFresh = log_.isFresh(then) && log_.isFresh(otherwise);
+  if (isFresh && PyList_CheckExact(then))
+    return planItems(Plan::Kind::List, then, otherwise);
+  if (isFresh && PyDict_CheckExact(then))
+    return planDict(then, otherwise);
+  throw CannotMerge(std::string("the two ways end with different objects: ") +
+                    Py_TYPE(then)->tp_name);
+}
+
+Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
+  if (reinterpret_cast<PyObject *>(Py_TYPE(then)) != THPVariableClass)
+    throw CannotMerge("the two ways end with different parameters");
+  const at::Tensor &a = THPVariable_Unpack(then), &b = THPVariable_Unpack(otherwise);
+  if (a.requires_grad() || b.requires_grad())
+    throw CannotMerge("gradients go through a branch");
+  Plan plan{Plan::Kind::Tensor};
+  plan.shape = shapeOf(a);
+  if (!areSame(plan.shape, shapeOf(b)))
+    throw CannotMerge("a tensor has another shape or dtype on the other way");
+  plan.result = yields_[0].size();
+  for (int way : {0, 1}) {
+    const at::Tensor &tensor = way == 0 ? a : b;
+    ProxyImpl *proxy = ProxyImpl::of(tensor);
+    yields_[way].push_back(proxy ? proxy->value() : recording_.outsideTensor(tensor));
+  }
+  return plan;
+}
+
+Merge::Plan Merge::planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise) {
+  Py_ssize_t size = PySequence_Fast_GET_SIZE(then);
+  if (size != PySequence_Fast_GET_SIZE(otherwise))
+    throw CannotMerge("a list or tuple has another length on the other way");
+  Plan plan{kind};
+  for (Py_ssize_t i = 0; i < size; ++i)
+    plan.parts.push_back(
+        this->plan(PySequence_Fast_GET_ITEM(then, i), PySequence_Fast_GET_ITEM(otherwise, i)));
+  return plan;
+}
+
+Merge::Plan Merge::planDict(PyObject *then, PyObject *otherwise) {
+  PyRef keys = checked(PyDict_Keys(then)), otherKeys = checked(PyDict_Keys(otherwise));
+  if (checked(PyObject_RichCompareBool(keys.get(), otherKeys.get(), Py_EQ)) == 0)
+    throw CannotMerge("a dict has other keys on the other way");
+  Plan plan{Plan::Kind::Dict, keys};
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(keys.get()); ++i) {
+    PyObject *key = PyList_GET_ITEM(keys.get(), i);
+    plan.parts.push_back(
+        this->plan(PyDict_GetItemWithError(then, key), PyDict_GetItemWithError(otherwise, key)));
+  }
+  return plan;
+}
+
+//===- Yields and results ------------------------------------------------------------------===//
+
+std::vector<ValueId> Merge::yields(int way) {
+  GraphRecorder &graph = recording_.graph();
+  std::vector<ValueId> values;
+  for (const Yield &yield : yields_[way]) {
+    if (auto *value = std::get_if<ValueId>(&yield))
+      values.push_back(*value);
+    else if (auto *node = std::get_if<c10::SymNode>(&yield))
+      values.push_back(SymbolicScalar::of(*node)->value());
+    else if (auto *number = std::get_if<int64_t>(&yield))
+      values.push_back(graph.constantInt(*number));
+    else if (auto *real = std::get_if<double>(&yield))
+      values.push_back(graph.constantFloat(*real));
+    else
+      values.push_back(graph.constantBool(std::get<bool>(yield)));
+  }
+  return values;
+}
+
+PyRef Merge::make(Index value) {
+  Plan &plan = plans_[value];
+  if (plan.made)
+    return plan.made;
+  auto recording = recording_.shared_from_this();
+  switch (plan.kind) {
+  case Plan::Kind::Same: return plan.same;
+  case Plan::Kind::Tensor:
+    plan.made =
+        checked(THPVariable_Wrap(ProxyImpl::make(recording, results_[plan.result], plan.shape)));
+    break;
+  case Plan::Kind::Number:
+    plan.made =
+        numberForPython(SymbolicScalar::ofValue(recording, plan.number, results_[plan.result]));
+    break;
+  case Plan::Kind::Tuple:
+  case Plan::Kind::List: {
+    PyRef list = checked(PyList_New(0));
+    for (Index part : plan.parts)
+      checked(PyList_Append(list.get(), make(part).get()));
+    plan.made = plan.kind == Plan::Kind::List ? list : checked(PyList_AsTuple(list.get()));
+    break;
+  }
+  case Plan::Kind::Dict:
+    plan.made = checked(PyDict_New());
+    for (size_t i = 0; i < plan.parts.size(); ++i)
+      checked(PyDict_SetItem(plan.made.get(),
+                             PyList_GET_ITEM(plan.same.get(), static_cast<Py_ssize_t>(i)),
+                             make(plan.parts[i]).get()));
+    break;
+  }
+  if (plan.kind == Plan::Kind::List || plan.kind == Plan::Kind::Dict)
+    log_.noteFresh(plan.made.get());
+  return plan.made;
+}
+
+} // namespace bifront

@@ -1,0 +1,64 @@
+// The two ways of a branch end with a Python value each; behind the branch there is one, whose
+// tensors and numbers are results of the branch in the graph.
+#pragma once
+
+#include "capture/proxy.h"
+#include "capture/symbolic.h"
+#include "frontend/python_log.h"
+
+#include <map>
+#include <stdexcept>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace bifront {
+
+// The two values have no common form in a graph.
+struct CannotMerge : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// First all pairs of values are planned, then the branch is recorded, then the values are made.
+class Merge {
+public:
+  using Index = size_t;
+
+  // Containers that it makes are fresh in the log.
+  Merge(Recording &recording, PythonLog &log) : recording_(recording), log_(log) {}
+
+  // Null stands for no value. Throws CannotMerge.
+  Index plan(PyObject *then, PyObject *otherwise);
+  // What a way yields, in the order of the branch's results. Records numbers that are not yet in
+  // the graph, so the way's block is to be open.
+  std::vector<ValueId> yields(int way);
+  void takeResults(std::vector<ValueId> results) { results_ = std::move(results); }
+  PyRef make(Index value);
+
+private:
+  struct Plan {
+    enum class Kind : uint8_t { Same, Tensor, Number, Tuple, List, Dict } kind;
+    PyRef same = {};   // Same: the value; Dict: the keys
+    size_t result = 0; // Tensor, Number: which result of the branch
+    ProxyImpl::Shape shape = {};
+    SymbolicScalar::Kind number = SymbolicScalar::Kind::Int;
+    std::vector<Index> parts = {};
+    PyRef made = {};
+  };
+  using Yield = std::variant<ValueId, c10::SymNode, int64_t, double, bool>;
+
+  Plan planOf(PyObject *then, PyObject *otherwise);
+  Plan planTensor(PyObject *then, PyObject *otherwise);
+  Plan planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise);
+  Plan planDict(PyObject *then, PyObject *otherwise);
+
+  Recording &recording_;
+  PythonLog &log_;
+  std::vector<Plan> plans_;
+  std::map<std::pair<PyObject *, PyObject *>, Index> known_;
+  std::vector<PyRef> held_; // so that the addresses in known_ stay theirs
+  std::vector<Yield> yields_[2];
+  std::vector<ValueId> results_;
+};
+
+} // namespace bifront
