@@ -4,7 +4,7 @@
 
 #include "capture/symbolic.h"
 #include "frontend/kinds.h"
-#include "frontend/merge.h"
+#include "frontend/way.h"
 
 #include <ATen/autocast_mode.h>
 #include <c10/core/DefaultDtype.h>
@@ -38,37 +38,36 @@ struct Modes {
 
 } // namespace
 
-// What one way leaves behind.
-struct Interpreter::Way {
-  GraphRecorder::BlockPtr block{nullptr, nullptr};
-  Completion completion = Completion::Normal;
-  PyRef value; // of an expression
-  PyRef returned;
-  std::vector<PyRef> slots;
-  std::vector<PythonLog::Change> changes;
-};
+Policy Interpreter::policyOf(const void *site) const {
+  auto found = host_.policies->find(site);
+  return found == host_.policies->end() ? Policy::Whole : found->second;
+}
 
 PyRef Interpreter::conditionOf(PyObject *value) const {
-  return host_.oneWay ? graphCondition(value) : PyRef();
+  return host_.policies ? graphCondition(value) : PyRef();
 }
 
 std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const If &stmt,
                                                      PyObject *condition) {
   for (bool withRest : {false, true}) {
     auto way = [&](const Body &body) {
-      return [&, withRest](PyRef &) {
+      return [&](Way &way) {
         Completion completion = run(frame, body);
-        return completion == Completion::Normal && withRest ? runRest(frame) : completion;
+        if (withRest && completion == Completion::Normal)
+          completion = runRest(frame);
+        if (!withRest || completion == Completion::Return)
+          return completion;
+        way.value = PyRef::share(completion == Completion::Break ? Py_True : Py_False);
+        return Completion::LoopBodyEnd;
       };
     };
     Way merged;
     switch (fork(frame, &stmt, condition, way(stmt.then), way(stmt.otherwise), merged)) {
-    case Forked::Done: return merged.completion;
-    case Forked::EndsDiffer: break; // they may end in the same way at the function's end
+    case Forked::Done: frame.breaks = merged.value; return merged.completion;
+    case Forked::EndsDiffer: break; // they may end in the same way later on
     case Forked::Impossible: return std::nullopt;
     }
   }
-  host_.oneWay->insert(&stmt);
   return std::nullopt;
 }
 
@@ -76,8 +75,8 @@ std::optional<PyRef> Interpreter::forkValue(PythonFrame &frame, const void *site
                                             PyObject *condition, const std::function<PyRef()> &then,
                                             const std::function<PyRef()> &otherwise) {
   auto way = [](const std::function<PyRef()> &eval) {
-    return [&eval](PyRef &value) {
-      value = eval();
+    return [&eval](Way &way) {
+      way.value = eval();
       return Completion::Normal;
     };
   };
@@ -89,7 +88,7 @@ std::optional<PyRef> Interpreter::forkValue(PythonFrame &frame, const void *site
 
 Interpreter::Forked Interpreter::fork(PythonFrame &frame, const void *site, PyObject *condition,
                                       const WayBody &then, const WayBody &otherwise, Way &merged) {
-  if (host_.oneWay->contains(site))
+  if (policyOf(site) == Policy::OneWay)
     return Forked::Impossible;
   try {
     Way ways[] = {walkWay(frame, then), walkWay(frame, otherwise)};
@@ -103,14 +102,18 @@ Interpreter::Forked Interpreter::fork(PythonFrame &frame, const void *site, PyOb
     PyErr_Clear();
   } catch (const CannotFork &) {
     throw;
+  } catch (const CannotEndHere &) { // another walk through here may
+    refusal_ = nullptr;
+    return Forked::Impossible;
   } catch (const std::exception &) {
     refusal_ = nullptr;
   }
-  host_.oneWay->insert(site);
+  (*host_.policies)[site] = Policy::OneWay;
   return Forked::Impossible;
 }
 
-Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body) {
+Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
+                                      std::span<const ValueId> first) {
   Recording &recording = *host_.recording;
   GraphRecorder &graph = recording.graph();
   Modes modes;
@@ -135,9 +138,9 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body) {
   {
     Recording::Scope scope(recording);
     forks_.push_back({log_.mark(), frame.generator});
-    graph.enterBlock();
+    way.arguments = graph.enterBlock(first);
     TakeBack takeBack{*this, frame, way, modes};
-    way.completion = body(way.value);
+    way.completion = body(way);
     rethrowRefusal();
     const PythonLog::Mark &mark = forks_.back().mark;
     if (recording.failure() != failure)
@@ -168,7 +171,7 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
     try {
       slots[i] = merge.plan(then.slots[i].get(), otherwise.slots[i].get());
     } catch (const CannotMerge &why) { // nobody may ever look
-      poisons[i] = poison(site, why.what());
+      poisons[i] = poison(site, Policy::OneWay, why.what());
     }
   }
 
@@ -179,17 +182,11 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
     Merge::Index value = 0;
   };
   std::vector<Place> places;
-  auto isSame = [](const PythonLog::Change &a, const PythonLog::Change &b) {
-    if (a.slot.object.get() != b.slot.object.get() || a.isContainer != b.isContainer)
-      return false;
-    if (a.isContainer || !a.slot.key)
-      return true;
-    return checked(PyObject_RichCompareBool(a.slot.key.get(), b.slot.key.get(), Py_EQ)) != 0;
-  };
   for (int way : {0, 1})
     for (PythonLog::Change &change : (way == 0 ? then : otherwise).changes) {
-      auto found = std::find_if(places.begin(), places.end(),
-                                [&](const Place &place) { return isSame(place.change, change); });
+      auto found = std::find_if(places.begin(), places.end(), [&](const Place &place) {
+        return isSamePlace(place.change, change);
+      });
       if (found == places.end()) {
         PyRef before = log_.contentsAt(change);
         places.push_back({change, {before, before}});
@@ -198,14 +195,11 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
       found->now[way] = change.now;
     }
   for (Place &place : places) {
-    if (place.change.isContainer && !log_.isFresh(place.change.slot.object.get()))
-      throw CannotMerge("one way changes a container from outside");
+    if (place.change.isContainer || place.now[0].get() != place.now[1].get())
+      preparePlace(place.change);
     if (place.change.isContainer)
       for (PyRef &contents : place.now)
         log_.noteFresh(contents.get());
-    else if (place.now[0].get() != place.now[1].get())
-      found(place.change.slot.kind, place.change.slot.object.get(), place.change.slot.key.get(),
-            log_.valueNow(place.change.slot).get());
     place.value = merge.plan(place.now[0].get(), place.now[1].get());
   }
 
@@ -217,8 +211,7 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
     yields[way] = merge.yields(way);
     ways[way]->block = graph.leaveBlock();
   }
-  ValueId decides = SymbolicScalar::of(symbolicNumber(condition))->value();
-  merge.takeResults(graph.branch(decides, std::move(then.block), yields[0],
+  merge.takeResults(graph.branch(conditionValue(condition), std::move(then.block), yields[0],
                                  std::move(otherwise.block), yields[1]));
 
   merged.value = merge.make(value);
@@ -226,28 +219,46 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
     frame.returned = merge.make(returned);
   for (size_t i = 0; i < slots.size(); ++i)
     frame.slots[i] = slots[i] ? merge.make(*slots[i]) : poisons[i];
-  for (const Place &place : places) {
-    const Slot &slot = place.change.slot;
-    PyRef now = merge.make(place.value);
-    if (place.change.isContainer)
-      log_.refill(slot.object.get(), now.get());
-    else
-      log_.write(slot.kind, slot.object.get(), slot.key.get(), now.get());
-  }
+  for (const Place &place : places)
+    fillPlace(place.change, merge.make(place.value).get());
+}
+
+// What was there before counts, where the run may not change it.
+void Interpreter::preparePlace(const PythonLog::Change &place) {
+  PyObject *object = place.slot.object.get();
+  if (!place.isContainer)
+    found(place.slot.kind, object, place.slot.key.get(), log_.valueNow(place.slot).get());
+  else if (!log_.isFresh(object))
+    throw CannotMerge("a container from outside is changed on one way, or in a loop");
+}
+
+void Interpreter::fillPlace(const PythonLog::Change &place, PyObject *value) {
+  const Slot &slot = place.slot;
+  if (place.isContainer)
+    log_.refill(slot.object.get(), value);
+  else
+    log_.write(slot.kind, slot.object.get(), slot.key.get(), value);
+}
+
+// A bool of Python or of the graph, as a value of the graph.
+ValueId Interpreter::conditionValue(PyObject *condition) const {
+  if (PyBool_Check(condition))
+    return host_.recording->graph().constantBool(condition == Py_True);
+  return SymbolicScalar::of(symbolicNumber(condition))->value();
 }
 
 //===- Values that are not known -----------------------------------------------------------===//
 
-PyRef Interpreter::poison(const void *site, const std::string &why) {
-  poisons_.push_back(
-      {checked(PyObject_CallNoArgs(reinterpret_cast<PyObject *>(&PyBaseObject_Type))), site, why});
+PyRef Interpreter::poison(const void *site, Policy instead, const std::string &why) {
+  auto *type = reinterpret_cast<PyObject *>(&PyBaseObject_Type);
+  poisons_.push_back({checked(PyObject_CallNoArgs(type)), site, instead, why});
   return poisons_.back().object;
 }
 
 void Interpreter::refusePoison(PyObject *value) const {
   for (const Poison &poison : poisons_)
     if (poison.object.get() == value)
-      throw CannotFork(poison.site, poison.why);
+      throw CannotFork(poison.site, poison.instead, poison.why);
 }
 
 } // namespace bifront

@@ -7,13 +7,14 @@
 #include "frontend/python_error.h"
 #include "frontend/python_log.h"
 #include "frontend/syntax.h"
+#include "ir/graph_recorder.h"
 
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -24,6 +25,7 @@
 namespace bifront {
 
 class Generator;
+class Merge;
 class Recording;
 
 // The program does something that no graph can have; CPython is to run it.
@@ -31,20 +33,34 @@ struct CannotInterpret : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// A branch was walked both ways, and the program needs a value that the two ways have no common
-// form for. The walk is to begin anew, with `site` among those where only one way is walked.
+// How a branch or a loop becomes part of the graph where only the run knows which way it goes.
+enum class Policy : uint8_t {
+  Whole,     // both ways, or any number of iterations
+  Loop,      // a loop too whose number of iterations Python knows, for it may end early
+  PeelFirst, // a loop behind its first iteration, which is taken to happen
+  OneWay,    // the way that is foreseen
+};
+using Policies = std::map<const void *, Policy>; // by the node of the syntax
+
+// A way of a branch ends where the walk cannot leave it.
+struct CannotEndHere : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// The program needs a value that the ways or iterations have no common form for, or another form
+// of a loop. The walk is to begin anew, with `policy` for `site`.
 struct CannotFork : std::runtime_error {
-  CannotFork(const void *site, const std::string &message)
-      : std::runtime_error(message), site(site) {}
+  CannotFork(const void *site, Policy policy, const std::string &message)
+      : std::runtime_error(message), site(site), policy(policy) {}
   const void *site;
+  Policy policy;
 };
 
 // What the interpreter asks of those who make the graph.
 struct InterpreterHost {
   Recording *recording = nullptr;
-  // Where only the run of the graph knows the way of a branch, both are walked, but for these
-  // nodes of the syntax, which grow; where it is null, the way that is foreseen.
-  std::set<const void *> *oneWay = nullptr;
+  // Null: all branches and loops go the one way that is foreseen. The interpreter adds to them.
+  Policies *policies = nullptr;
   // The places that a Python function (or object) reaches when CPython runs it, for
   // PythonLog::readPlaces.
   std::function<PyRef(PyObject *function, PyObject *arguments)> reachable;
@@ -64,8 +80,15 @@ struct CallArguments {
 
 // The statements that are still to run in a frame, from the outermost body to the innermost.
 struct PendingBody {
-  const syntax::Body *body; // null: a statement that must see its body end, as `with` does
-  size_t next;
+  enum class Kind : uint8_t {
+    Statements,
+    LoopBody,     // the end of an iteration of a loop of the graph
+    UnrolledLoop, // `site`
+    Guarded,      // a statement that must see its body end, as `with` does
+  } kind = Kind::Statements;
+  const syntax::Body *body = nullptr;
+  size_t next = 0;
+  const void *site = nullptr;
 };
 
 struct PythonFrame {
@@ -76,13 +99,15 @@ struct PythonFrame {
   std::vector<PyRef> cells = {};
   PyRef returned = {};
   std::vector<PendingBody> pending = {};
+  PyRef breaks =
+      {}; // at Completion::LoopBodyEnd: whether the loop ends, a bool or one of the graph
   PythonFrame *caller = nullptr;
   int line = 0;
   Generator *generator = nullptr;                     // that yields go to
   std::shared_ptr<const syntax::Function> owner = {}; // of the syntax
 };
 
-enum class Completion : uint8_t { Normal, Break, Continue, Return };
+enum class Completion : uint8_t { Normal, Break, Continue, Return, LoopBodyEnd };
 
 // All functions throw PythonError where the program raises.
 class Interpreter {
@@ -137,7 +162,7 @@ private:
   struct Way;
   struct Fork;
   enum class Forked : uint8_t { Done, EndsDiffer, Impossible };
-  using WayBody = std::function<Completion(PyRef &value)>;
+  using WayBody = std::function<Completion(Way &)>;
   std::optional<Completion> forkStatement(PythonFrame &, const syntax::If &, PyObject *condition);
   std::optional<PyRef> forkValue(PythonFrame &, const void *site, PyObject *condition,
                                  const std::function<PyRef()> &then,
@@ -145,12 +170,30 @@ private:
   PyRef conditionOf(PyObject *value) const;
   Forked fork(PythonFrame &, const void *site, PyObject *condition, const WayBody &then,
               const WayBody &otherwise, Way &merged);
-  Way walkWay(PythonFrame &, const WayBody &body);
+  Way walkWay(PythonFrame &, const WayBody &body, std::span<const ValueId> first = {});
   void mergeWays(PythonFrame &, const void *site, PyObject *condition, Way &then, Way &otherwise,
                  Way &merged);
   Completion runFrom(PythonFrame &, const syntax::Body &body, size_t first);
   Completion runRest(PythonFrame &);
-  PyRef poison(const void *site, const std::string &why);
+  Policy policyOf(const void *site) const;
+  void preparePlace(const PythonLog::Change &place);
+  void fillPlace(const PythonLog::Change &place, PyObject *value);
+  ValueId conditionValue(PyObject *condition) const;
+
+  // loops.cpp
+  struct LoopPlan;
+  struct Carried;
+  class LoopWalk;
+  struct Counting;
+  bool walkLoop(PythonFrame &, const LoopPlan &plan);
+  bool loopsInGraph(const void *site, bool isGraphCondition, bool isFirst) const;
+  Completion runUnrolled(PythonFrame &, const syntax::Body &body, const void *site);
+  Completion runCounting(PythonFrame &, const syntax::For &, Counting &counting);
+  void setCarried(PythonFrame &, const Carried &, Merge &);
+  PyRef nextCondition(PythonFrame &, const syntax::Body &body, const void *site,
+                      const std::function<PyRef()> &condition);
+  std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::For &, PyRef &iterable);
+  PyRef poison(const void *site, Policy instead, const std::string &why);
   void refusePoison(PyObject *value) const;
 
   // match.cpp
@@ -288,6 +331,7 @@ private:
   struct Poison {
     PyRef object; // in the place of a value that is not known
     const void *site;
+    Policy instead;
     std::string why;
   };
   std::vector<Poison> poisons_;

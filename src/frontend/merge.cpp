@@ -151,22 +151,91 @@ Merge::Plan Merge::planDict(PyObject *then, PyObject *otherwise) {
 
 //===- Yields and results ------------------------------------------------------------------===//
 
-std::vector<ValueId> Merge::yields(int way) {
+ValueId Merge::record(const Yield &yield) {
   GraphRecorder &graph = recording_.graph();
+  if (auto *value = std::get_if<ValueId>(&yield))
+    return *value;
+  if (auto *node = std::get_if<c10::SymNode>(&yield))
+    return SymbolicScalar::of(*node)->value();
+  if (auto *number = std::get_if<int64_t>(&yield))
+    return graph.constantInt(*number);
+  if (auto *real = std::get_if<double>(&yield))
+    return graph.constantFloat(*real);
+  return graph.constantBool(std::get<bool>(yield));
+}
+
+std::vector<ValueId> Merge::yields(int way) {
   std::vector<ValueId> values;
-  for (const Yield &yield : yields_[way]) {
-    if (auto *value = std::get_if<ValueId>(&yield))
-      values.push_back(*value);
-    else if (auto *node = std::get_if<c10::SymNode>(&yield))
-      values.push_back(SymbolicScalar::of(*node)->value());
-    else if (auto *number = std::get_if<int64_t>(&yield))
-      values.push_back(graph.constantInt(*number));
-    else if (auto *real = std::get_if<double>(&yield))
-      values.push_back(graph.constantFloat(*real));
-    else
-      values.push_back(graph.constantBool(std::get<bool>(yield)));
-  }
+  for (const Yield &yield : yields_[way])
+    values.push_back(record(yield));
   return values;
+}
+
+std::optional<std::vector<ValueId>>
+Merge::yieldsOf(std::span<const std::pair<Index, PyObject *>> ends) {
+  // What no end says stays as it is carried.
+  std::vector<ValueId> values = results_;
+  for (const auto &[value, object] : ends)
+    if (!object || !flatten(value, object, values))
+      return std::nullopt;
+  return values;
+}
+
+bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields) {
+  const Plan &plan = plans_[value];
+  auto sequence = [&](bool isType) {
+    if (!isType || PySequence_Fast_GET_SIZE(object) != static_cast<Py_ssize_t>(plan.parts.size()))
+      return false;
+    for (size_t i = 0; i < plan.parts.size(); ++i)
+      if (!flatten(plan.parts[i], PySequence_Fast_GET_ITEM(object, static_cast<Py_ssize_t>(i)),
+                   yields))
+        return false;
+    return true;
+  };
+  switch (plan.kind) {
+  case Plan::Kind::Same:
+    return plan.same.get() == object || areEqualConstants(plan.same.get(), object);
+  case Plan::Kind::Tensor: {
+    if (reinterpret_cast<PyObject *>(Py_TYPE(object)) != THPVariableClass)
+      return false;
+    const at::Tensor &tensor = THPVariable_Unpack(object);
+    if (tensor.requires_grad() || !areSame(plan.shape, shapeOf(tensor)))
+      return false;
+    ProxyImpl *proxy = ProxyImpl::of(tensor);
+    yields[plan.result] = proxy ? proxy->value() : recording_.outsideTensor(tensor);
+    return true;
+  }
+  case Plan::Kind::Number: {
+    auto number = numberOf(object);
+    if (!number || number->kind != plan.number)
+      return false;
+    yields[plan.result] = record(number->value);
+    return true;
+  }
+  case Plan::Kind::Tuple: return sequence(PyTuple_CheckExact(object));
+  case Plan::Kind::List: return sequence(PyList_CheckExact(object) && log_.isFresh(object));
+  case Plan::Kind::Dict: {
+    if (!PyDict_CheckExact(object) || !log_.isFresh(object))
+      return false;
+    PyRef keys = checked(PyDict_Keys(object));
+    if (checked(PyObject_RichCompareBool(keys.get(), plan.same.get(), Py_EQ)) == 0)
+      return false;
+    for (size_t i = 0; i < plan.parts.size(); ++i)
+      if (!flatten(plan.parts[i],
+                   PyDict_GetItemWithError(object,
+                                           PyList_GET_ITEM(keys.get(), static_cast<Py_ssize_t>(i))),
+                   yields))
+        return false;
+    return true;
+  }
+  }
+  return false;
+}
+
+void Merge::takeResults(std::vector<ValueId> results) {
+  results_ = std::move(results);
+  for (Plan &plan : plans_)
+    plan.made = {};
 }
 
 PyRef Merge::make(Index value) {

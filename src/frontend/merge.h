@@ -7,6 +7,8 @@
 #include "frontend/python_log.h"
 
 #include <map>
+#include <optional>
+#include <span>
 #include <stdexcept>
 #include <utility>
 #include <variant>
@@ -32,7 +34,11 @@ public:
   // What a way yields, in the order of the branch's results. Records numbers that are not yet in
   // the graph, so the way's block is to be open.
   std::vector<ValueId> yields(int way);
-  void takeResults(std::vector<ValueId> results) { results_ = std::move(results); }
+  // The same of values that end an iteration, each in the form of its plan, with the block of the
+  // iteration open; nothing where one has another form.
+  std::optional<std::vector<ValueId>> yieldsOf(std::span<const std::pair<Index, PyObject *>> ends);
+  // From here on values are made with these.
+  void takeResults(std::vector<ValueId> results);
   PyRef make(Index value);
 
 private:
@@ -47,6 +53,8 @@ private:
   };
   using Yield = std::variant<ValueId, c10::SymNode, int64_t, double, bool>;
 
+  bool flatten(Index value, PyObject *object, std::vector<ValueId> &yields);
+  ValueId record(const Yield &yield);
   Plan planOf(PyObject *then, PyObject *otherwise);
   Plan planTensor(PyObject *then, PyObject *otherwise);
   Plan planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise);

@@ -10,8 +10,8 @@ namespace {
 // While it lives, `body` is among the pending ones of the frame.
 class Pending {
 public:
-  Pending(PythonFrame &frame, const Body *body) : frame_(frame), depth_(frame.pending.size()) {
-    frame.pending.push_back({body, 0});
+  Pending(PythonFrame &frame, PendingBody body) : frame_(frame), depth_(frame.pending.size()) {
+    frame.pending.push_back(body);
   }
   ~Pending() { frame_.pending.resize(depth_); }
   Pending(const Pending &) = delete;
@@ -29,7 +29,7 @@ Completion Interpreter::run(PythonFrame &frame, const Body &body) {
 }
 
 Completion Interpreter::runFrom(PythonFrame &frame, const Body &body, size_t first) {
-  Pending pending(frame, &body);
+  Pending pending(frame, {.body = &body});
   for (size_t i = first; i < body.size(); ++i) {
     pending.setNext(i + 1);
     Completion completion = run(frame, *body[i]);
@@ -39,7 +39,8 @@ Completion Interpreter::runFrom(PythonFrame &frame, const Body &body, size_t fir
   return Completion::Normal;
 }
 
-// What follows behind the statement that is running, up to the end of the function.
+// What follows behind the statement that is running, up to the end of the function or of the
+// iteration of a loop of the graph.
 Completion Interpreter::runRest(PythonFrame &frame) {
   std::vector<PendingBody> pending = frame.pending;
   struct Restore {
@@ -48,11 +49,19 @@ Completion Interpreter::runRest(PythonFrame &frame) {
     ~Restore() { frame.pending = std::move(pending); }
   } restore{frame, pending};
   while (!frame.pending.empty()) {
-    PendingBody body = frame.pending.back();
+    PendingBody rest = frame.pending.back();
     frame.pending.pop_back();
-    if (!body.body)
-      throw CannotInterpret("a way of a branch leaves a loop, a `with` or a `try`");
-    Completion completion = runFrom(frame, *body.body, body.next);
+    switch (rest.kind) {
+    case PendingBody::Kind::LoopBody: return Completion::Continue;
+    case PendingBody::Kind::UnrolledLoop:
+      if (policyOf(rest.site) < Policy::Loop)
+        throw CannotFork(rest.site, Policy::Loop, "a loop ends early on one way of a branch");
+      throw CannotEndHere("a way of a branch leaves a loop that is unrolled");
+    case PendingBody::Kind::Guarded:
+      throw CannotEndHere("a way of a branch leaves a `with` or a `try`");
+    case PendingBody::Kind::Statements: break;
+    }
+    Completion completion = runFrom(frame, *rest.body, rest.next);
     if (completion != Completion::Normal)
       return completion;
   }
@@ -120,32 +129,6 @@ Completion Interpreter::run(PythonFrame &frame, const If &stmt) {
     condition = number;
   }
   return run(frame, truth(condition.get()) ? stmt.then : stmt.otherwise);
-}
-
-Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
-  Pending loop(frame, nullptr);
-  while (truth(eval(frame, *stmt.condition).get())) {
-    Completion completion = run(frame, stmt.body);
-    if (completion == Completion::Break)
-      return Completion::Normal;
-    if (completion == Completion::Return)
-      return completion;
-  }
-  return run(frame, stmt.otherwise);
-}
-
-Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
-  Pending loop(frame, nullptr);
-  PyRef iterator = iterate(eval(frame, *stmt.iterable).get());
-  while (PyRef value = next(iterator.get())) {
-    assign(frame, *stmt.target, std::move(value));
-    Completion completion = run(frame, stmt.body);
-    if (completion == Completion::Break)
-      return Completion::Normal;
-    if (completion == Completion::Return)
-      return completion;
-  }
-  return run(frame, stmt.otherwise);
 }
 
 //===- Exceptions --------------------------------------------------------------------------===//
@@ -264,7 +247,7 @@ Completion Interpreter::runHandled(PythonFrame &frame, const Try &stmt) {
 }
 
 Completion Interpreter::run(PythonFrame &frame, const Try &stmt) {
-  Pending ends(frame, nullptr);
+  Pending ends(frame, {.kind = PendingBody::Kind::Guarded});
   if (stmt.finally.empty())
     return runHandled(frame, stmt);
   PyRef exception;
@@ -296,7 +279,7 @@ Completion Interpreter::run(PythonFrame &frame, const Try &stmt) {
 //===- With --------------------------------------------------------------------------------===//
 
 Completion Interpreter::run(PythonFrame &frame, const With &stmt) {
-  Pending ends(frame, nullptr);
+  Pending ends(frame, {.kind = PendingBody::Kind::Guarded});
   return runWith(frame, stmt, 0);
 }
 

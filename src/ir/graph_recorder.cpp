@@ -20,6 +20,7 @@ class GraphRecorder::Block {
 public:
   Region region;
   std::vector<std::pair<ValueId, Value>> values; // made in it
+  SmallVector<Value> first;                      // of its arguments
 };
 
 struct GraphRecorder::State {
@@ -196,13 +197,14 @@ void GraphRecorder::assertTrue(ValueId condition, std::string_view message) {
 
 //===- Blocks ------------------------------------------------------------------------------===//
 
-std::vector<ValueId> GraphRecorder::enterBlock(std::span<const ValueType> arguments) {
+std::vector<ValueId> GraphRecorder::enterBlock(std::span<const ValueId> first) {
+  SmallVector<Value> firstValues = state->valuesOf(first);
   state->open.push_back(BlockPtr(new Block, [](Block *block) { delete block; }));
   mlir::Block &block = state->open.back()->region.emplaceBlock();
   std::vector<ValueId> ids;
-  for (const ValueType &type : arguments)
-    ids.push_back(
-        state->add(block.addArgument(mlirTypeOf(state->builder.getContext(), type), state->loc)));
+  for (Value value : firstValues)
+    ids.push_back(state->add(block.addArgument(value.getType(), state->loc)));
+  state->open.back()->first = std::move(firstValues);
   state->recordInto(block);
   return ids;
 }
@@ -304,9 +306,12 @@ ModuleOp GraphRecorder::upTo(ValueId value) const {
   auto copy = cast<ModuleOp>((*state->module)->clone(copies));
   auto function = *copy.getOps<func::FuncOp>().begin();
   OpBuilder builder = OpBuilder::atBlockEnd(&function.front());
-  for (const BlockPtr &block : state->open)
+  for (const BlockPtr &block : state->open) {
+    for (auto [argument, first] : llvm::zip_equal(block->region.getArguments(), block->first))
+      copies.map(argument, copies.lookup(first));
     for (Operation &op : block->region.front())
       builder.clone(op, copies);
+  }
   state->end(function, builder, copies.lookup(state->valueOf(value)));
   return copy;
 }

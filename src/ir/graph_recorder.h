@@ -83,7 +83,8 @@ public:
   // graph only there.
   class Block;
   using BlockPtr = std::unique_ptr<Block, void (*)(Block *)>;
-  std::vector<ValueId> enterBlock(std::span<const ValueType> arguments = {});
+  // `first`: what its arguments are when it first runs.
+  std::vector<ValueId> enterBlock(std::span<const ValueId> first = {});
   BlockPtr leaveBlock();
   // Goes on with a block that was left.
   void reenterBlock(BlockPtr block);

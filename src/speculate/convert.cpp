@@ -4,7 +4,6 @@
 #include "capture/derivative.h"
 #include "capture/torch_schemas.h"
 #include "codegen/compile.h"
-#include "frontend/interpreter.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
 #include "speculate/foresee.h"
@@ -24,7 +23,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 namespace bifront {
 namespace {
@@ -318,12 +316,10 @@ private:
   PyRef before;
 };
 
-using OneWay = std::set<const void *>;
-
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                              const Arguments &arguments, const std::vector<at::Tensor> &proxies,
-                             OneWay *oneWay) {
+                             Policies *policies) {
   std::vector<PyRef> wrapped;
   for (const at::Tensor &proxy : proxies)
     wrapped.push_back(PyRef::steal(THPVariable_Wrap(proxy)));
@@ -344,7 +340,7 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                         .arguments = borrowed,
                         .keywordNames = request.keywordNames,
                         .reachable = reachableState.get(),
-                        .oneWay = oneWay,
+                        .policies = policies,
                         .inputFor = {}});
 }
 
@@ -365,7 +361,7 @@ TorchDerivatives &torchDerivatives() {
 constexpr size_t kMostForeseen = 64;
 
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-             OneWay *oneWay = nullptr) {
+             Policies *policies = nullptr) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   RandomStateGuard random; // looked at when the capture is over
@@ -385,7 +381,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   {
     HookScope hooks;
     capture.begin();
-    Interpretation interpretation = callOnProxies(capture, request, arguments, proxies, oneWay);
+    Interpretation interpretation = callOnProxies(capture, request, arguments, proxies, policies);
     if (!interpretation.result)
       fail(ExitReason::CaptureFailed, takePythonError());
     captured.result = reader.read(interpretation.result.get());
@@ -533,17 +529,17 @@ void setCaptureHooks(const CaptureHooks &hooks) {
 
 namespace {
 
-// `oneWay`: as InterpreterHost's. Throws CannotFork too.
+// `policies`: as InterpreterHost's. Throws CannotFork too.
 std::shared_ptr<const ConvertedGraph> convertOnce(const ConversionRequest &request,
-                                                  OneWay *oneWay) {
+                                                  Policies *policies) {
   auto graph = std::make_shared<ConvertedGraph>();
-  graph->forks = oneWay != nullptr;
+  graph->forks = policies != nullptr;
   try {
     Arguments arguments(request);
     Captured captured;
     graph->modes = GlobalModes::now();
     if (request.options.walked) {
-      capture(request, arguments, captured, oneWay);
+      capture(request, arguments, captured, policies);
       graph->pythonState = stateOf(captured.effects);
     } else {
       graph->pythonState = readPythonState(request);
@@ -574,13 +570,14 @@ std::shared_ptr<const ConvertedGraph> convertOnce(const ConversionRequest &reque
 } // namespace
 
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
-  constexpr int kMostRestarts = 16;
-  OneWay oneWay;
+  constexpr int kMostRestarts = 32;
+  Policies policies;
   for (int start = 0; request.forks && start < kMostRestarts; ++start) {
     try {
-      return convertOnce(request, &oneWay);
+      return convertOnce(request, &policies);
     } catch (const CannotFork &branch) {
-      oneWay.insert(branch.site);
+      Policy &policy = policies[branch.site];
+      policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
     } catch (const ConversionError &) { // it may be what the branches have led to
       break;
     }

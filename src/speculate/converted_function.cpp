@@ -188,9 +188,10 @@ ConvertedFunction::convert(PyObject *const *args, size_t count, PyObject *keywor
   std::shared_ptr<const ConvertedGraph> graph;
   try {
     ++stats_.conversions;
-    bool forks = options_.walked && stats_.exits[size_t(ExitReason::AssertionFailed)] > 0;
-    graph = bifront::convert(
-        {function_.get(), args, count, keywordNames, options_, refusal.relax, forks});
+    bool varies = stats_.exits[static_cast<size_t>(ExitReason::AssertionFailed)] > 0 ||
+                  !refusal.relax.empty() || !options_.dynamic.empty();
+    graph = bifront::convert({function_.get(), args, count, keywordNames, options_, refusal.relax,
+                              options_.walked && varies});
     // With both ways of a branch it serves the calls of a graph that had one.
     if (graph->forks)
       std::erase_if(graphs_, [&](const auto &old) {

@@ -48,7 +48,7 @@ SourceLine lineOf(const PythonFrame *frame) {
 
 Interpretation walk(Capture &capture, const WalkRequest &request) {
   InterpreterHost host{.recording = &capture.recording(),
-                       .oneWay = request.oneWay,
+                       .policies = request.policies,
                        .reachable =
                            [&](PyObject *function, PyObject *arguments) {
                              return checked(PyObject_CallFunctionObjArgs(

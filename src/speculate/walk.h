@@ -3,11 +3,10 @@
 #pragma once
 
 #include "capture/capture.h"
-#include "frontend/python_effects.h"
+#include "frontend/interpreter.h"
 
 #include <functional>
 #include <optional>
-#include <set>
 #include <span>
 
 namespace bifront {
@@ -24,7 +23,7 @@ struct WalkRequest {
   // bifront._reachable_state.reachable
   PyObject *reachable;
   // As InterpreterHost's; may be null.
-  std::set<const void *> *oneWay = nullptr;
+  Policies *policies = nullptr;
   // As InterpreterHost's; may be empty.
   std::function<std::optional<std::pair<PyRef, uint32_t>>(const Slot &, PyObject *)> inputFor;
 };

@@ -1,0 +1,362 @@
+// Loops whose number of iterations only the run of the graph knows: the body is walked for any
+// iteration, with what it changes as values that the loop carries, and becomes one `scf.while`.
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+#include "frontend/way.h"
+
+#include <algorithm>
+
+namespace bifront {
+
+using namespace syntax;
+
+struct Interpreter::LoopPlan {
+  const void *site;
+  PyRef condition; // whether there is a first iteration
+  // Runs one; whether there is another.
+  std::function<PyRef()> iterate;
+};
+
+// What goes from one iteration to the next.
+struct Interpreter::Carried {
+  struct Place {
+    PythonLog::Change change; // as it is before the loop
+    Merge::Index value;
+  };
+  std::vector<std::pair<size_t, Merge::Index>> slots;
+  std::vector<std::pair<size_t, PyRef>> poisons; // slots that nothing may be read of
+  std::vector<Place> places;
+};
+
+// One attempt after another, each with what the last has found to change.
+class Interpreter::LoopWalk {
+public:
+  LoopWalk(Interpreter &interpreter, PythonFrame &frame, const LoopPlan &plan)
+      : interpreter_(interpreter), frame_(frame), plan_(plan),
+        graph_(interpreter.host_.recording->graph()) {}
+
+  // Throws where the loop cannot be one of the graph; then nothing has happened.
+  void run() {
+    std::vector<PyRef> before = frame_.slots;
+    Way last = walkIteration(nullptr);
+    for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+      Merge merge(*interpreter_.host_.recording, interpreter_.log_);
+      Carried carried = carriedBy(merge, before, last);
+      start_ = merge.yields(0);
+      start_.push_back(interpreter_.conditionValue(plan_.condition.get()));
+      Way way = walkIteration(&carried, &merge);
+      if (auto next = yieldsOf(carried, merge, before, way)) {
+        finish(carried, merge, way, *next);
+        return;
+      }
+      last = std::move(way);
+    }
+    throw CannotMerge("what a loop changes is of another kind in each iteration");
+  }
+
+private:
+  static constexpr int kMostAttempts = 4;
+
+  Way walkIteration(const Carried *carried, Merge *merge = nullptr) {
+    return interpreter_.walkWay(
+        frame_,
+        [&](Way &way) {
+          if (carried) {
+            std::vector<ValueId> values = way.arguments;
+            values.pop_back();
+            merge->takeResults(std::move(values));
+            interpreter_.setCarried(frame_, *carried, *merge);
+          }
+          way.value = plan_.iterate();
+          return Completion::Normal;
+        },
+        start_);
+  }
+
+  Carried carriedBy(Merge &merge, const std::vector<PyRef> &before, const Way &way) {
+    Carried carried;
+    for (size_t i = 0; i < before.size(); ++i) {
+      if (before[i].get() == way.slots[i].get())
+        continue;
+      try {
+        carried.slots.emplace_back(i, merge.plan(before[i].get(), way.slots[i].get()));
+      } catch (const CannotMerge &why) {
+        carried.poisons.emplace_back(
+            i, interpreter_.poison(plan_.site, Policy::PeelFirst, why.what()));
+      }
+    }
+    for (const PythonLog::Change &change : way.changes) {
+      PythonLog::Change start = change;
+      interpreter_.preparePlace(start);
+      start.now = interpreter_.log_.contentsAt(change);
+      if (change.isContainer)
+        interpreter_.log_.noteFresh(change.now.get());
+      carried.places.push_back({start, merge.plan(start.now.get(), change.now.get())});
+    }
+    return carried;
+  }
+
+  // What the iteration ends with, in the order of the carried values; nothing where it changes
+  // more than these.
+  std::optional<std::vector<ValueId>> yieldsOf(const Carried &carried, Merge &merge,
+                                               const std::vector<PyRef> &before, Way &way) {
+    std::vector<std::pair<Merge::Index, PyObject *>> ends;
+    for (size_t i = 0; i < before.size(); ++i) {
+      auto found = std::find_if(carried.slots.begin(), carried.slots.end(),
+                                [&](const auto &slot) { return slot.first == i; });
+      bool poisoned = std::any_of(carried.poisons.begin(), carried.poisons.end(),
+                                  [&](const auto &slot) { return slot.first == i; });
+      if (found != carried.slots.end())
+        ends.emplace_back(found->second, way.slots[i].get());
+      else if (!poisoned && before[i].get() != way.slots[i].get())
+        return std::nullopt;
+    }
+    for (const PythonLog::Change &change : way.changes) {
+      auto found = std::find_if(
+          carried.places.begin(), carried.places.end(),
+          [&](const Carried::Place &place) { return isSamePlace(place.change, change); });
+      if (found == carried.places.end())
+        return std::nullopt;
+      ends.emplace_back(found->value, change.now.get());
+    }
+    Recording::Scope scope(*interpreter_.host_.recording);
+    graph_.reenterBlock(std::move(way.block));
+    std::optional<std::vector<ValueId>> yields = merge.yieldsOf(ends);
+    if (yields)
+      yields->push_back(interpreter_.conditionValue(way.value.get()));
+    way.block = graph_.leaveBlock();
+    return yields;
+  }
+
+  void finish(const Carried &carried, Merge &merge, Way &way, const std::vector<ValueId> &next) {
+    std::vector<ValueId> header = graph_.enterBlock(start_);
+    ValueId goesOn = header.back();
+    GraphRecorder::BlockPtr headerBlock = graph_.leaveBlock();
+    std::vector<ValueId> results =
+        graph_.loop(start_, std::move(headerBlock), goesOn, std::move(way.block), next);
+    results.pop_back();
+    merge.takeResults(std::move(results));
+    interpreter_.setCarried(frame_, carried, merge);
+  }
+
+  Interpreter &interpreter_;
+  PythonFrame &frame_;
+  const LoopPlan &plan_;
+  GraphRecorder &graph_;
+  std::vector<ValueId> start_; // the carried values at first
+};
+
+bool Interpreter::walkLoop(PythonFrame &frame, const LoopPlan &plan) {
+  try {
+    LoopWalk(*this, frame, plan).run();
+    return true;
+  } catch (const PythonError &) {
+    if (!PyErr_ExceptionMatches(PyExc_Exception))
+      throw; // an interrupt
+    PyErr_Clear();
+  } catch (const CannotFork &) {
+    throw;
+  } catch (const std::exception &) {
+    refusal_ = nullptr;
+  }
+  // Behind the first iteration it may have settled.
+  Policy &policy = (*host_.policies)[plan.site];
+  policy = policy < Policy::PeelFirst ? Policy::PeelFirst : Policy::OneWay;
+  return false;
+}
+
+void Interpreter::setCarried(PythonFrame &frame, const Carried &carried, Merge &merge) {
+  for (const auto &[slot, value] : carried.slots)
+    frame.slots[slot] = merge.make(value);
+  for (const auto &[slot, poison] : carried.poisons)
+    frame.slots[slot] = poison;
+  for (const Carried::Place &place : carried.places)
+    fillPlace(place.change, merge.make(place.value).get());
+}
+
+//===- Statements --------------------------------------------------------------------------===//
+
+// Runs one iteration of a loop of the graph; whether there is another, by `condition` where the
+// body does not end the loop.
+PyRef Interpreter::nextCondition(PythonFrame &frame, const Body &body, const void *site,
+                                 const std::function<PyRef()> &condition) {
+  PendingBody end{.kind = PendingBody::Kind::LoopBody};
+  frame.pending.push_back(end);
+  Completion completion = run(frame, body);
+  frame.pending.pop_back();
+  switch (completion) {
+  case Completion::Normal:
+  case Completion::Continue: return condition();
+  case Completion::Break: return PyRef::share(Py_False);
+  case Completion::Return: throw CannotMerge("a loop of the graph returns");
+  case Completion::LoopBodyEnd: break;
+  }
+  PyRef breaks = frame.breaks;
+  if (PyBool_Check(breaks.get()))
+    return breaks.get() == Py_True ? PyRef::share(Py_False) : condition();
+  auto next =
+      forkValue(frame, site, breaks.get(), [] { return PyRef::share(Py_False); }, condition);
+  if (!next)
+    throw CannotMerge("the end of a loop is not known");
+  return *next;
+}
+
+// Whether a loop is to be one of the graph, given whether there is a next iteration.
+bool Interpreter::loopsInGraph(const void *site, bool isGraphCondition, bool isFirst) const {
+  if (!host_.policies)
+    return false;
+  Policy policy = policyOf(site);
+  if (policy == Policy::OneWay || (policy == Policy::PeelFirst && isFirst))
+    return false;
+  return isGraphCondition || policy >= Policy::Loop;
+}
+
+Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
+  auto condition = [&]() -> PyRef {
+    PyRef value = eval(frame, *stmt.condition);
+    PyRef number = conditionOf(value.get());
+    return number ? number : PyRef::share(truth(value.get()) ? Py_True : Py_False);
+  };
+  for (bool isFirst = true;; isFirst = false) {
+    PyRef goesOn = condition();
+    bool inGraph = loopsInGraph(&stmt, isGraphNumber(goesOn.get()), isFirst);
+    if (inGraph && goesOn.get() != Py_False && stmt.otherwise.empty() &&
+        walkLoop(frame, {&stmt, goesOn,
+                         [&] { return nextCondition(frame, stmt.body, &stmt.body, condition); }}))
+      return Completion::Normal;
+    if (!truth(goesOn.get()))
+      return run(frame, stmt.otherwise);
+    Completion completion = runUnrolled(frame, stmt.body, &stmt);
+    if (completion == Completion::Break)
+      return Completion::Normal;
+    if (completion == Completion::Return)
+      return completion;
+  }
+}
+
+Completion Interpreter::runUnrolled(PythonFrame &frame, const Body &body, const void *site) {
+  frame.pending.push_back({.kind = PendingBody::Kind::UnrolledLoop, .site = site});
+  size_t depth = frame.pending.size();
+  struct Leave {
+    PythonFrame &frame;
+    size_t depth;
+    ~Leave() { frame.pending.resize(depth - 1); }
+  } leave{frame, depth};
+  return run(frame, body);
+}
+
+// The items of a `for` that are told by counting: those of a range, or the parts of a tensor.
+struct Interpreter::Counting {
+  PyRef next, stop, step; // ints, or those of the graph
+  PyRef tensor;           // null for a range
+
+  bool isOfGraph() const {
+    return isGraphNumber(next.get()) || isGraphNumber(stop.get()) || isGraphNumber(step.get());
+  }
+};
+
+// Of a `for` over a range, or over a tensor whose length varies; null for others, which then are
+// evaluated as `iterable`.
+std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &frame, const For &stmt,
+                                                               PyRef &iterable) {
+  auto *call = std::get_if<syntax::Call>(&stmt.iterable->node);
+  auto isPlain = [](const ExprPtr &argument) {
+    return !std::holds_alternative<Starred>(argument->node);
+  };
+  if (!host_.policies || !call || !call->keywords.empty() || call->args.empty() ||
+      call->args.size() > 3 || !std::all_of(call->args.begin(), call->args.end(), isPlain) ||
+      !std::holds_alternative<Name>(call->callee->node)) {
+    iterable = eval(frame, *stmt.iterable);
+  } else {
+    PyRef callee = eval(frame, *call->callee);
+    CallArguments arguments;
+    arguments.positional = evalAll(frame, call->args);
+    bool numbers = std::all_of(
+        arguments.positional.begin(), arguments.positional.end(), [](const PyRef &argument) {
+          return PyLong_CheckExact(argument.get()) || isGraphNumber(argument.get());
+        });
+    bool isRange = callee.get() == reinterpret_cast<PyObject *>(&PyRange_Type) && numbers;
+    if (!isRange) {
+      iterable = this->call(callee.get(), std::move(arguments));
+    } else {
+      auto counting = std::make_unique<Counting>();
+      std::vector<PyRef> &bounds = arguments.positional;
+      counting->next = bounds.size() > 1 ? bounds[0] : checked(PyLong_FromLong(0));
+      counting->stop = bounds.size() > 1 ? bounds[1] : bounds[0];
+      counting->step = bounds.size() > 2 ? bounds[2] : checked(PyLong_FromLong(1));
+      bool wantsLoop = counting->isOfGraph() || loopsInGraph(&stmt, false, false);
+      if (wantsLoop && PyLong_CheckExact(counting->step.get()) &&
+          PyLong_AsLong(counting->step.get()) != 0)
+        return counting;
+      PyErr_Clear(); // a step beyond 64 bits
+      iterable = this->call(callee.get(), std::move(arguments));
+    }
+  }
+  if (!host_.policies || !isProxyTensor(iterable.get()))
+    return nullptr;
+  PyRef length = checked(PyObject_CallMethod(iterable.get(), "size", "i", 0));
+  if (!isGraphNumber(length.get()) && !loopsInGraph(&stmt, false, false))
+    return nullptr;
+  return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
+                                             checked(PyLong_FromLong(1)), std::move(iterable)});
+}
+
+Completion Interpreter::runCounting(PythonFrame &frame, const For &stmt, Counting &counting) {
+  bool forwards = PyLong_AsLong(counting.step.get()) > 0;
+  // The number of the next iteration is a value of the frame, so that the loop carries it.
+  size_t index = frame.slots.size();
+  frame.slots.push_back(counting.next);
+  struct Drop {
+    PythonFrame &frame;
+    size_t size;
+    ~Drop() { frame.slots.resize(size); }
+  } drop{frame, index};
+  auto condition = [&]() -> PyRef {
+    PyRef goesOn = compare(forwards ? CompareOp::Lt : CompareOp::Gt, frame.slots[index].get(),
+                           counting.stop.get());
+    return isGraphNumber(goesOn.get()) || PyBool_Check(goesOn.get())
+               ? goesOn
+               : PyRef::share(truth(goesOn.get()) ? Py_True : Py_False);
+  };
+  auto begin = [&] {
+    PyRef now = frame.slots[index];
+    frame.slots[index] = binary(BinaryOp::Add, now.get(), counting.step.get());
+    assign(frame, *stmt.target, counting.tensor ? item(counting.tensor.get(), now.get()) : now);
+  };
+  for (bool isFirst = true;; isFirst = false) {
+    PyRef goesOn = condition();
+    bool inGraph = loopsInGraph(&stmt, isGraphNumber(goesOn.get()), isFirst);
+    if (inGraph && goesOn.get() != Py_False && stmt.otherwise.empty() &&
+        walkLoop(frame, {&stmt, goesOn, [&] {
+                           begin();
+                           return nextCondition(frame, stmt.body, &stmt.body, condition);
+                         }}))
+      return Completion::Normal;
+    if (!truth(goesOn.get()))
+      return run(frame, stmt.otherwise);
+    begin();
+    Completion completion = runUnrolled(frame, stmt.body, &stmt);
+    if (completion == Completion::Break)
+      return Completion::Normal;
+    if (completion == Completion::Return)
+      return completion;
+  }
+}
+
+Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
+  PyRef iterable;
+  if (auto counting = countingOf(frame, stmt, iterable))
+    return runCounting(frame, stmt, *counting);
+  PyRef iterator = iterate(iterable.get());
+  while (PyRef value = next(iterator.get())) {
+    assign(frame, *stmt.target, std::move(value));
+    Completion completion = runUnrolled(frame, stmt.body, &stmt);
+    if (completion == Completion::Break)
+      return Completion::Normal;
+    if (completion == Completion::Return)
+      return completion;
+  }
+  return run(frame, stmt.otherwise);
+}
+
+} // namespace bifront
