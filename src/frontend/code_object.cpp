@@ -1,8 +1,9 @@
 #include "frontend/code_object.h"
 
 #include <algorithm>
+#include <bit>
 #include <climits>
-#include <cstring>
+#include <cstdint>
 #include <string_view>
 #include <tuple>
 
@@ -26,7 +27,9 @@ bool equalAndRelease(PyObject *left, PyObject *right) {
 }
 
 // Bit for bit: a zero has a sign, and a NaN is like itself.
-bool sameFloat(double left, double right) { return !std::memcmp(&left, &right, sizeof left); }
+bool sameFloat(double left, double right) {
+  return std::bit_cast<uint64_t>(left) == std::bit_cast<uint64_t>(right);
+}
 
 bool sameItems(PyObject *left, PyObject *right) {
   if (PyTuple_GET_SIZE(left) != PyTuple_GET_SIZE(right))
