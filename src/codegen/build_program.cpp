@@ -524,8 +524,10 @@ void ProgramBuilder::visitStoreAttr(bf::StoreAttrOp op) {
 void ProgramBuilder::visitAssert(bf::AssertOp op) {
   uint32_t condition = numberOf(op.getCondition());
   asserts.push_back({op.getMessage().str(), describe(op.getLoc())});
-  built.entry.ops.push_back(
-      {EntryOp::Kind::Assert, static_cast<uint32_t>(asserts.size() - 1), condition});
+  MemoryStep memory;
+  memory.releases = false;
+  addStep(EntryOp::Kind::Assert, asserts.size() - 1, std::move(memory));
+  built.entry.ops.back().value = condition;
 }
 
 void ProgramBuilder::visitDim(bf::DimOp op) {
