@@ -408,19 +408,25 @@ void Functionaliser::noteIdentities(Operation *terminator) {
   auto numberOf = [&](Value tensor) {
     return numbers.try_emplace(tensor, int32_t(numbers.size())).first->second;
   };
+  auto objectOf = [&](Value tensor) {
+    return memory.isOneTensor(memory.baseOf(tensor)) ? numberOf(tensor) : kUnknownTensor;
+  };
+  auto storageOf = [&](Value tensor) {
+    Value base = memory.baseOf(tensor);
+    return memory.isOneTensor(base) ? numberOf(base) : kUnknownTensor;
+  };
   SmallVector<int32_t> objects, storages;
   for (Value tensor : terminator->getOperands()) {
-    objects.push_back(numberOf(tensor));
-    storages.push_back(numberOf(memory.baseOf(tensor)));
+    objects.push_back(objectOf(tensor));
+    storages.push_back(storageOf(tensor));
   }
   terminator->setAttr(kObjectsAttr, builder.getDenseI32ArrayAttr(objects));
   terminator->setAttr(kStoragesAttr, builder.getDenseI32ArrayAttr(storages));
   for (auto &[key, store] : attributes) {
     if (!store.getValue())
       continue;
-    store->setAttr(kObjectsAttr, builder.getDenseI32ArrayAttr(numberOf(store.getValue())));
-    store->setAttr(kStoragesAttr,
-                   builder.getDenseI32ArrayAttr(numberOf(memory.baseOf(store.getValue()))));
+    store->setAttr(kObjectsAttr, builder.getDenseI32ArrayAttr(objectOf(store.getValue())));
+    store->setAttr(kStoragesAttr, builder.getDenseI32ArrayAttr(storageOf(store.getValue())));
   }
 }
 
