@@ -9,8 +9,6 @@
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/SetVector.h"
 
-#include <algorithm>
-
 using namespace mlir;
 
 namespace bifront {
@@ -82,6 +80,7 @@ private:
   void visitReturn(func::ReturnOp op);
   void visitBody(Block &block);
   void visitIf(scf::IfOp op);
+  void visitSelect(arith::SelectOp op);
   void visitWhile(scf::WhileOp op);
 
   // Where regions leave the values that they hand on: per value a slot (perhaps kNoSlot: nobody
@@ -91,7 +90,11 @@ private:
   // Steps that bring `values` to the places, and code that takes numbers from there.
   void hand(ValueRange values, ArrayRef<uint32_t> to);
   void receive(ValueRange values, ArrayRef<uint32_t> from);
-  void leaveLoop(ValueRange values, ArrayRef<uint32_t> to);
+  // The two sides of a branch: `side` makes its steps and hands its values to the places.
+  using BranchSide = llvm::function_ref<void(bool holds, ArrayRef<uint32_t> places)>;
+  void choose(Value condition, ValueRange results, BranchSide side);
+  void leaveLoop(ValueRange values, ArrayRef<uint32_t> to, ArrayRef<uint32_t> carried);
+  void releaseNow(ArrayRef<uint32_t> dead);
   void openRegion() { regions.push_back({static_cast<SlotId>(program.slots.size()), {}}); }
   void closeRegion();
   void control(EntryOp::Kind kind, uint32_t value = 0) {
@@ -442,7 +445,7 @@ void ProgramBuilder::offerOverwrites(bf::PointwiseOp op, const KernelStep &step,
       memory.overwrites.push_back({slotOf(target), slotOf(result), true});
     for (Value input : op.getInputs())
       if (isa<RankedTensorType>(input.getType()) && sameType(input, result))
-        memory.overwrites.push_back({slotOf(input), slotOf(result)});
+        memory.overwrites.push_back({slotOf(input), slotOf(result), false, true});
   }
 }
 
@@ -526,8 +529,10 @@ void ProgramBuilder::visitStoreAttr(bf::StoreAttrOp op) {
 void ProgramBuilder::visitAssert(bf::AssertOp op) {
   uint32_t condition = numberOf(op.getCondition());
   asserts.push_back({op.getMessage().str(), describe(op.getLoc())});
-  built.entry.ops.push_back(
-      {EntryOp::Kind::Assert, static_cast<uint32_t>(asserts.size() - 1), condition});
+  MemoryStep memory;
+  memory.releases = false;
+  addStep(EntryOp::Kind::Assert, asserts.size() - 1, std::move(memory));
+  built.entry.ops.back().value = condition;
 }
 
 void ProgramBuilder::visitDim(bf::DimOp op) {
@@ -566,6 +571,7 @@ ProgramBuilder::Places ProgramBuilder::placesFor(ValueRange values) {
       found.push_back(kNoSlot);
     } else {
       found.push_back(slots[value] = addSlot(value.getType()));
+      built.memorySlots.back().handedOn = true;
     }
   }
   return found;
@@ -620,45 +626,70 @@ void ProgramBuilder::visitBody(Block &block) {
     visit(&op);
 }
 
-void ProgramBuilder::visitIf(scf::IfOp op) {
-  uint32_t condition = numberOf(op.getCondition());
-  Places results = placesFor(op.getResults());
+void ProgramBuilder::choose(Value condition, ValueRange results, BranchSide side) {
+  uint32_t number = numberOf(condition);
+  Places places = placesFor(results);
   openRegion();
-  control(EntryOp::Kind::If, condition);
-  for (mlir::Region *branch : {&op.getThenRegion(), &op.getElseRegion()}) {
+  control(EntryOp::Kind::If, number);
+  for (bool holds : {true, false}) {
     NumberScope scope(*this);
-    if (!branch->empty()) {
-      visitBody(branch->front());
-      hand(branch->front().getTerminator()->getOperands(), results);
-    }
-    if (branch == &op.getThenRegion())
+    side(holds, places);
+    if (holds)
       control(EntryOp::Kind::Else);
   }
   control(EntryOp::Kind::EndIf);
   closeRegion();
-  receive(op.getResults(), results);
+  receive(results, places);
 }
 
-// On the way out nothing reads what the iteration made but the results.
-void ProgramBuilder::leaveLoop(ValueRange values, ArrayRef<uint32_t> to) {
-  NumberScope scope(*this);
-  hand(values, to);
-  ReleaseStep dead;
-  for (Value value : values)
-    if (hasSlot(value) && slotOf(value) >= regions.back().firstSlot)
-      dead.release.push_back(slotOf(value));
-  if (dead.release.empty())
+void ProgramBuilder::visitIf(scf::IfOp op) {
+  choose(op.getCondition(), op.getResults(), [&](bool holds, ArrayRef<uint32_t> places) {
+    mlir::Region &side = holds ? op.getThenRegion() : op.getElseRegion();
+    if (side.empty())
+      return;
+    visitBody(side.front());
+    hand(side.front().getTerminator()->getOperands(), places);
+  });
+}
+
+// What canonicalisation makes of a branch without ops.
+void ProgramBuilder::visitSelect(arith::SelectOp op) {
+  choose(op.getCondition(), op->getResults(), [&](bool holds, ArrayRef<uint32_t> places) {
+    hand(holds ? op.getTrueValue() : op.getFalseValue(), places);
+  });
+}
+
+// What is dead here on this path, whatever the steps that follow in the text read.
+void ProgramBuilder::releaseNow(ArrayRef<uint32_t> dead) {
+  ReleaseStep step;
+  llvm::copy_if(dead, std::back_inserter(step.release),
+                [](SlotId slot) { return slot != kNoSlot; });
+  if (step.release.empty())
     return;
-  program.releases.push_back(std::move(dead));
+  program.releases.push_back(std::move(step));
   built.entry.ops.push_back(
       {EntryOp::Kind::Release, static_cast<uint32_t>(program.releases.size() - 1)});
 }
 
+// On the way out nothing reads what the iteration made but the results.
+void ProgramBuilder::leaveLoop(ValueRange values, ArrayRef<uint32_t> to,
+                               ArrayRef<uint32_t> carried) {
+  NumberScope scope(*this);
+  hand(values, to);
+  Places dead(carried);
+  for (Value value : values)
+    if (hasSlot(value) && slotOf(value) >= regions.back().firstSlot)
+      dead.push_back(slotOf(value));
+  releaseNow(dead);
+}
+
 void ProgramBuilder::visitWhile(scf::WhileOp op) {
-  Places carried = placesFor(op.getBeforeArguments());
+  Places carried = placesFor(op.getBeforeArguments()), carriedTensors;
   for (auto [argument, slot] : llvm::zip_equal(op.getBeforeArguments(), carried))
-    if (!isNumber(argument.getType()) && slot != kNoSlot)
+    if (!isNumber(argument.getType()) && slot != kNoSlot) {
       built.memorySlots[slot].carried = true;
+      carriedTensors.push_back(slot);
+    }
   hand(op.getInits(), carried);
   Places results = placesFor(op.getResults());
   openRegion();
@@ -670,9 +701,10 @@ void ProgramBuilder::visitWhile(scf::WhileOp op) {
     scf::ConditionOp condition = op.getConditionOp();
     Places arguments = placesFor(op.getAfterArguments());
     control(EntryOp::Kind::Break, numberOf(condition.getCondition()));
-    leaveLoop(condition.getArgs(), results);
+    leaveLoop(condition.getArgs(), results, carriedTensors);
     control(EntryOp::Kind::Leave);
     hand(condition.getArgs(), arguments);
+    releaseNow(carriedTensors); // so that the iteration may write over what it got
     receive(op.getAfterArguments(), arguments);
     visitBody(*op.getAfterBody());
     hand(op.getYieldOp().getResults(), carried);
@@ -710,6 +742,8 @@ void ProgramBuilder::visit(Operation *op) {
     return visitIf(branch);
   if (auto loop = dyn_cast<scf::WhileOp>(op))
     return visitWhile(loop);
+  if (auto choice = dyn_cast<arith::SelectOp>(op); choice && !isNumber(choice.getType()))
+    return visitSelect(choice);
   if (op->getNumRegions() != 0)
     throw CodegenError("'" + op->getName().getStringRef().str() + "' has no native code yet");
   compute(op);
@@ -729,41 +763,6 @@ BuiltProgram ProgramBuilder::build() {
 BuiltProgram buildProgram(func::FuncOp function, const FunctionNumbers &functions,
                           std::vector<AssertSpec> &asserts) {
   return ProgramBuilder(function, functions, asserts).build();
-}
-
-void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan) {
-  Program &program = built.program;
-  for (SlotId slot = 0; slot < program.slots.size(); ++slot)
-    program.slots[slot].offset = plan.offsets[slot];
-  program.arenaBytes = plan.arenaBytes;
-  for (size_t k = 0; k < built.memorySteps.size(); ++k) {
-    const EntryOp &op = built.entry.ops[built.stepOps[k]];
-    if (op.kind == EntryOp::Kind::Call) {
-      CallStep &step = program.calls[op.index];
-      step.release = plan.release[k];
-      for (const Overwrite &overwrite : plan.granted[k])
-        for (size_t w = 0; w < step.call.written.size(); ++w)
-          if (step.operands[step.call.written[w]].index == overwrite.dying &&
-              step.results[step.results.size() - step.call.written.size() + w].index ==
-                  overwrite.result)
-            step.reuse[w] = true;
-    } else if (op.kind == EntryOp::Kind::Kernel) {
-      KernelStep &step = program.kernels[op.index];
-      step.release = plan.release[k];
-      for (const Overwrite &overwrite : plan.granted[k]) {
-        auto output = std::find(step.outputs.begin(), step.outputs.end(), overwrite.result);
-        auto input = std::find(step.inputs.begin(), step.inputs.end(), overwrite.dying);
-        step.inPlace[output - step.outputs.begin()] =
-            static_cast<int32_t>(input - step.inputs.begin());
-      }
-    } else if (op.kind == EntryOp::Kind::Move) {
-      program.moves[op.index].release = plan.release[k];
-    } else if (op.kind == EntryOp::Kind::Function) {
-      program.functionCalls[op.index].release = plan.release[k];
-    } else if (op.kind == EntryOp::Kind::Release) {
-      program.releases[op.index].release = plan.release[k];
-    }
-  }
 }
 
 } // namespace bifront

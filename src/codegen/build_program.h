@@ -35,7 +35,4 @@ using FunctionNumbers = llvm::StringMap<uint32_t>;
 BuiltProgram buildProgram(mlir::func::FuncOp function, const FunctionNumbers &functions,
                           std::vector<AssertSpec> &asserts);
 
-// Offsets, releases and overwritten operands of a plan.
-void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan);
-
 } // namespace bifront

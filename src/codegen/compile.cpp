@@ -1,5 +1,6 @@
 #include "codegen/compile.h"
 
+#include "codegen/apply_memory_plan.h"
 #include "codegen/build_program.h"
 #include "codegen/jit.h"
 #include "codegen/kernel_cache.h"

@@ -96,8 +96,12 @@ void MemoryPlanner::findGroups() {
 // The old contents are needed by nobody behind the step, nor by the step itself under another name.
 bool MemoryPlanner::mayOverwrite(uint32_t step, const Overwrite &overwrite) {
   SlotId dying = overwrite.dying, made = overwrite.result;
-  if (slots[dying].input || !slots[dying].fresh || !slots[made].fresh || lastUse[dying] != step ||
+  if (slots[dying].input || !slots[made].fresh || lastUse[dying] != step ||
       releasedBy[dying] != step)
+    return false;
+  if (slots[dying].handedOn && overwrite.checked)
+    return true;
+  if (!slots[dying].fresh)
     return false;
   for (SlotId other : members[groupOf(dying)])
     if (slots[other].input || slots[other].leaves ||

@@ -4,7 +4,8 @@
 // makes a value to the one that releases the last of its group; places of values that are never
 // alive together may overlap. A result is written over an operand where that operand's group dies
 // with the step, and over an input of the graph where the value is what the input becomes, nothing
-// needs the old contents any more and nothing can fail after it.
+// needs the old contents any more and nothing can fail after it. What an iteration was handed by
+// the one before may be anything: there the step itself looks whether the memory is its own.
 //
 // Tested by unittests/codegen/plan_memory_test.cpp against a simulated memory.
 #pragma once
@@ -21,6 +22,8 @@ namespace bifront {
 struct Overwrite {
   SlotId dying, result;
   bool becomesInput = false; // `dying` is an input of the graph, and a store makes it `result`
+  // The step looks whether anybody else holds the memory, and then writes elsewhere.
+  bool checked = false;
 };
 
 struct MemoryStep {
@@ -43,6 +46,8 @@ struct MemorySlot {
   // Handed from one iteration of a loop to the next: the contents of one are read while those of
   // the next are made.
   bool carried = false;
+  // A region's or a loop's name for a value that was made elsewhere.
+  bool handedOn = false;
 };
 
 struct MemoryPlan {

@@ -204,7 +204,7 @@ void ProgramPrinter::op(const EntryOp &op) {
   case EntryOp::Kind::Move: return move(program.moves[op.index]);
   case EntryOp::Kind::Function: return functionCall(program.functionCalls[op.index]);
   case EntryOp::Kind::Release:
-    out << "end";
+    out << "dead:";
     release(program.releases[op.index].release);
     out << "\n";
     return;

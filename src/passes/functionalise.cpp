@@ -1,13 +1,15 @@
 #include "passes/functionalise.h"
 
+#include "passes/carry_writes.h"
 #include "passes/functional_twin.h"
 #include "passes/separate_results.h"
+#include "passes/tensor_memory.h"
+#include "passes/unite_names.h"
 #include "passes/view_ops.h"
+#include "passes/write_times.h"
 
-#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Builders.h"
-#include "llvm/ADT/DenseMap.h"
-#include "llvm/ADT/MapVector.h"
 
 using namespace mlir;
 
@@ -18,36 +20,49 @@ namespace {
 // its contents are at this point is another value.
 class Functionaliser {
 public:
-  explicit Functionaliser(func::FuncOp function)
-      : function(function), builder(function.getContext()) {}
+  // `isEntry`: called from outside of the module, where the arguments are the program's tensors.
+  Functionaliser(func::FuncOp function, const TensorMemory &memory, bool isEntry)
+      : function(function), memory(memory), times(memory), isEntry(isEntry),
+        builder(function.getContext()) {}
 
   LogicalResult run();
 
 private:
-  // How a tensor shares memory with another: result `result` of `op` is a view of op's operand
-  // `parent` (as recorded).
-  struct Link {
-    Value parent;
-    bf::AtenOp op;
-    unsigned result = 0;
-  };
+  using View = TensorMemory::View;
   struct Contents {
     Value value;
     uint64_t version; // of the base, when `value` was what the tensor held
   };
+  // What tensors hold at a point. A version is of one base and one point.
+  struct State {
+    DenseMap<Value, Contents> held;     // of bases and of views that were written or taken anew
+    DenseMap<Value, uint64_t> versions; // of bases; one that was never written is not here
+  };
 
   LogicalResult visit(Operation *op);
+  LogicalResult visit(Block &block);
   LogicalResult visitCall(bf::AtenOp op);
+  LogicalResult visitFunctionCall(func::CallOp op);
+  LogicalResult visitIf(scf::IfOp op);
+  LogicalResult visitWhile(scf::WhileOp op);
+  LogicalResult visitStoreAttr(bf::StoreAttrOp op);
   LogicalResult rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> written);
-  LogicalResult checkWritable(bf::AtenOp op, Value target);
+  LogicalResult checkWritable(Operation *op, Value target);
+  LogicalResult checkApart(func::CallOp op, ValueRange operands, unsigned written);
   LogicalResult keepsHistory(bf::AtenOp op, Value target);
   LogicalResult write(Operation *at, Value tensor, Value contents);
-  void noteViews(bf::AtenOp op, ValueRange recordedOperands);
+  // The last of `values` are the contents of `bases` from here on.
+  void takeOver(ArrayRef<Value> bases, ValueRange values, Location at);
+  void holdCurrent(bf::AtenOp op);
   void emitStores(Operation *terminator);
   void noteIdentities(Operation *terminator);
 
-  Value baseOf(Value tensor) const;
+  bool isArgument(Value tensor) {
+    auto argument = dyn_cast<BlockArgument>(tensor);
+    return argument && argument.getOwner() == &function.getBody().front();
+  }
   Value contentsOf(Value tensor);
+  void checkKnown(Value base);
   // The tensor before any write to it or to its base: it lies in memory as eager's does, which new
   // contents need not.
   Value asMade(Value tensor);
@@ -56,50 +71,57 @@ private:
   void useContents(Operation *op);
 
   func::FuncOp function;
+  const TensorMemory &memory;
+  WriteTimes times;
+  bool isEntry;
   OpBuilder builder;
-  DenseMap<Value, Link> links;
-  DenseMap<Value, Contents> held;     // of bases and of views that were written or taken anew
-  DenseMap<Value, uint64_t> versions; // of bases; one that was never written is not here
+  State state;
+  uint64_t lastVersion = 0;
   llvm::MapVector<std::pair<Value, StringRef>, bf::StoreAttrOp> attributes;
+  SmallVector<Operation *> overwritten; // assignments to attributes
   DenseMap<Value, Location> writtenAt;
+  Operation *current = nullptr; // the op that is being visited
+  bool readsUnknown = false;
   unsigned gradientsAhead = 0;
 };
 
-Value Functionaliser::baseOf(Value tensor) const {
-  for (auto link = links.find(tensor); link != links.end(); link = links.find(tensor))
-    tensor = link->second.parent;
-  return tensor;
+// Refuses to read a base whose contents depend on which tensor another name was of.
+void Functionaliser::checkKnown(Value base) {
+  std::optional<Location> elsewhere = times.writtenElsewhere(base);
+  if (!elsewhere || readsUnknown)
+    return;
+  readsUnknown = true;
+  auto error = current->emitError() << "reads a tensor that may have been written as another";
+  error.attachNote(*elsewhere) << "which of two tensors this writes depends on the path taken";
 }
 
 Value Functionaliser::contentsOf(Value tensor) {
-  Value base = baseOf(tensor);
-  auto version = versions.find(base);
-  if (version == versions.end())
+  Value base = memory.baseOf(tensor);
+  checkKnown(base);
+  auto version = state.versions.find(base);
+  if (version == state.versions.end())
     return tensor;
-  auto known = held.find(tensor);
-  if (known != held.end() && known->second.version == version->second)
+  auto known = state.held.find(tensor);
+  if (known != state.held.end() && known->second.version == version->second)
     return known->second.value;
   // A view of a base that was written since: take it again.
-  const Link &link = links.find(tensor)->second;
-  bf::AtenOp view = link.op;
-  unsigned result = link.result;
-  Value value = takeView(builder, view, result, contentsOf(link.parent));
-  held[tensor] = {value, versions.lookup(base)};
+  const View *view = memory.viewOf(tensor);
+  Value value = takeView(builder, view->op, view->result, contentsOf(view->parent));
+  state.held[tensor] = {value, state.versions.lookup(base)};
   return value;
 }
 
 Value Functionaliser::asMade(Value tensor) {
-  auto link = links.find(tensor);
-  if (link == links.end())
+  const View *view = memory.viewOf(tensor);
+  if (!view)
     return tensor;
-  bf::AtenOp view = link->second.op;
-  unsigned result = link->second.result;
-  Value parent = asMade(link->second.parent);
-  if (view->getOperand(0) == parent)
+  Value parent = asMade(view->parent);
+  bf::AtenOp op = view->op;
+  if (op->getOperand(0) == parent)
     return tensor;
-  auto copy = cast<bf::AtenOp>(builder.clone(*view.getOperation()));
+  auto copy = cast<bf::AtenOp>(builder.clone(*op.getOperation()));
   copy->setOperand(0, parent);
-  return copy.getResult(result);
+  return copy.getResult(view->result);
 }
 
 void Functionaliser::useContents(Operation *op) {
@@ -110,35 +132,53 @@ void Functionaliser::useContents(Operation *op) {
 }
 
 LogicalResult Functionaliser::write(Operation *at, Value tensor, Value contents) {
-  Value base = baseOf(tensor);
+  Value base = memory.baseOf(tensor);
   // From the view up to its base, all with the new version.
   SmallVector<std::pair<Value, Value>> fresh = {{tensor, contents}};
-  while (tensor != base) {
-    Link link = links.find(tensor)->second;
-    contents = putView(builder, link.op, link.result, contentsOf(link.parent), contents);
-    if (!contents)
-      return at->emitError() << "writes through '" << link.op.getSchema()
+  while (const View *view = memory.viewOf(tensor)) {
+    contents = putView(builder, view->op, view->result, contentsOf(view->parent), contents);
+    if (!contents) {
+      bf::AtenOp op = view->op;
+      return at->emitError() << "writes through '" << op.getSchema()
                              << "', a view that cannot be undone";
-    tensor = link.parent;
+    }
+    tensor = view->parent;
     fresh.emplace_back(tensor, contents);
   }
-  uint64_t version = ++versions[base];
+  uint64_t version = state.versions[base] = ++lastVersion;
   for (auto [name, value] : fresh)
-    held[name] = {value, version};
+    state.held[name] = {value, version};
+  times.write(base, at->getLoc());
   writtenAt.try_emplace(base, at->getLoc());
   return success();
 }
 
-// Inputs that share memory are refused as soon as one is written.
-LogicalResult Functionaliser::checkWritable(bf::AtenOp op, Value target) {
-  auto argument = dyn_cast<BlockArgument>(baseOf(target));
-  if (!argument)
+void Functionaliser::takeOver(ArrayRef<Value> bases, ValueRange values, Location at) {
+  for (auto [base, value] : llvm::zip_equal(bases, values.take_back(bases.size()))) {
+    uint64_t version = state.versions[base] = ++lastVersion;
+    state.held[base] = {value, version};
+    writtenAt.try_emplace(base, at);
+  }
+}
+
+// Inputs that share memory are refused as soon as one is written, and so is what is an argument on
+// one path only.
+LogicalResult Functionaliser::checkWritable(Operation *op, Value target) {
+  Value base = memory.baseOf(target);
+  if (!isArgument(base)) {
+    for (Value origin : memory.originsOf(base))
+      if (isArgument(origin))
+        return op->emitError() << "writes a tensor that is input "
+                               << cast<BlockArgument>(origin).getArgNumber()
+                               << " on one path and another on others";
     return success();
+  }
+  unsigned number = cast<BlockArgument>(base).getArgNumber();
   for (unsigned i = 0; i < function.getNumArguments(); ++i) {
     auto alias = function.getArgAttrOfType<IntegerAttr>(i, kAliasOfAttr);
-    if (alias && (i == argument.getArgNumber() || alias.getInt() == argument.getArgNumber()))
-      return op.emitError() << "writes input " << argument.getArgNumber()
-                            << ", which shares memory with another input";
+    if (alias && (i == number || alias.getInt() == number))
+      return op->emitError() << "writes input " << number
+                             << ", which shares memory with another input";
   }
   return success();
 }
@@ -148,9 +188,10 @@ LogicalResult Functionaliser::checkWritable(bf::AtenOp op, Value target) {
 // history.
 LogicalResult Functionaliser::keepsHistory(bf::AtenOp op, Value target) {
   bool unseen = op.getNoGrad();
-  for (auto link = links.find(target); link != links.end(); link = links.find(target)) {
-    unseen |= link->second.op.getSchema() == "aten::detach";
-    target = link->second.parent;
+  while (const View *view = memory.viewOf(target)) {
+    bf::AtenOp op = view->op;
+    unseen |= op.getSchema() == "aten::detach";
+    target = view->parent;
   }
   auto base = target.getDefiningOp<bf::AtenOp>();
   if (!unseen || gradientsAhead == 0 || !base || base.getNoGrad() || base.getInputs().empty())
@@ -210,30 +251,115 @@ LogicalResult Functionaliser::rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> wri
   return success();
 }
 
-void Functionaliser::noteViews(bf::AtenOp op, ValueRange recorded) {
-  for (auto [result, operand] : aliasedResults(op))
-    if (isa<RankedTensorType>(op.getResult(result).getType()))
-      links[op.getResult(result)] = {recorded[operand], op, result};
+// Views just made are of their base's contents as they are now.
+void Functionaliser::holdCurrent(bf::AtenOp op) {
+  for (Value result : op.getResults())
+    if (memory.viewOf(result))
+      if (auto version = state.versions.find(memory.baseOf(result));
+          version != state.versions.end())
+        state.held[result] = {result, version->second};
 }
 
 LogicalResult Functionaliser::visitCall(bf::AtenOp op) {
   std::vector<uint32_t> written = writtenOperands(op);
   if (!written.empty())
     return rewriteWrite(op, written);
-  SmallVector<Value> recorded(op.getInputs());
+  Value viewed = op.getInputs().empty() ? Value() : op->getOperand(0);
   useContents(op);
-  noteViews(op, recorded);
-  // The view just made is of its base's contents as they are now.
-  for (Value result : op.getResults())
-    if (auto link = links.find(result); link != links.end())
-      if (auto version = versions.find(baseOf(result)); version != versions.end())
-        held[result] = {result, version->second};
+  StringRef schema = op.getSchema();
+  if (schema == "aten::view" || schema == "aten::_unsafe_view") {
+    // New contents need not lie in memory as the old ones did; reshape copies where it must.
+    if (op->getOperand(0) != viewed || !memory.isOneTensor(memory.baseOf(viewed)))
+      op.setSchema("aten::reshape");
+  }
+  holdCurrent(op);
+  return success();
+}
+
+// A function is made for arguments that share no memory, where it writes them.
+LogicalResult Functionaliser::checkApart(func::CallOp op, ValueRange operands, unsigned written) {
+  for (auto [number, operand] : llvm::enumerate(operands)) {
+    if (number == written || !isa<RankedTensorType>(operand.getType()))
+      continue;
+    if (times.mayShare(memory.baseOf(operand), memory.baseOf(operands[written])))
+      return op.emitError() << "the function that is called writes its argument " << written
+                            << ", which may share memory with its argument " << number;
+  }
+  return success();
+}
+
+LogicalResult Functionaliser::visitFunctionCall(func::CallOp op) {
+  SmallVector<Value> recorded(op.getOperands());
+  func::FuncOp callee = memory.calleeOf(op);
+  ArrayRef<unsigned> written = callee ? memory.writtenArguments(callee) : ArrayRef<unsigned>();
+  for (unsigned number : written)
+    if (failed(checkWritable(op, recorded[number])) || failed(checkApart(op, recorded, number)))
+      return failure();
+  useContents(op);
+  builder.setInsertionPointAfter(op);
+  for (auto [number, contents] : llvm::zip(written, op.getResults().take_back(written.size())))
+    if (failed(write(op, recorded[number], contents)))
+      return failure();
+  return success();
+}
+
+LogicalResult Functionaliser::visitIf(scf::IfOp op) {
+  SmallVector<Value> written = memory.writtenInside(op);
+  const State before = state;
+  const WriteTimes::Writes writesBefore = times.writes();
+  WriteTimes::Writes writesOfThen;
+  for (Region &region : op->getRegions()) {
+    if (!region.empty() && failed(visit(region.front())))
+      return failure();
+    state = before;
+    if (&region == &op.getThenRegion()) {
+      writesOfThen = times.writes();
+      times.setWrites(writesBefore);
+    }
+  }
+  times.addWrites(writesOfThen);
+  takeOver(written, op.getResults(), op.getLoc());
+  return success();
+}
+
+LogicalResult Functionaliser::visitWhile(scf::WhileOp op) {
+  SmallVector<Value> written = memory.writtenInside(op);
+  useContents(op);
+  const State before = state;
+  times.enterLoop(op);
+  for (Block *block : {op.getBeforeBody(), op.getAfterBody()}) {
+    state = before;
+    for (BlockArgument argument : block->getArguments())
+      times.bind(argument);
+    takeOver(written, block->getArguments(), op.getLoc());
+    if (failed(visit(*block)))
+      return failure();
+  }
+  state = before;
+  takeOver(written, op.getResults(), op.getLoc());
+  return success();
+}
+
+// An attribute names a tensor: what it holds in the end is what the tensor holds then.
+LogicalResult Functionaliser::visitStoreAttr(bf::StoreAttrOp op) {
+  if (!isEntry || op->getParentOp() != function)
+    return op.emitError() << "an attribute is assigned in a branch, a loop or a function";
+  bf::StoreAttrOp &last = attributes[{op.getTarget(), op.getName()}];
+  if (last)
+    overwritten.push_back(last);
+  last = op;
   return success();
 }
 
 LogicalResult Functionaliser::visit(Operation *op) {
   if (auto call = dyn_cast<bf::AtenOp>(op))
     return visitCall(call);
+  if (auto call = dyn_cast<func::CallOp>(op))
+    return visitFunctionCall(call);
+  if (auto branch = dyn_cast<scf::IfOp>(op))
+    return visitIf(branch);
+  if (auto loop = dyn_cast<scf::WhileOp>(op))
+    return visitWhile(loop);
   if (auto store = dyn_cast<bf::StoreOp>(op)) {
     builder.setInsertionPoint(op);
     if (failed(write(op, store.getTarget(), contentsOf(store.getValue()))))
@@ -241,11 +367,8 @@ LogicalResult Functionaliser::visit(Operation *op) {
     op->erase();
     return success();
   }
-  if (auto store = dyn_cast<bf::StoreAttrOp>(op)) {
-    // An attribute names a tensor: what it holds in the end is what the tensor holds then.
-    attributes.insert_or_assign({store.getTarget(), store.getName()}, store);
-    return success();
-  }
+  if (auto store = dyn_cast<bf::StoreAttrOp>(op))
+    return visitStoreAttr(store);
   if (isa<func::ReturnOp>(op)) {
     if (failed(checkReturns(op)))
       return failure();
@@ -253,9 +376,24 @@ LogicalResult Functionaliser::visit(Operation *op) {
     return success();
   }
   if (op->getNumRegions() != 0 && !isa<bf::PointwiseOp>(op))
-    return op->emitError() << "control flow is not functionalised yet";
-  gradientsAhead -= isa<bf::GradOp>(op);
+    return op->emitError() << "'" << op->getName() << "' is not functionalised yet";
+  gradientsAhead -= isa<bf::GradOp>(op) && op->getParentOp() == function;
   useContents(op);
+  return success();
+}
+
+LogicalResult Functionaliser::visit(Block &block) {
+  for (Operation &op : llvm::make_early_inc_range(block)) {
+    current = &op;
+    SmallVector<Value> results(op.getResults());
+    // A call that writes goes; its results are other names of what it writes.
+    bool goes = isa<bf::AtenOp>(op) && !memory.writtenBy(&op).empty();
+    if (failed(visit(&op)) || readsUnknown)
+      return failure();
+    if (!goes)
+      for (Value result : results)
+        times.bind(result);
+  }
   return success();
 }
 
@@ -270,45 +408,59 @@ void Functionaliser::noteIdentities(Operation *terminator) {
   auto numberOf = [&](Value tensor) {
     return numbers.try_emplace(tensor, int32_t(numbers.size())).first->second;
   };
+  auto objectOf = [&](Value tensor) {
+    return memory.isOneTensor(memory.baseOf(tensor)) ? numberOf(tensor) : kUnknownTensor;
+  };
+  auto storageOf = [&](Value tensor) {
+    Value base = memory.baseOf(tensor);
+    return memory.isOneTensor(base) ? numberOf(base) : kUnknownTensor;
+  };
   SmallVector<int32_t> objects, storages;
   for (Value tensor : terminator->getOperands()) {
-    objects.push_back(numberOf(tensor));
-    storages.push_back(numberOf(baseOf(tensor)));
+    objects.push_back(objectOf(tensor));
+    storages.push_back(storageOf(tensor));
   }
   terminator->setAttr(kObjectsAttr, builder.getDenseI32ArrayAttr(objects));
   terminator->setAttr(kStoragesAttr, builder.getDenseI32ArrayAttr(storages));
   for (auto &[key, store] : attributes) {
     if (!store.getValue())
       continue;
-    store->setAttr(kObjectsAttr, builder.getDenseI32ArrayAttr(numberOf(store.getValue())));
-    store->setAttr(kStoragesAttr, builder.getDenseI32ArrayAttr(numberOf(baseOf(store.getValue()))));
+    store->setAttr(kObjectsAttr, builder.getDenseI32ArrayAttr(objectOf(store.getValue())));
+    store->setAttr(kStoragesAttr, builder.getDenseI32ArrayAttr(storageOf(store.getValue())));
   }
 }
 
 // A returned view of an input shares its memory, which a value of the input's new contents does
 // not.
 LogicalResult Functionaliser::checkReturns(Operation *terminator) {
-  for (Value tensor : terminator->getOperands())
-    if (isa<BlockArgument>(baseOf(tensor)) && !isa<BlockArgument>(tensor) &&
-        writtenAt.contains(baseOf(tensor)))
-      return terminator->emitError()
-             << "a view of a tensor from outside that is written is returned";
+  if (!isEntry)
+    return success();
+  for (Value tensor : terminator->getOperands()) {
+    if (isArgument(tensor) || !isa<RankedTensorType>(tensor.getType()))
+      continue;
+    for (Value origin : memory.originsOf(memory.baseOf(tensor)))
+      if (isArgument(origin) && writtenAt.contains(origin))
+        return terminator->emitError()
+               << "a view of a tensor from outside that is written is returned";
+  }
   return success();
 }
 
 void Functionaliser::emitStores(Operation *terminator) {
   noteIdentities(terminator);
   builder.setInsertionPoint(terminator);
-  // Inputs are returned and assigned as the tensors they are, others as contents.
+  // The program's tensors are returned and assigned as what they are, others as contents.
   auto finally = [&](Value tensor) {
-    bool keeps = isa<BlockArgument>(tensor) || !isa<RankedTensorType>(tensor.getType());
+    bool keeps = (isEntry && isArgument(tensor)) || !isa<RankedTensorType>(tensor.getType());
     return keeps ? tensor : contentsOf(tensor);
   };
   for (OpOperand &operand : terminator->getOpOperands())
     operand.set(finally(operand.get()));
+  if (!isEntry)
+    return;
   for (BlockArgument argument : function.getArguments()) {
-    auto contents = held.find(argument);
-    if (contents != held.end() && contents->second.value != argument)
+    auto contents = state.held.find(argument);
+    if (contents != state.held.end() && contents->second.value != argument)
       bf::StoreOp::create(builder, writtenAt.find(argument)->second, contents->second.value,
                           argument);
   }
@@ -320,24 +472,10 @@ void Functionaliser::emitStores(Operation *terminator) {
 }
 
 LogicalResult Functionaliser::run() {
-  if (function.isDeclaration())
-    return success();
-  if (!function.getBody().hasOneBlock())
-    return function.emitError() << "control flow is not functionalised yet";
-  SmallVector<Operation *> ops;
-  for (Operation &op : function.getBody().front()) {
-    ops.push_back(&op);
-    gradientsAhead += isa<bf::GradOp>(op);
-  }
-  SmallVector<Operation *> overwritten;
-  for (Operation *op : ops) {
-    if (auto store = dyn_cast<bf::StoreAttrOp>(op))
-      if (auto earlier = attributes.find({store.getTarget(), store.getName()});
-          earlier != attributes.end())
-        overwritten.push_back(earlier->second);
-    if (failed(visit(op)))
-      return failure();
-  }
+  Block &body = function.getBody().front();
+  gradientsAhead = llvm::count_if(body, llvm::IsaPred<bf::GradOp>);
+  if (failed(visit(body)))
+    return failure();
   for (Operation *op : overwritten)
     op->erase();
   return success();
@@ -356,9 +494,43 @@ public:
 
 } // namespace
 
-LogicalResult functionalise(ModuleOp module) {
+// Only the graph itself stores into the program's tensors: what it calls by its own name is a copy.
+static void separateEntry(ModuleOp module) {
+  auto functions = module.getOps<func::FuncOp>();
+  if (functions.empty())
+    return;
+  func::FuncOp entry = *functions.begin();
+  auto calls = SymbolTable::getSymbolUses(entry, module);
+  if (!calls || calls->empty())
+    return;
+  func::FuncOp copy = entry.clone();
+  copy.setPrivate();
+  SymbolTable(module).insert(copy);
+  (void)SymbolTable::replaceAllSymbolUses(entry, copy.getSymNameAttr(), module);
+}
+
+static LogicalResult checkBlocks(ModuleOp module) {
   for (auto function : module.getOps<func::FuncOp>())
-    if (failed(Functionaliser(function).run()))
+    if (!function.isDeclaration() && !function.getBody().hasOneBlock())
+      return function.emitError() << "a function of several blocks is not functionalised";
+  return success();
+}
+
+LogicalResult functionalise(ModuleOp module) {
+  if (failed(checkBlocks(module)))
+    return failure();
+  separateEntry(module);
+  uniteNames(module);
+  carryWrites(module);
+  TensorMemory memory(module);
+  llvm::SmallPtrSet<Operation *, 8> called;
+  module.walk([&](func::CallOp call) { called.insert(memory.calleeOf(call)); });
+  auto isEntry = [&](func::FuncOp function) {
+    return !function.isPrivate() && !called.contains(function);
+  };
+  for (auto function : module.getOps<func::FuncOp>())
+    if (!function.isDeclaration() &&
+        failed(Functionaliser(function, memory, isEntry(function)).run()))
       return failure();
   WalkResult clean = module.walk([](bf::AtenOp op) {
     if (writtenOperands(op).empty())

@@ -99,7 +99,7 @@ public:
       if (auto pointwise = dyn_cast<bf::PointwiseOp>(op))
         place(pointwise);
       else
-        closeOperands(&op, kNone);
+        op.walk([&](Operation *inner) { closeOperands(inner, kNone); });
     }
     for (unsigned id = 0; id < groups.size(); ++id)
       if (groups[id].members.size() > 1)
@@ -324,14 +324,24 @@ public:
 
 } // namespace
 
+// Each block of branches and loops on its own.
+static void fuseBlocks(Region &region, const FusionOptions &options) {
+  for (Block &block : region) {
+    for (Operation &op : block)
+      if (!isa<bf::PointwiseOp>(op))
+        for (Region &inner : op.getRegions())
+          fuseBlocks(inner, options);
+    BlockFusion(block, options).run();
+  }
+}
+
 void fusePointwise(ModuleOp module, const FusionOptions &options) {
   for (auto function : module.getOps<func::FuncOp>()) {
     function.walk([](bf::PointwiseOp op) {
       forwardExpands(op);
       inlineSplats(op);
     });
-    for (Block &block : function.getBody())
-      BlockFusion(block, options).run();
+    fuseBlocks(function.getBody(), options);
   }
 }
 

@@ -6,7 +6,8 @@
 // becomes
 //   %1 = bf.pointwise(%a, %b) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32> { exp, add }
 //
-// A value that is used elsewhere too becomes one more result. Tested by
+// A value that is used elsewhere too becomes one more result. Each block of a branch or a loop is
+// fused on its own; nothing moves into or out of one. Tested by
 // test/passes/fuse_pointwise.mlir.
 #pragma once
 

@@ -3,6 +3,7 @@
 #include "ir/op_table.h"
 #include "passes/pointwise_emitter.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/SmallBitVector.h"
 
@@ -107,17 +108,26 @@ void lower(bf::AtenOp op, PointwiseEmission emission) {
   op.erase();
 }
 
+// Whether the value may be what a group makes: what regions and functions hand on may.
+bool mayBeGroup(Value value) {
+  while (auto call = value.getDefiningOp<bf::AtenOp>()) {
+    if (opRow(call.getSchema()).kind != OpKind::View)
+      return false;
+    value = call->getOperand(0);
+  }
+  auto argument = dyn_cast<BlockArgument>(value);
+  if (!argument)
+    return true;
+  auto function = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  return !function || function.isPrivate();
+}
+
 // A group's result may lie otherwise in memory than the results of its ops did, which `view` would
 // refuse.
 void allowCopies(ModuleOp module) {
   module.walk([](bf::AtenOp op) {
-    if (op.getSchema() != "aten::view" && op.getSchema() != "aten::_unsafe_view")
-      return;
-    Operation *source = op->getOperand(0).getDefiningOp();
-    while (source && isa<bf::AtenOp>(source) &&
-           opRow(cast<bf::AtenOp>(source).getSchema()).kind == OpKind::View)
-      source = source->getOperand(0).getDefiningOp();
-    if (isa_and_nonnull<bf::PointwiseOp>(source))
+    bool isView = op.getSchema() == "aten::view" || op.getSchema() == "aten::_unsafe_view";
+    if (isView && mayBeGroup(op->getOperand(0)))
       op.setSchema("aten::reshape");
   });
 }

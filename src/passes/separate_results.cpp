@@ -1,6 +1,7 @@
 #include "passes/separate_results.h"
 
 #include "ir/aten_op.h"
+#include "passes/escapes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
@@ -8,34 +9,6 @@
 using namespace mlir;
 
 namespace bifront {
-
-static bool isView(bf::AtenOp op) {
-  return opRow(op.getSchema()).kind == OpKind::View || !aliasedResults(op).empty();
-}
-
-bool escapes(Value value) {
-  for (OpOperand &use : value.getUses()) {
-    Operation *user = use.getOwner();
-    if (isa<func::ReturnOp>(user))
-      return true;
-    if (auto store = dyn_cast<bf::StoreAttrOp>(user); store && store.getValue() == value)
-      return true;
-    auto call = dyn_cast<bf::AtenOp>(user);
-    if (call && isView(call) && call->getOperand(0) == value &&
-        llvm::any_of(call.getResults(), escapes))
-      return true;
-  }
-  return false;
-}
-
-Value viewedValue(Value value) {
-  while (auto call = value.getDefiningOp<bf::AtenOp>()) {
-    if (call.getInputs().empty() || !isView(call))
-      break;
-    value = call.getInputs()[0];
-  }
-  return value;
-}
 
 namespace {
 
@@ -51,7 +24,7 @@ public:
   void visit(Operation *op, OpOperand &operand, int32_t object, int32_t storage) {
     builder.setInsertionPoint(op);
     Value value = operand.get();
-    if (!isa<RankedTensorType>(value.getType()))
+    if (!isa<RankedTensorType>(value.getType()) || object == kUnknownTensor)
       return;
     AtenArg first{AtenArg::Operand{0}}, none{AtenArg::None{}};
     if (storageOf.try_emplace(viewedValue(value), storage).first->second != storage) {

@@ -19,16 +19,13 @@ namespace bifront {
 
 // On func.return and bf.store_attr, set by functionalisation: for each tensor operand (of a
 // store_attr the value), a number that says which tensor object it is, and which tensor's memory it
-// lies in. The numbers below that of the inputs are inputs.
+// lies in. The numbers below that of the inputs are inputs. kUnknownTensor where that depends on
+// the path taken: the value is then the right one whatever it is, see escapes.h.
 constexpr const char *kObjectsAttr = "bf.objects";
 constexpr const char *kStoragesAttr = "bf.storages";
+constexpr int32_t kUnknownTensor = -1;
 
 std::unique_ptr<mlir::Pass> createSeparateResultsPass();
 void separateResults(mlir::ModuleOp module);
-
-// Whether the value, or a view of it, is returned or assigned to an attribute.
-bool escapes(mlir::Value value);
-// The value that `value` is a view of, through any number of views.
-mlir::Value viewedValue(mlir::Value value);
 
 } // namespace bifront

@@ -1,7 +1,7 @@
 #include "passes/simplify.h"
 
 #include "ir/aten_op.h"
-#include "passes/separate_results.h"
+#include "passes/escapes.h"
 #include "passes/view_ops.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -266,6 +266,19 @@ void readDimensionsFromInputs(func::FuncOp function) {
   });
 }
 
+// Equal values become one, but for those that must stay apart.
+void mergeEqual(func::FuncOp function) {
+  constexpr const char *kApart = "bf.apart";
+  Builder builder(function.getContext());
+  SmallVector<Operation *> apart = opsToKeepApart(function);
+  for (auto [number, op] : llvm::enumerate(apart))
+    op->setDiscardableAttr(kApart, builder.getI64IntegerAttr(number));
+  IRRewriter rewriter(function.getContext());
+  DominanceInfo dominance(function);
+  eliminateCommonSubExpressions(rewriter, dominance, function);
+  function.walk([&](Operation *op) { op->removeDiscardableAttr(kApart); });
+}
+
 class SimplifyPass : public PassWrapper<SimplifyPass, OperationPass<ModuleOp>> {
 public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(SimplifyPass)
@@ -303,9 +316,7 @@ LogicalResult simplify(ModuleOp module) {
     config.setUseTopDownTraversal(true);
     if (failed(applyPatternsGreedily(function, frozen, config)))
       return function.emitError() << "simplification does not come to an end";
-    IRRewriter rewriter(context);
-    DominanceInfo dominance(function);
-    eliminateCommonSubExpressions(rewriter, dominance, function);
+    mergeEqual(function);
     // Equal values give new dead and equal ones.
     if (failed(applyPatternsGreedily(function, frozen, config)))
       return function.emitError() << "simplification does not come to an end";

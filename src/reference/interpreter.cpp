@@ -6,6 +6,7 @@
 #include "runtime/aten_bridge.h"
 #include "runtime/below_autograd.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/DenseMap.h"
@@ -185,6 +186,9 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
       .Case([&](mlir::func::CallOp call) { return this->call(call, in); })
       .Case([&](mlir::scf::IfOp op) { return branch(op, in[0].toBool(), values); })
       .Case([&](mlir::scf::WhileOp op) { return loop(op, std::move(in), values); })
+      .Case([&](mlir::arith::SelectOp) {
+        return std::vector<IValue>{in[0].toBool() ? in[1] : in[2]};
+      })
       .Case([&](bf::DimOp dim) {
         return std::vector<IValue>{in[0].toTensor().size(static_cast<int64_t>(dim.getIndex()))};
       })

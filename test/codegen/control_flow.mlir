@@ -6,6 +6,10 @@
 // RUN: bf-run --compare %t/branch.mlir | FileCheck %s --check-prefix=AGREE
 // RUN: bf-run --compare %t/loop.mlir | FileCheck %s --check-prefix=AGREE
 // RUN: bf-run --compare %t/recursion.mlir | FileCheck %s --check-prefix=AGREE
+// RUN: bf-program %t/in_place.mlir | FileCheck %s --check-prefix=INPLACE
+// RUN: bf-program %t/select.mlir | FileCheck %s --check-prefix=SELECT
+// RUN: bf-run --compare %t/in_place.mlir | FileCheck %s --check-prefix=AGREE
+// RUN: bf-run --compare %t/select.mlir | FileCheck %s --check-prefix=AGREE
 // AGREE: native and reference agree
 
 // What the branches use of outside (t3) dies behind both.
@@ -16,7 +20,7 @@
 // BRANCH-NEXT:   move t3 = [[COS]] release [[COS]]
 // BRANCH-NEXT: else
 // BRANCH-NEXT:   move t3 = t0
-// BRANCH-NEXT: end release t2
+// BRANCH-NEXT: dead: release t2
 // BRANCH-NEXT: return t3
 func.func @branch(%x: tensor<4xf32>, %c: i1) -> tensor<4xf32> {
   %0 = bf.aten "aten::sin"(%x) : (tensor<4xf32>) -> tensor<4xf32>
@@ -36,12 +40,14 @@ func.func @branch(%x: tensor<4xf32>, %c: i1) -> tensor<4xf32> {
 // LOOP-NEXT: loop
 // LOOP:        if not v{{[0-9]+}}
 // LOOP:          move t3 = t2
+// LOOP-NEXT:     dead: release t2
 // LOOP-NEXT:     leave
 // LOOP:        move t4 = t2
+// LOOP-NEXT:   dead: release t2
 // LOOP:        call t5 = aten::sin(t4) release t4
 // LOOP:        move t2 = t5 release t5
 // LOOP-NEXT: again
-// LOOP-NEXT: end release t2
+// LOOP-NEXT: dead: release t2
 func.func @loop(%x: tensor<4xf32>, %n: i64) -> tensor<4xf32> {
   %zero = arith.constant 0 : i64
   %one = arith.constant 1 : i64
@@ -83,4 +89,47 @@ func.func private @down(%x: tensor<4xf32>, %n: i64) -> tensor<4xf32> {
     scf.yield %w : tensor<4xf32>
   }
   return %r : tensor<4xf32>
+}
+
+// An iteration gives up what it was handed, and writes over it where nobody else has it.
+//--- in_place.mlir
+// INPLACE:      move [[CARRIED:t[0-9]+]] = t0
+// INPLACE-NEXT: loop
+// INPLACE:        leave
+// INPLACE:        move [[V:t[0-9]+]] = [[CARRIED]]
+// INPLACE-NEXT:   dead: release [[CARRIED]]
+// INPLACE:        kernel [[W:t[0-9]+]] = bf_kernel_{{.*}}([[V]]) [[W]] over [[V]] release [[V]]
+// INPLACE:        move [[CARRIED]] = [[W]] release [[W]]
+// INPLACE-NEXT: again
+func.func @in_place(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %zero = arith.constant 0 : i64
+  %one = arith.constant 1 : i64
+  %five = arith.constant 5 : i64
+  %r:2 = scf.while (%i = %zero, %v = %x) : (i64, tensor<4xf32>) -> (i64, tensor<4xf32>) {
+    %go = arith.cmpi slt, %i, %five : i64
+    scf.condition(%go) %i, %v : i64, tensor<4xf32>
+  } do {
+  ^bb0(%i: i64, %v: tensor<4xf32>):
+    %next = arith.addi %i, %one : i64
+    %w = bf.pointwise(%v) : (tensor<4xf32>) -> tensor<4xf32> {
+    ^bb0(%e: f32):
+      %d = arith.negf %e : f32
+      bf.yield %d : f32
+    }
+    scf.yield %next, %w : i64, tensor<4xf32>
+  }
+  return %r#1 : tensor<4xf32>
+}
+
+// A selection of tensors is a branch that moves.
+//--- select.mlir
+// SELECT:      if v{{[0-9]+}}
+// SELECT-NEXT:   move [[R:t[0-9]+]] = [[A:t[0-9]+]]
+// SELECT-NEXT: else
+// SELECT-NEXT:   move [[R]] = t0
+// SELECT-NEXT: dead: release [[A]]
+func.func @select(%x: tensor<4xf32>, %c: i1) -> tensor<4xf32> {
+  %0 = bf.aten "aten::sin"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  %1 = arith.select %c, %0, %x : tensor<4xf32>
+  return %1 : tensor<4xf32>
 }

@@ -98,3 +98,68 @@ func.func @two_open(%a: tensor<4xf32>, %w: tensor<4x4xf32>) -> tensor<4xf32> {
   %3 = bf.aten "aten::mul.Tensor"(%0, %2) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
   return %3 : tensor<4xf32>
 }
+// -----
+// Branches and loops are fused inside, each block on its own; nothing moves in or out.
+// CHECK-LABEL: func.func @inside
+func.func @inside(%a: tensor<4xf32>, %c: i1, %n: i64) -> tensor<4xf32> {
+  // CHECK: %[[E:.*]] = bf.pointwise(%arg0)
+  // CHECK: math.expm1
+  %0 = bf.aten "aten::expm1"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK: %[[R:.*]] = scf.if
+  %1 = scf.if %c -> (tensor<4xf32>) {
+    // CHECK-NEXT: %[[T:.*]] = bf.pointwise(%[[E]])
+    // CHECK: arith.negf
+    // CHECK: math.log1p
+    // CHECK-NOT: bf.pointwise
+    // CHECK: scf.yield %[[T]]
+    %2 = bf.aten "aten::neg"(%0) : (tensor<4xf32>) -> tensor<4xf32>
+    %3 = bf.aten "aten::log1p"(%2) : (tensor<4xf32>) -> tensor<4xf32>
+    scf.yield %3 : tensor<4xf32>
+  } else {
+    scf.yield %0 : tensor<4xf32>
+  }
+  // CHECK: bf.pointwise(%[[R]], %[[E]])
+  // CHECK: math.exp2
+  // CHECK: arith.addf
+  // CHECK-NOT: bf.pointwise
+  // CHECK: scf.while
+  %4 = bf.aten "aten::exp2"(%1) : (tensor<4xf32>) -> tensor<4xf32>
+  %5 = bf.aten "aten::add.Tensor"(%4, %0, 1) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  %zero = arith.constant 0 : i64
+  %one = arith.constant 1 : i64
+  %6:2 = scf.while (%i = %zero, %v = %5) : (i64, tensor<4xf32>) -> (i64, tensor<4xf32>) {
+    %less = arith.cmpi slt, %i, %n : i64
+    scf.condition(%less) %i, %v : i64, tensor<4xf32>
+  } do {
+  ^bb0(%i: i64, %v: tensor<4xf32>):
+    // CHECK: ^bb0(%{{.*}}: i64, %[[V:.*]]: tensor<4xf32>)
+    // CHECK: bf.pointwise(%[[V]], %[[E]])
+    // CHECK-NOT: bf.pointwise
+    // CHECK: scf.yield
+    %7 = bf.aten "aten::neg"(%v) : (tensor<4xf32>) -> tensor<4xf32>
+    %8 = bf.aten "aten::mul.Tensor"(%7, %0) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+    %next = arith.addi %i, %one : i64
+    scf.yield %next, %8 : i64, tensor<4xf32>
+  }
+  return %6#1 : tensor<4xf32>
+}
+// -----
+// What a branch uses is made before it, whoever reads it behind.
+// CHECK-LABEL: func.func @used_inside
+func.func @used_inside(%a: tensor<4xf32>, %c: i1) -> (tensor<f32>, tensor<4xf32>) {
+  // CHECK: %[[E:.*]]:2 = bf.pointwise(%arg0)
+  // CHECK: scf.if
+  // CHECK: bf.aten "aten::sum"(%[[E]]#0
+  // CHECK-NOT: bf.pointwise
+  // CHECK: return %{{.*}}, %[[E]]#1
+  %0 = bf.aten "aten::expm1"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+  %1 = scf.if %c -> (tensor<f32>) {
+    %2 = bf.aten "aten::sum"(%0, none) : (tensor<4xf32>) -> tensor<f32>
+    scf.yield %2 : tensor<f32>
+  } else {
+    %3 = bf.aten "aten::mean"(%a, none) : (tensor<4xf32>) -> tensor<f32>
+    scf.yield %3 : tensor<f32>
+  }
+  %4 = bf.aten "aten::neg"(%0) : (tensor<4xf32>) -> tensor<4xf32>
+  return %1, %4 : tensor<f32>, tensor<4xf32>
+}

@@ -74,3 +74,23 @@ func.func @left(%a: tensor<4xi64>, %b: tensor<4x4x4x4xf32>, %c: tensor<4xcomplex
   %5:2 = bf.aten "aten::relu_"(%d) writes [0] : (tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>)
   return
 }
+
+// Inside branches and loops as outside; what they hand on may lie in memory as a group's result
+// does, and `view` may find it hard to look at.
+// CHECK-LABEL: func.func @regions
+func.func @regions(%a: tensor<2x3xf32>, %c: i1, %s: f64) -> tensor<6xf32> {
+  // CHECK: scf.if
+  // CHECK-NEXT: bf.pointwise(%arg0, %arg2)
+  %0 = scf.if %c -> (tensor<2x3xf32>) {
+    %1 = bf.aten "aten::mul.Tensor"(%a, %s) : (tensor<2x3xf32>, f64) -> tensor<2x3xf32>
+    scf.yield %1 : tensor<2x3xf32>
+  } else {
+    scf.yield %a : tensor<2x3xf32>
+  }
+  // CHECK: bf.aten "aten::reshape"(%{{.*}}, [6])
+  %2 = bf.aten "aten::view"(%0, [6]) : (tensor<2x3xf32>) -> tensor<6xf32>
+  // CHECK: bf.aten "aten::view"(%arg0, [6])
+  %3 = bf.aten "aten::view"(%a, [6]) : (tensor<2x3xf32>) -> tensor<6xf32>
+  %4 = bf.aten "aten::dot"(%2, %3) : (tensor<6xf32>, tensor<6xf32>) -> tensor<f32>
+  return %2 : tensor<6xf32>
+}

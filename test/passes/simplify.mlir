@@ -110,3 +110,74 @@ func.func @dimensions(%x: tensor<?x4xf32, #bf.tensor<worlds = [[3, 5]]>>) -> i64
   %n = bf.dim %0, 0 : tensor<?x4xf32, #bf.tensor<worlds = [[3, 5]]>> -> i64
   return %n : i64
 }
+
+// What is known of a branch is used in it, and what is equal outside is not computed again. A
+// branch that only chooses between tensors is a selection.
+// CHECK-LABEL: func.func @branches
+func.func @branches(%x: tensor<4xf32>, %y: tensor<4xf32>, %c: i1) -> tensor<f32> {
+  // CHECK-NEXT: %[[E:.*]] = bf.aten "aten::exp"(%arg0)
+  %0 = bf.aten "aten::exp"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK-NEXT: %[[S:.*]] = arith.select %arg2, %[[E]], %arg1 : tensor<4xf32>
+  %1 = scf.if %c -> (tensor<4xf32>) {
+    %2 = scf.if %c -> (tensor<4xf32>) {
+      %3 = bf.aten "aten::exp"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+      scf.yield %3 : tensor<4xf32>
+    } else {
+      %4 = bf.aten "aten::sin"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+      scf.yield %4 : tensor<4xf32>
+    }
+    scf.yield %2 : tensor<4xf32>
+  } else {
+    scf.yield %y : tensor<4xf32>
+  }
+  // CHECK-NEXT: %[[A:.*]] = bf.aten "aten::sum"(%[[S]]
+  // CHECK-NEXT: %[[B:.*]] = bf.aten "aten::sum"(%[[E]]
+  // CHECK-NEXT: %[[R:.*]] = bf.aten "aten::add.Tensor"(%[[A]], %[[B]], 1)
+  // CHECK-NEXT: return %[[R]]
+  %5 = bf.aten "aten::sum"(%1, none) : (tensor<4xf32>) -> tensor<f32>
+  %6 = bf.aten "aten::sum"(%0, none) : (tensor<4xf32>) -> tensor<f32>
+  %7 = bf.aten "aten::add.Tensor"(%5, %6, 1) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+  return %7 : tensor<f32>
+}
+
+// Views and constants are forwarded into loops; what nobody needs is not carried.
+// CHECK-LABEL: func.func @loop
+func.func @loop(%x: tensor<2x3xf32>, %n: i64) -> tensor<2x3xf32> {
+  %zero = arith.constant 0 : i64
+  %one = arith.constant 1 : i64
+  %t = bf.aten "aten::t"(%x) : (tensor<2x3xf32>) -> tensor<3x2xf32>
+  // CHECK: scf.while (%{{.*}} = %{{.*}}, %{{.*}} = %arg0) : (i64, tensor<2x3xf32>) -> (i64, tensor<2x3xf32>)
+  %r:3 = scf.while (%i = %zero, %v = %x, %unused = %x) : (i64, tensor<2x3xf32>, tensor<2x3xf32>) -> (i64, tensor<2x3xf32>, tensor<2x3xf32>) {
+    %less = arith.cmpi slt, %i, %n : i64
+    scf.condition(%less) %i, %v, %unused : i64, tensor<2x3xf32>, tensor<2x3xf32>
+  } do {
+  ^bb0(%i: i64, %v: tensor<2x3xf32>, %unused: tensor<2x3xf32>):
+    // CHECK: bf.aten "aten::add.Tensor"(%{{.*}}, %arg0, 1)
+    %back = bf.aten "aten::t"(%t) : (tensor<3x2xf32>) -> tensor<2x3xf32>
+    %0 = bf.aten "aten::add.Tensor"(%v, %back, %one) : (tensor<2x3xf32>, tensor<2x3xf32>, i64) -> tensor<2x3xf32>
+    %1 = bf.aten "aten::neg"(%v) : (tensor<2x3xf32>) -> tensor<2x3xf32>
+    %next = arith.addi %i, %one : i64
+    scf.yield %next, %0, %1 : i64, tensor<2x3xf32>, tensor<2x3xf32>
+  }
+  return %r#1 : tensor<2x3xf32>
+}
+
+// Draws and assertions stay where they are, and as many as they are.
+// CHECK-LABEL: func.func @effects_in_branches
+func.func @effects_in_branches(%x: tensor<4xf32>, %c: i1, %d: i1) {
+  // CHECK-COUNT-2: "aten::rand_like"
+  // CHECK: scf.if %arg1 {
+  // CHECK-NEXT: bf.assert %arg2
+  // CHECK-NEXT: bf.aten "aten::rand_like"
+  // CHECK-NEXT: }
+  // CHECK-NEXT: bf.assert %arg2
+  // CHECK-NEXT: return
+  %0 = bf.aten "aten::rand_like"(%x, none, none, none, none, none) : (tensor<4xf32>) -> tensor<4xf32>
+  %1 = bf.aten "aten::rand_like"(%x, none, none, none, none, none) : (tensor<4xf32>) -> tensor<4xf32>
+  scf.if %c {
+    bf.assert %d, "inside"
+    %2 = bf.aten "aten::rand_like"(%x, none, none, none, none, none) : (tensor<4xf32>) -> tensor<4xf32>
+  }
+  bf.assert %d, "outside"
+  return
+}
