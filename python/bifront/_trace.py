@@ -132,6 +132,7 @@ def explain(fn: Any) -> str:
     for name, count in stats["exits"].items():
         code, sentence, hint = reasons[name]
         lines.append(f"  {code} x{count}: {sentence} {hint}")
+    lines += [f"  {note}" for note in dict.fromkeys(stats["notes"])]
     if stats["last_error"]:
         lines.append(f"  last: {stats['last_error']}")
     return "\n".join(lines)

@@ -38,6 +38,38 @@ struct Modes {
 
 } // namespace
 
+// A way or a loop could not be walked: what stopped it does not stop the program. Throws on where
+// it is an interrupt.
+std::string Interpreter::forgetFailure(const std::exception &why) {
+  refusal_ = nullptr;
+  if (!dynamic_cast<const PythonError *>(&why))
+    return why.what();
+  if (!PyErr_ExceptionMatches(PyExc_Exception))
+    throw PythonError();
+  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+  PyErr_Fetch(&type, &value, &trace);
+  PyRef text = PyRef::steal(value ? PyObject_Str(value) : nullptr);
+  PyErr_Clear(); // an exception whose text cannot be had
+  const char *utf8 = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
+  std::string message = reinterpret_cast<PyTypeObject *>(type)->tp_name;
+  if (utf8)
+    message += std::string(": ") + utf8;
+  Py_XDECREF(type);
+  Py_XDECREF(value);
+  Py_XDECREF(trace);
+  return message;
+}
+
+void Interpreter::noteOneWay(const char *what, const std::string &why) const {
+  const PythonFrame *frame = programFrame();
+  if (!host_.note || !frame)
+    return;
+  auto *code = reinterpret_cast<PyCodeObject *>(frame->syntax.code.get());
+  const char *file = PyUnicode_AsUTF8(code->co_filename);
+  host_.note(std::string(file ? file : "?") + ":" + std::to_string(frame->line) + ": " + what +
+             " goes one way: " + why);
+}
+
 Policy Interpreter::policyOf(const void *site) const {
   auto found = host_.policies->find(site);
   return found == host_.policies->end() ? Policy::Whole : found->second;
@@ -96,17 +128,14 @@ Interpreter::Forked Interpreter::fork(PythonFrame &frame, const void *site, PyOb
       return Forked::EndsDiffer;
     mergeWays(frame, site, condition, ways[0], ways[1], merged);
     return Forked::Done;
-  } catch (const PythonError &) {
-    if (!PyErr_ExceptionMatches(PyExc_Exception))
-      throw; // an interrupt
-    PyErr_Clear();
   } catch (const CannotFork &) {
     throw;
-  } catch (const CannotEndHere &) { // another walk through here may
+  } catch (const CannotEndHere &why) { // another walk through here may
     refusal_ = nullptr;
+    noteOneWay("a branch", why.what());
     return Forked::Impossible;
-  } catch (const std::exception &) {
-    refusal_ = nullptr;
+  } catch (const std::exception &why) {
+    noteOneWay("a branch", forgetFailure(why));
   }
   (*host_.policies)[site] = Policy::OneWay;
   return Forked::Impossible;
@@ -238,6 +267,35 @@ void Interpreter::fillPlace(const PythonLog::Change &place, PyObject *value) {
     log_.refill(slot.object.get(), value);
   else
     log_.write(slot.kind, slot.object.get(), slot.key.get(), value);
+}
+
+PyRef Interpreter::condition(PythonFrame &frame, const Expr &expr) {
+  if (host_.policies) {
+    if (auto *operation = std::get_if<BoolOperation>(&expr.node))
+      return conditionFrom(frame, *operation, 0);
+    auto *negation = std::get_if<Unary>(&expr.node);
+    if (negation && negation->op == UnaryOp::Not)
+      return negated(condition(frame, *negation->operand).get());
+  }
+  PyRef value = eval(frame, expr);
+  PyRef number = conditionOf(value.get());
+  return number ? number : PyRef::share(truth(value.get()) ? Py_True : Py_False);
+}
+
+PyRef Interpreter::conditionFrom(PythonFrame &frame, const BoolOperation &operation, size_t first) {
+  const Expr &operand = *operation.values[first];
+  PyRef holds = condition(frame, operand);
+  if (first + 1 == operation.values.size())
+    return holds;
+  auto here = [&] { return PyRef::share(operation.isAnd ? Py_False : Py_True); };
+  auto rest = [&] { return conditionFrom(frame, operation, first + 1); };
+  if (isGraphNumber(holds.get())) {
+    auto forked = operation.isAnd ? forkValue(frame, &operand, holds.get(), rest, here)
+                                  : forkValue(frame, &operand, holds.get(), here, rest);
+    if (forked)
+      return *forked;
+  }
+  return truth(holds.get()) == operation.isAnd ? rest() : here();
 }
 
 // A bool of Python or of the graph, as a value of the graph.

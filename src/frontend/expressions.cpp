@@ -1,5 +1,6 @@
 // Expressions, but for operators and calls.
 #include "frontend/interpreter.h"
+#include "frontend/kinds.h"
 
 namespace bifront {
 
@@ -132,15 +133,13 @@ PyRef Interpreter::eval(PythonFrame &frame, const Comparison &comparison) {
 }
 
 PyRef Interpreter::eval(PythonFrame &frame, const Conditional &conditional) {
-  PyRef condition = eval(frame, *conditional.condition);
+  PyRef holds = condition(frame, *conditional.condition);
   auto then = [&] { return eval(frame, *conditional.then); };
   auto otherwise = [&] { return eval(frame, *conditional.otherwise); };
-  if (PyRef number = conditionOf(condition.get())) {
-    if (auto value = forkValue(frame, &conditional, number.get(), then, otherwise))
+  if (isGraphNumber(holds.get()))
+    if (auto value = forkValue(frame, &conditional, holds.get(), then, otherwise))
       return *value;
-    condition = number;
-  }
-  return truth(condition.get()) ? then() : otherwise();
+  return truth(holds.get()) ? then() : otherwise();
 }
 
 PyRef Interpreter::eval(PythonFrame &frame, const NamedValue &named) {

@@ -59,6 +59,8 @@ struct CannotFork : std::runtime_error {
 // What the interpreter asks of those who make the graph.
 struct InterpreterHost {
   Recording *recording = nullptr;
+  // Hears why a branch or a loop goes one way; may be empty.
+  std::function<void(const std::string &)> note = {};
   // Null: all branches and loops go the one way that is foreseen. The interpreter adds to them.
   Policies *policies = nullptr;
   // The places that a Python function (or object) reaches when CPython runs it, for
@@ -168,6 +170,10 @@ private:
                                  const std::function<PyRef()> &then,
                                  const std::function<PyRef()> &otherwise);
   PyRef conditionOf(PyObject *value) const;
+  // Whether an expression is true: a bool of Python, or one of the graph where the walk goes both
+  // ways.
+  PyRef condition(PythonFrame &, const syntax::Expr &expr);
+  PyRef conditionFrom(PythonFrame &, const syntax::BoolOperation &, size_t first);
   Forked fork(PythonFrame &, const void *site, PyObject *condition, const WayBody &then,
               const WayBody &otherwise, Way &merged);
   Way walkWay(PythonFrame &, const WayBody &body, std::span<const ValueId> first = {});
@@ -175,6 +181,8 @@ private:
                  Way &merged);
   Completion runFrom(PythonFrame &, const syntax::Body &body, size_t first);
   Completion runRest(PythonFrame &);
+  std::string forgetFailure(const std::exception &why);
+  void noteOneWay(const char *what, const std::string &why) const;
   Policy policyOf(const void *site) const;
   void preparePlace(const PythonLog::Change &place);
   void fillPlace(const PythonLog::Change &place, PyObject *value);

@@ -150,14 +150,10 @@ bool Interpreter::walkLoop(PythonFrame &frame, const LoopPlan &plan) {
   try {
     LoopWalk(*this, frame, plan).run();
     return true;
-  } catch (const PythonError &) {
-    if (!PyErr_ExceptionMatches(PyExc_Exception))
-      throw; // an interrupt
-    PyErr_Clear();
   } catch (const CannotFork &) {
     throw;
-  } catch (const std::exception &) {
-    refusal_ = nullptr;
+  } catch (const std::exception &why) {
+    noteOneWay("a loop", forgetFailure(why));
   }
   // Behind the first iteration it may have settled.
   Policy &policy = (*host_.policies)[plan.site];
@@ -212,11 +208,7 @@ bool Interpreter::loopsInGraph(const void *site, bool isGraphCondition, bool isF
 }
 
 Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
-  auto condition = [&]() -> PyRef {
-    PyRef value = eval(frame, *stmt.condition);
-    PyRef number = conditionOf(value.get());
-    return number ? number : PyRef::share(truth(value.get()) ? Py_True : Py_False);
-  };
+  auto condition = [&] { return this->condition(frame, *stmt.condition); };
   for (bool isFirst = true;; isFirst = false) {
     PyRef goesOn = condition();
     bool inGraph = loopsInGraph(&stmt, isGraphNumber(goesOn.get()), isFirst);

@@ -1,5 +1,6 @@
 // Statements, but for `match`.
 #include "frontend/interpreter.h"
+#include "frontend/kinds.h"
 
 namespace bifront {
 
@@ -122,13 +123,11 @@ Completion Interpreter::run(PythonFrame &frame, const Return &stmt) {
 }
 
 Completion Interpreter::run(PythonFrame &frame, const If &stmt) {
-  PyRef condition = eval(frame, *stmt.condition);
-  if (PyRef number = conditionOf(condition.get())) {
-    if (auto completion = forkStatement(frame, stmt, number.get()))
+  PyRef holds = condition(frame, *stmt.condition);
+  if (isGraphNumber(holds.get()))
+    if (auto completion = forkStatement(frame, stmt, holds.get()))
       return *completion;
-    condition = number;
-  }
-  return run(frame, truth(condition.get()) ? stmt.then : stmt.otherwise);
+  return run(frame, truth(holds.get()) ? stmt.then : stmt.otherwise);
 }
 
 //===- Exceptions --------------------------------------------------------------------------===//

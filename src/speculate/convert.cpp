@@ -171,6 +171,7 @@ struct Captured {
   CaptureCost cost;
   bool drawsRandomNumbers = false;
   PythonEffects effects;
+  std::vector<std::string> notes;
 };
 
 std::string textOf(mlir::ModuleOp module) {
@@ -335,6 +336,7 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
   if (!request.options.walked)
     return {PyRef::steal(PyObject_Vectorcall(request.function, borrowed.data(), request.count,
                                              request.keywordNames)),
+            {},
             {}};
   return walk(capture, {.function = request.function,
                         .arguments = borrowed,
@@ -386,6 +388,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       fail(ExitReason::CaptureFailed, takePythonError());
     captured.result = reader.read(interpretation.result.get());
     captured.effects = std::move(interpretation.effects);
+    captured.notes = std::move(interpretation.notes);
     capture.end();
   }
   proxies.clear();
@@ -530,8 +533,7 @@ void setCaptureHooks(const CaptureHooks &hooks) {
 namespace {
 
 // `policies`: as InterpreterHost's. Throws CannotFork too.
-std::shared_ptr<const ConvertedGraph> convertOnce(const ConversionRequest &request,
-                                                  Policies *policies) {
+std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies) {
   auto graph = std::make_shared<ConvertedGraph>();
   graph->forks = policies != nullptr;
   try {
@@ -553,6 +555,7 @@ std::shared_ptr<const ConvertedGraph> convertOnce(const ConversionRequest &reque
     graph->arguments = std::move(arguments.patterns);
     graph->drawsRandomNumbers = captured.drawsRandomNumbers;
     graph->captureCost = captured.cost;
+    graph->notes = std::move(captured.notes);
     graph->result = std::move(captured.result);
     graph->results = std::move(captured.results);
   } catch (const ConversionError &) {
@@ -572,17 +575,22 @@ std::shared_ptr<const ConvertedGraph> convertOnce(const ConversionRequest &reque
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
   constexpr int kMostRestarts = 32;
   Policies policies;
+  std::string whyNot;
   for (int start = 0; request.forks && start < kMostRestarts; ++start) {
     try {
       return convertOnce(request, &policies);
     } catch (const CannotFork &branch) {
       Policy &policy = policies[branch.site];
       policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
-    } catch (const ConversionError &) { // it may be what the branches have led to
+    } catch (const ConversionError &error) { // it may be what the branches have led to
+      whyNot = error.what();
       break;
     }
   }
-  return convertOnce(request, nullptr);
+  auto graph = convertOnce(request, nullptr);
+  if (!whyNot.empty())
+    graph->notes.push_back("with both ways of its branches: " + whyNot);
+  return graph;
 }
 
 } // namespace bifront

@@ -70,7 +70,8 @@ public:
   std::optional<ValuePattern> result;
   std::vector<GraphResult> results;
   CaptureCost captureCost;
-  std::string moduleText; // after all passes; for reports
+  std::vector<std::string> notes; // for reports: what went one way, and why
+  std::string moduleText;         // after all passes; for reports
 
   // Whether this graph may run for these arguments; fills `leaves` (room for numLeaves). All checks
   // are made here, none of them runs Python code.

@@ -47,15 +47,18 @@ SourceLine lineOf(const PythonFrame *frame) {
 } // namespace
 
 Interpretation walk(Capture &capture, const WalkRequest &request) {
-  InterpreterHost host{.recording = &capture.recording(),
-                       .policies = request.policies,
-                       .reachable =
-                           [&](PyObject *function, PyObject *arguments) {
-                             return checked(PyObject_CallFunctionObjArgs(
-                                 request.reachable, function, arguments, nullptr));
-                           },
-                       .unchanged = callUnchanged,
-                       .inputFor = request.inputFor};
+  Interpretation interpretation;
+  InterpreterHost host{
+      .recording = &capture.recording(),
+      .note = [&](const std::string &note) { interpretation.notes.push_back(note); },
+      .policies = request.policies,
+      .reachable =
+          [&](PyObject *function, PyObject *arguments) {
+            return checked(
+                PyObject_CallFunctionObjArgs(request.reachable, function, arguments, nullptr));
+          },
+      .unchanged = callUnchanged,
+      .inputFor = request.inputFor};
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
   struct Reset {
@@ -63,7 +66,6 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
     Interpreter &interpreter;
     ~Reset() { capture.recording().walkedLine = nullptr; }
   } reset{capture, interpreter};
-  Interpretation interpretation;
   try {
     interpretation.result = interpreter.run(request.function, argumentsOf(request));
   } catch (const PythonError &) { // the exception stays pending
