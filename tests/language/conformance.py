@@ -447,7 +447,7 @@ def _instance_dict(value: Any) -> dict[str, Any]:
         found: dict[str, Any] = object.__getattribute__(value, "__dict__")
     except AttributeError:
         return {}
-    return dict(found)
+    return {name: item for name, item in found.items() if name != "__module__"}
 
 
 def _slots(value: Any) -> dict[str, Any]:
