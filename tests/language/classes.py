@@ -698,7 +698,7 @@ def metaclass_registers_classes():
     registry = []
 
     class Meta(type):
-        def __init__(cls, name, bases, space):
+        def __init__(cls, name, bases, space, **kwargs):
             super().__init__(name, bases, space)
             registry.append(name)
 
