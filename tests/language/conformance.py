@@ -17,6 +17,7 @@ import itertools
 import random
 import re
 import sys
+import threading
 import types
 import warnings
 import weakref
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import bifront
 import numpy as np
@@ -42,19 +44,35 @@ THEMES = (
     "functions",
     "comprehensions_and_generators",
     "classes",
+    "kinds_of_classes",
+    "modules",
     "containers",
     "tensor_values",
     "recursion",
     "training",
+    "training_tasks",
     "changing_types",
     "effects",
     "silent_errors",
     "bad_input",
 )
+# What `bifront.trace` gets wrong: it converts steps whose Python does the same at every call.
+TWICE = "what a capture that comes to nothing has done, CPython does again"
+LEFT_BEHIND = "a capture that comes to nothing leaves its tensors in Python state"
+LOST = "what Python does beside tensors is left out where a graph runs"
+STALE = "a graph takes for constant what a call takes from an iterator"
+REBUILT = "containers of a result or an argument are rebuilt: aliases and changes are lost"
+SHARED = "a plain object in the results is one object for all calls"
+SYMBOLIC = "a size in the results is symbolic, and stale"
+
 FRONT_END = hasattr(bifront, "function")
 
 Make = Callable[[int], Any]
 Factory = Callable[[], Any]
+
+
+def _print_thread_error(error: threading.ExceptHookArgs) -> None:
+    print(f"in a thread: {error.exc_value!r}", file=sys.stderr)
 
 
 def convert(step: Callable[..., Any]) -> Any:
@@ -69,8 +87,8 @@ class Program:
     name: str
     factory: Factory
     make: Make
-    graphs: int  # at most so many live graphs after the eight calls
-    opaque: int  # opaque calls in a graph
+    graphs: int  # at most so many after the eight calls; 0: nearly all calls raise, a graph or not
+    opaque: int  # at most so many opaque calls in a graph
     cpython: str  # the reason ("code name") for which no graph runs, or ""
     wrong_today: str  # what `bifront.trace` gets wrong, or ""
 
@@ -162,6 +180,7 @@ class Side:
         with (
             contextlib.redirect_stdout(io.StringIO()) as printed,
             contextlib.redirect_stderr(io.StringIO()) as errors,
+            mock.patch("threading.excepthook", _print_thread_error),
             warnings.catch_warnings(record=True) as warned,
         ):
             warnings.simplefilter("always")
@@ -219,13 +238,15 @@ def run(entry: Program) -> None:
 
 def check_expectation(entry: Program, converted: Any) -> None:
     stats, why = converted.stats, bifront.explain(converted)
+    if entry.graphs == 0:
+        return
     if entry.cpython:
         assert stats["graph_calls"] == 0, f"declared to stay in CPython\n{why}"
         assert entry.cpython.split()[1] in stats["exits"], why
     else:
         assert stats["graph_calls"] >= LEAST_GRAPH_CALLS, why
         assert 1 <= stats["graphs"] <= entry.graphs, why
-        assert stats["opaque_calls"] == entry.opaque, why
+        assert stats["opaque_calls"] <= entry.opaque, why
 
 
 _ATOMS = (
@@ -261,7 +282,7 @@ _NUMBER = re.compile(r"0x[0-9a-f]+|-?\d+\.\d*(?:e[+-]?\d+)?")
 
 def _own(module: str | None) -> bool:
     """Whether code is a program's: in a theme's module, or executed by one."""
-    return module is None or module.startswith(("tests.language.eager.", "tests.language.conv"))
+    return module is None or module.startswith("tests.language.")
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -403,7 +424,7 @@ class Pairing:
         self._later(actual.__kwdefaults__, expected.__kwdefaults__, f"{name}.__kwdefaults__")
         cells = zip(actual.__closure__ or (), expected.__closure__ or (), strict=True)
         for variable, pair in zip(expected.__code__.co_freevars, cells, strict=True):
-            self._later(*map(_content, pair), f"{name}.{variable}")
+            self._later(_content(pair[0]), _content(pair[1]), f"{name}.{variable}")
         named = set(_names(expected.__code__)) & expected.__globals__.keys()
         for variable in sorted(name for name in named if not name.startswith("__")):
             value = actual.__globals__.get(variable, _Missing)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+import torch
 from _pytest.mark import ParameterSet
 
-from tests.language.conformance import FRONT_END, Program, all_programs, run
+from tests.language.conformance import FRONT_END, Pairing, Program, all_programs, run
 
 PROGRAMS = all_programs()
 
@@ -24,3 +28,40 @@ def test_program(entry: Program) -> None:
 def test_there_are_at_least_400_programs_under_names_of_their_own() -> None:
     assert len(PROGRAMS) >= 400
     assert len({entry.name for entry in PROGRAMS}) == len(PROGRAMS)
+
+
+def _twice(value: Any) -> list[Any]:
+    return [value, value]
+
+
+def _closure(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1, True),
+        (1, 1.0),
+        ([1], (1,)),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ({1, 2}, {1, 3}),
+        ("loss 0.501", "loss 0.532"),
+        (float("nan"), 0.0),
+        (_twice([]), [[], []]),
+        (_twice(torch.zeros(2)), [torch.zeros(2), torch.zeros(2)]),
+        (torch.zeros(2), torch.zeros(2, dtype=torch.float64)),
+        (torch.zeros(2), torch.nn.Parameter(torch.zeros(2))),
+        ((x := torch.zeros(4), x[:2]), (torch.zeros(4), torch.zeros(2))),
+        (ValueError("a"), ValueError("b")),
+        (_closure([1]), _closure([2])),
+        (torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)),
+        (torch.nn.ReLU(), torch.nn.ReLU().eval()),
+    ],
+)
+def test_a_difference_is_noticed(one: Any, other: Any) -> None:
+    Pairing().compare(one, one, "itself")
+    with pytest.raises(AssertionError):
+        Pairing().compare(one, other, "one way")
+    with pytest.raises(AssertionError):
+        Pairing().compare(other, one, "the other way")
