@@ -372,7 +372,7 @@ def short_circuit_leaves_effects_out():
         positive = x.sum().item() > 0
         if noted("left", positive) and noted("right", x.numel() > 3):
             return x * 2
-        if noted("or", not positive) or noted("never", True):
+        if noted("or", not positive) or noted("last", x.numel() > 3):
             return x * 3
         return x
 

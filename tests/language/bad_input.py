@@ -455,7 +455,7 @@ def exit_that_raises():
 
 
 @program(vector, graphs=0)
-def raises_a_class_that_is_no_exception():
+def raises_what_is_no_exception():
     def step(x):
         raise x
 

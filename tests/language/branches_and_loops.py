@@ -52,11 +52,11 @@ def if_without_else_changes_a_local():
 def nested_branches():
     def step(a, b):
         if a.sum() > 0:
-            if b.max() > 1:
+            if b[0] > a[0]:
                 return a * b
             out = a - b
         else:
-            if b.min() < -1:
+            if b[0] > a[0]:
                 out = a + b
             else:
                 return a / 2
@@ -114,7 +114,7 @@ def range_with_a_step_down():
 def for_else_without_break():
     def step(x):
         for value in x:
-            if value > 1.5:
+            if value > 1:
                 break
         else:
             return x - 1

@@ -519,7 +519,7 @@ def two_consumers_of_one_generator():
     def step(x, n):
         numbers = iter([x + i for i in range(5)])
         pairs = list(zip(numbers, numbers))
-        return pairs[n % 2], next(numbers)
+        return pairs[n % 2], next(numbers, "empty")
 
     return step
 

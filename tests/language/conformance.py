@@ -185,7 +185,10 @@ class Side:
         ):
             warnings.simplefilter("always")
             try:
-                self.results.append(self.called(*args, **kwargs))
+                result = self.called(*args, **kwargs)
+                if isinstance(result, types.GeneratorType):
+                    result = [types.GeneratorType, *result]
+                self.results.append(result)
             except (Exception, SystemExit) as error:
                 raised = error
         return {

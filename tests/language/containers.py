@@ -203,8 +203,10 @@ def dict_changed_while_iterated():
     def step(x, n):
         table = {0: x, 1: x * 2}
         for key in table:
+            table[key] = table[key] + key
+        for key in list(table):
             if key == n:
-                table[key + 5] = x
+                table[key + 5] = table.pop(key)
         return table
 
     return step

@@ -33,7 +33,7 @@ class CartPole:
         return [self.position, self.steps / 5], 1.0 - abs(self.position), done
 
 
-@program(lambda call: (2 + call % 2,), opaque=2, wrong_today=TWICE)
+@program(lambda call: (3 + call % 3,), opaque=2, wrong_today=TWICE)
 def policy_gradient_episode():
     policy, env = nn.Linear(2, 2), CartPole()
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
