@@ -3,9 +3,7 @@
 import torch
 
 from tests.language.conformance import (
-    LEFT_BEHIND,
     REBUILT,
-    TWICE,
     matrix,
     program,
     two_vectors,
@@ -158,7 +156,7 @@ def augmented_list_is_the_same_list():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def augmented_attribute_evaluates_its_object_once():
     class Box:
         total = 0.0
@@ -177,7 +175,7 @@ def augmented_attribute_evaluates_its_object_once():
     return step, (box, asked)
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def augmented_item_evaluates_its_index_once():
     counts = [0, 0, 0]
     asked = []
@@ -220,7 +218,7 @@ def delete_items_and_slices():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def delete_an_attribute():
     class Cell:
         pass
@@ -239,7 +237,7 @@ def delete_an_attribute():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def global_counter():
     def step(x):
         global calls_seen
@@ -261,7 +259,7 @@ def global_that_is_made_and_deleted():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def global_dict_of_statistics():
     def step(x):
         running["sum"] = running["sum"] * 0.9 + x.sum().item()
@@ -282,7 +280,7 @@ def global_read_before_it_is_changed():
     return step
 
 
-@program(wrong_today=LEFT_BEHIND)
+@program()
 def nonlocal_running_mean():
     mean = torch.zeros(())
 
@@ -360,7 +358,7 @@ def and_gives_an_operand():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def short_circuit_leaves_effects_out():
     log = []
 

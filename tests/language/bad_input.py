@@ -15,7 +15,6 @@ from torch import nn
 
 from tests.language.conformance import (
     LOST,
-    TWICE,
     matrix,
     program,
     two_vectors,
@@ -323,7 +322,7 @@ def truth_that_raises():
     return step
 
 
-@program(vector, graphs=0, wrong_today=TWICE)
+@program(vector, graphs=0)
 def iterator_that_raises_half_way():
     class Failing:
         def __iter__(self):
@@ -347,7 +346,7 @@ def iterator_that_raises_half_way():
     return step
 
 
-@program(vector, wrong_today=TWICE)
+@program(vector)
 def property_that_changes_the_object():
     class Ticket:
         def __init__(self):
@@ -366,7 +365,7 @@ def property_that_changes_the_object():
     return step
 
 
-@program(matrix, wrong_today=TWICE)
+@program(matrix)
 def error_in_the_middle_of_training():
     model = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -423,7 +422,7 @@ def error_inside_backward():
     return step
 
 
-@program(vector, wrong_today=TWICE)
+@program(vector)
 def error_leaves_a_context_manager():
     stack = []
 
@@ -606,7 +605,7 @@ def class_as_the_step():
     return Result
 
 
-@program(vector, wrong_today=TWICE)
+@program(vector)
 def callable_object_as_the_step():
     class Step:
         def __init__(self):
@@ -669,7 +668,7 @@ def frame_is_looked_at():
     return step
 
 
-@program(vector, opaque=3, wrong_today=TWICE)
+@program(vector, opaque=3)
 def trace_function_is_set():
     events = []
 

@@ -4,7 +4,7 @@ import contextlib
 
 import torch
 
-from tests.language.conformance import TWICE, matrix, program, two_vectors, vector_and_number
+from tests.language.conformance import matrix, program, two_vectors, vector_and_number
 
 
 @program()
@@ -255,7 +255,7 @@ def try_and_except():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def try_else_and_finally():
     log = []
 
@@ -318,7 +318,7 @@ def break_in_finally():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def continue_in_try():
     seen = []
 
@@ -369,7 +369,7 @@ def raise_while_another_is_handled():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def raise_it_again():
     log = []
 
@@ -547,7 +547,7 @@ def context_manager_that_swallows():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def contextlib_contextmanager():
     log = []
 
@@ -580,7 +580,7 @@ def contextlib_suppress():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def contextlib_exit_stack():
     log = []
 
@@ -606,7 +606,7 @@ def contextlib_nullcontext():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def return_from_with_in_a_loop():
     log = []
 

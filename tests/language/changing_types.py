@@ -4,10 +4,7 @@ import torch
 from torch import nn
 
 from tests.language.conformance import (
-    LEFT_BEHIND,
-    LOST,
     SYMBOLIC,
-    TWICE,
     matrix,
     program,
     two_vectors,
@@ -62,7 +59,7 @@ def none_becomes_a_tensor_in_a_loop():
     return step
 
 
-@program(wrong_today=LEFT_BEHIND)
+@program()
 def state_is_none_at_first():
     class Smoother:
         def __init__(self):
@@ -207,7 +204,7 @@ def tuple_of_another_length_by_the_path():
     return step
 
 
-@program(matrix, wrong_today=LEFT_BEHIND)
+@program(matrix)
 def list_grows_between_calls():
     seen = []
 
@@ -218,7 +215,7 @@ def list_grows_between_calls():
     return step
 
 
-@program(matrix, wrong_today=LEFT_BEHIND)
+@program(matrix)
 def tensor_grows_between_calls():
     cache = {"keys": None}
 
@@ -230,7 +227,7 @@ def tensor_grows_between_calls():
     return step
 
 
-@program(lambda call: (torch.randn(1, 4),), wrong_today=LEFT_BEHIND)
+@program(lambda call: (torch.randn(1, 4),))
 def key_value_cache_of_attention():
     class Attention(nn.Module):
         def __init__(self):
@@ -266,7 +263,7 @@ def argument_of_any_type():
     return step
 
 
-@program(vector_and_number, wrong_today=LOST)
+@program(vector_and_number)
 def attribute_changes_its_type():
     class Config:
         dropout = 0
@@ -421,7 +418,7 @@ def result_is_an_argument_or_new():
     return step
 
 
-@program(vector, wrong_today=TWICE)
+@program(vector)
 def parameter_appears_later():
     class Lazy(nn.Module):
         def __init__(self):
@@ -442,7 +439,7 @@ def parameter_appears_later():
     return step
 
 
-@program(lambda call: (torch.randn(2 + call % 2, 3),), wrong_today=TWICE)
+@program(lambda call: (torch.randn(2 + call % 2, 3),))
 def layer_is_replaced_by_a_wider_one():
     model = nn.ModuleDict({"head": nn.Linear(3, 1)})
     calls = [0]

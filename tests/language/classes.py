@@ -3,9 +3,7 @@
 import torch
 
 from tests.language.conformance import (
-    LEFT_BEHIND,
     LOST,
-    TWICE,
     program,
     two_vectors,
     vector_and_number,
@@ -29,7 +27,7 @@ def method_reads_an_attribute():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def method_writes_an_attribute():
     class Counter:
         def __init__(self):
@@ -49,7 +47,7 @@ def method_writes_an_attribute():
     return step
 
 
-@program(wrong_today=LEFT_BEHIND)
+@program()
 def bound_method_as_the_step():
     class Trainer:
         def __init__(self):
@@ -144,7 +142,7 @@ def property_computes():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def property_with_a_setter():
     class Rate:
         def __init__(self):
@@ -169,7 +167,7 @@ def property_with_a_setter():
     return step
 
 
-@program(vector_and_number, wrong_today=LOST)
+@program(vector_and_number)
 def descriptor_of_the_user():
     class Clamped:
         def __set_name__(self, owner, name):
@@ -193,7 +191,7 @@ def descriptor_of_the_user():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def getattr_is_asked_last():
     class Config:
         def __init__(self):
@@ -323,7 +321,7 @@ def not_implemented_tries_the_other_side():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def getitem_setitem_and_contains():
     class Memory:
         def __init__(self):
@@ -433,7 +431,7 @@ def iter_of_the_user():
     return step
 
 
-@program(vector_and_number, wrong_today=LOST)
+@program(vector_and_number)
 def enter_and_exit_of_the_user():
     class Mode:
         def __init__(self):
@@ -558,7 +556,7 @@ def repr_and_format_of_the_user():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def container_subclass_of_the_user():
     class History(list):
         def best(self):
@@ -590,7 +588,7 @@ def dunder_dict_is_written():
     return step
 
 
-@program(vector_and_number, wrong_today=LOST)
+@program(vector_and_number)
 def method_is_replaced_on_the_instance():
     class Model:
         def act(self, x):

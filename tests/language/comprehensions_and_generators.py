@@ -6,7 +6,6 @@ import torch
 
 from tests.language.conformance import (
     STALE,
-    TWICE,
     matrix,
     program,
     two_vectors,
@@ -88,7 +87,7 @@ def generator_expression_in_any_and_all():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def generator_expression_is_lazy():
     log = []
 
@@ -218,7 +217,7 @@ def generator_with_next_and_default():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def generator_left_half_way():
     log = []
 
@@ -304,7 +303,7 @@ def throw_into_a_generator():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def close_a_generator():
     log = []
 
@@ -541,7 +540,7 @@ def generator_drives_an_early_exit():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def comprehension_calls_a_method_that_counts():
     class Encoder:
         def __init__(self):

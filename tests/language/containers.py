@@ -11,12 +11,9 @@ from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 import torch
 
 from tests.language.conformance import (
-    LEFT_BEHIND,
-    LOST,
     REBUILT,
     SHARED,
     STALE,
-    TWICE,
     matrix,
     program,
     two_vectors,
@@ -60,7 +57,7 @@ def list_sort_with_a_key():
     return step
 
 
-@program(wrong_today=LEFT_BEHIND)
+@program()
 def list_kept_between_calls():
     history = []
 
@@ -81,7 +78,7 @@ def list_argument_is_changed():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def one_list_in_two_places():
     shared = [0]
     table = {"a": shared, "b": [shared]}
@@ -225,7 +222,7 @@ def set_methods():
     return step
 
 
-@program(vector_and_number, wrong_today=LOST)
+@program(vector_and_number)
 def set_kept_between_calls():
     seen = set()
 
@@ -245,7 +242,7 @@ def set_of_tensor_values():
     return step
 
 
-@program(wrong_today=LEFT_BEHIND)
+@program()
 def deque_as_a_window():
     window = deque(maxlen=3)
 
@@ -282,7 +279,7 @@ def ordered_dict():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def default_dict():
     groups = defaultdict(list)
 
@@ -304,7 +301,7 @@ def default_dict_of_tensors():
     return step
 
 
-@program(lambda call: (["a", "b", "a", "c"][: 2 + call % 3], torch.ones(2)), wrong_today=TWICE)
+@program(lambda call: (["a", "b", "a", "c"][: 2 + call % 3], torch.ones(2)))
 def counter():
     total = Counter()
 
@@ -384,7 +381,7 @@ def map_and_filter():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def map_is_lazy():
     log = []
 
@@ -623,7 +620,7 @@ def unzip_into_columns():
     return step
 
 
-@program(vector_and_number, wrong_today=LEFT_BEHIND)
+@program(vector_and_number)
 def queue_of_fixed_capacity():
     buffer, cursor = [None] * 3, [0]
 

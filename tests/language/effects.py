@@ -18,7 +18,6 @@ from torch import nn
 
 from tests.language.conformance import (
     LOST,
-    TWICE,
     batch,
     matrix,
     program,
@@ -86,7 +85,7 @@ def prints_before_an_exception():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def prints_every_third_call():
     calls = [0]
 
@@ -134,7 +133,7 @@ def prints_a_progress_bar():
     return step
 
 
-@program(opaque=1, wrong_today=TWICE)
+@program(opaque=1)
 def logs_a_number():
     logger, stream = printing_logger()
 
@@ -294,7 +293,7 @@ def numpy_scalar_in_arithmetic():
     return step
 
 
-@program(opaque=1, wrong_today=LOST)
+@program(opaque=1)
 def numpy_draws():
     def step(x):
         if np.random.rand() < 0.5:
@@ -315,7 +314,7 @@ def numpy_generator_of_its_own():
     return step
 
 
-@program(opaque=1, wrong_today=LOST)
+@program(opaque=1)
 def random_decides():
     def step(x):
         if random.random() < 0.5:
@@ -325,7 +324,7 @@ def random_decides():
     return step
 
 
-@program(lambda call: (torch.randn(5, 2), 2 + call % 2), opaque=1, wrong_today=LOST)
+@program(lambda call: (torch.randn(5, 2), 2 + call % 2), opaque=1)
 def random_samples_rows():
     def step(x, k):
         chosen = random.sample(range(len(x)), k)
@@ -334,7 +333,7 @@ def random_samples_rows():
     return step
 
 
-@program(opaque=1, wrong_today=TWICE)
+@program(opaque=1)
 def random_shuffles_a_list():
     order = list(range(4))
 
@@ -397,7 +396,7 @@ def random_state_is_forked():
     return step
 
 
-@program(vector_and_number, opaque=1, wrong_today=TWICE)
+@program(vector_and_number, opaque=1)
 def environment_steps():
     class Environment:
         def __init__(self):
@@ -417,7 +416,7 @@ def environment_steps():
     return step
 
 
-@program(matrix, opaque=2, wrong_today=TWICE)
+@program(matrix, opaque=2)
 def environment_raises_at_the_end():
     class Environment:
         left = 15
@@ -478,7 +477,7 @@ def callback_of_the_caller():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def counters_of_many_kinds():
     counts = collections.Counter()
 
@@ -503,7 +502,7 @@ def counters_of_many_kinds():
     return step
 
 
-@program(batch, wrong_today=TWICE)
+@program(batch)
 def loss_history_with_printing():
     model = nn.Linear(4, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

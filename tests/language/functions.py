@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from tests.language.conformance import (
     LOST,
     SYMBOLIC,
-    TWICE,
     matrix,
     program,
     two_vectors,
@@ -118,7 +117,7 @@ def closures_with_a_value_bound_by_default():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def two_closures_over_one_cell():
     def make():
         count = 0
@@ -174,7 +173,7 @@ def lambda_in_a_dict_of_functions():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def default_is_evaluated_once():
     made = []
 
@@ -191,7 +190,7 @@ def default_is_evaluated_once():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def mutated_default_argument():
     def remember(value, history=[]):
         history.append(value)
@@ -203,7 +202,7 @@ def mutated_default_argument():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def mutated_default_dict_of_the_step():
     def step(x, cache={}):
         key = x.shape[0]
@@ -353,7 +352,7 @@ def decorator_that_counts_calls():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def stacked_decorators():
     order = []
 
@@ -696,7 +695,7 @@ def argument_is_rebound_in_the_callee():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def argument_is_mutated_in_the_callee():
     def clip(x, log):
         x.clamp_(-0.5, 0.5)
@@ -711,7 +710,7 @@ def argument_is_mutated_in_the_callee():
     return step
 
 
-@program(two_vectors, wrong_today=TWICE)
+@program(two_vectors)
 def order_of_evaluation_of_arguments():
     order = []
 
@@ -726,7 +725,7 @@ def order_of_evaluation_of_arguments():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def map_over_optional_callbacks():
     hooks = [None, torch.abs, None, lambda x: x + 1]
 

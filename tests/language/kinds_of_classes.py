@@ -10,8 +10,6 @@ from typing import NamedTuple
 import torch
 
 from tests.language.conformance import (
-    LEFT_BEHIND,
-    TWICE,
     program,
     two_vectors,
     vector_and_number,
@@ -92,7 +90,7 @@ def namedtuples():
     return step
 
 
-@program(wrong_today=LEFT_BEHIND)
+@program()
 def slots():
     class Cell:
         __slots__ = ("hidden", "steps")
@@ -169,7 +167,7 @@ def abstract_base_class():
     return step
 
 
-@program(vector_and_number, wrong_today=TWICE)
+@program(vector_and_number)
 def instance_with_new():
     class Single:
         instance = None

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from tests.language.conformance import LEFT_BEHIND, LOST, TWICE, batch, matrix, program
+from tests.language.conformance import batch, matrix, program
 
 
 @program(matrix)
@@ -50,7 +50,7 @@ def module_list_and_module_dict():
     return step
 
 
-@program(lambda call: (torch.randn(3, 4), call % 2 == 0), wrong_today=LOST)
+@program(lambda call: (torch.randn(3, 4), call % 2 == 0))
 def train_and_eval_flags():
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
 
@@ -62,7 +62,7 @@ def train_and_eval_flags():
     return step
 
 
-@program(matrix, wrong_today=LEFT_BEHIND)
+@program(matrix)
 def buffers_are_written():
     class Average(nn.Module):
         def __init__(self):
@@ -83,7 +83,7 @@ def buffers_are_written():
     return step
 
 
-@program(matrix, wrong_today=TWICE)
+@program(matrix)
 def module_hooks():
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
     seen = []
@@ -118,7 +118,7 @@ def gradient_hook_of_a_parameter():
     return step
 
 
-@program(matrix, wrong_today=TWICE)
+@program(matrix)
 def module_keeps_what_it_saw():
     class Recorder(nn.Module):
         def __init__(self):
@@ -165,7 +165,7 @@ def parameters_are_listed():
     return step
 
 
-@program(matrix, wrong_today=TWICE)
+@program(matrix)
 def hook_is_added_and_removed():
     model = nn.Linear(4, 2)
     seen = []
@@ -267,7 +267,7 @@ def parameter_list_and_dict():
     return step
 
 
-@program(matrix, wrong_today=TWICE)
+@program(matrix)
 def modules_are_walked():
     model = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Dropout(0.2), nn.Linear(4, 1)))
 
@@ -368,7 +368,7 @@ def module_changes_its_dtype():
     return step
 
 
-@program(matrix, wrong_today=TWICE)
+@program(matrix)
 def layer_replaced_by_setattr():
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     spare = [nn.Tanh(), nn.ReLU(), nn.Sigmoid()]
@@ -406,11 +406,7 @@ def attribute_of_the_module_is_delegated():
     return step
 
 
-@program(
-    lambda call: (torch.randn(2, 4), torch.randn(2, 3) if call % 2 else None),
-    graphs=2,
-    wrong_today=TWICE,
-)
+@program(lambda call: (torch.randn(2, 4), torch.randn(2, 3) if call % 2 else None), graphs=2)
 def conditional_branch_modules():
     class Fusion(nn.Module):
         def __init__(self):

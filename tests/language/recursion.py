@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tests.language.conformance import LEFT_BEHIND, TWICE, program
+from tests.language.conformance import program
 
 
 class Tree:
@@ -218,7 +218,7 @@ def writes_into_the_nodes():
     return step
 
 
-@program(tree, wrong_today=TWICE)
+@program(tree)
 def mirrors_the_tree_in_place():
     def mirror(node):
         if node is not None:
@@ -405,7 +405,7 @@ def linked_list_by_a_loop():
     return step
 
 
-@program(chain, wrong_today=TWICE)
+@program(chain)
 def linked_list_is_reversed_in_place():
     def step(link):
         back = None
@@ -429,7 +429,7 @@ def linked_list_grows_inside():
     return step
 
 
-@program(lambda call: (torch.randn(2), call % 3), wrong_today=LEFT_BEHIND)
+@program(lambda call: (torch.randn(2), call % 3))
 def list_kept_and_linked_on():
     kept = {"head": None}
 

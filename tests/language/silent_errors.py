@@ -7,10 +7,8 @@ import torch
 from torch import nn
 
 from tests.language.conformance import (
-    LEFT_BEHIND,
     LOST,
     REBUILT,
-    TWICE,
     matrix,
     program,
     two_vectors,
@@ -27,7 +25,7 @@ class Settings:
     gain = 1.0
 
 
-@program(wrong_today=TWICE)
+@program()
 def list_of_a_closure_is_appended_to():
     steps = []
 
@@ -38,7 +36,7 @@ def list_of_a_closure_is_appended_to():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def dict_of_a_closure_counts():
     counts = {}
 
@@ -49,7 +47,7 @@ def dict_of_a_closure_counts():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def float_of_a_closure_decays():
     rate = 1.0
 
@@ -61,7 +59,7 @@ def float_of_a_closure_decays():
     return step
 
 
-@program(wrong_today=LEFT_BEHIND)
+@program()
 def tensor_of_a_closure_is_replaced():
     mean = torch.zeros(1)
 
@@ -73,7 +71,7 @@ def tensor_of_a_closure_is_replaced():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def global_number_changes_outside():
     def step(x):
         return x * scale
@@ -90,7 +88,7 @@ def global_number_changes_outside():
     return both
 
 
-@program(wrong_today=TWICE)
+@program()
 def global_list_of_functions_grows():
     def step(x):
         for layer in layers:
@@ -102,7 +100,7 @@ def global_list_of_functions_grows():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def global_dict_is_replaced():
     def step(x):
         global config
@@ -172,7 +170,7 @@ def view_returned_then_base_written():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def alias_through_self():
     class Pair:
         def __init__(self):
@@ -208,7 +206,7 @@ def alias_is_broken_then_written():
     return step
 
 
-@program(wrong_today=LEFT_BEHIND)
+@program()
 def result_is_kept_and_written_by_the_next_call():
     kept = []
 
@@ -240,7 +238,7 @@ def result_is_the_state_itself():
     return step
 
 
-@program(lambda call: (torch.randn(2), torch.zeros(3)), wrong_today=LEFT_BEHIND)
+@program(lambda call: (torch.randn(2), torch.zeros(3)))
 def argument_is_kept_and_read_later():
     previous = {"x": None}
 
@@ -287,7 +285,7 @@ def dict_grows_while_iterated_raises():
     return step
 
 
-@program(wrong_today=TWICE)
+@program()
 def layer_list_changes_between_calls():
     stack = [nn.Linear(2, 2), nn.Linear(2, 2)]
 
@@ -321,7 +319,7 @@ def method_of_a_class_is_replaced():
     return step
 
 
-@program(vector_and_number, wrong_today=LOST)
+@program(vector_and_number)
 def weight_is_swapped_for_another():
     model = nn.Linear(2, 2)
     weights = [nn.Parameter(torch.eye(2) * i) for i in range(3)]
@@ -345,7 +343,7 @@ def weight_data_is_swapped():
     return step
 
 
-@program(matrix, wrong_today=TWICE)
+@program(matrix)
 def training_flag_is_flipped_inside():
     model = nn.Dropout(0.5)
 
@@ -356,7 +354,7 @@ def training_flag_is_flipped_inside():
     return step
 
 
-@program(vector, wrong_today=TWICE)
+@program(vector)
 def exception_leaves_state_half_changed():
     state = {"begun": 0, "done": 0}
 
@@ -406,7 +404,7 @@ def counter_on_the_function_itself():
     return step
 
 
-@program(vector, wrong_today=TWICE)
+@program(vector)
 def counter_on_a_module_object():
     class Model(nn.Module):
         def __init__(self):
@@ -439,7 +437,7 @@ def item_is_read_from_a_tensor_of_the_closure():
     return step
 
 
-@program(vector, wrong_today=LEFT_BEHIND)
+@program(vector)
 def list_of_floats_becomes_a_tensor():
     history = [0.0]
 
@@ -474,7 +472,7 @@ def reference_counts_and_weak_references():
     return step
 
 
-@program(vector, graphs=0, wrong_today=TWICE)
+@program(vector, graphs=0)
 def finalizer_runs_in_the_step():
     log = []
 
@@ -577,7 +575,7 @@ def sorted_dict_order_depends_on_the_data():
     return step
 
 
-@program(matrix, wrong_today=TWICE)
+@program(matrix)
 def mutated_shape_list():
     shape = [1, -1]
 
@@ -589,7 +587,7 @@ def mutated_shape_list():
     return step
 
 
-@program(vector, wrong_today=TWICE)
+@program(vector)
 def loop_variable_captured_late():
     callbacks = []
 
@@ -610,7 +608,7 @@ def short_lived_override_of_a_builtin():
     return step
 
 
-@program(vector, wrong_today=TWICE)
+@program(vector)
 def in_place_on_a_slice_of_the_state():
     memory = torch.zeros(3, 2)
     cursor = [0]

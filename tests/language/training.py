@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, parameters_to_vector
 
-from tests.language.conformance import LEFT_BEHIND, TWICE, batch, matrix, program
+from tests.language.conformance import TWICE, batch, matrix, program
 
 
 def small():
@@ -66,7 +66,7 @@ def adamw_with_groups():
     return step, optimizer
 
 
-@program(batch, wrong_today=TWICE)
+@program(batch)
 def rmsprop_and_adagrad_in_turn():
     model = small()
     optimizers = [
@@ -141,7 +141,7 @@ def cosine_schedule_with_warm_up():
     return step
 
 
-@program(batch)
+@program(batch, wrong_today=TWICE)
 def plateau_scheduler_reads_the_loss():
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
@@ -158,7 +158,7 @@ def plateau_scheduler_reads_the_loss():
     return step
 
 
-@program(batch, wrong_today=TWICE)
+@program(batch)
 def learning_rate_written_by_hand():
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -175,7 +175,7 @@ def learning_rate_written_by_hand():
     return step
 
 
-@program(batch, wrong_today=LEFT_BEHIND)
+@program(batch)
 def grad_scaler():
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -228,7 +228,7 @@ def clip_the_values_and_skip():
     return step
 
 
-@program(batch, wrong_today=TWICE)
+@program(batch)
 def accumulates_over_calls():
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -264,7 +264,7 @@ def accumulates_over_micro_batches():
     return step, optimizer
 
 
-@program(batch, wrong_today=LEFT_BEHIND)
+@program(batch)
 def optimizer_written_by_hand():
     model = small()
     velocity = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
@@ -327,7 +327,7 @@ def exponential_moving_average_of_weights():
     return step
 
 
-@program(batch, wrong_today=TWICE)
+@program(batch)
 def schedule_on_the_trainer():
     class Trainer:
         def __init__(self):
@@ -411,7 +411,7 @@ def batch_norm_and_dropout_train():
     return step
 
 
-@program(labelled, wrong_today=TWICE)
+@program(labelled)
 def metrics_are_collected():
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
