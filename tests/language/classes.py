@@ -606,7 +606,7 @@ def method_is_replaced_on_the_instance():
     return step
 
 
-@program(vector_and_number, wrong_today=LOST)
+@program(vector_and_number)
 def class_of_an_object_is_changed():
     class Calm:
         def act(self, x):

@@ -5,7 +5,6 @@ import itertools
 import torch
 
 from tests.language.conformance import (
-    STALE,
     matrix,
     program,
     two_vectors,
@@ -343,7 +342,7 @@ def return_value_of_a_generator():
     return step
 
 
-@program(wrong_today=STALE)
+@program()
 def generator_kept_between_calls():
     def schedule():
         rate = 1.0

@@ -56,10 +56,7 @@ THEMES = (
     "bad_input",
 )
 # What `bifront.trace` gets wrong: it converts steps whose Python does the same at every call.
-TWICE = "what a capture that comes to nothing has done, CPython does again"
-LEFT_BEHIND = "a capture that comes to nothing leaves its tensors in Python state"
 LOST = "what Python does beside tensors is left out where a graph runs"
-STALE = "a graph takes for constant what a call takes from an iterator"
 REBUILT = "containers of a result or an argument are rebuilt: aliases and changes are lost"
 SHARED = "a plain object in the results is one object for all calls"
 SYMBOLIC = "a size in the results is symbolic, and stale"

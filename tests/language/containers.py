@@ -13,7 +13,6 @@ import torch
 from tests.language.conformance import (
     REBUILT,
     SHARED,
-    STALE,
     matrix,
     program,
     two_vectors,
@@ -507,7 +506,7 @@ def itertools_groupby_and_takewhile():
     return step
 
 
-@program(wrong_today=STALE)
+@program()
 def itertools_cycle_kept_between_calls():
     signs = itertools.cycle([1, -1, 0.5])
 

@@ -11,6 +11,7 @@ import re
 import struct
 import sys
 import warnings
+import weakref
 
 import numpy as np
 import torch
@@ -118,12 +119,38 @@ def logs_to_a_logger_of_the_process():
     return step
 
 
+@program(vector_and_number)
+def weak_reference():
+    class Scale:
+        factor = 1
+
+    scale = Scale()
+    reference = weakref.ref(scale)
+
+    def step(x, n):
+        reference().factor += n
+        return x * reference().factor
+
+    return step, scale
+
+
 @program()
 def warns_once():
     def step(x):
         warnings.simplefilter("once")
         warnings.warn("only once", stacklevel=1)
         return x * 2
+
+    return step
+
+
+@program(vector_and_number)
+def assigns_to_an_attribute_of_a_parameter():
+    weight = nn.Parameter(torch.ones(1))
+
+    def step(x, n):
+        weight.uses = getattr(weight, "uses", 0) + n
+        return x * weight.detach() + weight.uses
 
     return step
 
@@ -333,7 +360,7 @@ def numpy_draws():
     return step
 
 
-@program(opaque=3, wrong_today=LOST)
+@program(opaque=3)
 def numpy_generator_of_its_own():
     generator = np.random.default_rng(7)
 

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from tests.language.conformance import (
-    LOST,
     SYMBOLIC,
     matrix,
     program,
@@ -331,7 +330,7 @@ def decorator_with_arguments():
     return step
 
 
-@program(wrong_today=LOST)
+@program()
 def decorator_that_counts_calls():
     def counted(function):
         @wraps(function)
@@ -497,7 +496,7 @@ def functools_reduce():
     return step
 
 
-@program(vector_and_number, wrong_today=LOST)
+@program(vector_and_number)
 def functools_lru_cache():
     @lru_cache(maxsize=2)
     def table(n):
@@ -548,7 +547,7 @@ def functools_singledispatch():
     return step
 
 
-@program(wrong_today=LOST)
+@program()
 def attributes_of_a_function():
     def scale(x):
         scale.uses += 1

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, parameters_to_vector
 
-from tests.language.conformance import TWICE, batch, matrix, program
+from tests.language.conformance import batch, matrix, program
 
 
 def small():
@@ -106,7 +106,7 @@ def lbfgs_with_a_closure():
     return step
 
 
-@program(batch, wrong_today=TWICE)
+@program(batch)
 def scheduler_inside_the_step():
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -122,7 +122,7 @@ def scheduler_inside_the_step():
     return step
 
 
-@program(batch, wrong_today=TWICE)
+@program(batch)
 def cosine_schedule_with_warm_up():
     model = small()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
@@ -141,7 +141,7 @@ def cosine_schedule_with_warm_up():
     return step
 
 
-@program(batch, wrong_today=TWICE)
+@program(batch)
 def plateau_scheduler_reads_the_loss():
     model = small()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)

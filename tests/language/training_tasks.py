@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.language.conformance import TWICE, batch, matrix, program
+from tests.language.conformance import batch, matrix, program
 
 
 def small():
@@ -33,7 +33,7 @@ class CartPole:
         return [self.position, self.steps / 5], 1.0 - abs(self.position), done
 
 
-@program(lambda call: (3 + call % 3,), opaque=2, wrong_today=TWICE)
+@program(lambda call: (3 + call % 3,), opaque=2)
 def policy_gradient_episode():
     policy, env = nn.Linear(2, 2), CartPole()
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.01)
@@ -59,7 +59,7 @@ def policy_gradient_episode():
     return step
 
 
-@program(lambda call: (0.5 if call % 2 else 0.0,), opaque=3, wrong_today=TWICE)
+@program(lambda call: (0.5 if call % 2 else 0.0,), opaque=3)
 def q_learning_with_replay():
     network, env = nn.Linear(2, 2), CartPole()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
