@@ -1,9 +1,13 @@
 #include "frontend/code_object.h"
 
+#include <opcode.h>
+
 #include <algorithm>
 #include <bit>
 #include <climits>
 #include <cstdint>
+#include <iterator>
+#include <set>
 #include <string_view>
 #include <tuple>
 
@@ -153,6 +157,84 @@ std::string enclosingClass(PyCodeObject *code) {
     end = name.rfind('.', dot - 1); // past the function whose locals they are
   }
   return {};
+}
+
+namespace {
+
+// The name whose value the instruction leaves on top of the stack, or null. Borrowed.
+PyObject *loadedName(PyCodeObject *code, int opcode, int argument) {
+  auto local = [&](int index) { return PyTuple_GET_ITEM(code->co_localsplusnames, index); };
+  switch (opcode) {
+  case LOAD_NAME: return PyTuple_GET_ITEM(code->co_names, argument);
+  case LOAD_GLOBAL: return PyTuple_GET_ITEM(code->co_names, argument >> 1);
+  case LOAD_FAST:
+  case LOAD_DEREF:
+#ifdef LOAD_CLASSDEREF
+  case LOAD_CLASSDEREF:
+#endif
+#ifdef LOAD_FAST_CHECK
+  case LOAD_FAST_CHECK:
+#endif
+#ifdef LOAD_FROM_DICT_OR_DEREF
+  case LOAD_FROM_DICT_OR_DEREF:
+#endif
+    return local(argument);
+#ifdef LOAD_FROM_DICT_OR_GLOBALS
+  case LOAD_FROM_DICT_OR_GLOBALS: return PyTuple_GET_ITEM(code->co_names, argument);
+#endif
+#ifdef LOAD_FAST_LOAD_FAST
+  case LOAD_FAST_LOAD_FAST:
+  case STORE_FAST_LOAD_FAST: return local(argument & 15);
+#endif
+  default: return nullptr;
+  }
+}
+
+bool loadsMethod(int opcode, int argument) {
+#ifdef LOAD_METHOD
+  (void)argument;
+  return opcode == LOAD_METHOD;
+#else
+  return opcode == LOAD_ATTR && argument & 1;
+#endif
+}
+
+void collectImportedNames(PyCodeObject *code, std::set<std::string> &read,
+                          std::set<std::string> &ofMethods) {
+  PyRef bytes = checked(PyCode_GetCode(code));
+  auto *units = reinterpret_cast<const unsigned char *>(PyBytes_AS_STRING(bytes.get()));
+  PyObject *top = nullptr;
+  int argument = 0;
+  for (Py_ssize_t at = 0; at + 1 < PyBytes_GET_SIZE(bytes.get()); at += 2) {
+    int opcode = units[at];
+    argument = argument << 8 | units[at + 1];
+    if (opcode == EXTENDED_ARG)
+      continue;
+    if (opcode != CACHE) {
+      const char *name = top ? PyUnicode_AsUTF8(top) : nullptr;
+      if (name && loadsMethod(opcode, argument))
+        ofMethods.insert(name);
+      else if (name && opcode == LOAD_ATTR)
+        read.insert(name);
+      top = loadedName(code, opcode, argument);
+    }
+    argument = 0;
+  }
+  PyErr_Clear(); // a name that is no text, as code.replace() can make it
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_consts); ++i)
+    if (PyObject *constant = PyTuple_GET_ITEM(code->co_consts, i); PyCode_Check(constant))
+      collectImportedNames(reinterpret_cast<PyCodeObject *>(constant), read, ofMethods);
+}
+
+} // namespace
+
+std::vector<std::string> importedNames(PyCodeObject *code) {
+  std::set<std::string> read, ofMethods;
+  collectImportedNames(code, read, ofMethods);
+  std::vector<std::string> result;
+  std::set_difference(read.begin(), read.end(), ofMethods.begin(), ofMethods.end(),
+                      std::back_inserter(result));
+  return result;
 }
 
 SourceExtent extentOfCode(PyCodeObject *code) {

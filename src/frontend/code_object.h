@@ -5,6 +5,7 @@
 #include "support/py_ref.h"
 
 #include <string>
+#include <vector>
 
 namespace bifront::syntax {
 
@@ -20,6 +21,10 @@ std::string enclosingClass(PyCodeObject *code);
 
 // Where the code's instructions come from, all in all; `endLine` is 0 where that is not known.
 SourceExtent extentOfCode(PyCodeObject *code);
+
+// Names that the code calls methods of as the compiler has it for names that the module imports: a
+// plain attribute is read and called. Names that it only reads attributes of may be among them.
+std::vector<std::string> importedNames(PyCodeObject *code);
 
 // The __future__ flags that it was compiled with.
 inline int futureFlags(PyCodeObject *code) { return code->co_flags & PyCF_MASK; }

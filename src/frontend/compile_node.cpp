@@ -59,7 +59,8 @@ std::vector<std::string> strings(PyObject *newTuple) {
   return result;
 }
 
-// The scopes around a function, as a text whose last and innermost statement is `pass`.
+// The module's imports and the scopes around a function, as a text whose last and innermost
+// statement is `pass`.
 struct Surroundings {
   std::string text;
   std::vector<std::string> scopes; // from the outermost
@@ -73,6 +74,8 @@ Surroundings surroundingsOf(PyCodeObject *code) {
   if (!cls.empty()) // which binds it by itself
     std::erase(captured, "__class__");
   Surroundings result;
+  for (const std::string &name : importedNames(code))
+    result.text += "import " + name + "\n";
   std::string indent;
   auto open = [&](const std::string &header, const std::string &name) {
     result.text += indent + header + ":\n";

@@ -64,8 +64,8 @@ struct InterpreterHost {
   // The places that a Python function (or object) reaches when CPython runs it, for
   // PythonLog::readPlaces.
   std::function<PyRef(PyObject *function, PyObject *arguments)> reachable;
-  // Calls `call`, which runs Python code that is not walked; throws CannotInterpret when values at
-  // `places` have changed by it.
+  // Calls `call`, which runs Python code that is not walked. Null when values at `places` have
+  // changed by it; they are put back.
   std::function<PyRef(PyObject *places, const std::function<PyRef()> &call)> unchanged;
   // A proxy for a value that varies from call to call, and the graph's input; nothing for others.
   std::function<std::optional<std::pair<PyRef, uint32_t>>(const Slot &slot, PyObject *value)>

@@ -213,7 +213,10 @@ PyRef Interpreter::callUnwalked(PyObject *callee, CallArguments &arguments) {
   PyRef places = watch(callee, tupleOf(arguments.positional).get());
   for (const auto &[name, argument] : arguments.keywords)
     readArgument(argument.get(), 0);
-  return host_.unchanged(places.get(), [&] { return callDirectly(callee, arguments); });
+  PyRef result = host_.unchanged(places.get(), [&] { return callDirectly(callee, arguments); });
+  if (!result)
+    throw CannotInterpret(nameOf(callee) + ", which is not walked, changes Python values");
+  return result;
 }
 
 //===- What calls read ---------------------------------------------------------------------===//

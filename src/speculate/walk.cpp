@@ -6,7 +6,7 @@
 namespace bifront {
 namespace {
 
-// Calls what CPython runs; a change of the places is taken back and refused.
+// Calls what CPython runs. Where the places change they are put back, and there is no result.
 PyRef callUnchanged(PyObject *places, const std::function<PyRef()> &call) {
   PythonState before;
   if (!before.remember(places))
@@ -16,9 +16,7 @@ PyRef callUnchanged(PyObject *places, const std::function<PyRef()> &call) {
     ~Undo() { state.restore(); }
   } undo{before};
   PyRef result = call();
-  if (before.restore())
-    throw CannotInterpret("a function that is not walked changes Python values");
-  return result;
+  return before.restore() ? PyRef() : result;
 }
 
 CallArguments argumentsOf(const WalkRequest &request) {
