@@ -47,7 +47,7 @@ _PLAIN = (
     torch.device,
 )
 
-# The last: names of a namespace, or slots of an object.
+# The last: names of a namespace, slots of an object or attributes of a class.
 Place = (
     dict[Any, Any]
     | list[Any]
@@ -60,7 +60,7 @@ _STORES_GLOBAL = (dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"])
 
 
 def reachable(fn: Any, args: tuple[Any, ...]) -> list[Place]:
-    """Places to watch: whole containers, cells, names of a namespace and slots of an object."""
+    """Places to watch: containers, cells, names of a namespace, slots, attributes of classes."""
     walk = _Walk()
     walk.pending += [fn, *args]
     while walk.pending:
@@ -111,6 +111,16 @@ _LIBRARY_CODE = (
     torch._ops.OperatorBase,
     torch._ops.OpOverloadPacket,
     torch.jit.ScriptFunction,
+)
+
+
+_DESCRIPTORS = (
+    types.MemberDescriptorType,
+    types.GetSetDescriptorType,
+    property,
+    classmethod,
+    staticmethod,
+    functools.cached_property,
 )
 
 
@@ -213,8 +223,19 @@ class _Walk:
         self.pending.append(logger.parent)
 
     def _class(self, cls: type) -> None:
-        if not _class_in_library(cls):
-            self.pending += [*vars(cls).values(), *cls.__bases__]
+        if _class_in_library(cls):
+            return
+        attributes = type.__dict__["__dict__"].__get__(
+            cls
+        )  # whatever the class makes of `__dict__`
+        self.pending += [*attributes.values(), *cls.__bases__]
+        data = tuple(
+            name
+            for name, value in attributes.items()
+            if not (name.startswith(("__", "_abc_")) or issubclass(type(value), _DESCRIPTORS))
+        )
+        if data:
+            self.places.append((cls, data))
 
     def _function(self, function: types.FunctionType) -> None:
         if function.__dict__ or not _in_library(function.__code__.co_filename):
