@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from tests.language.conformance import (
-    LOST,
     matrix,
     program,
     two_vectors,
@@ -196,7 +195,7 @@ def equality_that_is_always_true():
     return step
 
 
-@program(vector_and_number, wrong_today=LOST)
+@program(vector_and_number)
 def hostile_hash():
     class Unstable:
         hashes = 0
@@ -228,7 +227,7 @@ def hostile_getattr():
     return step
 
 
-@program(vector, wrong_today=LOST)
+@program(vector)
 def getattribute_that_counts():
     class Watched:
         reads = 0
@@ -646,7 +645,7 @@ def coroutine_function_as_the_step():
     return step
 
 
-@program(vector, opaque=3, wrong_today="another thread meets tensors of the capture")
+@program(vector, opaque=3)
 def another_thread_does_the_work():
     def step(x):
         out = []

@@ -3,7 +3,6 @@
 import torch
 
 from tests.language.conformance import (
-    LOST,
     program,
     two_vectors,
     vector_and_number,
@@ -458,7 +457,7 @@ def enter_and_exit_of_the_user():
     return step
 
 
-@program(wrong_today=LOST)
+@program()
 def classmethod_and_staticmethod():
     class Layer:
         made = 0

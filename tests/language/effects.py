@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from tests.language.conformance import (
-    LOST,
     batch,
     matrix,
     program,
@@ -577,7 +576,7 @@ def loss_history_with_printing():
     return step
 
 
-@program(vector, wrong_today=LOST)
+@program(vector)
 def assigns_to_an_attribute_of_a_tensor():
     def step(x):
         y = x * 2

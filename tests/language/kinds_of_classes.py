@@ -70,7 +70,7 @@ def dataclass_with_post_init():
     return step
 
 
-@program(two_vectors, wrong_today="a named tuple cannot be returned")
+@program(two_vectors)
 def namedtuples():
     Pair = namedtuple("Pair", ["low", "high"])
 
