@@ -4,21 +4,26 @@ A trace records what the function's tensors do; everything else - a module's mod
 a list of layers, a global - is as it was. So that a graph never runs when one of these has changed,
 all places that the function's code can reach by name are watched: its closure, the globals that it
 and the functions it calls name, the attributes of the objects found there. Library code is taken as
-it is.
+it is; objects of its classes are watched like others. An object that cannot be watched is refused.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import dis
 import functools
+import logging
 import sys
 import sysconfig
 import types
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+
+from bifront import _core, _hidden_state
 
 # A longer container is data, not structure.
 _LONGEST = 4096
@@ -38,12 +43,11 @@ _PLAIN = (
     str,
     bytes,
     type(None),
-    torch.Tensor,
     torch.dtype,
     torch.device,
 )
 
-# The last: names of a namespace, or slots of an object.
+# The last: names of a namespace, slots of an object or attributes of a class.
 Place = (
     dict[Any, Any]
     | list[Any]
@@ -56,12 +60,12 @@ _STORES_GLOBAL = (dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"])
 
 
 def reachable(fn: Any, args: tuple[Any, ...]) -> list[Place]:
-    """Places to watch: whole containers, cells, names of a namespace and slots of an object."""
+    """Places to watch: containers, cells, names of a namespace, slots, attributes of classes."""
     walk = _Walk()
     walk.pending += [fn, *args]
     while walk.pending:
         walk.visit(walk.pending.pop())
-    return walk.places
+    return walk.places + walk.classes()
 
 
 def _in_library(file: str | None) -> bool:
@@ -94,67 +98,148 @@ def _slots(cls: type) -> tuple[str, ...]:
     return tuple(
         name
         for base in cls.__mro__
-        if not _class_in_library(base)
+        if "__slots__" in vars(base)
         for name, value in vars(base).items()
         if isinstance(value, types.MemberDescriptorType)
     )
+
+
+_CONTAINERS: tuple[Any, ...] = (dict, list, set, collections.deque)
+# Objects of libraries that are code, or caches of it.
+_LIBRARY_CODE = (
+    types.ModuleType,
+    torch._ops.OperatorBase,
+    torch._ops.OpOverloadPacket,
+    torch.jit.ScriptFunction,
+)
+
+
+_DESCRIPTORS = (
+    types.MemberDescriptorType,
+    types.GetSetDescriptorType,
+    property,
+    classmethod,
+    staticmethod,
+    functools.cached_property,
+)
 
 
 class _Walk:
     def __init__(self) -> None:
         self.places: list[Place] = []
         self.pending: list[Any] = []
+        self._named: set[str] = set()  # in any of the code
+        self._of_own_classes: list[Any] = []
         self._seen: dict[int, Any] = {}  # keeps what was seen alive, so that an id means one object
 
     def visit(self, value: Any) -> None:
-        if isinstance(value, _PLAIN) or id(value) in self._seen:
+        kind = type(value)  # and not isinstance, to which an object may answer with its own code
+        if issubclass(kind, _PLAIN) or id(value) in self._seen:
             return
         self._seen[id(value)] = value
-        if isinstance(value, types.FunctionType):
+        if issubclass(kind, torch.Tensor):
+            self._tensor(value)
+        elif issubclass(kind, types.FunctionType):
             self._function(value)
-        elif isinstance(value, types.MethodType):
+        elif issubclass(kind, types.MethodType):
             self.pending += [value.__func__, value.__self__]
-        elif isinstance(value, functools.partial):
+        elif issubclass(kind, (types.BuiltinFunctionType, types.MethodWrapperType)):
+            self.pending.append(value.__self__)  # `append = history.append`
+        elif issubclass(kind, functools.partial):
             self.pending += [value.func, value.args, value.keywords]
-        elif isinstance(value, (dict, list)) or type(value) in (set, collections.deque):
+        elif issubclass(kind, (dict, list)) or kind in _CONTAINERS:
             self._container(value)
-        elif isinstance(value, (tuple, set, frozenset)):
+            if not _class_in_library(kind):
+                self._object(value)
+        elif issubclass(kind, (tuple, frozenset)):
             if len(value) <= _LONGEST:
                 self.pending += value
-        elif isinstance(value, (classmethod, staticmethod)):
+        elif issubclass(kind, weakref.ref):
+            self.pending.append(value())
+        elif issubclass(kind, types.MappingProxyType):
+            self.pending += value.values()
+        elif issubclass(kind, (classmethod, staticmethod)):
             self.pending.append(value.__func__)
-        elif isinstance(value, property):
-            self.pending += [value.fget, value.fset]
-        elif isinstance(value, type):
+        elif issubclass(kind, property):
+            self.pending += [value.fget, value.fset, value.fdel]
+        elif issubclass(kind, type):
             self._class(value)
-        elif isinstance(value, (torch.nn.Module, torch.optim.Optimizer)) or not _class_in_library(
-            type(value)
-        ):
+        elif issubclass(kind, logging.Logger):
+            self._logger(value)
+        elif not issubclass(kind, _LIBRARY_CODE):
+            _hidden_state.refuse(value)
             self._object(value)
 
     def _container(self, value: Any) -> None:
-        if len(value) > _LONGEST:
-            return
-        self.places.append(value)
-        self.pending += value.values() if isinstance(value, dict) else value
+        # A subclass may count and iterate in its own way.
+        kind = next(kind for kind in _CONTAINERS if issubclass(type(value), kind))
+        short = kind.__len__(value) <= _LONGEST
+        if short or kind is dict:  # which has a number that says whether it has changed
+            self.places.append(value)
+        if short:
+            self.pending += kind.__iter__(value)
+            if kind is dict:
+                self.pending += dict.values(value)
 
     def _object(self, value: Any) -> None:
-        attributes = getattr(value, "__dict__", None)
+        cls = type(value)
+        self._attributes(value)
+        if slots := _slots(cls):
+            self.places.append((value, slots))
+            for name in slots:
+                with contextlib.suppress(AttributeError):  # not assigned yet
+                    self.pending.append(object.__getattribute__(value, name))
+        if cls is _core.ConvertedFunction:
+            self.pending.append(value.__wrapped__)
+        if not _class_in_library(cls):
+            self.pending.append(cls)
+            if not any("__class__" in vars(base) for base in cls.__mro__[:-1]):
+                self._of_own_classes.append(value)
+
+    def _attributes(self, value: Any) -> None:
+        try:
+            attributes = object.__getattribute__(value, "__dict__")
+        except AttributeError:
+            return
         if isinstance(attributes, dict):
             self.visit(attributes)
-        if slots := _slots(type(value)):
-            self.places.append((value, slots))
-            self.pending += [getattr(value, name, None) for name in slots]
-        self.pending.append(type(value))
+
+    def _tensor(self, tensor: torch.Tensor) -> None:
+        """Any tensor can have attributes, and hardly one does."""
+        if not _class_in_library(type(tensor)):
+            self._object(tensor)
+        elif object.__getattribute__(tensor, "__dict__"):
+            self._attributes(tensor)
+
+    def classes(self) -> list[Place]:
+        """The classes of objects, where some of the code may give them another."""
+        if "__class__" not in self._named:
+            return []
+        return [(value, ("__class__",)) for value in self._of_own_classes]
+
+    def _logger(self, logger: logging.Logger) -> None:
+        """Whether it is silent counts; what it says is seen when it says it."""
+        self.places.append((vars(logger), ("level", "disabled", "propagate", "parent")))
+        self.pending.append(logger.parent)
 
     def _class(self, cls: type) -> None:
-        if not _class_in_library(cls):
-            self.pending += [*vars(cls).values(), *cls.__bases__]
+        if _class_in_library(cls):
+            return
+        attributes = type.__dict__["__dict__"].__get__(
+            cls
+        )  # whatever the class makes of `__dict__`
+        self.pending += [*attributes.values(), *cls.__bases__]
+        data = tuple(
+            name
+            for name, value in attributes.items()
+            if not (name.startswith(("__", "_abc_")) or issubclass(type(value), _DESCRIPTORS))
+        )
+        if data:
+            self.places.append((cls, data))
 
     def _function(self, function: types.FunctionType) -> None:
-        wrapped = getattr(function, "__wrapped__", None)
-        if wrapped is not None:
-            self.pending.append(wrapped)
+        if function.__dict__ or not _in_library(function.__code__.co_filename):
+            self.visit(function.__dict__)  # with `__wrapped__`
         if _in_library(function.__code__.co_filename):
             return
         for cell in function.__closure__ or ():
@@ -165,7 +250,9 @@ class _Walk:
                 continue  # not assigned yet
         self.pending += [function.__defaults__, function.__kwdefaults__]
         code = function.__code__
-        self._namespace(function.__globals__, set(_names(code)), set(_stored_globals(code)))
+        names = set(_names(code))
+        self._named |= names
+        self._namespace(function.__globals__, names, set(_stored_globals(code)))
 
     def _namespace(
         self, namespace: dict[str, Any], names: set[str], stored: Iterable[str] = ()

@@ -1,4 +1,4 @@
-"""What capture must hear of and no ATen op tells: `.grad`, `.data`, backward calls, memory.
+"""What capture must hear of and no ATen op tells: `.grad`, `.data`, backward calls, memory, output.
 
 While a function is captured, attributes of `torch.Tensor` and torch.autograd's door to its engine
 are replaced. The replacements ask whether the calling thread captures; other threads get the
@@ -8,7 +8,11 @@ originals.
 from __future__ import annotations
 
 import builtins
+import logging
+import sys
 import threading
+import types
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -75,8 +79,13 @@ def _install() -> None:
     for name in _WRITERS:
         _replace(torch.Tensor, name, _noted(name))
     for module in (torch, torch.random):
-        _replace(module, "default_generator", _GuardedGenerator(torch.default_generator))
+        guarded = _Guarded(torch.default_generator, "the random number generator is looked at")
+        _replace(module, "default_generator", guarded)
     _replace(builtins, "print", _refused_print(builtins.print))
+    for name in ("stdout", "stderr"):
+        _replace(sys, name, _Guarded(getattr(sys, name), f"the function uses sys.{name}"))
+    _replace(logging.Logger, "handle", _refused_record(logging.Logger.handle))
+    _replace(warnings, "_showwarnmsg", _refused_warning())
     for name, function in _NODE_METHODS.items():
         _replace(vars(torch._C)["_SymNode"], name, function)
 
@@ -162,16 +171,17 @@ def _refused(name: str) -> Any:
     return method
 
 
-class _GuardedGenerator:
-    """The random stream as the program reaches it: what it reads changes from call to call."""
+class _Guarded:
+    """What the program must not reach while it is captured: it is another at every call."""
 
-    def __init__(self, generator: torch.Generator) -> None:
-        self._generator = generator
+    def __init__(self, guarded: Any, message: str) -> None:
+        self._guarded = guarded
+        self._message = message
 
     def __getattr__(self, name: str) -> Any:
         if _core.capture_active():
-            _core.capture_fail(f"the random number generator is looked at ({name})")
-        return getattr(self._generator, name)
+            _core.capture_fail(f"{self._message} ({name})")
+        return getattr(self._guarded, name)
 
 
 def _refused_print(original: Any) -> Any:
@@ -182,6 +192,40 @@ def _refused_print(original: Any) -> Any:
 
     print.__wrapped__ = original  # type: ignore[attr-defined]
     return print
+
+
+def _refused_record(original: Any) -> Any:
+    def handle(self: logging.Logger, record: logging.LogRecord) -> None:
+        if _core.capture_active():
+            _core.capture_fail("the function logs")
+        original(self, record)
+
+    return handle
+
+
+def _refused_warning() -> Any:
+    """Stands where a warning is about to be shown, or kept by who asked for that outside."""
+    original, shown_by = (vars(warnings)[name] for name in ("_showwarnmsg", "_showwarnmsg_impl"))
+
+    def show(message: warnings.WarningMessage) -> None:
+        if _core.capture_active() and vars(warnings)["_showwarnmsg_impl"] is shown_by:
+            _forget_warning(message)
+            _core.capture_fail("the function warns")
+        original(message)
+
+    return show
+
+
+def _forget_warning(message: warnings.WarningMessage) -> None:
+    """CPython is to show it when it runs the call again."""
+    once = (str(message.message), message.category)
+    vars(warnings)["onceregistry"].pop(once, None)
+    frame: types.FrameType | None = sys._getframe()
+    while frame:
+        registry = frame.f_globals.get("__warningregistry__", {})
+        for key in (once, (*once, 0), (*once, message.lineno)):
+            registry.pop(key, None)
+        frame = frame.f_back
 
 
 def _noted(name: str) -> Any:

@@ -1,5 +1,6 @@
 // Functions of C that lead back to the program, or see what it has to be told of: `getattr`,
 // `sorted` with a key, `dict.get`, `list.append`.
+#include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 
@@ -427,6 +428,8 @@ std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arg
     return Builtins::print(*this, arguments);
   if (PyType_Check(callee) && makesContainer(callee))
     return Builtins::collection(*this, arguments);
+  if (auto result = callOfCallable(callee, arguments))
+    return result;
   auto method = methodCall(callee, arguments);
   if (!method)
     return std::nullopt;
@@ -464,7 +467,7 @@ std::optional<PyRef> Interpreter::callOfObject(PyObject *self, std::string_view 
 }
 
 PyRef Interpreter::callDirectlyOn(PyObject *self, std::string_view name, CallArguments &arguments) {
-  if (!log_.isFresh(self))
+  if (!log_.isFresh(self) && !callbackOf(self))
     throw CannotInterpret("a generator from outside moves on");
   arguments.positional.erase(arguments.positional.begin());
   PyRef method = checked(PyObject_GetAttrString(self, std::string(name).c_str()));
@@ -484,11 +487,12 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
     setItem(self, all.get(), sortedItems.get());
     return PyRef::share(Py_None);
   }
-  for (size_t i = 1; i < positional.size(); ++i)
-    readArgument(positional[i].get(), 0);
+  bool finds = PyDict_Check(self) || PyAnySet_Check(self);
+  for (size_t i = 1; i < positional.size() && finds; ++i)
+    checkKey(positional[i].get());
   if (!changesContainer(name)) {
     log_.readContainer(self);
-    return callDirectly(function, arguments);
+    return callReading(function, arguments);
   }
   // An iterator would be spent when the call is made again.
   if (isOf(name, {"extend", "extendleft", "update", "__iadd__"}) && positional.size() == 2)
@@ -504,7 +508,11 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
   std::vector<PyObject *> values;
   for (const PyRef &value : positional)
     values.push_back(value.get());
-  return log_.mutate(self, function, values.data(), values.size(), nullptr);
+  auto mutate = [&] { return log_.mutate(self, function, values.data(), values.size(), nullptr); };
+  if (changesBlindly(name))
+    return mutate();
+  // `remove` and their kin compare.
+  return natively("a change of a container", {self, positional.back().get()}, mutate);
 }
 
 std::optional<PyRef> Interpreter::callOfDict(PyObject *dict, std::string_view name,
@@ -513,6 +521,8 @@ std::optional<PyRef> Interpreter::callOfDict(PyObject *dict, std::string_view na
     return std::nullopt;
   size_t count = arguments.size();
   PyObject *key = count > 1 ? arguments[1].get() : nullptr;
+  if (key)
+    checkKey(key);
   auto valueOf = [&]() -> PyRef {
     PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, key));
     if (value)

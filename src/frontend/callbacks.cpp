@@ -11,7 +11,7 @@ struct CallbackObject {
 Callback &liveCallback(PyObject *self) {
   auto &callback = reinterpret_cast<CallbackObject *>(self)->callback;
   static Callback ended;
-  return callback ? *callback : ended;
+  return callback->ended ? ended : *callback;
 }
 
 PyObject *raiseEnded() {
@@ -21,7 +21,10 @@ PyObject *raiseEnded() {
 
 void dealloc(PyObject *self) {
   PyTypeObject *type = Py_TYPE(self);
-  reinterpret_cast<CallbackObject *>(self)->callback.~shared_ptr();
+  auto &callback = reinterpret_cast<CallbackObject *>(self)->callback;
+  if (!callback->ended)
+    callback->dropped();
+  callback.~shared_ptr();
   type->tp_free(self);
   Py_DECREF(type);
 }
@@ -98,12 +101,6 @@ Callback *callbackOf(PyObject *object) {
     if (reinterpret_cast<PyObject *>(Py_TYPE(object)) == typeOf(iterator))
       return reinterpret_cast<CallbackObject *>(object)->callback.get();
   return nullptr;
-}
-
-void endCallback(PyObject *object) {
-  auto callback = std::move(reinterpret_cast<CallbackObject *>(object)->callback);
-  if (callback)
-    callback->end();
 }
 
 } // namespace bifront

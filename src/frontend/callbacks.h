@@ -9,7 +9,7 @@
 
 namespace bifront {
 
-// What a callback does; all of it is dropped with the interpreter, and raises then.
+// What a callback does; with the interpreter it ends, and raises then.
 struct Callback {
   virtual ~Callback() = default;
   // As tp_call: a new reference, or null with an exception set.
@@ -20,14 +20,18 @@ struct Callback {
   virtual PyObject *send(PyObject *value);
   virtual PyObject *raiseInside(PyObject *exception);
   virtual PyObject *close();
+  // Nobody refers to the Python object any more.
+  virtual void dropped() {}
+  // Whether it is in the middle of something.
+  virtual bool waits() const { return false; }
   // No more calls: the interpreter ends.
   virtual void end() {}
+  bool ended = false;
 };
 
 // A callable, and an iterator with a generator's methods. Null with an exception set.
 PyObject *makeCallable(std::shared_ptr<Callback> callback);
 PyObject *makeIterator(std::shared_ptr<Callback> callback);
 Callback *callbackOf(PyObject *object); // null for other objects
-void endCallback(PyObject *object);
 
 } // namespace bifront

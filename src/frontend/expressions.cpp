@@ -68,6 +68,9 @@ PyRef Interpreter::eval(PythonFrame &frame, const Sequence &sequence) {
   PyRef made = checked(isList ? PyList_New(0) : PySet_New(nullptr));
   log_.noteFresh(made.get());
   for (const PyRef &value : values)
+    if (!isList)
+      checkKey(value.get());
+  for (const PyRef &value : values)
     checked(isList ? PyList_Append(made.get(), value.get()) : PySet_Add(made.get(), value.get()));
   return made;
 }
@@ -78,6 +81,7 @@ PyRef Interpreter::eval(PythonFrame &frame, const DictDisplay &display) {
   for (size_t i = 0; i < display.keys.size(); ++i) {
     if (display.keys[i]) {
       PyRef key = eval(frame, *display.keys[i]), value = eval(frame, *display.values[i]);
+      checkKey(key.get());
       checked(PyDict_SetItem(dict.get(), key.get(), value.get()));
       continue;
     }
@@ -212,6 +216,8 @@ PyRef Interpreter::eval(PythonFrame &frame, const Comprehension &comprehension) 
   log_.noteFresh(made.get());
   comprehend(frame, comprehension, 0, first, [&] {
     PyRef value = eval(frame, *comprehension.element);
+    if (comprehension.kind != Kind::List)
+      checkKey(value.get());
     if (comprehension.kind == Kind::List)
       checked(PyList_Append(made.get(), value.get()));
     else if (comprehension.kind == Kind::Set)

@@ -22,6 +22,8 @@ bool isStateless(PyObject *function) {
   if (!text)
     return false;
   std::string_view name = text;
+  if (name.starts_with("bifront."))
+    return true;
   for (std::string_view known : {"torch",
                                  "torch.functional",
                                  "torch._tensor",
@@ -82,8 +84,13 @@ PyRef Interpreter::call(PyObject *callee, CallArguments arguments) {
 //===- Functions ---------------------------------------------------------------------------===//
 
 PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
-  if (isStateless(function))
+  if (isStateless(function)) {
+    refuseSetter(function);
     return callDirectly(function, arguments);
+  }
+  constexpr int kAsync = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE;
+  if (reinterpret_cast<PyCodeObject *>(PyFunction_GET_CODE(function))->co_flags & kAsync)
+    throw CannotInterpret("an async function is called");
   std::string whyNot;
   auto syntax = syntaxOf(function, whyNot);
   if (!syntax)

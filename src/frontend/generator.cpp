@@ -159,6 +159,22 @@ PyObject *Generator::close() {
   Py_RETURN_NONE;
 }
 
+// As CPython ends a generator that nobody refers to: what it does in its `finally` is the
+// program's. The object is being freed, and an exception may be pending.
+void Generator::dropped() {
+  if (!fiber_ || finished_ || running_)
+    return;
+  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+  PyErr_Fetch(&type, &value, &trace);
+  if (!PyRef::steal(close())) {
+    PyErr_Clear(); // CPython would print it
+    interpreter_.refuse(
+        std::make_exception_ptr(CannotInterpret("a generator raises while it is closed")));
+    PyErr_Clear();
+  }
+  PyErr_Restore(type, value, trace);
+}
+
 void Generator::end() {
   if (fiber_ && !finished_ && !running_) {
     abandoned_ = true;
@@ -173,11 +189,10 @@ void Generator::end() {
 PyRef Interpreter::makeGenerator(std::unique_ptr<PythonFrame> frame, PyRef function,
                                  std::shared_ptr<const syntax::Function> syntax,
                                  std::function<PyRef(PythonFrame &)> body) {
-  PyRef generator = checked(makeIterator(std::make_shared<Generator>(
-      *this, std::move(frame), std::move(syntax), std::move(function), std::move(body))));
-  log_.noteFresh(generator.get());
-  callbacks_.push_back(generator);
-  return generator;
+  auto made = std::make_shared<Generator>(*this, std::move(frame), std::move(syntax),
+                                          std::move(function), std::move(body));
+  callbacks_.push_back(made);
+  return checked(makeIterator(std::move(made)));
 }
 
 // A frame of its own: what the expression takes from around it is in cells.

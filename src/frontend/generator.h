@@ -22,6 +22,8 @@ public:
   PyObject *send(PyObject *value) override;
   PyObject *raiseInside(PyObject *exception) override;
   PyObject *close() override;
+  void dropped() override;
+  bool waits() const override { return started_ && !finished_; }
   void end() override;
 
   // Inside: hands `value` out and waits. What is sent back; throws what is raised inside.

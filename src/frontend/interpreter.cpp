@@ -2,6 +2,7 @@
 
 #include "capture/python_values.h"
 #include "frontend/callbacks.h"
+#include "frontend/kinds.h"
 
 namespace bifront {
 
@@ -9,19 +10,41 @@ Interpreter::Interpreter(const InterpreterHost &host)
     : host_(host), print_(PyRef::share(PyDict_GetItemString(PyEval_GetBuiltins(), "print"))) {}
 
 Interpreter::~Interpreter() {
-  for (const PyRef &callback : callbacks_)
-    endCallback(callback.get());
+  for (const auto &made : callbacks_)
+    if (auto callback = made.lock()) {
+      callback->ended = true;
+      callback->end();
+    }
 }
 
 PyRef Interpreter::run(PyObject *callee, CallArguments arguments) {
   try {
     PyRef result = call(callee, std::move(arguments));
     rethrowRefusal();
+    for (const auto &made : callbacks_)
+      if (auto callback = made.lock(); callback && callback->waits())
+        throw CannotInterpret("a generator that the call has made waits when it is over");
+    refuseIterators(result.get(), 0);
     return result;
   } catch (const PythonError &) {
     rethrowRefusal();
     throw;
   }
+}
+
+// Among the results: an iterator is another object at each run, and spent by what reads it.
+void Interpreter::refuseIterators(PyObject *result, int depth) const {
+  constexpr int kDeepest = 8;
+  if (depth > kDeepest || isTensor(result))
+    return;
+  if (callbackOf(result) || (PyIter_Check(result) && log_.isFresh(result)))
+    throw CannotInterpret("an iterator that the call has made is returned");
+  if (PyTuple_Check(result) || PyList_Check(result))
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(result); ++i)
+      refuseIterators(PySequence_Fast_GET_ITEM(result, i), depth + 1);
+  PyObject *key = nullptr, *value = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Check(result) && PyDict_Next(result, &at, &key, &value);)
+    refuseIterators(value, depth + 1);
 }
 
 const PythonFrame *Interpreter::programFrame() const {

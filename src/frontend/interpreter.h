@@ -19,10 +19,13 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace bifront {
+
+struct Callback;
 
 class Generator;
 class Merge;
@@ -128,6 +131,8 @@ public:
 private:
   friend class Generator;
   struct Builtins;
+
+  void refuseIterators(PyObject *result, int depth) const;
 
   PyRef call(PyObject *callee, CallArguments arguments);
   PyRef callWith(PyObject *callee, PyRef argument);
@@ -306,16 +311,31 @@ private:
 
   // native.cpp
   PyRef callNative(PyObject *callee, CallArguments &arguments);
+  PyRef callReading(PyObject *callee, CallArguments &arguments);
+  PyRef callWatched(const std::string &name, const std::vector<PyRef> &ofProgram,
+                    const std::function<PyRef()> &call);
+  void refuseSetter(PyObject *function);
   PyRef callUnwalked(PyObject *callee, CallArguments &arguments);
   PyRef callDirectly(PyObject *callee, const CallArguments &arguments);
   PyRef newInstance(PyTypeObject *cls, const CallArguments &arguments);
-  PyRef watch(PyObject *function, PyObject *arguments);
+  PyRef watch(PyObject *objects); // a tuple
   void readPlace(PyObject *place);
-  void readArgument(PyObject *argument, int depth);
+  void readArgument(PyObject *argument, std::vector<PyRef> &ofProgram, int depth = 0);
+  // Does what C does with these values, which may run code of the program's objects among them.
+  PyRef natively(const char *what, std::initializer_list<PyObject *> values,
+                 const std::function<PyRef()> &call);
+  // Before C finds `key` in a dict or a set.
+  void checkKey(PyObject *key);
   void noteMade(PyObject *value);
   PyRef wrapCallable(PyObject *function);
   void refuse(std::exception_ptr why);
   void rethrowRefusal();
+
+  // callables.cpp
+  std::optional<PyRef> callOfCallable(PyObject *callee, CallArguments &arguments);
+  PyRef callPartial(PyObject *partial, CallArguments arguments);
+  PyRef callMethodCaller(PyObject *recipe, PyObject *object);
+  PyRef attributeByPath(PyObject *object, PyObject *path);
 
   // builtins.cpp
   std::optional<PyRef> callKnown(PyObject *callee, CallArguments &arguments);
@@ -332,10 +352,11 @@ private:
   PythonLog log_;
   PythonFrame *frame_ = nullptr;
   int depth_ = 0;
-  PyRef print_;                  // what the builtin is during a capture
-  std::exception_ptr refusal_;   // on its way through C
-  std::vector<PyRef> callbacks_; // that lead here
-  std::vector<Fork> forks_;      // ways that are being walked
+  std::unordered_map<PyObject *, PyRef> checkedKeys_;
+  PyRef print_;                                    // what the builtin is during a capture
+  std::exception_ptr refusal_;                     // on its way through C
+  std::vector<std::weak_ptr<Callback>> callbacks_; // that lead here
+  std::vector<Fork> forks_;                        // ways that are being walked
   struct Poison {
     PyRef object; // in the place of a value that is not known
     const void *site;

@@ -22,6 +22,12 @@ std::string attributeText(PyObject *object, const char *name) {
   return textOf(value.get());
 }
 
+// What pybind11 keeps beside a function of a module.
+bool isOfPybind(PyObject *self) {
+  return std::string_view(Py_TYPE(self)->tp_name).find("pybind11_detail_function_record") !=
+         std::string_view::npos;
+}
+
 // The module or type that a C function belongs to: "math", "torch._C", "str".
 std::string ownerOf(PyObject *callee) {
   if (PyType_Check(callee)) {
@@ -34,7 +40,7 @@ std::string ownerOf(PyObject *callee) {
     return PyDescr_TYPE(callee)->tp_name;
   if (PyCFunction_Check(callee)) {
     PyObject *self = PyCFunction_GET_SELF(callee);
-    if (self && !PyModule_Check(self) && !PyCapsule_CheckExact(self))
+    if (self && !PyModule_Check(self) && !PyCapsule_CheckExact(self) && !isOfPybind(self))
       return PyType_Check(self) ? reinterpret_cast<PyTypeObject *>(self)->tp_name
                                 : Py_TYPE(self)->tp_name;
     return attributeText(callee, "__module__");
@@ -138,6 +144,17 @@ bool isEffectFree(PyObject *callee) {
   return std::find(std::begin(owners), std::end(owners), owner) != std::end(owners);
 }
 
+// The pending exception as text; clears it.
+std::string takePythonError() {
+  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+  PyErr_Fetch(&type, &value, &trace);
+  PyRef ownedType = PyRef::steal(type), ownedValue = PyRef::steal(value),
+        ownedTrace = PyRef::steal(trace);
+  PyRef text = PyRef::steal(value ? PyObject_Str(value) : nullptr);
+  PyErr_Clear(); // it may have no words
+  return textOf(text.get());
+}
+
 std::string nameOf(PyObject *callee) {
   std::string name = attributeText(callee, "__qualname__");
   std::string module = attributeText(callee, "__module__");
@@ -179,6 +196,44 @@ PyRef keywordDict(const std::vector<std::pair<PyRef, PyRef>> &items) {
   return dict;
 }
 
+std::vector<PyRef *> pointersTo(CallArguments &arguments) {
+  std::vector<PyRef *> pointers;
+  for (PyRef &argument : arguments.positional)
+    pointers.push_back(&argument);
+  for (auto &[name, argument] : arguments.keywords)
+    pointers.push_back(&argument);
+  return pointers;
+}
+
+// C functions that call what they are given, or hand out what does.
+bool callsBack(PyObject *callee) {
+  std::string owner = ownerOf(callee);
+  return owner == "itertools" || owner == "_functools" || owner == "re.Pattern" ||
+         callee == PyDict_GetItemString(PyEval_GetBuiltins(), "iter");
+}
+
+bool isPythonCallable(PyObject *object) {
+  return PyFunction_Check(object) || PyMethod_Check(object) ||
+         std::string_view(Py_TYPE(object)->tp_name) == "functools.partial";
+}
+
+// Functions, methods and what else of C's types says what to do and holds nothing that changes.
+bool isCode(PyObject *object) {
+  for (PyTypeObject *type :
+       {&PyFunction_Type, &PyMethod_Type, &PyCFunction_Type, &PyMethodDescr_Type,
+        &PyWrapperDescr_Type, &_PyMethodWrapper_Type, &PyClassMethodDescr_Type, &PyGetSetDescr_Type,
+        &PyMemberDescr_Type, &PyProperty_Type, &PyStaticMethod_Type, &PyClassMethod_Type,
+        &PyCode_Type, &PySuper_Type})
+    if (PyObject_TypeCheck(object, type))
+      return true;
+  return false;
+}
+
+// That has no code or attributes of its own.
+bool isOrdinaryContainer(PyObject *container) {
+  return !(Py_TYPE(container)->tp_flags & Py_TPFLAGS_HEAPTYPE);
+}
+
 } // namespace
 
 PyRef Interpreter::callDirectly(PyObject *callee, const CallArguments &arguments) {
@@ -200,29 +255,71 @@ PyRef Interpreter::newInstance(PyTypeObject *cls, const CallArguments &arguments
 PyRef Interpreter::callNative(PyObject *callee, CallArguments &arguments) {
   if (!isEffectFree(callee))
     throw CannotInterpret("calls " + nameOf(callee) + ", of which nothing is known");
-  for (const PyRef &argument : arguments.positional)
-    readArgument(argument.get(), 0);
-  for (const auto &[name, argument] : arguments.keywords)
-    readArgument(argument.get(), 0);
-  return callDirectly(callee, arguments);
+  refuseSetter(callee);
+  if (callsBack(callee))
+    for (PyRef *argument : pointersTo(arguments))
+      if (isPythonCallable(argument->get()))
+        *argument = wrapCallable(argument->get());
+  return callReading(callee, arguments);
+}
+
+PyRef Interpreter::callReading(PyObject *callee, CallArguments &arguments) {
+  std::vector<PyRef> ofProgram;
+  for (PyRef *argument : pointersTo(arguments))
+    readArgument(argument->get(), ofProgram);
+  return callWatched(nameOf(callee), ofProgram, [&] { return callDirectly(callee, arguments); });
 }
 
 // CPython runs the function, as it is: what it reaches must stay as it is, and it must leave that
 // so.
 PyRef Interpreter::callUnwalked(PyObject *callee, CallArguments &arguments) {
-  PyRef places = watch(callee, tupleOf(arguments.positional).get());
-  for (const auto &[name, argument] : arguments.keywords)
-    readArgument(argument.get(), 0);
-  PyRef result = host_.unchanged(places.get(), [&] { return callDirectly(callee, arguments); });
+  std::vector<PyRef> reached{PyRef::share(callee)};
+  for (const PyRef *argument : pointersTo(arguments))
+    reached.push_back(*argument);
+  return callWatched(nameOf(callee), reached, [&] { return callDirectly(callee, arguments); });
+}
+
+PyRef Interpreter::callWatched(const std::string &name, const std::vector<PyRef> &ofProgram,
+                               const std::function<PyRef()> &call) {
+  if (ofProgram.empty())
+    return call();
+  PyRef places = watch(tupleOf(ofProgram).get());
+  PyRef result = host_.unchanged(places.get(), call);
   if (!result)
-    throw CannotInterpret(nameOf(callee) + ", which is not walked, changes Python values");
+    throw CannotInterpret(name + ", which is not walked, changes Python values");
   return result;
+}
+
+PyRef Interpreter::natively(const char *what, std::initializer_list<PyObject *> values,
+                            const std::function<PyRef()> &call) {
+  std::vector<PyRef> ofProgram;
+  for (PyObject *value : values)
+    readArgument(value, ofProgram);
+  return callWatched(what, ofProgram, call);
+}
+
+// Modes are put back behind a capture, and refused where they last. The others are only known by
+// name, and so are hooks.
+void Interpreter::refuseSetter(PyObject *function) {
+  std::string name = attributeText(function, "__name__");
+  bool sets = name.starts_with("set_") || name.starts_with("_set_");
+  bool isKept = name.ends_with("set_grad_enabled") || name.starts_with("set_autocast") ||
+                name.ends_with("set_default_dtype") || name == "set_";
+  if (sets && !isKept)
+    throw CannotInterpret("calls " + nameOf(function) + ", which sets a mode of PyTorch");
+  if (name.starts_with("register_") && name.ends_with("hook"))
+    throw CannotInterpret("registers a hook");
 }
 
 //===- What calls read ---------------------------------------------------------------------===//
 
-PyRef Interpreter::watch(PyObject *function, PyObject *arguments) {
-  PyRef places = host_.reachable(function, arguments);
+PyRef Interpreter::watch(PyObject *objects) {
+  PyRef places;
+  try {
+    places = host_.reachable(Py_None, objects);
+  } catch (const PythonError &) { // not the program's to catch
+    throw CannotInterpret(takePythonError());
+  }
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(places.get()); ++i)
     readPlace(PyList_GET_ITEM(places.get(), i));
   return places;
@@ -246,6 +343,10 @@ void Interpreter::readPlace(PyObject *place) {
                 checkedOrAbsent(PyDict_GetItemWithError(owner, name)));
       continue;
     }
+    if (PyType_Check(owner)) {
+      log_.readType(reinterpret_cast<PyTypeObject *>(owner));
+      continue;
+    }
     PyObject *member = typeAttribute(Py_TYPE(owner), name);
     PyRef value = PyRef::steal(PyObject_GenericGetAttr(owner, name));
     PyErr_Clear(); // not assigned
@@ -253,44 +354,84 @@ void Interpreter::readPlace(PyObject *place) {
   }
 }
 
-// What a C function sees of an argument: all of a container, and of the program's objects whatever
-// their methods reach.
-void Interpreter::readArgument(PyObject *argument, int depth) {
+// What a C function sees of an argument: all of a container; objects of the program, whose methods
+// it may call, are added to `ofProgram`.
+void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram, int depth) {
   constexpr int kDeepest = 4;
-  if (isImmutable(argument) || isTensor(argument) || depth > kDeepest)
+  if (isImmutable(argument) || isTensor(argument))
     return;
-  if (!forks_.empty() && PyIter_Check(argument) && !log_.isFreshSince(forks_.back().mark, argument))
+  if (!forks_.empty() && PyIter_Check(argument) &&
+      !log_.isFreshSince(forks_.back().mark, argument))
     throw CannotInterpret("an iterator from outside of a branch is used in it");
+  if (callbackOf(argument))
+    return;
+  if (depth > kDeepest) {
+    ofProgram.push_back(PyRef::share(argument));
+    return;
+  }
   if (PyTuple_Check(argument)) {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(argument); ++i)
-      readArgument(PyTuple_GET_ITEM(argument, i), depth + 1);
+      readArgument(PyTuple_GET_ITEM(argument, i), ofProgram, depth + 1);
     return;
   }
   if (isMutableContainer(argument)) {
     log_.readContainer(argument);
-    if (!PyList_Check(argument) && !PyDict_Check(argument))
+    if (PyList_Check(argument))
+      for (Py_ssize_t i = 0; i < PyList_GET_SIZE(argument); ++i)
+        readArgument(PyList_GET_ITEM(argument, i), ofProgram, depth + 1);
+    PyObject *key = nullptr, *value = nullptr;
+    for (Py_ssize_t at = 0; PyDict_Check(argument) && PyDict_Next(argument, &at, &key, &value);) {
+      readArgument(key, ofProgram, depth + 1);
+      readArgument(value, ofProgram, depth + 1);
+    }
+    if (isOrdinaryContainer(argument))
       return;
-    PyRef items =
-        PyDict_Check(argument) ? checked(PyDict_Values(argument)) : PyRef::share(argument);
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i)
-      readArgument(PyList_GET_ITEM(items.get(), i), depth + 1);
-    return;
-  }
-  if (PyType_Check(argument)) {
+  } else if (PyType_Check(argument)) {
     log_.readType(reinterpret_cast<PyTypeObject *>(argument));
     return;
-  }
-  if (PyDictViewSet_Check(argument) || PyDictValues_Check(argument)) {
-    PyRef mapping = checked(PyObject_GetAttrString(argument, "mapping"));
-    log_.readContainer(mapping.get());
+  } else if (PyDictViewSet_Check(argument) || PyDictValues_Check(argument)) {
+    auto *view = reinterpret_cast<_PyDictViewObject *>(argument);
+    readArgument(reinterpret_cast<PyObject *>(view->dv_dict), ofProgram, depth + 1);
     return;
   }
-  if (Py_TYPE(argument)->tp_flags & Py_TPFLAGS_HEAPTYPE && !callbackOf(argument))
-    watch(Py_None, tupleOf({PyRef::share(argument)}).get());
+  bool isOfPython = Py_TYPE(argument)->tp_flags & Py_TPFLAGS_HEAPTYPE;
+  if (isOfPython || (!isCode(argument) && !log_.isFresh(argument)))
+    ofProgram.push_back(PyRef::share(argument));
+}
+
+namespace {
+
+// A class of Python whose objects are found in dicts and sets by code of its own.
+bool hasOwnHash(PyObject *key) {
+  PyTypeObject *type = Py_TYPE(key);
+  if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE) || isTensor(key))
+    return false;
+  for (const char *name : {"__hash__", "__eq__"})
+    if (PyObject *method = typeAttribute(type, name); method && PyFunction_Check(method))
+      return true;
+  return false;
+}
+
+} // namespace
+
+void Interpreter::checkKey(PyObject *key) {
+  if (PyTuple_Check(key))
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
+      checkKey(PyTuple_GET_ITEM(key, i));
+  if (!hasOwnHash(key) || checkedKeys_.contains(key))
+    return;
+  // What its code does once it does at every look-up.
+  callWatched("__hash__ of a key", {PyRef::share(key)}, [&] {
+    if (PyObject_Hash(key) == -1)
+      throw PythonError();
+    return checked(PyObject_RichCompare(key, key, Py_EQ));
+  });
+  checkedKeys_.emplace(key, PyRef::share(key));
 }
 
 void Interpreter::noteMade(PyObject *value) {
-  if (Py_REFCNT(value) == 1 && !isImmutable(value) && !isTensor(value) && !PyType_Check(value))
+  if (Py_REFCNT(value) == 1 && !callbackOf(value) && !isImmutable(value) && !isTensor(value) &&
+      !PyType_Check(value))
     log_.noteFresh(value);
 }
 
@@ -322,19 +463,18 @@ PyRef Interpreter::wrapCallable(PyObject *function) {
   if (PyType_Check(function) || PyCFunction_Check(function) || callbackOf(function))
     return PyRef::share(function);
   PyRef target = PyRef::share(function);
-  PyRef wrapped = checked(makeCallable(
-      std::make_shared<WalkedFunction>([this, target](CallArguments arguments) -> PyRef {
-        try {
-          return call(target.get(), std::move(arguments));
-        } catch (const PythonError &) {
-          return {};
-        } catch (...) {
-          refuse(std::current_exception());
-          return {};
-        }
-      })));
-  callbacks_.push_back(wrapped);
-  return wrapped;
+  auto made = std::make_shared<WalkedFunction>([this, target](CallArguments arguments) -> PyRef {
+    try {
+      return call(target.get(), std::move(arguments));
+    } catch (const PythonError &) {
+      return {};
+    } catch (...) {
+      refuse(std::current_exception());
+      return {};
+    }
+  });
+  callbacks_.push_back(made);
+  return checked(makeCallable(std::move(made)));
 }
 
 // C++ exceptions do not cross C: the refusal waits until the C function has returned.

@@ -1,5 +1,6 @@
 // Operators, truth, items and iteration: by the program's own special methods where its classes
 // have them, natively elsewhere.
+#include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 
@@ -92,11 +93,11 @@ PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inP
       if (result->get() != Py_NotImplemented)
         return *result;
     if (isMutableContainer(left) && PyObject_HasAttrString(left, row.inPlaceName)) {
-      readArgument(right, 0);
       PyRef method = checked(
           PyObject_GetAttrString(reinterpret_cast<PyObject *>(Py_TYPE(left)), row.inPlaceName));
       PyObject *arguments[] = {left, right};
-      return log_.mutate(left, method.get(), arguments, 2, nullptr);
+      return natively(row.inPlaceName, {right},
+                      [&] { return log_.mutate(left, method.get(), arguments, 2, nullptr); });
     }
   }
   if (auto result = dispatched(left, right, row.name, row.reflected)) {
@@ -106,9 +107,9 @@ PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inP
                  row.symbol, inPlace ? "=" : "", Py_TYPE(left)->tp_name, Py_TYPE(right)->tp_name);
     throw PythonError();
   }
-  readArgument(left, 0);
-  readArgument(right, 0);
-  PyRef result = checked((inPlace ? row.inPlace : row.plain)(left, right));
+  PyRef result = natively(row.name, {left, right}, [&] {
+    return checked((inPlace ? row.inPlace : row.plain)(left, right));
+  });
   noteMade(result.get());
   return result;
 }
@@ -150,15 +151,15 @@ PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
                  Py_TYPE(left)->tp_name, Py_TYPE(right)->tp_name);
     throw PythonError();
   }
-  readArgument(left, 0);
-  readArgument(right, 0);
-  return checked(PyObject_RichCompare(left, right, row.native));
+  return natively(row.name, {left, right},
+                  [&] { return checked(PyObject_RichCompare(left, right, row.native)); });
 }
 
 bool Interpreter::contains(PyObject *container, PyObject *item) {
   if (auto result = callSpecial(container, "__contains__", {item}))
     return truth(result->get());
   if (PyDict_Check(container)) {
+    checkKey(item);
     PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(container, item));
     log_.read(Slot::Kind::DictItem, container, item, value);
     return value != nullptr;
@@ -170,9 +171,9 @@ bool Interpreter::contains(PyObject *container, PyObject *item) {
         return true;
     return false;
   }
-  readArgument(container, 0);
-  readArgument(item, 0);
-  return checked(PySequence_Contains(container, item)) != 0;
+  return natively("__contains__", {container, item}, [&] {
+           return PyRef::share(checked(PySequence_Contains(container, item)) ? Py_True : Py_False);
+         }).get() == Py_True;
 }
 
 bool Interpreter::truth(PyObject *value) {
@@ -230,6 +231,7 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
 }
 
 PyRef Interpreter::dictItem(PyObject *dict, PyObject *key) {
+  checkKey(key);
   PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, key));
   if (value)
     return found(Slot::Kind::DictItem, dict, key, value);
@@ -249,6 +251,7 @@ PyRef Interpreter::dictItem(PyObject *dict, PyObject *key) {
 
 void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
   if (PyDict_Check(object) && !hasWalkedMethod(object, value ? "__setitem__" : "__delitem__")) {
+    checkKey(key);
     if (!value && !checkedOrAbsent(PyDict_GetItemWithError(object, key))) {
       log_.read(Slot::Kind::DictItem, object, key, nullptr);
       PyErr_SetObject(PyExc_KeyError, key);
@@ -287,9 +290,16 @@ PyRef Interpreter::iterate(PyObject *iterable) {
     return *iterator;
   if (hasWalkedMethod(iterable, "__getitem__") && !typeAttribute(Py_TYPE(iterable), "__iter__"))
     throw CannotInterpret("an object without __iter__ is iterated");
-  readArgument(iterable, 0);
-  PyRef iterator = checked(PyObject_GetIter(iterable));
-  if (iterator.get() != iterable)
+  PyRef iterator;
+  if (isMutableContainer(iterable) || PyTuple_CheckExact(iterable)) {
+    if (!PyTuple_CheckExact(iterable))
+      log_.readContainer(iterable);
+    iterator = checked(PyObject_GetIter(iterable));
+  } else {
+    iterator =
+        natively("__iter__", {iterable}, [&] { return checked(PyObject_GetIter(iterable)); });
+  }
+  if (iterator.get() != iterable && !callbackOf(iterator.get()))
     log_.noteFresh(iterator.get());
   return iterator;
 }
@@ -311,7 +321,7 @@ PyRef Interpreter::nextOrStop(PyObject *iterator) {
       return {};
     }
   }
-  if (!log_.isFresh(iterator))
+  if (!log_.isFresh(iterator) && !callbackOf(iterator))
     throw CannotInterpret("an iterator from outside moves on");
   if (!forks_.empty() && !log_.isFreshSince(forks_.back().mark, iterator))
     throw CannotInterpret("an iterator from outside of a branch moves on in it");

@@ -366,6 +366,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
              Policies *policies = nullptr) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
+  ModesGuard modes;
+  GlobalModes modesBefore = GlobalModes::now();
   RandomStateGuard random; // looked at when the capture is over
   ForeignRandomGuard foreignGenerators;
   Capture capture(recorder);
@@ -391,6 +393,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     captured.notes = std::move(interpretation.notes);
     capture.end();
   }
+  if (GlobalModes::now() != modesBefore)
+    fail(ExitReason::CaptureFailed, "the function leaves one of PyTorch's modes switched");
   proxies.clear();
   if (keepsProxies(capture))
     fail(ExitReason::CaptureFailed,

@@ -23,6 +23,36 @@ GlobalModes GlobalModes::now() {
           autocast ? at::autocast::get_autocast_dtype(at::kCPU) : at::kFloat};
 }
 
+namespace {
+
+int autocastNesting() {
+  at::autocast::increment_nesting();
+  return at::autocast::decrement_nesting();
+}
+
+} // namespace
+
+ModesGuard::ModesGuard()
+    : modes_(GlobalModes::now()), autocastDtype_(at::autocast::get_autocast_dtype(at::kCPU)),
+      autocastCaches_(at::autocast::is_autocast_cache_enabled()),
+      warnOnly_(at::globalContext().deterministicAlgorithmsWarnOnly()),
+      autocastNesting_(autocastNesting()) {}
+
+ModesGuard::~ModesGuard() {
+  at::ThreadLocalState::setThreadLocalState(thread_);
+  at::autocast::set_autocast_dtype(at::kCPU, autocastDtype_);
+  at::autocast::set_autocast_cache_enabled(autocastCaches_);
+  int nesting = autocastNesting();
+  for (; nesting > autocastNesting_; --nesting)
+    at::autocast::decrement_nesting();
+  for (; nesting < autocastNesting_; ++nesting)
+    at::autocast::increment_nesting();
+  if (nesting == 0)
+    at::autocast::clear_cache();
+  c10::set_default_dtype(c10::scalarTypeToTypeMeta(modes_.defaultDtype));
+  at::globalContext().setDeterministicAlgorithms(modes_.deterministic, warnOnly_);
+}
+
 bool foreignModeActive() {
   return c10::impl::TorchDispatchModeTLS::any_modes_set() ||
          at::impl::PythonTorchFunctionTLS::stack_len() > 0;

@@ -3,6 +3,7 @@
 
 #include "support/tensor_type.h"
 
+#include <ATen/ThreadLocalState.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/DispatchKeySet.h>
 
@@ -16,6 +17,21 @@ struct GlobalModes {
   at::ScalarType defaultDtype, autocastDtype;
   static GlobalModes now();
   bool operator==(const GlobalModes &) const = default;
+};
+
+// Puts all of these and the thread's other modes back where its life ends.
+class ModesGuard {
+public:
+  ModesGuard();
+  ~ModesGuard();
+  ModesGuard(const ModesGuard &) = delete;
+
+private:
+  GlobalModes modes_;
+  at::ScalarType autocastDtype_;
+  bool autocastCaches_, warnOnly_;
+  int autocastNesting_;
+  at::ThreadLocalState thread_;
 };
 
 // A mode of somebody else's sits on the dispatch or function stack: nothing may be assumed.

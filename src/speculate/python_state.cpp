@@ -33,6 +33,9 @@ bool same(PyObject *before, PyObject *now) {
 
 // A slot's value, or null. Runs no Python code.
 PyRef slotOf(PyObject *object, PyObject *name) {
+  if (PyType_Check(object))
+    return PyRef::share(
+        PyDict_GetItemWithError(reinterpret_cast<PyTypeObject *>(object)->tp_dict, name));
   PyRef value = PyRef::steal(PyObject_GenericGetAttr(object, name));
   if (!value)
     PyErr_Clear();
@@ -197,7 +200,8 @@ bool PythonState::Place::putBack() const {
   case Kind::Slots:
     for (size_t i = 0; i < keys.size(); ++i)
       if ((values[i] || slotOf(place, keys[i].get())) &&
-          PyObject_GenericSetAttr(place, keys[i].get(), values[i].get()) < 0)
+          (PyType_Check(place) ? PyType_Type.tp_setattro : PyObject_GenericSetAttr)(
+              place, keys[i].get(), values[i].get()) < 0)
         return false;
     return true;
   case Kind::Ordered:

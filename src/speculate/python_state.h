@@ -12,7 +12,8 @@ namespace bifront {
 class PythonState {
 public:
   // `places`: a list of dicts (all items count), lists, sets, deques, cells, and pairs of a dict or
-  // an object and a tuple of the keys or slots that count. False with an exception set.
+  // an object and a tuple of the keys, slots or a class's attributes that count. False with an
+  // exception set.
   bool remember(PyObject *places);
   // Compares by identity; numbers, strings and None also by type and value. Runs no Python code.
   bool isUnchanged() const;

@@ -16,7 +16,7 @@ bool isNamedTuple(PyObject *value) {
 }
 
 PyObject *makeNamedTuple(PyObject *type, PyObject *items) {
-  return PyObject_HasAttrString(type, "_make") ? PyObject_CallMethod(type, "_make", "O", items)
+  return PyObject_HasAttrString(type, "_make") ? PyObject_CallMethod(type, "_make", "(O)", items)
                                                : PyObject_CallOneArg(type, items);
 }
 

@@ -1,0 +1,142 @@
+// Callable objects of C that call the program's functions, or read its objects: what they do is
+// walked in their place.
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace bifront {
+namespace {
+
+PyTypeObject *typeOf(const char *module, const char *name) {
+  PyRef imported = PyRef::steal(PyImport_ImportModule(module));
+  return reinterpret_cast<PyTypeObject *>(imported ? PyObject_GetAttrString(imported.get(), name)
+                                                   : nullptr);
+}
+
+struct CallableTypes {
+  PyTypeObject *partial = typeOf("functools", "partial");
+  PyTypeObject *cached = typeOf("functools", "_lru_cache_wrapper");
+  PyTypeObject *itemGetter = typeOf("operator", "itemgetter");
+  PyTypeObject *attributeGetter = typeOf("operator", "attrgetter");
+  PyTypeObject *methodCaller = typeOf("operator", "methodcaller");
+  PyTypeObject *converted = typeOf("bifront._core", "ConvertedFunction");
+};
+
+const CallableTypes &types() {
+  static const CallableTypes known;
+  return known;
+}
+
+PyRef attributeOf(PyObject *object, const char *name) {
+  return checked(PyObject_GetAttrString(object, name));
+}
+
+// How a getter of `operator` was made: its type, then a tuple of its arguments.
+PyRef recipeOf(PyObject *getter) {
+  return checked(PyObject_CallMethod(getter, "__reduce__", nullptr));
+}
+
+// A cache of the standard library's or of torch's own makes no difference but in time.
+bool isCacheOfLibrary(PyObject *cached) {
+  PyRef wrapped = attributeOf(cached, "__wrapped__");
+  if (!PyFunction_Check(wrapped.get()))
+    return false;
+  PyObject *module =
+      PyDict_GetItemString(PyFunction_GET_GLOBALS(wrapped.get()), "__name__"); // borrowed
+  const char *text = module && PyUnicode_Check(module) ? PyUnicode_AsUTF8(module) : nullptr;
+  if (!text)
+    return false;
+  std::string_view name = text;
+  return name == "typing" || name == "re" || name == "torch" || name.starts_with("torch.");
+}
+
+} // namespace
+
+std::optional<PyRef> Interpreter::callOfCallable(PyObject *callee, CallArguments &arguments) {
+  PyTypeObject *type = Py_TYPE(callee);
+  if (type == types().partial)
+    return callPartial(callee, std::move(arguments));
+  if (type == types().converted)
+    return call(attributeOf(callee, "__wrapped__").get(), std::move(arguments));
+  if (type == types().cached && isCacheOfLibrary(callee))
+    return callDirectly(callee, arguments);
+  bool gets =
+      type == types().itemGetter || type == types().attributeGetter || type == types().methodCaller;
+  if (!gets || arguments.positional.size() != 1 || !arguments.keywords.empty())
+    return std::nullopt;
+  PyObject *object = arguments.positional[0].get();
+  PyRef recipe = recipeOf(callee);
+  if (type == types().methodCaller)
+    return callMethodCaller(recipe.get(), object);
+  PyObject *keys = PyTuple_GET_ITEM(recipe.get(), 1);
+  auto get = [&](PyObject *key) {
+    return type == types().itemGetter ? item(object, key) : attributeByPath(object, key);
+  };
+  if (PyTuple_GET_SIZE(keys) == 1)
+    return get(PyTuple_GET_ITEM(keys, 0));
+  PyRef result = checked(PyTuple_New(PyTuple_GET_SIZE(keys)));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keys); ++i)
+    PyTuple_SET_ITEM(result.get(), i, get(PyTuple_GET_ITEM(keys, i)).release());
+  return result;
+}
+
+PyRef Interpreter::callPartial(PyObject *partial, CallArguments arguments) {
+  PyRef function = attributeOf(partial, "func"), first = attributeOf(partial, "args"),
+        named = attributeOf(partial, "keywords");
+  CallArguments all;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(first.get()); ++i)
+    all.positional.push_back(PyRef::share(PyTuple_GET_ITEM(first.get(), i)));
+  for (PyRef &argument : arguments.positional)
+    all.positional.push_back(std::move(argument));
+  log_.readContainer(named.get());
+  PyObject *name = nullptr, *value = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Next(named.get(), &at, &name, &value);)
+    all.keywords.emplace_back(PyRef::share(name), PyRef::share(value));
+  for (auto &[given, argument] : arguments.keywords) {
+    auto known = std::find_if(all.keywords.begin(), all.keywords.end(), [&](const auto &keyword) {
+      return PyUnicode_Compare(keyword.first.get(), given.get()) == 0;
+    });
+    if (known == all.keywords.end())
+      all.keywords.emplace_back(given, argument);
+    else
+      known->second = argument;
+  }
+  return call(function.get(), std::move(all));
+}
+
+// `recipe`: (methodcaller, (name, *arguments)), or (partial(methodcaller, name, **keywords),
+// arguments) where there are keywords.
+PyRef Interpreter::callMethodCaller(PyObject *recipe, PyObject *object) {
+  PyRef made = PyRef::share(PyTuple_GET_ITEM(recipe, 0));
+  PyObject *given = PyTuple_GET_ITEM(recipe, 1);
+  CallArguments arguments;
+  PyRef name;
+  Py_ssize_t first = 0;
+  if (Py_TYPE(made.get()) == types().partial) {
+    name = PyRef::share(PyTuple_GET_ITEM(attributeOf(made.get(), "args").get(), 0));
+    PyRef keywords = attributeOf(made.get(), "keywords");
+    PyObject *key = nullptr, *value = nullptr;
+    for (Py_ssize_t at = 0; PyDict_Next(keywords.get(), &at, &key, &value);)
+      arguments.keywords.emplace_back(PyRef::share(key), PyRef::share(value));
+  } else {
+    name = PyRef::share(PyTuple_GET_ITEM(given, first++));
+  }
+  for (; first < PyTuple_GET_SIZE(given); ++first)
+    arguments.positional.push_back(PyRef::share(PyTuple_GET_ITEM(given, first)));
+  return call(attribute(object, name.get()).get(), std::move(arguments));
+}
+
+// "weight.data" of attrgetter.
+PyRef Interpreter::attributeByPath(PyObject *object, PyObject *path) {
+  PyRef dot = checked(PyUnicode_FromString("."));
+  PyRef names = checked(PyUnicode_Split(path, dot.get(), -1)), value = PyRef::share(object);
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(names.get()); ++i) {
+    PyRef name = PyRef::share(PyList_GET_ITEM(names.get(), i));
+    value = attribute(value.get(), name.get());
+  }
+  return value;
+}
+
+} // namespace bifront
