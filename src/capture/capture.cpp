@@ -98,6 +98,7 @@ public:
     if (const char *reason = whyNoInput(input.tensor))
       fail(std::string(reason) + ": " + input.name);
     input.value = graph().addInput(ValueType::ofTensor(shape.type()), input.name, requiresGrad);
+    noteMemory(input.value, Memory::Outside);
     uint32_t index = inputs.size();
     if (input.tensor.numel() > 0) {
       auto [first, fresh] =
@@ -239,6 +240,8 @@ ValueId Capture::valueOf(const at::Tensor &tensor) {
     return recording_->outsideTensor(tensor);
   if (proxy->recording() != recording_ || proxy->value() == kNoValue)
     fail("a value that is not in the graph is used");
+  if (recording_->memoryOf(proxy->value()) == Recording::Memory::Either)
+    fail("what the function returns or keeps is a tensor from outside in some calls only");
   return proxy->value();
 }
 

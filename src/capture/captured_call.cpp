@@ -420,6 +420,9 @@ void CapturedCall::recordAndReturn() {
     GraphRecorder &graph = recording_.graph();
     graph.setLocation(recording_.sourceLine());
     values = graph.aten(call_, operands_, types, !c10::GradMode::is_enabled());
+    if (traits_.views)
+      for (ValueId operand : operands_)
+        recording_.noteViews(operand, values);
   }
   for (size_t i = 0, next = 0; i < results_.size(); ++i) {
     if (results_[i].kind == Result::Kind::Absent)

@@ -62,6 +62,7 @@ OpTraits describe(const c10::OperatorHandle &op) {
   for (const c10::Argument &result : schema.returns()) {
     int returned = -1;
     const c10::AliasInfo *alias = result.alias_info();
+    traits.views = traits.views || (alias && !alias->isWrite());
     if (alias && alias->isWrite())
       for (size_t i = 0; i < schema.arguments().size() && returned < 0; ++i)
         if (const c10::AliasInfo *other = schema.arguments()[i].alias_info();

@@ -18,6 +18,7 @@ struct OpTraits {
   size_t arity = 0;
   // Per return: the argument that the op writes and returns, or -1.
   std::vector<int> returnedArgument;
+  bool views = false; // a return is memory of an argument
   int deviceArgument = -1;
   bool random = false;
   bool decomposes = false;    // only its parts have kernels

@@ -16,6 +16,8 @@
 #include <optional>
 #include <string>
 #include <tuple>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace bifront {
@@ -119,6 +121,23 @@ public:
   void noteAbsent(ValueId value) { absent_ = value; }
   ValueId absent() const { return absent_; }
 
+  // What the memory of a value is to those outside: an input's, which they can see, or that in some
+  // runs only.
+  enum class Memory : uint8_t { Own, Outside, Either };
+  void noteMemory(ValueId value, Memory memory) { memory_[value] = memory; }
+  Memory memoryOf(ValueId value) const {
+    auto found = memory_.find(value);
+    return found == memory_.end() ? Memory::Own : found->second;
+  }
+  // A value that is one tensor or another.
+  void noteMerged(ValueId value) { merged_.insert(value); }
+  bool isMerged(ValueId value) const { return merged_.contains(value); }
+  void noteViews(ValueId of, const std::vector<ValueId> &views) {
+    if (Memory memory = memoryOf(of); memory != Memory::Own)
+      for (ValueId view : views)
+        noteMemory(view, memory);
+  }
+
   // The program has computed something.
   void noteOp() { hasOps_ = hasOps_ || !dry_; }
   bool hasOps() const { return hasOps_; }
@@ -145,6 +164,8 @@ private:
   bool drawsRandomNumbers_ = false;
   std::optional<std::string> failure_;
   std::map<std::pair<int64_t, int64_t>, c10::SymNode> sizes_;
+  std::unordered_map<ValueId, Memory> memory_;
+  std::unordered_set<ValueId> merged_;
   size_t scopes_ = 0;
   std::vector<c10::SymNode> asserted_; // in the innermost scope
 };

@@ -53,6 +53,11 @@ bool isProxyTensor(PyObject *object) {
   return isTensor(object) && ProxyImpl::of(THPVariable_Unpack(object));
 }
 
+bool isEitherTensor(PyObject *object) {
+  ProxyImpl *proxy = isTensor(object) ? ProxyImpl::of(THPVariable_Unpack(object)) : nullptr;
+  return proxy && proxy->recording()->isMerged(proxy->value());
+}
+
 bool isGraphNumber(PyObject *object) {
   for (PyTypeObject *type : graphNumberTypes())
     if (Py_TYPE(object) == type)

@@ -9,6 +9,8 @@ namespace bifront {
 
 bool isTensor(PyObject *object);
 bool isProxyTensor(PyObject *object);
+// A tensor that is one or another, as the run takes one way of a branch or the other.
+bool isEitherTensor(PyObject *object);
 // A torch.SymInt, SymFloat or SymBool.
 bool isGraphNumber(PyObject *object);
 // What such an object holds; null where it is none of bifront's.

@@ -54,6 +54,11 @@ ProxyImpl::Shape shapeOf(const at::Tensor &tensor) {
   return proxy ? proxy->shape() : ProxyImpl::Shape::fixed(Extent::of(tensor), tensor.device());
 }
 
+bool mayBeOutside(const Recording &recording, const at::Tensor &tensor) {
+  ProxyImpl *proxy = ProxyImpl::of(tensor);
+  return !proxy || recording.memoryOf(proxy->value()) != Recording::Memory::Own;
+}
+
 bool areSame(const ProxyImpl::Shape &a, const ProxyImpl::Shape &b) {
   return a.dynamic == b.dynamic && a.device == b.device && a.world[0] == b.world[0] &&
          a.world[1] == b.world[1];
@@ -116,6 +121,7 @@ Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
   plan.shape = shapeOf(a);
   if (!areSame(plan.shape, shapeOf(b)))
     throw CannotMerge("a tensor has another shape or dtype on the other way");
+  plan.mayBeOutside = mayBeOutside(recording_, a) || mayBeOutside(recording_, b);
   plan.result = yields_[0].size();
   for (int way : {0, 1}) {
     const at::Tensor &tensor = way == 0 ? a : b;
@@ -203,7 +209,7 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
       return false;
     ProxyImpl *proxy = ProxyImpl::of(tensor);
     yields[plan.result] = proxy ? proxy->value() : recording_.outsideTensor(tensor);
-    return true;
+    return plan.mayBeOutside || !mayBeOutside(recording_, tensor);
   }
   case Plan::Kind::Number: {
     auto number = numberOf(object);
@@ -246,6 +252,9 @@ PyRef Merge::make(Index value) {
   switch (plan.kind) {
   case Plan::Kind::Same: return plan.same;
   case Plan::Kind::Tensor:
+    recording_.noteMerged(results_[plan.result]);
+    if (plan.mayBeOutside)
+      recording_.noteMemory(results_[plan.result], Recording::Memory::Either);
     plan.made =
         checked(THPVariable_Wrap(ProxyImpl::make(recording, results_[plan.result], plan.shape)));
     break;

@@ -47,6 +47,7 @@ private:
     PyRef same = {};   // Same: the value; Dict: the keys
     size_t result = 0; // Tensor, Number: which result of the branch
     ProxyImpl::Shape shape = {};
+    bool mayBeOutside = false; // Tensor
     SymbolicScalar::Kind number = SymbolicScalar::Kind::Int;
     std::vector<Index> parts = {};
     PyRef made = {};

@@ -360,8 +360,7 @@ void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram
   constexpr int kDeepest = 4;
   if (isImmutable(argument) || isTensor(argument))
     return;
-  if (!forks_.empty() && PyIter_Check(argument) &&
-      !log_.isFreshSince(forks_.back().mark, argument))
+  if (!forks_.empty() && PyIter_Check(argument) && !log_.isFreshSince(forks_.back().mark, argument))
     throw CannotInterpret("an iterator from outside of a branch is used in it");
   if (callbackOf(argument))
     return;

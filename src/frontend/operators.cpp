@@ -131,6 +131,15 @@ PyRef Interpreter::unary(UnaryOp op, PyObject *operand) {
 
 PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
   switch (op) {
+  case CompareOp::Is:
+  case CompareOp::IsNot:
+    if (left != right && (isEitherTensor(left) || isEitherTensor(right)) && isTensor(left) &&
+        isTensor(right))
+      throw CannotInterpret("which tensor a branch gives is asked by `is`");
+    break;
+  default: break;
+  }
+  switch (op) {
   case CompareOp::Is: return PyRef::share(left == right ? Py_True : Py_False);
   case CompareOp::IsNot: return PyRef::share(left != right ? Py_True : Py_False);
   case CompareOp::In: return PyRef::share(contains(right, left) ? Py_True : Py_False);
