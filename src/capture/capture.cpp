@@ -163,6 +163,18 @@ at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name,
   return proxy;
 }
 
+c10::SymNode Capture::addNumber(const c10::Scalar &number, std::string_view name) {
+  using Kind = SymbolicScalar::Kind;
+  Kind kind = number.isBoolean() ? Kind::Bool : number.isFloatingPoint() ? Kind::Float : Kind::Int;
+  ValueType::Kind type = kind == Kind::Bool    ? ValueType::Kind::Bool
+                         : kind == Kind::Float ? ValueType::Kind::Float
+                                               : ValueType::Kind::Int;
+  ValueId value = recording_->graph().addInput(ValueType::scalar(type), name, false);
+  recording_->inputs.push_back(
+      {CapturedInput::Kind::Number, {}, 0, std::string(name), value, number});
+  return SymbolicScalar::ofValue(recording_, kind, value);
+}
+
 void Capture::begin() {
   // Entries of autocast's cache are tensors that nobody can name.
   at::autocast::clear_cache();

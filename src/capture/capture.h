@@ -8,6 +8,7 @@
 #include "capture/recording.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
 #include <torch/csrc/autograd/function.h>
 
 #include <functional>
@@ -24,11 +25,17 @@ struct CapturedInput {
     Argument, // given by addInput
     State,    // a tensor that the program reached on its own
     Grad,     // the `.grad` of input `owner`
+    Number,   // given by addNumber
   } kind;
-  at::Tensor tensor; // the tensor itself, of Grad too
+  at::Tensor tensor; // the tensor itself, of Grad too; of a Number undefined
   uint32_t owner = 0;
   std::string name;
   ValueId value = kNoValue;
+  c10::Scalar number = {};
+  // What it is in this call.
+  c10::IValue now() const {
+    return kind == Kind::Number ? c10::IValue(number) : c10::IValue(tensor);
+  }
 };
 
 class Capture {
@@ -48,6 +55,9 @@ public:
   // worlds; empty where all are fixed. Throws CaptureError for a tensor that graphs do not know.
   at::Tensor addInput(const at::Tensor &real, std::string_view name,
                       std::span<const Dim> dims = {});
+
+  // The same for an int, a float or a bool, of which the graph knows no more than its type.
+  c10::SymNode addNumber(const c10::Scalar &number, std::string_view name);
 
   // Needs the GIL.
   void begin();

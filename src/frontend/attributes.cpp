@@ -56,9 +56,18 @@ PyRef Interpreter::genericAttribute(PyObject *object, PyObject *name) {
       if (get)
         return call(get.get(), std::move(self));
     }
-    PyRef value = bound(descriptor, object);
-    return isMember(descriptor) ? found(Slot::Kind::Member, object, descriptor, value.get())
-                                : value;
+    if (!isMember(descriptor)) {
+      PyRef value = bound(descriptor, object);
+      if (PyDict_CheckExact(value.get()))
+        dictOf(object); // which is made with the object
+      return value;
+    }
+    PyRef value =
+        log_.valueNow({Slot::Kind::Member, PyRef::share(object), PyRef::share(descriptor)});
+    if (value)
+      return found(Slot::Kind::Member, object, descriptor, value.get());
+    log_.read(Slot::Kind::Member, object, descriptor, nullptr);
+    return bound(descriptor, object); // raises
   }
   if (PyObject *dict = dictOf(object)) {
     if (PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, name)))

@@ -62,6 +62,8 @@ PyRef Interpreter::eval(PythonFrame &frame, const Sequence &sequence) {
     PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(values.size())));
     for (size_t i = 0; i < values.size(); ++i)
       PyTuple_SET_ITEM(tuple.get(), i, values[i].release());
+    if (!values.empty()) // there is one empty tuple
+      log_.noteFresh(tuple.get());
     return tuple;
   }
   bool isList = sequence.kind == Sequence::Kind::List;

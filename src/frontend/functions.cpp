@@ -61,7 +61,7 @@ PyObject *builtinsOf(PyObject *function) {
 } // namespace
 
 PyRef Interpreter::call(PyObject *callee, CallArguments arguments) {
-  if (PyFunction_Check(callee))
+  if (PyFunction_Check(callee) && callee != print_.get())
     return callFunction(callee, std::move(arguments));
   if (PyMethod_Check(callee)) {
     arguments.positional.insert(arguments.positional.begin(),

@@ -123,6 +123,8 @@ public:
 
   // Throws CannotInterpret, also where the program swallowed it.
   PyRef run(PyObject *callee, CallArguments arguments);
+  // Asks the host for inputs in the place of what is in these slots.
+  void standIn(const std::vector<Slot> &slots);
   // Takes all changes of Python's values back.
   PythonEffects finish() { return log_.finish(); }
   // The innermost frame of the program's own files; null where there is none.
@@ -270,6 +272,7 @@ private:
   PyRef unary(syntax::UnaryOp op, PyObject *operand);
   PyRef negated(PyObject *operand);
   PyRef compare(syntax::CompareOp op, PyObject *left, PyObject *right);
+  PyRef sameObject(PyObject *left, PyObject *right);
   bool contains(PyObject *container, PyObject *item);
   bool truth(PyObject *value);
   PyRef item(PyObject *object, PyObject *key);

@@ -49,6 +49,8 @@ const std::array<PyTypeObject *, 3> &graphNumberTypes() {
 
 bool isTensor(PyObject *object) { return THPVariable_Check(object); }
 
+bool isExactTensor(PyObject *object) { return THPVariable_CheckExact(object); }
+
 bool isProxyTensor(PyObject *object) {
   return isTensor(object) && ProxyImpl::of(THPVariable_Unpack(object));
 }
@@ -63,6 +65,13 @@ bool isGraphNumber(PyObject *object) {
     if (Py_TYPE(object) == type)
       return true;
   return false;
+}
+
+PyTypeObject *numberType(PyObject *number) {
+  const auto &types = graphNumberTypes();
+  return Py_TYPE(number) == types[0]   ? &PyLong_Type
+         : Py_TYPE(number) == types[1] ? &PyFloat_Type
+                                       : &PyBool_Type;
 }
 
 c10::SymNode symbolicNumber(PyObject *number) {

@@ -8,11 +8,14 @@
 namespace bifront {
 
 bool isTensor(PyObject *object);
+bool isExactTensor(PyObject *object); // of no subclass
 bool isProxyTensor(PyObject *object);
 // A tensor that is one or another, as the run takes one way of a branch or the other.
 bool isEitherTensor(PyObject *object);
 // A torch.SymInt, SymFloat or SymBool.
 bool isGraphNumber(PyObject *object);
+// What Python would say that it is: int, float or bool.
+PyTypeObject *numberType(PyObject *number);
 // What such an object holds; null where it is none of bifront's.
 c10::SymNode symbolicNumber(PyObject *number);
 // A torch.SymInt, SymFloat or SymBool with this node.

@@ -131,6 +131,13 @@ bool isEffectFree(PyObject *callee) {
       "divmod", "format", "hash",  "hex",    "id",   "isinstance", "issubclass",
       "iter",   "len",    "max",   "min",    "next", "oct",        "ord",
       "pow",    "repr",   "round", "sorted", "sum",  "getattr",    "hasattr"};
+  if (PyType_Check(callee)) { // what makes an instance is what it inherits
+    auto *type = reinterpret_cast<PyTypeObject *>(callee);
+    while (type->tp_flags & Py_TPFLAGS_HEAPTYPE && type->tp_base &&
+           type->tp_new == type->tp_base->tp_new && type->tp_init == type->tp_base->tp_init)
+      type = type->tp_base;
+    callee = reinterpret_cast<PyObject *>(type);
+  }
   std::string owner = ownerOf(callee);
   if (owner == "builtins")
     return std::find(std::begin(functions), std::end(functions),

@@ -131,17 +131,8 @@ PyRef Interpreter::unary(UnaryOp op, PyObject *operand) {
 
 PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
   switch (op) {
-  case CompareOp::Is:
-  case CompareOp::IsNot:
-    if (left != right && (isEitherTensor(left) || isEitherTensor(right)) && isTensor(left) &&
-        isTensor(right))
-      throw CannotInterpret("which tensor a branch gives is asked by `is`");
-    break;
-  default: break;
-  }
-  switch (op) {
-  case CompareOp::Is: return PyRef::share(left == right ? Py_True : Py_False);
-  case CompareOp::IsNot: return PyRef::share(left != right ? Py_True : Py_False);
+  case CompareOp::Is: return sameObject(left, right);
+  case CompareOp::IsNot: return negated(sameObject(left, right).get());
   case CompareOp::In: return PyRef::share(contains(right, left) ? Py_True : Py_False);
   case CompareOp::NotIn: return PyRef::share(contains(right, left) ? Py_False : Py_True);
   default: break;
@@ -162,6 +153,25 @@ PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
   }
   return natively(row.name, {left, right},
                   [&] { return checked(PyObject_RichCompare(left, right, row.native)); });
+}
+
+// A bool of the graph is one of Python's two.
+PyRef Interpreter::sameObject(PyObject *left, PyObject *right) {
+  if (left != right && (isEitherTensor(left) || isEitherTensor(right)) && isTensor(left) &&
+      isTensor(right))
+    throw CannotInterpret("which tensor a branch gives is asked by `is`");
+  PyObject *number = isGraphNumber(left) ? left : isGraphNumber(right) ? right : nullptr;
+  PyObject *other = number == left ? right : left;
+  if (!number || other == Py_None || other == number || !isImmutable(other))
+    return PyRef::share(left == right ? Py_True : Py_False);
+  if (numberType(number) != &PyBool_Type && !isGraphNumber(other) &&
+      numberType(number) != Py_TYPE(other))
+    return PyRef::share(Py_False);
+  if (numberType(number) == &PyBool_Type && PyBool_Check(other))
+    return other == Py_True ? PyRef::share(number) : negated(number);
+  if (numberType(number) == &PyBool_Type && !isGraphNumber(other))
+    return PyRef::share(Py_False);
+  throw CannotInterpret("numbers that vary are compared by `is`");
 }
 
 bool Interpreter::contains(PyObject *container, PyObject *item) {

@@ -39,7 +39,7 @@ struct PythonRead {
 struct SlotInput {
   Slot slot;
   PyRef value;    // as it was before the call: a tensor, an int, a float or a bool
-  uint32_t input; // of the graph
+  uint32_t input; // the number that those who make the graph gave it
 };
 
 // What happens to Python's values behind the graph, in the order of the program. `values` may be,
@@ -48,10 +48,11 @@ struct PythonWrite {
   enum class Kind : uint8_t {
     SetSlot, // values[0]
     DeleteSlot,
-    Call, // slot.object is a C function or a bound C method that cannot fail here
+    Call, // slot.object is a C function that does not fail where the walk's call did not
   } kind;
   Slot slot;
   std::vector<PyRef> values;
+  PyRef keywordNames = {}; // Call: of the last values; may be null
 };
 
 struct PythonEffects {

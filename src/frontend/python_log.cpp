@@ -4,6 +4,7 @@
 #include "frontend/python_error.h"
 
 #include <algorithm>
+#include <string_view>
 
 namespace bifront {
 namespace {
@@ -133,7 +134,7 @@ bool PythonLog::read(Slot::Kind kind, PyObject *object, PyObject *key, PyObject 
 }
 
 void PythonLog::standIn(Slot slot, PyObject *value, PyObject *proxy, uint32_t input) {
-  slotOf(stateOf(slot.object.get()), slot.key.get()).read = true;
+  effects_.reads.pop_back(); // of the value, which nothing is assumed of
   noteBefore(slot.kind, slot.object.get(), slot.key.get());
   put(slot.kind, slot.object.get(), slot.key.get(), proxy);
   effects_.inputs.push_back({std::move(slot), PyRef::share(value), input});
@@ -210,6 +211,31 @@ void PythonLog::write(Slot::Kind kind, PyObject *object, PyObject *key, PyObject
     writes.back().values.push_back(PyRef::share(value));
 }
 
+// What the function takes the items of is copied: the program may change it later.
+PyRef PythonLog::itemsAsTheyAre(PyObject *function, PyObject *argument) {
+  static constexpr std::string_view takers[] = {"extend",
+                                                "extendleft",
+                                                "update",
+                                                "__iadd__",
+                                                "__ior__",
+                                                "__iand__",
+                                                "__isub__",
+                                                "__ixor__",
+                                                "difference_update",
+                                                "intersection_update",
+                                                "symmetric_difference_update",
+                                                "__setitem__"};
+  if (!isFresh(argument) || !isMutableContainer(argument) || PyByteArray_Check(argument))
+    return PyRef::share(argument);
+  PyRef name = checked(PyObject_GetAttrString(function, "__name__"));
+  if (std::find(std::begin(takers), std::end(takers),
+                std::string_view(PyUnicode_AsUTF8(name.get()))) == std::end(takers))
+    return PyRef::share(argument);
+  PyRef copy = copyOf(argument);
+  noteFresh(copy.get());
+  return copy;
+}
+
 PyRef PythonLog::mutate(PyObject *container, PyObject *function, PyObject *const *args,
                         size_t count, PyObject *keywordNames) {
   undo_.push_back({Undo::Kind::Container,
@@ -224,18 +250,29 @@ PyRef PythonLog::mutate(PyObject *container, PyObject *function, PyObject *const
   state.mutated = true;
   for (SlotState &slot : state.slots)
     slot.lastWrite = -1; // what it wrote may have moved
-  effects_.writes.push_back(
-      {PythonWrite::Kind::Call, {Slot::Kind::DictItem, PyRef::share(function), {}}, {}});
-  for (size_t i = 0; i < count; ++i)
-    effects_.writes.back().values.push_back(PyRef::share(args[i]));
+  noteCall(function, args, count, keywordNames);
+  // `list[a:b] = items`, but not `list[-1] = item`.
+  std::vector<PyRef> &values = effects_.writes.back().values;
+  if (count == 2 || (count == 3 && PySlice_Check(args[1])))
+    values.back() = itemsAsTheyAre(function, args[count - 1]);
   return result;
 }
 
-void PythonLog::postpone(PyObject *function, PyObject *const *args, size_t count) {
-  effects_.writes.push_back(
-      {PythonWrite::Kind::Call, {Slot::Kind::DictItem, PyRef::share(function), {}}, {}});
-  for (size_t i = 0; i < count; ++i)
-    effects_.writes.back().values.push_back(PyRef::share(args[i]));
+void PythonLog::postpone(PyObject *function, PyObject *const *args, size_t count,
+                         PyObject *keywordNames) {
+  noteCall(function, args, count, keywordNames);
+}
+
+void PythonLog::noteCall(PyObject *function, PyObject *const *args, size_t count,
+                         PyObject *keywordNames) {
+  PythonWrite write{PythonWrite::Kind::Call,
+                    {Slot::Kind::DictItem, PyRef::share(function), {}},
+                    {},
+                    PyRef::share(keywordNames)};
+  size_t total = count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0);
+  for (size_t i = 0; i < total; ++i)
+    write.values.push_back(PyRef::share(args[i]));
+  effects_.writes.push_back(std::move(write));
 }
 
 //===- Taking back -------------------------------------------------------------------------===//
@@ -335,6 +372,8 @@ PythonEffects PythonLog::finish() {
   for (; !undo_.empty(); undo_.pop_back())
     if (!isFresh(undo_.back().slot.object.get()))
       takeBack(undo_.back());
+  auto fresh = std::make_shared<decltype(fresh_)>(std::move(fresh_));
+  effects_.isFresh = [fresh](PyObject *object) { return fresh->contains(object); };
   return std::move(effects_);
 }
 

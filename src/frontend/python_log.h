@@ -5,6 +5,7 @@
 #include "frontend/python_effects.h"
 
 #include <cstddef>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -25,8 +26,8 @@ public:
   void readContainer(PyObject *container);
   void readType(PyTypeObject *type);
   void readTypeOf(PyObject *object);
-  // `value` varies from call to call: until the end `proxy`, which stands for the graph's input, is
-  // there in its place.
+  // Of the last read: `value` varies from call to call. Until the end `proxy`, which stands for the
+  // graph's input, is there in its place.
   void standIn(Slot slot, PyObject *value, PyObject *proxy, uint32_t input);
 
   // Does the write; `value` null deletes.
@@ -36,7 +37,7 @@ public:
   PyRef mutate(PyObject *container, PyObject *function, PyObject *const *args, size_t count,
                PyObject *keywordNames);
   // The same for a function that does something outside of Python's values: it is not called now.
-  void postpone(PyObject *function, PyObject *const *args, size_t count);
+  void postpone(PyObject *function, PyObject *const *args, size_t count, PyObject *keywordNames);
 
   // What has happened since a mark can be taken back, as if it had not; what was read stays read.
   struct Mark {
@@ -95,6 +96,8 @@ private:
   void noteState(ObjectState &state, size_t slot);
   size_t indexOf(ObjectState &state, PyObject *key);
   SlotState &slotOf(ObjectState &state, PyObject *key) { return state.slots[indexOf(state, key)]; }
+  PyRef itemsAsTheyAre(PyObject *function, PyObject *argument);
+  void noteCall(PyObject *function, PyObject *const *args, size_t count, PyObject *keywordNames);
   void noteBefore(Slot::Kind kind, PyObject *object, PyObject *key);
   void takeBack(const Undo &undo);
 

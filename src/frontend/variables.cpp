@@ -34,6 +34,11 @@ PyRef Interpreter::found(Slot::Kind kind, PyObject *object, PyObject *key, PyObj
   return input->first;
 }
 
+void Interpreter::standIn(const std::vector<Slot> &slots) {
+  for (const Slot &slot : slots)
+    found(slot.kind, slot.object.get(), slot.key.get(), log_.valueNow(slot).get());
+}
+
 PyRef Interpreter::load(PythonFrame &frame, const Binding &binding) {
   switch (binding.kind) {
   case Binding::Kind::Local:

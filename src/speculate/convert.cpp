@@ -4,6 +4,8 @@
 #include "capture/derivative.h"
 #include "capture/torch_schemas.h"
 #include "codegen/compile.h"
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
 #include "speculate/foresee.h"
@@ -12,6 +14,7 @@
 #include "speculate/spent_gradient.h"
 #include "speculate/walk.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -40,6 +43,11 @@ mlir::MLIRContext &compilerContext() {
   throw ConversionError(reason, message);
 }
 
+std::string messageOf(const std::exception &error) {
+  auto *ofTorch = dynamic_cast<const c10::Error *>(&error);
+  return ofTorch ? ofTorch->what_without_backtrace() : error.what();
+}
+
 // The pending Python exception as text; clears it.
 std::string takePythonError() {
   PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
@@ -53,25 +61,51 @@ std::string takePythonError() {
   return message ? name + ": " + message : name;
 }
 
-// The arguments of the call, their patterns, and which of their dimensions vary.
+// The objects that the call brings: its arguments, their patterns, and values in slots that vary;
+// and which of their dimensions vary.
 class Arguments {
 public:
   explicit Arguments(const ConversionRequest &request) : request_(request) {
-    size_t keywords = request.keywordNames ? PyTuple_GET_SIZE(request.keywordNames) : 0;
-    for (size_t i = 0; i < request.count + keywords; ++i)
-      patterns.push_back(
-          ValuePattern::describe(request.args[i], [&](PyObject *value) { return leaf(value); }));
-    dynamic_.resize(leaves.size());
-    for (size_t i = 0; i < leaves.size(); ++i) {
-      dynamic_[i].resize(tensor(i).dim());
-      if (i < request.relax.size())
-        std::copy(request.relax[i].begin(), request.relax[i].end(), dynamic_[i].begin());
-    }
+    leaves_.isTensor = isTensorLeaf;
+    leaves_.varies = [this](const ArgumentPath &path) {
+      if (request_.varying.has(path))
+        paths_.emplace(leaves_.objects.size(), path);
+      return request_.varying.has(path);
+    };
+    for (uint32_t i = 0; i < request.total(); ++i)
+      patterns.push_back(ValuePattern::describe(request.args[i], {i}, leaves_));
+    numArgumentLeaves = leaves_.objects.size();
+    for (uint32_t leaf = 0; leaf < numArgumentLeaves; ++leaf)
+      readRelaxed(leaf);
     for (const auto &[argument, dimension] : request.options.dynamic)
       markDynamic(argument, dimension);
   }
 
-  const at::Tensor &tensor(size_t leaf) const { return THPVariable_Unpack(leaves[leaf]); }
+  // The leaf of a value in a slot that varies.
+  uint32_t add(const Slot &slot, PyObject *value) {
+    uint32_t leaf = leaves_.objects.size();
+    leaves_.objects.push_back(value); // the slot's input keeps it
+    slots_.emplace(leaf, slot);
+    readRelaxed(leaf);
+    return leaf;
+  }
+
+  const std::vector<PyObject *> &leaves() const { return leaves_.objects; } // each object once
+  PyObject *object(size_t leaf) const { return leaves_.objects[leaf]; }
+  bool isTensor(size_t leaf) const { return THPVariable_Check(object(leaf)); }
+  // Only those that are inputs as numbers, or tensors.
+  bool isNumber(size_t leaf) const { return isNumberOrTensor(object(leaf)) && !isTensor(leaf); }
+  const at::Tensor &tensor(size_t leaf) const { return THPVariable_Unpack(object(leaf)); }
+
+  // How to say that a number is to be a constant after all.
+  Varying asVarying(size_t leaf) const {
+    Varying varying;
+    if (auto path = paths_.find(leaf); path != paths_.end())
+      varying.numbers.push_back(path->second);
+    if (auto slot = slots_.find(leaf); slot != slots_.end())
+      varying.slots.push_back(slot->second);
+    return varying;
+  }
 
   // Sizes of the dimensions in both worlds. Equal sizes are taken to be one dimension: that is what
   // a batch is, and the prechecks hold later calls to it.
@@ -91,8 +125,8 @@ public:
   // Dynamic dimensions that were one size, so that they must stay equal.
   std::vector<std::vector<std::pair<uint32_t, int64_t>>> equalDims() const {
     std::map<int64_t, std::vector<std::pair<uint32_t, int64_t>>> bySize;
-    for (uint32_t leaf = 0; leaf < leaves.size(); ++leaf)
-      for (int64_t d = 0; d < tensor(leaf).dim(); ++d)
+    for (uint32_t leaf = 0; leaf < leaves().size(); ++leaf)
+      for (int64_t d = 0; isTensor(leaf) && d < tensor(leaf).dim(); ++d)
         if (isDynamic(leaf, d))
           bySize[tensor(leaf).size(d)].emplace_back(leaf, d);
     std::vector<std::vector<std::pair<uint32_t, int64_t>>> groups;
@@ -112,19 +146,24 @@ public:
   std::string nameOf(size_t leaf) const { return "arg" + std::to_string(leaf); }
 
   std::vector<ValuePattern> patterns;
-  std::vector<PyObject *> leaves; // borrowed; each tensor once
+  uint32_t numArgumentLeaves = 0;
 
 private:
-  std::optional<uint32_t> leaf(PyObject *value) {
+  static bool isTensorLeaf(PyObject *value) {
     if (!THPVariable_Check(value))
-      return std::nullopt;
+      return false;
     if (!THPVariable_CheckExact(value) || !isOrdinaryTensor(THPVariable_Unpack(value)))
       fail(ExitReason::UnsupportedTensor, "an argument is not an ordinary dense CPU tensor");
-    auto found = std::find(leaves.begin(), leaves.end(), value);
-    uint32_t index = found - leaves.begin();
-    if (found == leaves.end())
-      leaves.push_back(value);
-    return index;
+    return true;
+  }
+
+  void readRelaxed(uint32_t leaf) {
+    std::vector<bool> &dims = dynamic_.emplace_back();
+    if (!isTensor(leaf))
+      return;
+    dims.resize(tensor(leaf).dim());
+    if (leaf < request_.relax.size() && request_.relax[leaf].size() == dims.size())
+      dims = request_.relax[leaf];
   }
 
   void markDynamic(const std::variant<int64_t, std::string> &argument, int64_t dimension) {
@@ -137,7 +176,7 @@ private:
         if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(request_.keywordNames, k),
                                              std::get<std::string>(argument).c_str()) == 0)
           position = request_.count + k;
-    if (position >= patterns.size() || patterns[position].kind() != ValuePattern::Kind::Leaf)
+    if (position >= patterns.size() || patterns[position].kind() != ValuePattern::Kind::Tensor)
       return; // this call does not pass it, or not as a tensor
     auto &dims = dynamic_[patterns[position].index()];
     int64_t d = dimension < 0 ? dimension + static_cast<int64_t>(dims.size()) : dimension;
@@ -156,6 +195,9 @@ private:
   }
 
   const ConversionRequest &request_;
+  Leaves leaves_;
+  std::map<size_t, ArgumentPath> paths_; // of numbers, by their leaf
+  std::map<size_t, Slot> slots_;
   std::vector<std::vector<bool>> dynamic_;
   std::map<int64_t, int64_t> factors_;
 };
@@ -164,14 +206,17 @@ private:
 struct Captured {
   mlir::OwningOpRef<mlir::ModuleOp> module;
   std::vector<CapturedInput> inputs;
-  std::optional<ValuePattern> result;
+  std::map<uint32_t, uint32_t> leafOfInput;
+  PythonCommit commit;
   std::vector<GraphResult> results;
   std::vector<std::pair<uint32_t, bool>> gradPresence;
   std::vector<uint32_t> gradsDroppedFirst;
   CaptureCost cost;
   bool drawsRandomNumbers = false;
-  PythonEffects effects;
   std::vector<std::string> notes;
+  std::vector<PythonRead> reads;
+  std::vector<SlotInput> slotInputs;
+  Varying needed; // numbers that the program asked for
 };
 
 std::string textOf(mlir::ModuleOp module) {
@@ -214,64 +259,121 @@ public:
   HookScope(const HookScope &) = delete;
 };
 
-// The value behind a torch.SymInt, SymFloat or SymBool; nothing for other objects.
-std::optional<c10::SymNode> symbolicNumber(PyObject *value) {
-  pybind11::handle handle(value);
-  if (torch::is_symint(handle) || torch::is_symfloat(handle) || torch::is_symbool(handle))
-    return handle.attr("node").cast<c10::SymNode>();
-  return std::nullopt;
-}
-
 GraphResult::Kind scalarKind(const c10::SymNode &node) {
   return node->is_int()     ? GraphResult::Kind::Int
          : node->is_float() ? GraphResult::Kind::Float
                             : GraphResult::Kind::Bool;
 }
 
-// Turns what the function returned into values of the graph.
+// What the program has in the places of the leaves: proxies, numbers of the graph, and copies of
+// the containers around them.
+class Proxies {
+public:
+  Proxies(Capture &capture, Arguments &arguments, std::map<uint32_t, uint32_t> &leafOfInput)
+      : capture_(capture), arguments_(arguments), leafOfInput_(leafOfInput) {
+    values_.resize(arguments.leaves().size());
+    for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
+      if (isNumberOrTensor(arguments.object(leaf)))
+        values_[leaf] = make(leaf);
+  }
+
+  std::vector<PyRef> rebuildArguments() {
+    std::vector<PyRef> rebuilt;
+    for (const ValuePattern &pattern : arguments_.patterns)
+      if (PyObject *value = pattern.rebuild(values_))
+        rebuilt.push_back(PyRef::steal(value));
+    for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
+      if (!arguments_.isNumber(leaf))
+        leafOf_.emplace(values_[leaf].get(), leaf);
+    return rebuilt;
+  }
+
+  // As InterpreterHost::inputFor.
+  std::optional<std::pair<PyRef, uint32_t>> inputFor(const Slot &slot, PyObject *value,
+                                                     const Varying &varying) {
+    const std::vector<PyObject *> &leaves = arguments_.leaves();
+    if (isTensor(value))
+      for (uint32_t leaf = 0; leaf < leaves.size(); ++leaf)
+        if (leaves[leaf] == value) // an argument, reached in another way
+          return std::pair(values_[leaf], leaf);
+    if (!varying.has(slot) || !isNumberOrTensor(value))
+      return std::nullopt;
+    uint32_t leaf = arguments_.add(slot, value);
+    values_.push_back(make(leaf));
+    if (isTensor(value))
+      leafOf_.emplace(values_[leaf].get(), leaf);
+    return std::pair(values_[leaf], leaf);
+  }
+
+  // The leaf that the program knows as `object`; nothing for numbers.
+  std::optional<uint32_t> leafOf(PyObject *object) const {
+    auto found = leafOf_.find(object);
+    return found == leafOf_.end() ? std::nullopt : std::optional(found->second);
+  }
+  bool isContainer(PyObject *object) const {
+    auto leaf = leafOf(object);
+    return leaf && !arguments_.isTensor(*leaf);
+  }
+
+private:
+  PyRef make(uint32_t leaf) {
+    std::string name = arguments_.nameOf(leaf);
+    PyObject *object = arguments_.object(leaf);
+    leafOfInput_.emplace(capture_.inputs().size(), leaf);
+    if (arguments_.isTensor(leaf))
+      return PyRef::steal(THPVariable_Wrap(
+          capture_.addInput(arguments_.tensor(leaf), name, arguments_.dimsOf(leaf))));
+    c10::Scalar number = PyBool_Check(object) ? c10::Scalar(object == Py_True)
+                         : PyFloat_CheckExact(object)
+                             ? c10::Scalar(PyFloat_AS_DOUBLE(object))
+                             : c10::Scalar(static_cast<int64_t>(PyLong_AsLongLong(object)));
+    return numberForPython(capture_.addNumber(number, name));
+  }
+
+  Capture &capture_;
+  Arguments &arguments_;
+  std::map<uint32_t, uint32_t> &leafOfInput_;
+  std::vector<PyRef> values_; // by leaf
+  std::map<PyObject *, uint32_t> leafOf_;
+};
+
+// Values of the graph in what the call leaves behind.
 class ResultReader {
 public:
-  ResultReader(Capture &capture, const std::vector<at::Tensor> &proxies)
-      : capture_(capture), proxies_(proxies) {}
+  ResultReader(Capture &capture, const Proxies &proxies) : capture_(capture), proxies_(proxies) {}
 
-  ValuePattern read(PyObject *value) {
-    return ValuePattern::describe(value, [&](PyObject *leaf) { return leafOf(leaf); });
+  // Which of `results` the object is.
+  std::optional<uint32_t> leafOf(PyObject *value) {
+    std::optional<GraphResult> result;
+    if (auto leaf = proxies_.leafOf(value))
+      result = GraphResult{GraphResult::Kind::Leaf, *leaf, false};
+    else if (isTensor(value) && capture_.isProxy(THPVariable_Unpack(value)))
+      result = tensorResult(value);
+    else if (isGraphNumber(value))
+      result = numberResult(symbolicNumber(value));
+    if (!result)
+      return std::nullopt;
+    results.push_back(*result);
+    return results.size() - 1;
   }
 
   std::vector<GraphResult> results;
   std::vector<ValueId> returns;
 
 private:
-  std::optional<uint32_t> leafOf(PyObject *value) {
-    if (auto known = seen_.find(value); known != seen_.end())
-      return known->second;
-    std::optional<GraphResult> result;
-    if (THPVariable_Check(value) && !THPVariable_CheckExact(value))
+  GraphResult tensorResult(PyObject *value) {
+    const at::Tensor &tensor = THPVariable_Unpack(value);
+    if (!THPVariable_CheckExact(value))
       fail(ExitReason::UnsupportedTensor, "a tensor of a subclass is returned");
-    if (THPVariable_Check(value))
-      result = tensorResult(value, THPVariable_Unpack(value));
-    else if (auto node = symbolicNumber(value))
-      result = GraphResult{scalarKind(*node), addReturn(capture_.valueOf(*node)), {}, false};
-    if (!result)
-      return std::nullopt;
-    uint32_t index = results.size();
-    results.push_back(std::move(*result));
-    seen_.emplace(value, index);
-    return index;
-  }
-
-  GraphResult tensorResult(PyObject *value, const at::Tensor &tensor) {
-    for (size_t i = 0; i < proxies_.size(); ++i)
-      if (proxies_[i].is_same(tensor))
-        return {GraphResult::Kind::Argument, static_cast<uint32_t>(i), {}, false};
-    if (!capture_.isProxy(tensor))
-      return {GraphResult::Kind::State, 0, PyRef::share(value), false};
     if (capture_.isTrainable(tensor))
       fail(ExitReason::ReturnsTrainable,
            "a returned tensor requires grad, and nothing has gone backward "
            "through its history inside the function");
-    return {
-        GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), {}, tensor.requires_grad()};
+    return {GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), tensor.requires_grad()};
+  }
+
+  GraphResult numberResult(const c10::SymNode &node) {
+    return {scalarKind(node), addReturn(capture_.valueOf(node)), false};
   }
 
   uint32_t addReturn(ValueId value) {
@@ -280,8 +382,7 @@ private:
   }
 
   Capture &capture_;
-  const std::vector<at::Tensor> &proxies_;
-  std::map<PyObject *, uint32_t> seen_;
+  const Proxies &proxies_;
 };
 
 // Capture draws nothing: when the random stream has moved, the program seeded it or drew behind
@@ -318,32 +419,51 @@ private:
 };
 
 // Calls the function on proxies.
-Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
-                             const Arguments &arguments, const std::vector<at::Tensor> &proxies,
+Interpretation callOnProxies(Capture &capture, const ConversionRequest &request, Proxies &proxies,
                              Policies *policies) {
-  std::vector<PyRef> wrapped;
-  for (const at::Tensor &proxy : proxies)
-    wrapped.push_back(PyRef::steal(THPVariable_Wrap(proxy)));
-  std::vector<PyRef> values;
-  std::vector<PyObject *> borrowed;
-  for (const ValuePattern &pattern : arguments.patterns) {
-    values.push_back(PyRef::steal(
-        pattern.rebuild([&](uint32_t leaf) { return Py_NewRef(wrapped[leaf].get()); })));
-    borrowed.push_back(values.back().get());
-  }
+  std::vector<PyRef> values = proxies.rebuildArguments();
   if (PyErr_Occurred())
     return {};
-  if (!request.options.walked)
-    return {PyRef::steal(PyObject_Vectorcall(request.function, borrowed.data(), request.count,
-                                             request.keywordNames)),
-            {},
-            {}};
-  return walk(capture, {.function = request.function,
-                        .arguments = borrowed,
-                        .keywordNames = request.keywordNames,
-                        .reachable = reachableState.get(),
-                        .policies = policies,
-                        .inputFor = {}});
+  std::vector<PyObject *> borrowed;
+  for (const PyRef &value : values)
+    borrowed.push_back(value.get());
+  if (request.options.walked)
+    return walk(capture, {.function = request.function,
+                          .arguments = borrowed,
+                          .keywordNames = request.keywordNames,
+                          .reachable = reachableState.get(),
+                          .policies = policies,
+                          .varying = request.varying.slots,
+                          .inputFor = [&](const Slot &slot, PyObject *value) {
+                            return proxies.inputFor(slot, value, request.varying);
+                          }});
+  Interpretation called;
+  called.result = PyRef::steal(
+      PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
+  // Containers in the result are not looked into for who has made them.
+  called.effects.isFresh = [](PyObject *object) {
+    return PyList_CheckExact(object) || PyDict_CheckExact(object);
+  };
+  return called;
+}
+
+// What the call leaves behind, as values of the graph; of the effects, the reads are left.
+void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
+                 ResultReader &reader) {
+  PythonEffects &effects = interpretation.effects;
+  Blueprint::Origin origin{[&](PyObject *value) { return reader.leafOf(value); }, effects.isFresh};
+  try {
+    captured.commit.describe(interpretation.result.get(), effects.writes, origin);
+  } catch (const CannotMake &why) {
+    fail(ExitReason::CaptureFailed, why.what());
+  }
+  captured.reads = std::move(effects.reads);
+  captured.slotInputs = std::move(effects.inputs);
+  // The patterns of the arguments say what is in them.
+  std::erase_if(captured.reads, [&](const PythonRead &read) {
+    return proxies.isContainer(read.slot.object.get());
+  });
+  interpretation = {};
 }
 
 // Whether a tensor of the graph outlives the function that made it.
@@ -357,6 +477,39 @@ bool keepsProxies(const Capture &capture) {
 TorchDerivatives &torchDerivatives() {
   static TorchDerivatives derivatives;
   return derivatives;
+}
+
+// Whether the program asks for a number, rather than for a truth, that follows from numbers which
+// are inputs: then these have to be constants.
+bool needsNumbers(const GraphRecorder &recorder, const Capture &capture, const Arguments &arguments,
+                  Captured &captured, ValueId value) {
+  if (recorder.typeOf(value).kind == ValueType::Kind::Bool)
+    return false;
+  mlir::OwningOpRef<mlir::ModuleOp> module = recorder.upTo(value);
+  std::vector<mlir::Value> pending;
+  module->walk([&](mlir::func::ReturnOp op) { pending.push_back(op.getOperand(0)); });
+  std::set<void *> seen;
+  bool needed = false;
+  while (!pending.empty()) {
+    mlir::Value from = pending.back();
+    pending.pop_back();
+    if (!seen.insert(from.getAsOpaquePointer()).second)
+      continue;
+    if (mlir::Operation *op = from.getDefiningOp()) {
+      // What a branch yields may come from anywhere.
+      op->walk([&](mlir::Operation *inside) {
+        pending.insert(pending.end(), inside->operand_begin(), inside->operand_end());
+      });
+      continue;
+    }
+    uint32_t input = mlir::cast<mlir::BlockArgument>(from).getArgNumber();
+    if (!mlir::isa<mlir::func::FuncOp>(from.getParentBlock()->getParentOp()) ||
+        capture.inputs()[input].kind != CapturedInput::Kind::Number)
+      continue;
+    captured.needed.add(arguments.asVarying(captured.leafOfInput.at(input)));
+    needed = true;
+  }
+  return needed;
 }
 
 // Each number that Python decides by costs as much as running what it depends on.
@@ -373,29 +526,35 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   Capture capture(recorder);
   size_t foreseen = 0;
   capture.recording().foresee = [&](ValueId value) -> std::optional<c10::Scalar> {
+    if (needsNumbers(recorder, capture, arguments, captured, value))
+      return std::nullopt;
     if (++foreseen > kMostForeseen)
       return std::nullopt;
     return foresee(recorder, capture, torchDerivatives(), value);
   };
-  std::vector<at::Tensor> proxies;
-  for (size_t leaf = 0; leaf < arguments.leaves.size(); ++leaf)
-    proxies.push_back(
-        capture.addInput(arguments.tensor(leaf), arguments.nameOf(leaf), arguments.dimsOf(leaf)));
-  ResultReader reader(capture, proxies);
-  {
+  std::vector<ValueId> returns;
+  try {
+    Proxies proxies(capture, arguments, captured.leafOfInput);
+    ResultReader reader(capture, proxies);
     HookScope hooks;
     capture.begin();
-    Interpretation interpretation = callOnProxies(capture, request, arguments, proxies, policies);
+    Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
     if (!interpretation.result)
       fail(ExitReason::CaptureFailed, takePythonError());
-    captured.result = reader.read(interpretation.result.get());
-    captured.effects = std::move(interpretation.effects);
     captured.notes = std::move(interpretation.notes);
+    readResults(captured, interpretation, proxies, reader);
     capture.end();
+    captured.results = std::move(reader.results);
+    returns = std::move(reader.returns);
+  } catch (const CannotFork &) {
+    throw;
+  } catch (const ConversionError &error) {
+    throw ConversionError(error.reason, error.what(), captured.needed);
+  } catch (const std::exception &error) {
+    throw ConversionError(ExitReason::CaptureFailed, messageOf(error), captured.needed);
   }
   if (GlobalModes::now() != modesBefore)
     fail(ExitReason::CaptureFailed, "the function leaves one of PyTorch's modes switched");
-  proxies.clear();
   if (keepsProxies(capture))
     fail(ExitReason::CaptureFailed,
          "the function keeps a tensor that it computed, in an attribute or a list");
@@ -403,13 +562,12 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     fail(ExitReason::CaptureFailed, "the function draws from Python's or numpy's generator");
   if (random.before.moved())
     fail(ExitReason::CaptureFailed, "the random number generator is seeded or set");
-  captured.results = std::move(reader.results);
   captured.inputs = capture.inputs();
   captured.gradPresence = capture.gradPresence();
   captured.gradsDroppedFirst = capture.gradsDroppedFirst();
   captured.drawsRandomNumbers = capture.drawsRandomNumbers();
   captured.cost = capture.cost();
-  captured.module = recorder.finish(reader.returns);
+  captured.module = recorder.finish(returns);
 }
 
 // The function ran on proxies: what it did to Python's values must not last.
@@ -452,45 +610,31 @@ PythonState readPythonState(const ConversionRequest &request) {
   return state;
 }
 
-// What a walked function has read; it is as it was again.
-PythonState stateOf(const PythonEffects &effects) {
-  if (!effects.writes.empty())
-    fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
-  PyRef places = PyRef::steal(PyList_New(0));
-  for (const PythonRead &read : effects.reads) {
-    PyRef place = read.slot.object;
-    if (read.kind == PythonRead::Kind::Type || read.kind == PythonRead::Kind::TypeOf)
-      continue;
-    if (read.kind == PythonRead::Kind::Slot && read.slot.kind != Slot::Kind::Cell) {
-      PyRef key = read.slot.kind == Slot::Kind::Member
-                      ? PyRef::steal(PyObject_GetAttrString(read.slot.key.get(), "__name__"))
-                      : read.slot.key;
-      place = read.slot.kind == Slot::Kind::ListItem
-                  ? read.slot.object
-                  : PyRef::steal(Py_BuildValue("(O(O))", read.slot.object.get(), key.get()));
-    }
-    PyList_Append(places.get(), place.get());
-  }
-  PythonState state;
-  if (!state.remember(places.get()))
-    fail(ExitReason::CaptureFailed, takePythonError());
-  return state;
+// The program saw an argument's proxy or copy, and the object itself elsewhere.
+void refuseKnownArguments(const Guards &guards, const Arguments &arguments) {
+  for (uint32_t leaf = 0; leaf < arguments.numArgumentLeaves; ++leaf)
+    if (!arguments.isNumber(leaf) && guards.knows(arguments.object(leaf)))
+      fail(ExitReason::CaptureFailed, "an argument is reached in another way too");
 }
 
 // What the graph reads and writes, and what must hold of it.
-void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments &arguments) {
+void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments &arguments,
+                bool walked) {
   const Program &program = graph.executor->program();
-  // addInput was called in the order of the leaves, so that an argument's leaf is its input's
-  // index.
   auto sourceOf = [&](uint32_t index) {
-    const CapturedInput &input = captured.inputs[index];
-    return input.kind == CapturedInput::Kind::Argument ? TensorSource{index, {}}
-                                                       : TensorSource{0, input.tensor};
+    auto leaf = captured.leafOfInput.find(index);
+    return leaf != captured.leafOfInput.end() ? TensorSource{leaf->second, {}}
+                                              : TensorSource{0, captured.inputs[index].tensor};
   };
   for (uint32_t i = 0; i < captured.inputs.size(); ++i) {
     const CapturedInput &input = captured.inputs[i];
+    if (input.kind == CapturedInput::Kind::Number) {
+      graph.inputs.push_back({GraphInput::Kind::Number, sourceOf(i), std::nullopt});
+      continue;
+    }
     const void *storage = input.tensor.storage().unsafeGetStorageImpl();
     switch (input.kind) {
+    case CapturedInput::Kind::Number: break;
     case CapturedInput::Kind::Argument:
       graph.inputs.push_back({GraphInput::Kind::Argument, sourceOf(i), std::nullopt});
       break;
@@ -510,14 +654,19 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
   if (program.asserts.empty())
     for (uint32_t input : captured.gradsDroppedFirst)
       graph.gradsDroppedFirst.push_back(sourceOf(input));
-  for (uint32_t leaf = 0; leaf < arguments.leaves.size(); ++leaf)
-    graph.leafChecks.emplace_back(arguments.tensor(leaf), arguments.dynamicDims(leaf));
+  for (uint32_t leaf = 0; leaf < arguments.leaves().size(); ++leaf) {
+    graph.leafChecks.emplace_back();
+    if (arguments.isTensor(leaf))
+      graph.leafChecks.back().emplace(arguments.tensor(leaf), arguments.dynamicDims(leaf));
+    if (walked && !arguments.isNumber(leaf))
+      graph.distinctLeaves.push_back(leaf);
+  }
   for (const StoreStep &store : program.stores)
     if (store.attribute.empty())
       graph.writtenInputs.push_back(store.target);
   for (uint32_t written : graph.writtenInputs)
     for (uint32_t other = 0; other < captured.inputs.size(); ++other)
-      if (other != written &&
+      if (other != written && captured.inputs[other].tensor.defined() &&
           overlap(captured.inputs[written].tensor, captured.inputs[other].tensor))
         fail(ExitReason::Aliasing, captured.inputs[written].name + " and " +
                                        captured.inputs[other].name +
@@ -546,30 +695,30 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     graph->modes = GlobalModes::now();
     if (request.options.walked) {
       capture(request, arguments, captured, policies);
-      graph->pythonState = stateOf(captured.effects);
+      graph->guards.compile(captured.reads, captured.slotInputs);
+      refuseKnownArguments(graph->guards, arguments);
     } else {
       graph->pythonState = readPythonState(request);
       captureAndUndo(request, arguments, captured, graph->pythonState);
     }
     graph->executor = compileModule(*captured.module, graph->moduleText);
-    bindInputs(*graph, captured, arguments);
+    bindInputs(*graph, captured, arguments, request.options.walked);
     graph->keywordNames = PyRef::share(request.keywordNames);
-    graph->numLeaves = arguments.leaves.size();
+    graph->numLeaves = arguments.leaves().size();
+    graph->numArgumentLeaves = arguments.numArgumentLeaves;
     graph->equalDims = arguments.equalDims();
     graph->arguments = std::move(arguments.patterns);
     graph->drawsRandomNumbers = captured.drawsRandomNumbers;
     graph->captureCost = captured.cost;
     graph->notes = std::move(captured.notes);
-    graph->result = std::move(captured.result);
+    graph->commit = std::move(captured.commit);
     graph->results = std::move(captured.results);
   } catch (const ConversionError &) {
     throw;
   } catch (const CannotFork &) {
     throw;
-  } catch (const c10::Error &error) {
-    fail(ExitReason::CaptureFailed, error.what_without_backtrace());
   } catch (const std::exception &error) {
-    fail(ExitReason::CaptureFailed, error.what());
+    fail(ExitReason::CaptureFailed, messageOf(error));
   }
   return graph;
 }

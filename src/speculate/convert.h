@@ -10,9 +10,10 @@
 namespace bifront {
 
 struct ConversionError : std::runtime_error {
-  ConversionError(ExitReason reason, const std::string &message)
-      : std::runtime_error(message), reason(reason) {}
+  ConversionError(ExitReason reason, const std::string &message, Varying needed = {})
+      : std::runtime_error(message), reason(reason), needed(std::move(needed)) {}
   ExitReason reason;
+  Varying needed; // values that would have to be constants
 };
 
 struct ConversionRequest {
@@ -23,6 +24,7 @@ struct ConversionRequest {
   size_t total() const { return count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0); }
   const ConversionOptions &options;
   const std::vector<std::vector<bool>> &relax; // per leaf, dimensions to make dynamic; may be empty
+  const Varying &varying;                      // what becomes an input of the graph
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
 };
 

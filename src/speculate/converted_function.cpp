@@ -109,26 +109,26 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
     return fallBack(ExitReason::TooManyWays, args, count, keywordNames);
 
   LeafBuffer buffer;
-  GraphRefusal refusal;
-  Graphs wrong;
+  Misfits misfits;
+  GraphRefusal &refusal = misfits.refusal;
   for (size_t i = 0; i < graphs_.size(); ++i) {
     auto graph = graphs_[i]; // keeps it alive when another thread replaces it
     PyObject **leaves = buffer.cleared(graph->numLeaves);
     auto refused = graph->refuses(args, count, keywordNames, leaves);
     if (!refused) {
       if (auto result = run(*graph, leaves, args, count, keywordNames)) {
-        if (!wrong.empty())
+        if (!misfits.wrong.empty())
           preferGraph(graph);
         return *result;
       }
-      wrong.push_back(graph);
+      misfits.wrong.push_back(graph);
       continue;
     }
     if (i == 0 || !refused->relax.empty())
       refusal = std::move(*refused);
   }
   size_t total = count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0);
-  if (!wrong.empty())
+  if (!misfits.wrong.empty())
     refusal = {}; // the tensors were as expected, and what is in them was not
   else if (!graphs_.empty())
     this->count(refusal.reason);
@@ -142,12 +142,28 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
     return fallBack(ExitReason::CaptureFailed, args, count, keywordNames);
   if (static_cast<int64_t>(stats_.conversions) >= options_.maxGraphs)
     return fallBack(ExitReason::TooManyGraphs, args, count, keywordNames);
-  return runNew(args, count, keywordNames, refusal, wrong);
+  if (misfits.wrong.empty() && refusal.relax.empty() && options_.walked)
+    misfits.narrow = learnVarying(args, count, keywordNames);
+  return runNew(args, count, keywordNames, misfits);
+}
+
+ConvertedFunction::Graphs ConvertedFunction::learnVarying(PyObject *const *args, size_t count,
+                                                          PyObject *keywordNames) {
+  Graphs narrow;
+  for (const auto &graph : graphs_) {
+    auto varying = graph->varying(args, count, keywordNames);
+    if (!varying)
+      continue;
+    varying->remove(constants_);
+    if (varying_.add(*varying))
+      narrow.push_back(graph);
+  }
+  return narrow;
 }
 
 PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
-                                    const GraphRefusal &refusal, const Graphs &wrong) {
-  auto graph = convert(args, count, keywordNames, refusal, wrong);
+                                    const Misfits &misfits) {
+  auto graph = convert(args, count, keywordNames, misfits);
   if (PyErr_Occurred())
     return nullptr;
   if (graph) {
@@ -175,8 +191,31 @@ bool ConvertedFunction::wastesRuns() {
 }
 
 std::shared_ptr<const ConvertedGraph>
-ConvertedFunction::convert(PyObject *const *args, size_t count, PyObject *keywordNames,
-                           const GraphRefusal &refusal, const Graphs &wrong) {
+ConvertedFunction::convertVarying(const ConversionRequest &request) {
+  try {
+    return bifront::convert(request);
+  } catch (const ConversionError &error) {
+    if (varying_.empty())
+      throw;
+    // An input may be what stands in the way: a number that the program needs to know.
+    Varying before = varying_, constantsBefore = constants_;
+    const Varying &needed = error.needed.empty() ? before : error.needed;
+    constants_.add(needed);
+    varying_.remove(needed);
+    try {
+      return convertVarying(request);
+    } catch (const ConversionError &) {
+      varying_ = std::move(before);
+      constants_ = std::move(constantsBefore);
+      throw;
+    }
+  }
+}
+
+std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const *args,
+                                                                 size_t count,
+                                                                 PyObject *keywordNames,
+                                                                 const Misfits &misfits) {
   if (converting_.exchange(
           true)) // another thread, or the function calling itself while it is captured
     return nullptr;
@@ -188,15 +227,19 @@ ConvertedFunction::convert(PyObject *const *args, size_t count, PyObject *keywor
   std::shared_ptr<const ConvertedGraph> graph;
   try {
     ++stats_.conversions;
+    const GraphRefusal &refusal = misfits.refusal;
     bool varies = stats_.exits[static_cast<size_t>(ExitReason::AssertionFailed)] > 0 ||
-                  !refusal.relax.empty() || !options_.dynamic.empty();
-    graph = bifront::convert({function_.get(), args, count, keywordNames, options_, refusal.relax,
-                              options_.walked && varies});
+                  !refusal.relax.empty() || !options_.dynamic.empty() || !varying_.empty();
+    graph = convertVarying({function_.get(), args, count, keywordNames, options_, refusal.relax,
+                            varying_, options_.walked && varies});
+    auto isAmong = [](const Graphs &graphs, const auto &graph) {
+      return std::find(graphs.begin(), graphs.end(), graph) != graphs.end();
+    };
+    std::erase_if(graphs_, [&](const auto &old) { return isAmong(misfits.narrow, old); });
     // With both ways of a branch it serves the calls of a graph that had one.
     if (graph->forks)
-      std::erase_if(graphs_, [&](const auto &old) {
-        return !old->forks && std::find(wrong.begin(), wrong.end(), old) != wrong.end();
-      });
+      std::erase_if(graphs_,
+                    [&](const auto &old) { return !old->forks && isAmong(misfits.wrong, old); });
     // A graph whose dimensions were relaxed replaces the one that was too narrow.
     if (!refusal.relax.empty())
       std::erase_if(graphs_, [&](const auto &old) {
@@ -248,8 +291,13 @@ int ConvertedFunction::traverse(visitproc visit, void *arg) {
   Py_VISIT(function_.get());
   for (const auto &graph : graphs_)
     if (graph.use_count() == 1) // no other owner's references are ours to count
-      if (int stop = graph->pythonState.traverse(visit, arg))
+      if (int stop = graph->traverse(visit, arg))
         return stop;
+  for (const Varying *values : {&varying_, &constants_})
+    for (const Slot &slot : values->slots) {
+      Py_VISIT(slot.object.get());
+      Py_VISIT(slot.key.get());
+    }
   return 0;
 }
 

@@ -18,6 +18,8 @@
 
 namespace bifront {
 
+struct ConversionRequest;
+
 struct ConversionOptions {
   // Dimensions that vary: an argument's position or keyword, and a dimension of it.
   std::vector<std::pair<std::variant<int64_t, std::string>, int64_t>> dynamic;
@@ -51,17 +53,25 @@ private:
   PyObject *callPython(PyObject *const *args, size_t count, PyObject *keywordNames);
   PyObject *fallBack(ExitReason reason, PyObject *const *args, size_t count, PyObject *keywordNames,
                      const std::string &message = {});
+  // Why no graph has run a call.
+  struct Misfits {
+    GraphRefusal refusal;
+    Graphs wrong;  // they assumed something else of the call's tensors
+    Graphs narrow; // they have constants that vary
+  };
   // Converts for these arguments and runs the result; null without an exception where that did not
-  // work. `wrong`: graphs that assumed something else of this call's values.
+  // work.
   std::shared_ptr<const ConvertedGraph> convert(PyObject *const *args, size_t count,
-                                                PyObject *keywordNames, const GraphRefusal &refusal,
-                                                const Graphs &wrong);
+                                                PyObject *keywordNames, const Misfits &misfits);
   // The call's result (null with an exception set), or nothing where an assumption about this
   // call's values did not hold: then nothing has happened.
   std::optional<PyObject *> run(const ConvertedGraph &graph, PyObject **leaves,
                                 PyObject *const *args, size_t count, PyObject *keywordNames);
   PyObject *runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
-                   const GraphRefusal &refusal, const Graphs &wrong);
+                   const Misfits &misfits);
+  std::shared_ptr<const ConvertedGraph> convertVarying(const ConversionRequest &request);
+  // Learns from a call that no graph may run for; the graphs that have been too narrow.
+  Graphs learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames);
   void preferGraph(const std::shared_ptr<const ConvertedGraph> &graph);
   bool wastesRuns();
   bool mayConvert() const { return failedAttempts_ < kAttempts && stats_.calls >= nextAttempt_; }
@@ -72,7 +82,9 @@ private:
   PyRef function_;
   ConversionOptions options_;
   ConversionStats stats_;
-  Graphs graphs_; // changed under the GIL only
+  Graphs graphs_;     // changed under the GIL only
+  Varying varying_;   // what has been seen to vary
+  Varying constants_; // of that, what a graph has to know
   std::atomic<bool> converting_{false};
   // What stands in the way may be gone later: an optimizer makes its state at its first step.
   static constexpr int kAttempts = 3;

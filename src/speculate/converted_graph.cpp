@@ -29,6 +29,17 @@ at::Tensor GraphInput::tensor(PyObject *const *leaves) const {
   return kind == Kind::Grad ? owner.grad() : owner;
 }
 
+c10::IValue GraphInput::value(PyObject *const *leaves) const {
+  if (kind != Kind::Number)
+    return tensor(leaves);
+  PyObject *number = leaves[source.leaf];
+  if (PyBool_Check(number))
+    return number == Py_True;
+  if (PyFloat_CheckExact(number))
+    return PyFloat_AS_DOUBLE(number);
+  return static_cast<int64_t>(PyLong_AsLongLong(number)); // fits, by the checks
+}
+
 bool ConvertedGraph::argumentsMatch(PyObject *const *args, size_t count, PyObject *names,
                                     PyObject **leaves) const {
   if (count + (names ? PyTuple_GET_SIZE(names) : 0) != arguments.size() ||
@@ -51,12 +62,15 @@ bool ConvertedGraph::writesShared(PyObject *const *leaves) const {
                        [&](uint32_t i) { return &inputs[i] == &input; });
   };
   for (const GraphInput &input : inputs) {
+    if (input.kind == GraphInput::Kind::Number)
+      continue;
     const void *storage = storageOf(input);
     if (input.kind != GraphInput::Kind::Argument && storage == input.storage)
       continue;
     if (isWritten(input)) {
       for (const GraphInput &other : inputs)
-        if (&other != &input && storageOf(other) == storage)
+        if (&other != &input && other.kind != GraphInput::Kind::Number &&
+            storageOf(other) == storage)
           return true;
     } else {
       for (uint32_t i : writtenInputs)
@@ -73,19 +87,22 @@ bool ConvertedGraph::writesShared(PyObject *const *leaves) const {
 GraphRefusal ConvertedGraph::unequalDims(PyObject *const *leaves) const {
   GraphRefusal refusal{ExitReason::TensorMismatch, std::vector<std::vector<bool>>(numLeaves)};
   for (uint32_t i = 0; i < numLeaves; ++i)
-    refusal.relax[i] = leafChecks[i].dimsToRelax(THPVariable_Unpack(leaves[i]));
+    if (leafChecks[i])
+      refusal.relax[i] = leafChecks[i]->dimsToRelax(THPVariable_Unpack(leaves[i]));
   return refusal;
 }
 
 std::optional<GraphRefusal> ConvertedGraph::leavesRefused(PyObject *const *leaves) const {
   std::optional<GraphRefusal> refusal;
   for (uint32_t i = 0; i < numLeaves; ++i) {
+    if (!leafChecks[i])
+      continue;
     const at::Tensor &tensor = THPVariable_Unpack(leaves[i]);
-    if (leafChecks[i].holds(tensor))
+    if (leafChecks[i]->holds(tensor))
       continue;
     if (!refusal)
       refusal = GraphRefusal{ExitReason::TensorMismatch, std::vector<std::vector<bool>>(numLeaves)};
-    refusal->relax[i] = leafChecks[i].dimsToRelax(tensor);
+    refusal->relax[i] = leafChecks[i]->dimsToRelax(tensor);
     if (refusal->relax[i].empty())
       return GraphRefusal{ExitReason::TensorMismatch, {}};
   }
@@ -99,14 +116,60 @@ std::optional<GraphRefusal> ConvertedGraph::leavesRefused(PyObject *const *leave
   return std::nullopt;
 }
 
+// What the program may have compared by `is`, or changed by one name and read by another.
+bool ConvertedGraph::leavesAreOthers(PyObject *const *leaves) const {
+  constexpr size_t kFew = 12;
+  std::vector<PyObject *> sorted;
+  if (distinctLeaves.size() > kFew) {
+    for (uint32_t i : distinctLeaves)
+      sorted.push_back(leaves[i]);
+    std::sort(sorted.begin(), sorted.end());
+    if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end())
+      return false;
+  } else {
+    for (size_t i = 0; i < distinctLeaves.size(); ++i)
+      for (size_t k = 0; k < i; ++k)
+        if (leaves[distinctLeaves[i]] == leaves[distinctLeaves[k]])
+          return false;
+  }
+  return std::none_of(distinctLeaves.begin(), distinctLeaves.end(),
+                      [&](uint32_t i) { return i < numArgumentLeaves && guards.knows(leaves[i]); });
+}
+
+std::optional<Varying> ConvertedGraph::varying(PyObject *const *args, size_t count,
+                                               PyObject *names) const {
+  if (count + (names ? PyTuple_GET_SIZE(names) : 0) != arguments.size() ||
+      !sameKeywords(keywordNames.get(), names) || modes != GlobalModes::now())
+    return std::nullopt;
+  Varying varying;
+  for (uint32_t i = 0; i < arguments.size(); ++i)
+    if (!arguments[i].differsInNumbers(args[i], {i}, varying.numbers))
+      return std::nullopt;
+  auto slots = guards.varyingSlots();
+  if (!slots)
+    return std::nullopt;
+  varying.slots = std::move(*slots);
+  return varying.empty() ? std::nullopt : std::optional(std::move(varying));
+}
+
+int ConvertedGraph::traverse(visitproc visit, void *arg) const {
+  if (int stop = pythonState.traverse(visit, arg))
+    return stop;
+  if (int stop = guards.traverse(visit, arg))
+    return stop;
+  return commit.traverse(visit, arg);
+}
+
 std::optional<GraphRefusal> ConvertedGraph::refuses(PyObject *const *args, size_t count,
                                                     PyObject *names, PyObject **leaves) const {
   if (!argumentsMatch(args, count, names, leaves))
     return GraphRefusal{ExitReason::ArgumentStructure, {}};
   if (modes != GlobalModes::now())
     return GraphRefusal{ExitReason::GlobalMode, {}};
-  if (!pythonState.isUnchanged())
+  if (!pythonState.isUnchanged() || !guards.hold() || !guards.fetch(leaves))
     return GraphRefusal{ExitReason::PythonState, {}};
+  if (!leavesAreOthers(leaves))
+    return GraphRefusal{ExitReason::ArgumentStructure, {}};
   if (auto refusal = leavesRefused(leaves))
     return refusal;
   for (const auto &[owner, defined] : gradPresence)

@@ -5,9 +5,12 @@
 #include "capture/capture_cost.h"
 #include "runtime/executor.h"
 #include "speculate/exit_reason.h"
+#include "speculate/guards.h"
 #include "speculate/precheck.h"
+#include "speculate/python_commit.h"
 #include "speculate/python_state.h"
 #include "speculate/value_pattern.h"
+#include "speculate/varying.h"
 
 #include <memory>
 #include <optional>
@@ -19,32 +22,32 @@ namespace bifront {
 // Why a graph does not fit a call, and what a more general one would let vary.
 struct GraphRefusal {
   ExitReason reason = ExitReason::ArgumentStructure;
-  // Per leaf of the arguments, the dimensions to relax; empty where relaxing sizes would not help.
+  // Per leaf, the dimensions to relax; empty where relaxing sizes would not help.
   std::vector<std::vector<bool>> relax;
 };
 
 // A tensor that each call brings, or that the graph holds.
 struct TensorSource {
-  uint32_t leaf = 0; // of the arguments, where there is no `held`
+  uint32_t leaf = 0; // where there is no `held`
   at::Tensor held;
   const at::Tensor &in(PyObject *const *leaves) const;
 };
 
 // Where an input of the graph comes from at each call.
 struct GraphInput {
-  enum class Kind : uint8_t { Argument, State, Grad } kind;
-  TensorSource source;                 // Grad: of the tensor whose .grad it is
+  enum class Kind : uint8_t { Argument, State, Grad, Number } kind;
+  TensorSource source;                 // Grad: of the tensor whose .grad it is; Number: a leaf
   std::optional<TensorPrecheck> check; // of State and Grad; the leaves have theirs
   // State and Grad: its memory when it was last compared with what the graph writes.
   mutable const void *storage = nullptr;
-  at::Tensor tensor(PyObject *const *leaves) const;
+  at::Tensor tensor(PyObject *const *leaves) const; // not of a Number
+  c10::IValue value(PyObject *const *leaves) const;
 };
 
-// One leaf of the result.
+// What a run brings to the objects that the call leaves behind.
 struct GraphResult {
-  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Argument, State } kind;
-  uint32_t index = 0; // Tensor and scalars: the program's return; Argument: the arguments' leaf
-  PyRef object;       // State: the Python tensor
+  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Leaf } kind;
+  uint32_t index = 0; // the program's return; Leaf: which leaf
   bool requiresGrad = false;
 };
 
@@ -53,8 +56,10 @@ public:
   // Filled by conversion (convert.h), constant afterwards.
   std::vector<ValuePattern> arguments;
   PyRef keywordNames;
-  uint32_t numLeaves = 0;
-  std::vector<TensorPrecheck> leafChecks;
+  // The objects that each call brings anew: first those among the arguments, then those in slots.
+  uint32_t numLeaves = 0, numArgumentLeaves = 0;
+  std::vector<std::optional<TensorPrecheck>> leafChecks; // of tensors
+  std::vector<uint32_t> distinctLeaves;                  // that were different objects, and must be
   GlobalModes modes;
   std::vector<GraphInput> inputs;
   // Dynamic dimensions (leaf, dimension) that were one size and must stay equal.
@@ -63,12 +68,13 @@ public:
   // Whose .grad goes before anything runs, as it does in eager, so that its memory serves the step.
   std::vector<TensorSource> gradsDroppedFirst;
   std::vector<uint32_t> writtenInputs; // whose memory the graph writes
-  PythonState pythonState;             // what the function could reach and must not have changed
+  PythonState pythonState; // traced: what the function could reach and must not have changed
+  Guards guards;           // walked: what the call has read
   bool drawsRandomNumbers = false;
   bool forks = false; // has both ways of branches, where it can
   std::unique_ptr<Executor> executor;
-  std::optional<ValuePattern> result;
-  std::vector<GraphResult> results;
+  PythonCommit commit;
+  std::vector<GraphResult> results; // the leaves of the commit
   CaptureCost captureCost;
   std::vector<std::string> notes; // for reports: what went one way, and why
   std::string moduleText;         // after all passes; for reports
@@ -77,12 +83,17 @@ public:
   // are made here, none of them runs Python code.
   std::optional<GraphRefusal> refuses(PyObject *const *args, size_t count, PyObject *names,
                                       PyObject **leaves) const;
+  // Of a call that it may not run for: the values that differ, where these are all and a graph with
+  // them as inputs could serve.
+  std::optional<Varying> varying(PyObject *const *args, size_t count, PyObject *names) const;
+  int traverse(visitproc visit, void *arg) const;
 
 private:
   bool argumentsMatch(PyObject *const *args, size_t count, PyObject *names,
                       PyObject **leaves) const;
   GraphRefusal unequalDims(PyObject *const *leaves) const;
   std::optional<GraphRefusal> leavesRefused(PyObject *const *leaves) const;
+  bool leavesAreOthers(PyObject *const *leaves) const;
   bool writesShared(PyObject *const *leaves) const;
 };
 

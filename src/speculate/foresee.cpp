@@ -47,7 +47,7 @@ std::optional<c10::Scalar> foresee(const GraphRecorder &recorder, const Capture 
     return std::nullopt;
   std::vector<c10::IValue> inputs;
   for (const CapturedInput &input : capture.inputs())
-    inputs.emplace_back(input.tensor);
+    inputs.push_back(input.now());
   RandomState random;
   std::optional<c10::Scalar> found;
   try {

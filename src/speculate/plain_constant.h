@@ -30,4 +30,20 @@ inline bool sameConstant(PyObject *expected, PyObject *value) {
   return equal == 1;
 }
 
+// The same object, or the same plain constant, or tuples of such. Runs no Python code.
+inline bool sameValue(PyObject *before, PyObject *now) {
+  if (before == now)
+    return true;
+  if (!before || !now || Py_TYPE(before) != Py_TYPE(now))
+    return false;
+  if (!PyTuple_CheckExact(now))
+    return isPlainConstant(now) && sameConstant(before, now);
+  if (PyTuple_GET_SIZE(before) != PyTuple_GET_SIZE(now))
+    return false;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(now); ++i)
+    if (!sameValue(PyTuple_GET_ITEM(before, i), PyTuple_GET_ITEM(now, i)))
+      return false;
+  return true;
+}
+
 } // namespace bifront

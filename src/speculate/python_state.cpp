@@ -16,21 +16,6 @@ uint64_t versionOf(PyObject *dict) {
 #pragma clang diagnostic pop
 }
 
-bool same(PyObject *before, PyObject *now) {
-  if (before == now)
-    return true;
-  if (!before || !now || Py_TYPE(before) != Py_TYPE(now))
-    return false;
-  if (!PyTuple_CheckExact(now))
-    return isPlainConstant(now) && sameConstant(before, now);
-  if (PyTuple_GET_SIZE(before) != PyTuple_GET_SIZE(now))
-    return false;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(now); ++i)
-    if (!same(PyTuple_GET_ITEM(before, i), PyTuple_GET_ITEM(now, i)))
-      return false;
-  return true;
-}
-
 // A slot's value, or null. Runs no Python code.
 PyRef slotOf(PyObject *object, PyObject *name) {
   if (PyType_Check(object))
@@ -135,7 +120,7 @@ bool PythonState::Place::holds() const {
     PyObject *key = nullptr, *value = nullptr;
     size_t i = 0;
     for (Py_ssize_t position = 0; PyDict_Next(object.get(), &position, &key, &value); ++i)
-      if (!same(keys[i].get(), key) || !same(values[i].get(), value))
+      if (!sameValue(keys[i].get(), key) || !sameValue(values[i].get(), value))
         return false;
     version = now;
     return true;
@@ -145,7 +130,7 @@ bool PythonState::Place::holds() const {
     if (now == version)
       return true;
     for (size_t i = 0; i < keys.size(); ++i)
-      if (!same(values[i].get(), PyDict_GetItemWithError(object.get(), keys[i].get())))
+      if (!sameValue(values[i].get(), PyDict_GetItemWithError(object.get(), keys[i].get())))
         return false;
     version = now;
     return true;
@@ -154,12 +139,12 @@ bool PythonState::Place::holds() const {
     if (PyList_GET_SIZE(object.get()) != static_cast<Py_ssize_t>(values.size()))
       return false;
     for (size_t i = 0; i < values.size(); ++i)
-      if (!same(values[i].get(), PyList_GET_ITEM(object.get(), i)))
+      if (!sameValue(values[i].get(), PyList_GET_ITEM(object.get(), i)))
         return false;
     return true;
   case Kind::Slots:
     for (size_t i = 0; i < keys.size(); ++i)
-      if (!same(values[i].get(), slotOf(object.get(), keys[i].get()).get()))
+      if (!sameValue(values[i].get(), slotOf(object.get(), keys[i].get()).get()))
         return false;
     return true;
   case Kind::Ordered: // whose order is not the dict's
@@ -173,9 +158,9 @@ bool PythonState::Place::holds() const {
       return false;
     }
     return std::equal(values.begin(), values.end(), now.values.begin(), now.values.end(),
-                      [](const PyRef &a, const PyRef &b) { return same(a.get(), b.get()); });
+                      [](const PyRef &a, const PyRef &b) { return sameValue(a.get(), b.get()); });
   }
-  case Kind::Cell: return same(values[0].get(), PyCell_GET(object.get()));
+  case Kind::Cell: return sameValue(values[0].get(), PyCell_GET(object.get()));
   }
   return false;
 }

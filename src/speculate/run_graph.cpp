@@ -26,7 +26,7 @@ void gatherInputs(const ConvertedGraph &graph, PyObject *const *leaves,
                   std::vector<c10::IValue> &inputs) {
   inputs.clear();
   for (const GraphInput &input : graph.inputs)
-    inputs.emplace_back(input.tensor(leaves));
+    inputs.push_back(input.value(leaves));
 }
 
 PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
@@ -41,8 +41,7 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
   case GraphResult::Kind::Int: return PyLong_FromLongLong(outputs[result.index].toInt());
   case GraphResult::Kind::Float: return PyFloat_FromDouble(outputs[result.index].toDouble());
   case GraphResult::Kind::Bool: return PyBool_FromLong(outputs[result.index].toBool());
-  case GraphResult::Kind::Argument: return Py_NewRef(leaves[result.index]);
-  case GraphResult::Kind::State: return Py_NewRef(result.object.get());
+  case GraphResult::Kind::Leaf: return Py_NewRef(leaves[result.index]);
   }
   return nullptr;
 }
@@ -54,6 +53,7 @@ bool worthReleasingGil(const Program &program) {
 
 struct RunBuffers {
   std::vector<c10::IValue> inputs, outputs;
+  std::vector<PyRef> held;
 };
 
 // Buffers of this thread, one set for each graph that is running in it.
@@ -68,6 +68,7 @@ public:
   ~BorrowedBuffers() {
     buffers_->inputs.clear();
     buffers_->outputs.clear();
+    buffers_->held.clear();
     idle().push_back(std::move(buffers_));
   }
   RunBuffers *operator->() { return buffers_.get(); }
@@ -107,6 +108,9 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
   (void)hooked;
   BorrowedBuffers buffers;
   gatherInputs(graph, leaves, buffers->inputs);
+  // Another thread may put something else there while the graph runs.
+  for (uint32_t i = graph.numArgumentLeaves; i < graph.numLeaves; ++i)
+    buffers->held.push_back(PyRef::share(leaves[i]));
   for (const TensorSource &owner : graph.gradsDroppedFirst)
     owner.in(leaves).mutable_grad().reset();
   PyThreadState *released =
@@ -130,7 +134,7 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
     PyObject *const *leaves;
     std::vector<c10::IValue> &outputs;
   } made{graph.results, leaves, buffers->outputs};
-  PyObject *result = graph.result->rebuild(
+  PyObject *result = graph.commit.run(
       [&made](uint32_t leaf) { return wrapResult(made.results[leaf], made.leaves, made.outputs); });
   return {Status::Done, result, {}};
 }

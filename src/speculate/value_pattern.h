@@ -1,6 +1,6 @@
-// The shape of a nest of Python values - tuples, lists, dicts, tensors, plain constants - as it was
-// when a graph was made: how to recognise it at the next call, and how to make one again around new
-// tensors.
+// The shape of an argument - tuples, lists, dicts, tensors, numbers, plain constants - as it was
+// when a graph was made: how to recognise it at the next call, and how to make a copy of it around
+// proxies.
 #pragma once
 
 #include "support/py_ref.h"
@@ -12,36 +12,56 @@
 
 namespace bifront {
 
+// An argument's position, then the position in each container around a value.
+using ArgumentPath = std::vector<uint32_t>;
+
+// The objects that each call brings anew. Tensors and containers are met as often as they are named
+// and count once; numbers have no identity.
+struct Leaves {
+  std::vector<PyObject *> objects; // borrowed
+  // Whether the value is a tensor of the graph; may throw.
+  std::function<bool(PyObject *)> isTensor;
+  // Whether a number is a leaf, rather than a constant.
+  std::function<bool(const ArgumentPath &)> varies;
+};
+
 class ValuePattern {
 public:
   enum class Kind : uint8_t {
-    Leaf,     // a tensor, or in a result a scalar of the graph too; `index` numbers them
-    Constant, // None, bool, int, float, str, bytes, dtype, ...: equal and of the same type
+    Tensor,   // exactly torch.Tensor
+    Number,   // an int of 64 bits, a float or a bool, of that very type
+    Constant, // None, bool, int, float, str, bytes, ...: equal and of the same type
     Identity, // any other object: the same object
-    Tuple,
+    Tuple,    // containers are leaves too
     List,
     Dict,
+    Again, // a container that was met before
   };
 
-  // `leafOf` gives the number of an object that is a leaf, and nothing for any other.
-  using LeafOf = std::function<std::optional<uint32_t>(PyObject *)>;
-  static ValuePattern describe(PyObject *value, const LeafOf &leafOf);
+  static ValuePattern describe(PyObject *value, const ArgumentPath &path, Leaves &leaves);
 
-  // Whether `value` has this shape, with tensors as leaves. They go to `leaves`, which starts as
-  // nulls and has room for all. One leaf met twice must be one tensor twice. Does not look at the
-  // tensors themselves.
+  // Whether `value` has this shape. Its leaves go to `leaves`, which starts as nulls and has room
+  // for all. One leaf met twice must be one object twice. Does not look into tensors.
   bool match(PyObject *value, PyObject **leaves) const;
 
-  // The same nest with every leaf replaced. Returns a new reference, or null with an exception set.
-  PyObject *rebuild(const std::function<PyObject *(uint32_t index)> &leaf) const;
+  // Where `value` has this shape but for other numbers of the same types: adds their paths. False
+  // where it differs in another way.
+  bool differsInNumbers(PyObject *value, const ArgumentPath &path,
+                        std::vector<ArgumentPath> &paths) const;
+
+  // A copy of the nest with the tensors and numbers that are in `leaves` already; the containers go
+  // there too. A new reference, or null with an exception set.
+  PyObject *rebuild(std::vector<PyRef> &leaves) const;
 
   Kind kind() const { return kind_; }
-  uint32_t index() const { return index_; }
+  uint32_t index() const { return index_; } // of the leaf
 
 private:
+  PyTypeObject *containerType() const;
+
   Kind kind_ = Kind::Constant;
   uint32_t index_ = 0;
-  PyRef object_; // the constant; for a named tuple its type
+  PyRef object_; // the constant or object; a number's or named tuple's type
   std::vector<PyRef> keys_;
   std::vector<ValuePattern> children_;
 };

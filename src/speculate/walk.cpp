@@ -65,6 +65,7 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
     ~Reset() { capture.recording().walkedLine = nullptr; }
   } reset{capture, interpreter};
   try {
+    interpreter.standIn(request.varying);
     interpretation.result = interpreter.run(request.function, argumentsOf(request));
   } catch (const PythonError &) { // the exception stays pending
   } catch (...) {

@@ -25,6 +25,8 @@ struct WalkRequest {
   PyObject *reachable;
   // As InterpreterHost's; may be null.
   Policies *policies = nullptr;
+  // Asked for before the walk, so that C functions too find the inputs in their places.
+  const std::vector<Slot> &varying;
   // As InterpreterHost's; may be empty.
   std::function<std::optional<std::pair<PyRef, uint32_t>>(const Slot &, PyObject *)> inputFor;
 };

@@ -1,0 +1,100 @@
+// What a walked call has read of Python's values, as checks before each run of the graph; no check
+// runs Python code. A dict or a type that has not changed at all since the last check costs one
+// comparison.
+#pragma once
+
+#include "frontend/python_effects.h"
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <unordered_set>
+#include <vector>
+
+namespace bifront {
+
+// Where an object that each call finds in a slot goes: SlotInput::input is its leaf.
+class Guards {
+public:
+  // Python's values must be as they were before the call. Throws ConversionError where one is not.
+  void compile(const std::vector<PythonRead> &reads, const std::vector<SlotInput> &inputs);
+  bool hold() const;
+
+  // Puts what is in the slots of the inputs into `leaves`; false where that is no value of its
+  // type.
+  bool fetch(PyObject **leaves) const;
+
+  // Of guards that do not hold: the slots whose values are numbers or tensors, of the type they
+  // had. Nothing where anything else differs.
+  std::optional<std::vector<Slot>> varyingSlots() const;
+
+  // Whether the call has met this object in Python's values.
+  bool knows(PyObject *object) const { return known_.contains(object); }
+  int traverse(visitproc visit, void *arg) const;
+
+private:
+  struct Item {
+    PyRef key, value; // value null: absent
+  };
+  struct DictGuard {
+    PyRef dict;
+    std::vector<Item> items;
+    mutable uint64_t version = 0;
+    bool holds() const;
+  };
+  struct MemberGuard {
+    Slot slot; // of other kinds than DictItem
+    PyRef value;
+    bool holds() const;
+  };
+  struct ContainerGuard {
+    PyRef container;
+    std::vector<Item> items;  // in order; keys of dicts only
+    std::vector<bool> varies; // of an item: it is a SlotInput
+    mutable uint64_t version = 0;
+    bool holds() const;
+    bool compare(std::vector<Slot> *varying) const;
+  };
+  struct ClassContents {
+    PyTypeObject *type;
+    std::vector<Item> items;
+    bool holds() const;
+  };
+  struct TypeGuard {
+    PyTypeObject *type;
+    std::vector<uint32_t> contents; // of the types that it inherits from, in order
+    std::vector<PyRef> order;       // its mro
+    mutable unsigned version = 0;
+    bool holds(const std::vector<ClassContents> &contents) const;
+  };
+  // Also that the object's dict is still the one whose items are guarded.
+  struct ObjectGuard {
+    PyRef object, type;
+    PyObject **dictPlace = nullptr;
+    PyRef dict = {};
+    bool holds() const;
+  };
+
+  void compileSlot(const PythonRead &read);
+  void compileContainer(PyObject *container, const std::vector<SlotInput> &inputs);
+  void compileType(PyTypeObject *type);
+  void compileObject(PyObject *object, PyObject *type);
+  uint32_t contentsOf(PyTypeObject *type);
+  void know(PyObject *object);
+
+  std::vector<TypeGuard> types_;
+  std::vector<ClassContents> contents_;
+  std::vector<ObjectGuard> objects_;
+  std::vector<DictGuard> dicts_;
+  std::vector<MemberGuard> members_;
+  std::vector<ContainerGuard> containers_;
+  std::vector<SlotInput> inputs_;
+  std::vector<PyTypeObject *> inputTypes_;
+  std::unordered_set<PyObject *> known_; // kept alive by the guards
+};
+
+// What is in a slot; null: nothing. Runs no Python code.
+PyRef valueIn(const Slot &slot);
+bool isNumberOrTensor(PyObject *value); // that may become an input
+
+} // namespace bifront
