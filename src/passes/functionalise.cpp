@@ -68,6 +68,7 @@ private:
   // The tensor before any write to it or to its base: it lies in memory as eager's does, which new
   // contents need not.
   Value asMade(Value tensor);
+  bool isViewOfWritten(Value tensor);
   LogicalResult checkReturns(Operation *terminator);
   // Contents of each operand, for an op that reads them now.
   void useContents(Operation *op);
@@ -452,19 +453,24 @@ void Functionaliser::noteIdentities(Operation *terminator) {
   }
 }
 
-// A returned view of an input shares its memory, which a value of the input's new contents does
-// not.
+// A view of an input shares its memory, also where it leaves the graph, which a value of the
+// input's new contents does not.
+bool Functionaliser::isViewOfWritten(Value tensor) {
+  if (!tensor || !isa<RankedTensorType>(tensor.getType()) || isArgument(tensor))
+    return false;
+  return llvm::any_of(memory.originsOf(memory.baseOf(tensor)), [&](Value origin) {
+    return isArgument(origin) && writtenAt.contains(origin);
+  });
+}
+
 LogicalResult Functionaliser::checkReturns(Operation *terminator) {
   if (!isEntry)
     return success();
-  for (Value tensor : terminator->getOperands()) {
-    if (isArgument(tensor) || !isa<RankedTensorType>(tensor.getType()))
-      continue;
-    for (Value origin : memory.originsOf(memory.baseOf(tensor)))
-      if (isArgument(origin) && writtenAt.contains(origin))
-        return terminator->emitError()
-               << "a view of a tensor from outside that is written is returned";
-  }
+  for (auto &[key, store] : attributes)
+    if (isViewOfWritten(store.getValue()))
+      return store.emitError() << "a view of a tensor from outside that is written is assigned";
+  if (llvm::any_of(terminator->getOperands(), [&](Value value) { return isViewOfWritten(value); }))
+    return terminator->emitError() << "a view of a tensor from outside that is written is returned";
   return success();
 }
 
