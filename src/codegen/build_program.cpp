@@ -380,6 +380,8 @@ std::vector<InnerAccess> ProgramBuilder::accessOf(bf::PointwiseOp op) const {
 OperandRef ProgramBuilder::sizeLike(const Dim &dim, bf::PointwiseOp op) {
   if (!dim.isDynamic())
     return {OperandRef::Kind::Int, constantScalar(dim.world[0])};
+  if (dim.world[0] < 0) // without worlds: equal to no other
+    throw CodegenError("a fused group has a size that nothing is known of");
   for (SlotId slot = 0; slot < program.inputs.size(); ++slot) {
     const ValueType &type = program.inputs[slot].type;
     for (size_t d = 0; type.kind == ValueType::Kind::Tensor && d < type.tensor.dims.size(); ++d)

@@ -262,7 +262,21 @@ private:
         ->getResult(0);
   }
 
+  // Gradients that would have to go on where the sweep does not.
+  mlir::LogicalResult checkSources() {
+    for (auto [value, gradient] : gradients) {
+      bool ends = llvm::is_contained(grad.getWrt(), value) ||
+                  (value.getDefiningOp() && value.getParentBlock() == grad->getBlock());
+      if (!ends)
+        return grad.emitError("a gradient flows out of the branch, the loop or the function that "
+                              "it is taken in");
+    }
+    return mlir::success();
+  }
+
   mlir::LogicalResult finish() {
+    if (mlir::failed(checkSources()))
+      return mlir::failure();
     llvm::SmallVector<mlir::Value> results;
     for (auto [wrt, result] : llvm::zip(grad.getWrt(), grad.getGradients())) {
       mlir::Value gradient = gradients.lookup(wrt);

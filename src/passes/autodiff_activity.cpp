@@ -3,7 +3,8 @@
 #include "ir/aten_op.h"
 #include "ir/op_table.h"
 
-#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringSet.h"
 
 namespace bifront {
@@ -38,19 +39,40 @@ static bool cutsHistory(mlir::Operation &op) {
 }
 
 bool Activity::flowsThrough(mlir::Operation &op) const {
-  return !cutsHistory(op) &&
-         llvm::any_of(op.getOperands(), [&](mlir::Value operand) { return isActive(operand); });
+  auto reads = [&](mlir::Operation &reader) {
+    return llvm::any_of(reader.getOperands(), [&](mlir::Value value) { return isActive(value); });
+  };
+  if (cutsHistory(op))
+    return false;
+  // A branch or a loop reads what the ops in it do.
+  return reads(op) || (op.getNumRegions() != 0 && op.walk([&](mlir::Operation *inner) {
+                                                      return reads(*inner)
+                                                                 ? mlir::WalkResult::interrupt()
+                                                                 : mlir::WalkResult::advance();
+                                                    }).wasInterrupted());
 }
 
 Activity::Activity(mlir::ValueRange wrt, mlir::Operation *end) {
   active.insert(wrt.begin(), wrt.end());
-  for (mlir::Operation &op : llvm::make_range(end->getBlock()->begin(), end->getIterator())) {
-    if (!flowsThrough(op))
-      continue;
-    for (mlir::Value result : op.getResults())
-      if (carriesGradient(result.getType()))
-        active.insert(result);
-  }
+  llvm::SmallVector<mlir::Operation *> ends;
+  for (; !llvm::isa<mlir::func::FuncOp, mlir::ModuleOp>(end); end = end->getParentOp())
+    ends.push_back(end);
+  llvm::for_each(llvm::reverse(ends), [&](mlir::Operation *outer) { walk(outer); });
+}
+
+void Activity::walk(mlir::Operation *end) {
+  auto addAll = [&](mlir::ValueRange values) {
+    for (mlir::Value value : values)
+      if (carriesGradient(value.getType()))
+        active.insert(value);
+  };
+  mlir::Block *block = end->getBlock();
+  auto function = llvm::dyn_cast<mlir::func::FuncOp>(block->getParentOp());
+  if (!function || function.isPrivate())
+    addAll(block->getArguments());
+  for (mlir::Operation &op : llvm::make_range(block->begin(), end->getIterator()))
+    if (flowsThrough(op))
+      addAll(op.getResults());
 }
 
 } // namespace bifront

@@ -1,5 +1,4 @@
-// Which values of a block depend differentiably on the values that a gradient is taken with respect
-// to.
+// Which values depend differentiably on the values that a gradient is taken with respect to.
 #pragma once
 
 #include "mlir/IR/Operation.h"
@@ -13,7 +12,8 @@ bool carriesGradient(mlir::Type type);
 
 class Activity {
 public:
-  // Walks the ops before `end` in its block.
+  // Walks the ops before `end` in its block and, where that is one of a branch or a loop, before
+  // that. What a loop or a function is handed may depend on anything.
   Activity(mlir::ValueRange wrt, mlir::Operation *end);
 
   bool isActive(mlir::Value value) const { return active.contains(value); }
@@ -21,6 +21,8 @@ public:
   bool flowsThrough(mlir::Operation &op) const;
 
 private:
+  void walk(mlir::Operation *end);
+
   llvm::DenseSet<mlir::Value> active;
 };
 

@@ -49,7 +49,9 @@ private:
   LogicalResult rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> written);
   LogicalResult checkWritable(Operation *op, Value target);
   LogicalResult checkApart(func::CallOp op, ValueRange operands, unsigned written);
+  bool hasHistory(Value origin);
   LogicalResult keepsHistory(bf::AtenOp op, Value target);
+  void findGradients();
   LogicalResult write(Operation *at, Value tensor, Value contents);
   // The last of `values` are the contents of `bases` from here on.
   void takeOver(ArrayRef<Value> bases, ValueRange values, Location at);
@@ -66,6 +68,7 @@ private:
   // The tensor before any write to it or to its base: it lies in memory as eager's does, which new
   // contents need not.
   Value asMade(Value tensor);
+  bool isViewOfWritten(Value tensor);
   LogicalResult checkReturns(Operation *terminator);
   // Contents of each operand, for an op that reads them now.
   void useContents(Operation *op);
@@ -82,7 +85,8 @@ private:
   DenseMap<Value, Location> writtenAt;
   Operation *current = nullptr; // the op that is being visited
   bool readsUnknown = false;
-  unsigned gradientsAhead = 0;
+  unsigned gradientsAhead = 0; // in the function's own block
+  bool gradientsElsewhere = false;
 };
 
 // Refuses to read a base whose contents depend on which tensor another name was of.
@@ -183,6 +187,20 @@ LogicalResult Functionaliser::checkWritable(Operation *op, Value target) {
   return success();
 }
 
+// Whether autograd may know where the tensor comes from.
+bool Functionaliser::hasHistory(Value origin) {
+  auto type = cast<RankedTensorType>(origin.getType());
+  if (!isa<FloatType, ComplexType>(type.getElementType()))
+    return false;
+  if (isArgument(origin))
+    return !isEntry;
+  auto made = origin.getDefiningOp<bf::AtenOp>();
+  if (!made)
+    return true;
+  return !made.getNoGrad() && !made.getInputs().empty() &&
+         opRow(made.getSchema()).kind != OpKind::Factory && !made.getBaseName().ends_with("_like");
+}
+
 // Writes that autograd does not see (under no_grad, or through detach) leave the history of a
 // tensor as it was, with other contents; a value cannot say that, so such a tensor must have no
 // history.
@@ -193,16 +211,21 @@ LogicalResult Functionaliser::keepsHistory(bf::AtenOp op, Value target) {
     unseen |= op.getSchema() == "aten::detach";
     target = view->parent;
   }
-  auto base = target.getDefiningOp<bf::AtenOp>();
-  if (!unseen || gradientsAhead == 0 || !base || base.getNoGrad() || base.getInputs().empty())
-    return success();
-  auto type = cast<RankedTensorType>(target.getType());
-  OpKind kind = opRow(base.getSchema()).kind;
-  StringRef name = base.getBaseName();
-  if (!isa<FloatType, ComplexType>(type.getElementType()) || kind == OpKind::Factory ||
-      name.ends_with("_like"))
+  bool gradientsFollow = gradientsAhead > 0 || gradientsElsewhere;
+  TensorMemory::Tensors origins = memory.originsOf(target);
+  if (!unseen || !gradientsFollow ||
+      llvm::none_of(origins, [&](Value origin) { return hasHistory(origin); }))
     return success();
   return op.emitError() << "writes a tensor behind autograd's back, and gradients are taken later";
+}
+
+// Those of the function's own block come in order; a loop's, and another function's, may come
+// again.
+void Functionaliser::findGradients() {
+  Block &body = function.getBody().front();
+  gradientsAhead = llvm::count_if(body, llvm::IsaPred<bf::GradOp>);
+  Operation *all = isEntry ? function : function->getParentOp();
+  all->walk([&](bf::GradOp grad) { gradientsElsewhere |= grad->getBlock() != &body; });
 }
 
 LogicalResult Functionaliser::rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> written) {
@@ -430,19 +453,24 @@ void Functionaliser::noteIdentities(Operation *terminator) {
   }
 }
 
-// A returned view of an input shares its memory, which a value of the input's new contents does
-// not.
+// A view of an input shares its memory, also where it leaves the graph, which a value of the
+// input's new contents does not.
+bool Functionaliser::isViewOfWritten(Value tensor) {
+  if (!tensor || !isa<RankedTensorType>(tensor.getType()) || isArgument(tensor))
+    return false;
+  return llvm::any_of(memory.originsOf(memory.baseOf(tensor)), [&](Value origin) {
+    return isArgument(origin) && writtenAt.contains(origin);
+  });
+}
+
 LogicalResult Functionaliser::checkReturns(Operation *terminator) {
   if (!isEntry)
     return success();
-  for (Value tensor : terminator->getOperands()) {
-    if (isArgument(tensor) || !isa<RankedTensorType>(tensor.getType()))
-      continue;
-    for (Value origin : memory.originsOf(memory.baseOf(tensor)))
-      if (isArgument(origin) && writtenAt.contains(origin))
-        return terminator->emitError()
-               << "a view of a tensor from outside that is written is returned";
-  }
+  for (auto &[key, store] : attributes)
+    if (isViewOfWritten(store.getValue()))
+      return store.emitError() << "a view of a tensor from outside that is written is assigned";
+  if (llvm::any_of(terminator->getOperands(), [&](Value value) { return isViewOfWritten(value); }))
+    return terminator->emitError() << "a view of a tensor from outside that is written is returned";
   return success();
 }
 
@@ -473,7 +501,7 @@ void Functionaliser::emitStores(Operation *terminator) {
 
 LogicalResult Functionaliser::run() {
   Block &body = function.getBody().front();
-  gradientsAhead = llvm::count_if(body, llvm::IsaPred<bf::GradOp>);
+  findGradients();
   if (failed(visit(body)))
     return failure();
   for (Operation *op : overwritten)

@@ -12,8 +12,11 @@
 //
 // A write through a view becomes a new base; later reads of the base and of its other views come
 // from that. A write without a pure twin stays the same call in functional form (`writes [0]`).
-// What cannot be said so (a view whose inverse is not known, inputs that share memory) fails with a
-// reason, and the caller leaves the function to CPython. Tested by test/passes/functionalise*.mlir.
+// What a branch, a loop or a function writes becomes a result of it (carry_writes.h), after each
+// tensor has got one name (unite_names.h). What cannot be said so (a view whose inverse is not
+// known, inputs that share memory, reading one of several tensors of which another was written)
+// fails with a reason, and the caller leaves the function to CPython. Tested by
+// test/passes/functionalise*.mlir.
 #pragma once
 
 #include "mlir/IR/BuiltinOps.h"

@@ -1,6 +1,7 @@
 #include "passes/simplify.h"
 
 #include "ir/aten_op.h"
+#include "passes/cut_unread_carries.h"
 #include "passes/escapes.h"
 #include "passes/view_ops.h"
 
@@ -312,6 +313,7 @@ LogicalResult simplify(ModuleOp module) {
     module.walk([](bf::AtenOp op) { op.setNoGrad(false); });
   for (auto function : module.getOps<func::FuncOp>()) {
     readDimensionsFromInputs(function);
+    cutUnreadCarries(function);
     GreedyRewriteConfig config;
     config.setUseTopDownTraversal(true);
     if (failed(applyPatternsGreedily(function, frozen, config)))

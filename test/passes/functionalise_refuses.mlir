@@ -156,3 +156,11 @@ func.func @attribute(%x: tensor<4xf32>, %c: i1) {
   }
   return
 }
+// -----
+func.func @assigned_view(%x: tensor<4xf32>, %p: tensor<4xf32>) {
+  %v = bf.aten "aten::detach"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  // expected-error@+1 {{a view of a tensor from outside that is written is assigned}}
+  bf.store_attr %p, "grad", %v : tensor<4xf32>, tensor<4xf32>
+  %0 = bf.aten "aten::relu_"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}

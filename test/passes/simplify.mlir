@@ -140,7 +140,8 @@ func.func @branches(%x: tensor<4xf32>, %y: tensor<4xf32>, %c: i1) -> tensor<f32>
   return %7 : tensor<f32>
 }
 
-// Views and constants are forwarded into loops; what nobody needs is not carried.
+// Views and constants are forwarded into loops; what only its own next
+// value needs is not carried.
 // CHECK-LABEL: func.func @loop
 func.func @loop(%x: tensor<2x3xf32>, %n: i64) -> tensor<2x3xf32> {
   %zero = arith.constant 0 : i64
@@ -155,7 +156,7 @@ func.func @loop(%x: tensor<2x3xf32>, %n: i64) -> tensor<2x3xf32> {
     // CHECK: bf.aten "aten::add.Tensor"(%{{.*}}, %arg0, 1)
     %back = bf.aten "aten::t"(%t) : (tensor<3x2xf32>) -> tensor<2x3xf32>
     %0 = bf.aten "aten::add.Tensor"(%v, %back, %one) : (tensor<2x3xf32>, tensor<2x3xf32>, i64) -> tensor<2x3xf32>
-    %1 = bf.aten "aten::neg"(%v) : (tensor<2x3xf32>) -> tensor<2x3xf32>
+    %1 = bf.aten "aten::neg"(%unused) : (tensor<2x3xf32>) -> tensor<2x3xf32>
     %next = arith.addi %i, %one : i64
     scf.yield %next, %0, %1 : i64, tensor<2x3xf32>, tensor<2x3xf32>
   }

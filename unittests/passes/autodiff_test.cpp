@@ -306,6 +306,61 @@ TEST_F(AutodiffTest, AMissingDerivativeIsADiagnosticAtTheOp) {
       << diagnostics;
 }
 
+// What a branch reads from outside is no operand of it.
+TEST_F(AutodiffTest, NoGradientIsLostInABranch) {
+  expand(R"(func.func @f(%a: tensor<3xf32>, %c: i1) -> tensor<3xf32> {
+    %y = scf.if %c -> (tensor<3xf32>) {
+      %0 = bf.aten "aten::relu"(%a) : (tensor<3xf32>) -> tensor<3xf32>
+      scf.yield %0 : tensor<3xf32>
+    } else {
+      %1 = bf.aten "aten::detach"(%a) : (tensor<3xf32>) -> tensor<3xf32>
+      scf.yield %1 : tensor<3xf32>
+    }
+    %g = bf.grad outputs(%y) seeds() wrt(%a) : (tensor<3xf32>), (), (tensor<3xf32>) -> (tensor<3xf32>)
+    return %g : tensor<3xf32>
+  })",
+         false);
+  EXPECT_NE(diagnostics.find("no gradient flows through `scf.if`"), std::string::npos)
+      << diagnostics;
+}
+
+TEST_F(AutodiffTest, AGradientInALoopOfWhatTheLoopMakes) {
+  source.answers["aten::relu"] = {kRelu, {0}};
+  std::string text = R"(func.func @f(%a: tensor<3xf32>, %n: i64) -> tensor<3xf32> {
+    %h = bf.aten "aten::relu"(%a) : (tensor<3xf32>) -> tensor<3xf32>
+    %r:2 = scf.while (%i = %n, %s = %a) : (i64, tensor<3xf32>) -> (i64, tensor<3xf32>) {
+      %zero = arith.constant 0 : i64
+      %more = arith.cmpi sgt, %i, %zero : i64
+      scf.condition(%more) %i, %s : i64, tensor<3xf32>
+    } do {
+    ^bb0(%i: i64, %s: tensor<3xf32>):
+      %one = arith.constant 1 : i64
+      %less = arith.subi %i, %one : i64
+      %y = bf.aten "aten::relu"(%LOSS) : (tensor<3xf32>) -> tensor<3xf32>
+      %g = bf.grad outputs(%y) seeds() wrt(%WRT) : (tensor<3xf32>), (), (tensor<3xf32>) -> (tensor<3xf32>)
+      scf.yield %less, %g : i64, tensor<3xf32>
+    }
+    return %r#1 : tensor<3xf32>
+  })";
+  auto with = [&](const std::string &loss, const std::string &wrt) {
+    std::string made = text;
+    made.replace(made.find("LOSS"), 4, loss);
+    made.replace(made.find("WRT"), 3, wrt);
+    return made;
+  };
+  for (const char *wrt : {"a", "s", "h"})
+    expand(with(wrt, wrt));
+  EXPECT_EQ(diagnostics, "");
+  // It would have to go on ahead of the loop, or through the iterations before.
+  expand(with("h", "a"), false);
+  EXPECT_NE(diagnostics.find("a gradient flows out of the branch, the loop or the function"),
+            std::string::npos)
+      << diagnostics;
+  diagnostics.clear();
+  expand(with("s", "a"), false);
+  EXPECT_NE(diagnostics.find("a gradient flows out"), std::string::npos) << diagnostics;
+}
+
 TEST_F(AutodiffTest, AGradientThroughWhatACallWrites) {
   // The derivative works on a copy, as a program would that kept its input.
   source.answers["test::twist_"] = {R"(

@@ -182,11 +182,11 @@ protected:
 };
 
 TEST_F(RegionWrites, RandomPrograms) {
-  check(0, 8000, /*prints=*/false);
-  EXPECT_GT(failures, 100u) << "the programs show nothing of assertions";
+  check(0, 5000, /*prints=*/false);
+  EXPECT_GT(failures, 50u) << "the programs show nothing of assertions";
 }
 
-TEST_F(RegionWrites, PrintsStayInOrder) { check(100000, 102000, /*prints=*/true); }
+TEST_F(RegionWrites, PrintsStayInOrder) { check(100000, 101000, /*prints=*/true); }
 
 } // namespace
 } // namespace bifront
