@@ -268,6 +268,8 @@ c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool
     return c10::Device(c10::kMeta);
   if (value.isSymInt()) {
     auto number = sizeIn(value.toSymInt(), world);
+    if (!number && traits_.selects)
+      return int64_t{0}; // any part has the same shape
     if (!number && isNumber)
       return int64_t{1}; // of a value the shape does not depend on
     if (!number)

@@ -85,6 +85,7 @@ OpTraits describe(const c10::OperatorHandle &op) {
   traits.lifts = schema.name() == "aten::lift_fresh" || schema.name() == "aten::lift";
   traits.readsNumber = schema.name() == "aten::_local_scalar_dense";
   traits.slices = schema.name() == "aten::slice";
+  traits.selects = schema.name() == "aten::select";
   traits.refusal = refusalOf(schema.name());
   // Of repeat_interleave, only the form without a size looks at values.
   if (traits.schema == "aten::repeat_interleave.Tensor")

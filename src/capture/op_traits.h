@@ -28,6 +28,7 @@ struct OpTraits {
   bool lifts = false;         // a tensor just made from Python data enters the program
   bool readsNumber = false;   // Tensor.item()
   bool slices = false;
+  bool selects = false;          // one part of a dimension, by its number
   const char *refusal = nullptr; // why no graph can have it
   int refusedWithout = -1;       // but for calls that give this argument
 

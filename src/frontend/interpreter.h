@@ -287,6 +287,10 @@ private:
   std::optional<PyRef> callSpecial(PyObject *object, const char *name,
                                    std::initializer_list<PyObject *> arguments);
 
+  // tensor_items.cpp
+  PyRef selected(PyObject *tensor, PyObject *key); // null: PyTorch's own indexing is to do it
+  bool setSelected(PyObject *tensor, PyObject *key, PyObject *value);
+
   // attributes.cpp
   PyRef attribute(PyObject *object, PyObject *name);
   PyRef attributeOrAbsent(PyObject *object, PyObject *name);

@@ -242,6 +242,8 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
     return found(Slot::Kind::ListItem, object, key, PyList_GET_ITEM(object, *index));
   if (auto result = callSpecial(object, "__getitem__", {key}))
     return *result;
+  if (PyRef part = selected(object, key))
+    return part;
   if (isMutableContainer(object))
     log_.readContainer(object);
   PyRef result = checked(PyObject_GetItem(object, key));
@@ -299,7 +301,8 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
   }
   if (!isTensor(object))
     throw CannotInterpret(std::string("an item of a ") + Py_TYPE(object)->tp_name + " is set");
-  checked(value ? PyObject_SetItem(object, key, value) : PyObject_DelItem(object, key));
+  if (!value || !setSelected(object, key, value))
+    checked(value ? PyObject_SetItem(object, key, value) : PyObject_DelItem(object, key));
 }
 
 //===- Iteration ---------------------------------------------------------------------------===//

@@ -1,0 +1,78 @@
+// Items of tensors by numbers that only the run of the graph knows: PyTorch's own indexing would
+// ask what they are.
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+
+#include <algorithm>
+
+namespace bifront {
+namespace {
+
+bool isIndex(PyObject *part) {
+  return PyLong_CheckExact(part) || (isGraphNumber(part) && numberType(part) == &PyLong_Type);
+}
+
+bool hasGraphNumber(PyObject *slice) {
+  auto *bounds = reinterpret_cast<PySliceObject *>(slice);
+  return isGraphNumber(bounds->start) || isGraphNumber(bounds->stop) || isGraphNumber(bounds->step);
+}
+
+bool isPlainSlice(PyObject *part) { return PySlice_Check(part) && !hasGraphNumber(part); }
+
+// The parts of a key, where each is an index, a slice, None or `...`, and one a number of the
+// graph; empty otherwise.
+std::vector<PyObject *> partsOf(PyObject *key) {
+  std::vector<PyObject *> parts{key};
+  if (PyTuple_CheckExact(key))
+    parts.assign(&PyTuple_GET_ITEM(key, 0), &PyTuple_GET_ITEM(key, 0) + PyTuple_GET_SIZE(key));
+  bool known = std::all_of(parts.begin(), parts.end(), [](PyObject *part) {
+    return isIndex(part) || isPlainSlice(part) || part == Py_None || part == Py_Ellipsis;
+  });
+  bool ofGraph = std::any_of(parts.begin(), parts.end(), isGraphNumber);
+  return known && ofGraph ? parts : std::vector<PyObject *>();
+}
+
+PyRef sliced(PyObject *tensor, int dim, PyObject *slice) {
+  PyRef all = checked(PySlice_New(nullptr, nullptr, nullptr));
+  PyRef key = checked(PyTuple_New(dim + 1));
+  for (int d = 0; d < dim; ++d)
+    PyTuple_SET_ITEM(key.get(), d, Py_NewRef(all.get()));
+  PyTuple_SET_ITEM(key.get(), dim, Py_NewRef(slice));
+  return checked(PyObject_GetItem(tensor, key.get()));
+}
+
+} // namespace
+
+PyRef Interpreter::selected(PyObject *tensor, PyObject *key) {
+  std::vector<PyObject *> parts = isTensor(tensor) ? partsOf(key) : std::vector<PyObject *>();
+  if (parts.empty())
+    return {};
+  PyRef current = PyRef::share(tensor);
+  int dim = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    PyObject *part = parts[i];
+    if (part == Py_Ellipsis) {
+      auto consumed = std::count_if(parts.begin() + static_cast<ptrdiff_t>(i) + 1, parts.end(),
+                                    [](PyObject *p) { return isIndex(p) || PySlice_Check(p); });
+      PyRef rank = checked(PyObject_CallMethod(current.get(), "dim", nullptr));
+      dim = static_cast<int>(PyLong_AsLong(rank.get()) - consumed);
+    } else if (part == Py_None) {
+      current = checked(PyObject_CallMethod(current.get(), "unsqueeze", "i", dim++));
+    } else if (PySlice_Check(part)) {
+      current = sliced(current.get(), dim++, part);
+    } else {
+      current = checked(PyObject_CallMethod(current.get(), "select", "iO", dim, part));
+    }
+  }
+  return current;
+}
+
+bool Interpreter::setSelected(PyObject *tensor, PyObject *key, PyObject *value) {
+  PyRef target = selected(tensor, key);
+  if (!target)
+    return false;
+  checked(PyObject_CallMethod(target.get(), isTensor(value) ? "copy_" : "fill_", "O", value));
+  return true;
+}
+
+} // namespace bifront
