@@ -33,7 +33,6 @@ _READERS = [
     "numpy",
     "storage",
     "storage_offset",
-    "tolist",
     "untyped_storage",
 ]
 # Changes that no op tells of.
@@ -76,6 +75,7 @@ def _install() -> None:
     _replace(torch.Tensor, "requires_grad", _requires_grad_attribute())
     for name in _READERS:
         _replace(torch.Tensor, name, _refused(name))
+    _replace(torch.Tensor, "tolist", _to_list())
     for name in _WRITERS:
         _replace(torch.Tensor, name, _noted(name))
     for module in (torch, torch.random):
@@ -169,6 +169,17 @@ def _refused(name: str) -> Any:
         return original(self, *args, **kwargs)
 
     return method
+
+
+def _to_list() -> Any:
+    original: Any = torch.Tensor.tolist
+
+    def tolist(self: Any) -> Any:
+        if not _core.capture_active():
+            return original(self)
+        return self.item() if self.dim() == 0 else [tolist(row) for row in self]
+
+    return tolist
 
 
 class _Guarded:

@@ -1,5 +1,6 @@
 // Attributes, by CPython's rules: what a lookup goes past is read as well, so that a new attribute
 // there is noticed.
+#include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 
@@ -49,6 +50,10 @@ PyRef Interpreter::genericAttribute(PyObject *object, PyObject *name) {
   log_.readType(type);
   log_.readTypeOf(object);
   if (descriptor && isData(descriptor)) {
+    if (Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) &&
+        PyUnicode_CompareWithASCIIString(name, "__dict__") == 0)
+      if (PyObject *dict = dictOf(object))
+        return PyRef::share(dict);
     if (Py_IS_TYPE(descriptor, &PyProperty_Type)) {
       PyRef get = accessor(descriptor, "fget");
       CallArguments self;
@@ -98,7 +103,8 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
     log_.readType(reinterpret_cast<PyTypeObject *>(object));
     return natively();
   }
-  if (isGraphNumber(object) || (isTensor(object) && typeAttribute(type, name)))
+  if (isGraphNumber(object) || callbackOf(object) ||
+      (isTensor(object) && typeAttribute(type, name)))
     return natively();
   if (Py_IS_TYPE(object, &PySuper_Type) || !hasOrdinaryLookup(type)) {
     if (hasWalkedMethod(object, "__getattribute__"))

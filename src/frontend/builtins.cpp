@@ -68,7 +68,7 @@ struct Interpreter::Builtins {
   static Result length(Interpreter &in, Args &args) {
     if (args.positional.size() != 1)
       return std::nullopt;
-    if (auto result = in.callSpecial(at(args, 0), "__len__", {}))
+    if (auto result = in.ownLength(at(args, 0)))
       return result;
     if (isProxyTensor(at(args, 0))) { // may vary
       PyRef shape = checked(PyObject_GetAttrString(at(args, 0), "shape"));
@@ -324,6 +324,28 @@ struct Interpreter::Builtins {
     return PyRef::share(Py_None);
   }
 
+  static Result variables(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1 || PyType_Check(at(args, 0)) || PyModule_Check(at(args, 0)))
+      return std::nullopt;
+    PyObject *dict = in.dictOf(at(args, 0));
+    return dict ? Result(PyRef::share(dict)) : std::nullopt;
+  }
+
+  // What collections.Counter counts with.
+  static Result countElements(Interpreter &in, Args &args) {
+    if (args.positional.size() != 2 || !PyDict_Check(at(args, 0)))
+      return std::nullopt;
+    PyRef iterator = in.iterate(at(args, 1)), one = checked(PyLong_FromLong(1));
+    while (PyRef item = in.next(iterator.get())) {
+      in.checkKey(item.get());
+      PyRef count = PyRef::share(checkedOrAbsent(PyDict_GetItemWithError(at(args, 0), item.get())));
+      in.log_.read(Slot::Kind::DictItem, at(args, 0), item.get(), count.get());
+      PyRef more = count ? in.binary(BinaryOp::Add, count.get(), one.get()) : one;
+      in.log_.write(Slot::Kind::DictItem, at(args, 0), item.get(), more.get());
+    }
+    return PyRef::share(Py_None);
+  }
+
   static PyObject *builtin(const char *name) {
     return PyDict_GetItemString(PyEval_GetBuiltins(), name);
   }
@@ -362,9 +384,12 @@ struct Interpreter::Builtins {
           {"map", overFunction},
           {"filter", overFunction},
           {"reversed", reversed},
+          {"vars", variables},
       };
       for (const auto &[name, handler] : named)
         made.emplace(builtin(name), handler);
+      PyRef collections = PyRef::steal(PyImport_ImportModule("_collections"));
+      made.emplace(PyObject_GetAttrString(collections.get(), "_count_elements"), countElements);
       PyRef functools = PyRef::steal(PyImport_ImportModule("_functools"));
       made.emplace(PyObject_GetAttrString(functools.get(), "reduce"), overFunction);
       return made;
@@ -549,8 +574,17 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
     log_.noteFresh(positional[1].get());
   if (!changesBlindly(name))
     log_.readContainer(self);
-  if (!arguments.keywords.empty())
+  if (!arguments.keywords.empty() && (name != "update" || !PyDict_Check(self)))
     throw CannotInterpret("a container is changed with keywords");
+  if (!arguments.keywords.empty()) {
+    std::vector<std::pair<PyRef, PyRef>> keywords = std::move(arguments.keywords);
+    arguments.keywords.clear();
+    if (positional.size() > 1)
+      callOfContainer(self, name, function, arguments);
+    for (const auto &[key, value] : keywords)
+      setItem(self, key.get(), value.get());
+    return PyRef::share(Py_None);
+  }
   std::vector<PyObject *> values;
   for (const PyRef &value : positional)
     values.push_back(value.get());

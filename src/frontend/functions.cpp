@@ -264,9 +264,13 @@ PyRef Interpreter::callClass(PyTypeObject *cls, CallArguments arguments) {
   PyRef ownNew = create && Py_IS_TYPE(create, &PyStaticMethod_Type)
                      ? checked(PyObject_GetAttrString(create, "__func__"))
                      : PyRef();
+  if (PyObject *finalizer = typeAttribute(cls, "__del__"); finalizer && PyFunction_Check(finalizer))
+    throw CannotInterpret("makes an object of a class with __del__");
+  static PyObject *ordinaryInit = typeAttribute(&PyBaseObject_Type, "__init__");
+  bool isPlain = cls->tp_new == PyBaseObject_Type.tp_new && init == ordinaryInit;
   bool walksInit = init && PyFunction_Check(init);
   bool walksNew = ownNew && PyFunction_Check(ownNew.get());
-  if ((!walksInit && !walksNew) || !(cls->tp_flags & Py_TPFLAGS_HEAPTYPE) ||
+  if ((!walksInit && !walksNew && !isPlain) || !(cls->tp_flags & Py_TPFLAGS_HEAPTYPE) ||
       Py_TYPE(object)->tp_call != PyType_Type.tp_call)
     return callNative(object, arguments);
   PyRef instance;

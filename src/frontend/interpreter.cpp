@@ -21,6 +21,7 @@ PyRef Interpreter::run(PyObject *callee, CallArguments arguments) {
   try {
     PyRef result = call(callee, std::move(arguments));
     rethrowRefusal();
+    log_.releaseIterators();
     for (const auto &made : callbacks_)
       if (auto callback = made.lock(); callback && callback->waits())
         throw CannotInterpret("a generator that the call has made waits when it is over");

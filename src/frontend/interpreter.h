@@ -275,6 +275,7 @@ private:
   PyRef sameObject(PyObject *left, PyObject *right);
   bool contains(PyObject *container, PyObject *item);
   bool truth(PyObject *value);
+  std::optional<PyRef> ownLength(PyObject *object); // by the __len__ of the program's class
   PyRef item(PyObject *object, PyObject *key);
   PyRef dictItem(PyObject *dict, PyObject *key);
   void setItem(PyObject *object, PyObject *key, PyObject *value); // null deletes

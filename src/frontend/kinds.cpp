@@ -47,7 +47,11 @@ const std::array<PyTypeObject *, 3> &graphNumberTypes() {
 
 } // namespace
 
-bool isTensor(PyObject *object) { return THPVariable_Check(object); }
+// Not THPVariable_Check: it asks the object, which may lie about its class.
+bool isTensor(PyObject *object) {
+  return THPVariableClass &&
+         PyType_IsSubtype(Py_TYPE(object), reinterpret_cast<PyTypeObject *>(THPVariableClass));
+}
 
 bool isExactTensor(PyObject *object) { return THPVariable_CheckExact(object); }
 

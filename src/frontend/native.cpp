@@ -203,6 +203,23 @@ PyRef keywordDict(const std::vector<std::pair<PyRef, PyRef>> &items) {
   return dict;
 }
 
+// A class of Python with nothing of its own in the making of its objects: what it derives from says
+// what happens.
+bool isOfEffectFreeBase(PyObject *callee) {
+  if (!PyType_Check(callee))
+    return false;
+  auto *type = reinterpret_cast<PyTypeObject *>(callee);
+  if (Py_TYPE(callee)->tp_call != PyType_Type.tp_call)
+    return false;
+  while (type && type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+    for (const char *name : {"__init__", "__new__"})
+      if (PyDict_GetItemString(type->tp_dict, name))
+        return false;
+    type = type->tp_base;
+  }
+  return type && isEffectFree(reinterpret_cast<PyObject *>(type));
+}
+
 std::vector<PyRef *> pointersTo(CallArguments &arguments) {
   std::vector<PyRef *> pointers;
   for (PyRef &argument : arguments.positional)
@@ -260,7 +277,7 @@ PyRef Interpreter::newInstance(PyTypeObject *cls, const CallArguments &arguments
 }
 
 PyRef Interpreter::callNative(PyObject *callee, CallArguments &arguments) {
-  if (!isEffectFree(callee))
+  if (!isEffectFree(callee) && !isOfEffectFreeBase(callee))
     throw CannotInterpret("calls " + nameOf(callee) + ", of which nothing is known");
   refuseSetter(callee);
   if (callsBack(callee))

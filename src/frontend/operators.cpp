@@ -195,6 +195,20 @@ bool Interpreter::contains(PyObject *container, PyObject *item) {
          }).get() == Py_True;
 }
 
+std::optional<PyRef> Interpreter::ownLength(PyObject *object) {
+  auto length = callSpecial(object, "__len__", {});
+  if (!length || isGraphNumber(length->get()))
+    return length;
+  PyRef number = checked(PyNumber_Index(length->get()));
+  PyRef zero = checked(PyLong_FromLong(0));
+  if (checked(PyObject_RichCompareBool(number.get(), zero.get(), Py_LT)))
+    raise(PyExc_ValueError, "__len__() should return >= 0");
+  Py_ssize_t size = PyLong_AsSsize_t(number.get());
+  if (size < 0)
+    throw PythonError();
+  return checked(PyLong_FromSsize_t(size));
+}
+
 bool Interpreter::truth(PyObject *value) {
   if (value == Py_True || value == Py_False || value == Py_None)
     return value == Py_True;
@@ -204,7 +218,7 @@ bool Interpreter::truth(PyObject *value) {
     return result->get() == Py_True;
   }
   if (!typeAttribute(Py_TYPE(value), "__bool__"))
-    if (auto length = callSpecial(value, "__len__", {}))
+    if (auto length = ownLength(value))
       return checked(PyObject_IsTrue(length->get())) != 0;
   if (isMutableContainer(value))
     log_.readContainer(value);

@@ -1,5 +1,7 @@
 #include "frontend/python_log.h"
 
+#include "frontend/callbacks.h"
+
 #include "frontend/kinds.h"
 #include "frontend/python_error.h"
 
@@ -79,7 +81,22 @@ void put(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value) {
 } // namespace
 
 void PythonLog::noteFresh(PyObject *object) {
-  fresh_.try_emplace(object, PyRef::share(object), fresh_.size());
+  bool isNew = fresh_.try_emplace(object, PyRef::share(object), numFresh_).second;
+  numFresh_ += isNew ? 1 : 0;
+  if (isNew && PyIter_Check(object))
+    iterators_.push_back(object);
+}
+
+void PythonLog::releaseIterators() {
+  std::vector<PyRef> ended; // with the last references to generators, whose end comes here again
+  std::erase_if(iterators_, [&](PyObject *iterator) {
+    auto found = fresh_.find(iterator);
+    if (found == fresh_.end() || Py_REFCNT(iterator) > 1)
+      return found == fresh_.end();
+    ended.push_back(std::move(found->second.object));
+    fresh_.erase(found);
+    return true;
+  });
 }
 
 void PythonLog::noteFreshWith(PyObject *whole, PyObject *part) {
@@ -167,6 +184,8 @@ void PythonLog::readType(PyTypeObject *type) {
 void PythonLog::readTypeOf(PyObject *object) {
   if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_HEAPTYPE) || isFresh(object))
     return; // `__class__` of such an object cannot be assigned
+  if (callbackOf(object))
+    return; // the call has made it
   if (isProxyTensor(object))
     return; // the graph's inputs have their own guards
   ObjectState &state = stateOf(object);
@@ -289,7 +308,7 @@ void PythonLog::takeBack(const Undo &undo) {
 }
 
 PythonLog::Mark PythonLog::mark() const {
-  return {undo_.size(), notes_.size(), fresh_.size(), effects_.writes};
+  return {undo_.size(), notes_.size(), numFresh_, effects_.writes};
 }
 
 void PythonLog::rollBack(const Mark &mark) {

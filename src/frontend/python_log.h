@@ -19,6 +19,8 @@ public:
   // `part` is as old as `whole`, whenever it is first met.
   void noteFreshWith(PyObject *whole, PyObject *part);
   bool isFresh(PyObject *object) const { return fresh_.contains(object); }
+  // Iterators that the call has made and that nobody else refers to end, and what they hold.
+  void releaseIterators();
 
   // The program has found `value` there (null: nothing). Counts unless the call has made the object
   // or put the value there itself. Whether it counts, and for the first time.
@@ -106,6 +108,8 @@ private:
     size_t number; // in the order in which they were made
   };
   std::unordered_map<PyObject *, Fresh> fresh_;
+  size_t numFresh_ = 0; // with those that have ended
+  std::vector<PyObject *> iterators_;
   std::unordered_map<PyObject *, ObjectState> states_;
   std::vector<Undo> undo_;
   std::vector<Note> notes_;

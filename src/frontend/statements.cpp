@@ -72,7 +72,9 @@ Completion Interpreter::runRest(PythonFrame &frame) {
 
 Completion Interpreter::run(PythonFrame &frame, const Stmt &stmt) {
   frame.line = stmt.line;
-  return std::visit([&](const auto &node) { return run(frame, node); }, stmt.node);
+  Completion completion = std::visit([&](const auto &node) { return run(frame, node); }, stmt.node);
+  log_.releaseIterators();
+  return completion;
 }
 
 Completion Interpreter::run(PythonFrame &frame, const ExprStmt &stmt) {
