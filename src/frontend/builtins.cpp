@@ -50,12 +50,7 @@ struct Interpreter::Builtins {
     if (args.positional.size() != 2)
       return std::nullopt;
     in.log_.readTypeOf(at(args, 0));
-    bool is = checked(PyObject_IsInstance(at(args, 0), at(args, 1))) != 0;
-    if (isGraphNumber(at(args, 0))) { // as its value at the run would be
-      PyRef like =
-          checked(PyObject_CallNoArgs(reinterpret_cast<PyObject *>(numberType(at(args, 0)))));
-      is = checked(PyObject_IsInstance(like.get(), at(args, 1))) != 0;
-    }
+    bool is = checked(isInstanceOf(at(args, 0), at(args, 1))) != 0;
     return PyRef::share(is ? Py_True : Py_False);
   }
 
@@ -68,8 +63,13 @@ struct Interpreter::Builtins {
   static Result length(Interpreter &in, Args &args) {
     if (args.positional.size() != 1)
       return std::nullopt;
-    if (auto result = in.callSpecial(at(args, 0), "__len__", {}))
+    if (auto result = in.callSpecial(at(args, 0), "__len__", {})) {
+      if (PyLong_Check(result->get()) && checkedSize(PyLong_AsSsize_t(result->get())) < 0)
+        raise(PyExc_ValueError, "__len__() should return >= 0");
+      if (!PyLong_Check(result->get()) && !isGraphNumber(result->get()))
+        throw CannotInterpret("a `__len__` gives no int");
       return result;
+    }
     if (isProxyTensor(at(args, 0))) { // may vary
       PyRef shape = checked(PyObject_GetAttrString(at(args, 0), "shape"));
       if (PyTuple_GET_SIZE(shape.get()) > 0)
@@ -81,7 +81,7 @@ struct Interpreter::Builtins {
   }
 
   static Py_ssize_t checkedSize(Py_ssize_t size) {
-    if (size < 0)
+    if (size < 0 && PyErr_Occurred())
       throw PythonError();
     return size;
   }

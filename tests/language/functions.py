@@ -747,7 +747,7 @@ def locals_and_vars():
     return step
 
 
-@program(wrong_today=SYMBOLIC)
+@program()
 def operator_module():
     def step(x):
         get = operator.itemgetter(0, -1)

@@ -419,7 +419,7 @@ def number_of_dimensions_decides():
     return step
 
 
-@program(vector_and_number, wrong_today=SYMBOLIC)
+@program(vector_and_number)
 def shape_built_from_numbers():
     def step(x, n):
         size = (n + 1, len(x))
