@@ -3,7 +3,6 @@
 import torch
 
 from tests.language.conformance import (
-    IDENTITY,
     matrix,
     program,
     two_vectors,

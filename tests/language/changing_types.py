@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from tests.language.conformance import (
-    SYMBOLIC,
     matrix,
     program,
     two_vectors,

@@ -11,7 +11,6 @@ from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 import torch
 
 from tests.language.conformance import (
-    IDENTITY,
     matrix,
     program,
     two_vectors,

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from tests.language.conformance import (
-    SYMBOLIC,
     matrix,
     program,
     two_vectors,

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from tests.language.conformance import (
-    GIVEN_TWICE,
     matrix,
     program,
     two_vectors,

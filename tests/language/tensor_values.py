@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.language.conformance import (
-    SYMBOLIC,
     matrix,
     program,
     two_vectors,
