@@ -363,7 +363,7 @@ private:
   std::vector<std::weak_ptr<Callback>> callbacks_; // that lead here
   void endCallbacks();
   bool endedWithEffects_ = false;
-  std::vector<Fork> forks_;                        // ways that are being walked
+  std::vector<Fork> forks_; // ways that are being walked
   struct Poison {
     PyRef object; // in the place of a value that is not known
     const void *site;

@@ -438,7 +438,8 @@ void Interpreter::checkKey(PyObject *key) {
 
 // What nobody else refers to, the call has made.
 void Interpreter::noteMade(PyObject *value) {
-  if (Py_REFCNT(value) != 1 || callbackOf(value) || isImmutable(value) || isTensor(value) || PyType_Check(value))
+  if (Py_REFCNT(value) != 1 || callbackOf(value) || isImmutable(value) || isTensor(value) ||
+      PyType_Check(value))
     return;
   log_.noteFresh(value); // which refers to it as well
   if (PyList_CheckExact(value) || PyTuple_Check(value))

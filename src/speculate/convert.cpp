@@ -552,7 +552,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     if (!interpretation.result)
       fail(ExitReason::CaptureFailed, takePythonError());
     captured.notes = std::move(interpretation.notes);
-    readResults(captured, interpretation, proxies, reader, request.options.walked ? &young : nullptr);
+    readResults(captured, interpretation, proxies, reader,
+                request.options.walked ? &young : nullptr);
     capture.end();
     captured.results = std::move(reader.results);
     returns = std::move(reader.returns);
