@@ -447,6 +447,38 @@ def test_order_of_a_dict() -> None:
     check(lambda: (function, Box(d={"a": 1})), several(5), graph_calls=0)
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_optimizer_under_a_schedule(adaptive: bool) -> None:
+    def train(convert: Callable[[Any], Any]) -> list[Any]:
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 2)
+        optimizer: Any = (
+            torch.optim.Adam(model.parameters(), lr=0.1)
+            if adaptive
+            else torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        )
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.7)
+
+        def step(x: Tensor) -> float:
+            optimizer.zero_grad()
+            loss = model(x).pow(2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        call = convert(step)
+        losses = []
+        for _ in range(8):
+            losses.append(call(torch.ones(4, 3)))
+            schedule.step()
+        return [losses, call, *[p.detach() for p in model.parameters()]]
+
+    expected, actual = train(lambda step: step), train(bifront.function)
+    torch.testing.assert_close(actual[0], expected[0])
+    torch.testing.assert_close(actual[2:], expected[2:])
+    assert actual[1].stats["graph_calls"] >= 6, bifront.explain(actual[1])
+
+
 # Arguments
 
 
@@ -773,6 +805,18 @@ def test_floats_are_compared_by_their_bits() -> None:
         lambda: Box(zero=0.0, names={0.0: "zero"}),
         lambda s: setattr(s, "zero", -0.0),
     )
+
+
+def test_objects_that_C_functions_make() -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        rows = list(map(list, [[1], [2]]))
+        rows[0].append(x)
+        state.rows = rows
+        words = "a b".split()
+        words.append("c")
+        return rows, words, dict.fromkeys("ab", words)
+
+    check(lambda: (function, Box()), several(5))
 
 
 # Commit

@@ -13,6 +13,7 @@
 #include "speculate/random_state.h"
 #include "speculate/spent_gradient.h"
 #include "speculate/walk.h"
+#include "speculate/young_objects.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -449,9 +450,17 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
 
 // What the call leaves behind, as values of the graph; of the effects, the reads are left.
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
-                 ResultReader &reader) {
+                 ResultReader &reader, YoungObjects *young) {
   PythonEffects &effects = interpretation.effects;
-  Blueprint::Origin origin{[&](PyObject *value) { return reader.leafOf(value); }, effects.isFresh};
+  // The dict of an object may be new where the object is not.
+  std::set<PyObject *> dicts;
+  for (const PythonRead &read : effects.reads)
+    if (read.kind == PythonRead::Kind::TypeOf && Py_TYPE(read.slot.object.get())->tp_dictoffset)
+      dicts.insert(PyRef::steal(PyObject_GenericGetDict(read.slot.object.get(), nullptr)).get());
+  PyErr_Clear(); // of objects that show no dict
+  Blueprint::Origin origin{
+      [&](PyObject *value) { return reader.leafOf(value); }, effects.isFresh,
+      [&](PyObject *value) { return young && !dicts.contains(value) && young->contains(value); }};
   try {
     captured.commit.describe(interpretation.result.get(), effects.writes, origin);
   } catch (const CannotMake &why) {
@@ -537,12 +546,14 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     Proxies proxies(capture, arguments, captured.leafOfInput);
     ResultReader reader(capture, proxies);
     HookScope hooks;
+    YoungObjects young;
     capture.begin();
     Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
     if (!interpretation.result)
       fail(ExitReason::CaptureFailed, takePythonError());
     captured.notes = std::move(interpretation.notes);
-    readResults(captured, interpretation, proxies, reader);
+    readResults(captured, interpretation, proxies, reader,
+                request.options.walked ? &young : nullptr);
     capture.end();
     captured.results = std::move(reader.results);
     returns = std::move(reader.returns);
