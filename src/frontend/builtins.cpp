@@ -50,12 +50,7 @@ struct Interpreter::Builtins {
     if (args.positional.size() != 2)
       return std::nullopt;
     in.log_.readTypeOf(at(args, 0));
-    bool is = checked(PyObject_IsInstance(at(args, 0), at(args, 1))) != 0;
-    if (isGraphNumber(at(args, 0))) { // as its value at the run would be
-      PyRef like =
-          checked(PyObject_CallNoArgs(reinterpret_cast<PyObject *>(numberType(at(args, 0)))));
-      is = checked(PyObject_IsInstance(like.get(), at(args, 1))) != 0;
-    }
+    bool is = checked(isInstanceOf(at(args, 0), at(args, 1))) != 0;
     return PyRef::share(is ? Py_True : Py_False);
   }
 
@@ -81,7 +76,7 @@ struct Interpreter::Builtins {
   }
 
   static Py_ssize_t checkedSize(Py_ssize_t size) {
-    if (size < 0)
+    if (size < 0 && PyErr_Occurred())
       throw PythonError();
     return size;
   }

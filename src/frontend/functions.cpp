@@ -256,6 +256,8 @@ PyRef Interpreter::eval(PythonFrame &frame, const Lambda &lambda) {
 PyRef Interpreter::callClass(PyTypeObject *cls, CallArguments arguments) {
   auto *object = reinterpret_cast<PyObject *>(cls);
   log_.readType(cls);
+  if (typeAttribute(cls, "__del__"))
+    throw CannotInterpret("an object with a `__del__` is made");
   if (hasWalkedMethod(object, "__call__")) {
     arguments.positional.insert(arguments.positional.begin(), PyRef::share(object));
     return call(typeAttribute(Py_TYPE(object), "__call__"), std::move(arguments));

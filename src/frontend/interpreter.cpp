@@ -9,12 +9,22 @@ namespace bifront {
 Interpreter::Interpreter(const InterpreterHost &host)
     : host_(host), print_(PyRef::share(PyDict_GetItemString(PyEval_GetBuiltins(), "print"))) {}
 
-Interpreter::~Interpreter() {
-  for (const auto &made : callbacks_)
-    if (auto callback = made.lock()) {
+Interpreter::~Interpreter() { endCallbacks(); }
+
+void Interpreter::endCallbacks() {
+  for (size_t i = 0; i < callbacks_.size(); ++i) // which may grow by what ends
+    if (auto callback = callbacks_[i].lock(); callback && !callback->ended) {
       callback->ended = true;
       callback->end();
     }
+}
+
+// Generators that were left half way run their `finally` now, which CPython may do earlier.
+PythonEffects Interpreter::finish() {
+  PythonLog::Mark before = log_.mark();
+  endCallbacks();
+  endedWithEffects_ = !log_.changesSince(before).empty() || log_.hasCalledSince(before);
+  return log_.finish();
 }
 
 PyRef Interpreter::run(PyObject *callee, CallArguments arguments) {

@@ -126,7 +126,9 @@ public:
   // Asks the host for inputs in the place of what is in these slots.
   void standIn(const std::vector<Slot> &slots);
   // Takes all changes of Python's values back.
-  PythonEffects finish() { return log_.finish(); }
+  PythonEffects finish();
+  // Whether that has ended a generator which then did something.
+  bool endedWithEffects() const { return endedWithEffects_; }
   // The innermost frame of the program's own files; null where there is none.
   const PythonFrame *programFrame() const;
 
@@ -364,7 +366,9 @@ private:
   PyRef print_;                                    // what the builtin is during a capture
   std::exception_ptr refusal_;                     // on its way through C
   std::vector<std::weak_ptr<Callback>> callbacks_; // that lead here
-  std::vector<Fork> forks_;                        // ways that are being walked
+  void endCallbacks();
+  bool endedWithEffects_ = false;
+  std::vector<Fork> forks_; // ways that are being walked
   struct Poison {
     PyRef object; // in the place of a value that is not known
     const void *site;

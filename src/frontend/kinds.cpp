@@ -78,6 +78,13 @@ PyTypeObject *numberType(PyObject *number) {
                                        : &PyBool_Type;
 }
 
+int isInstanceOf(PyObject *object, PyObject *cls) {
+  if (!isGraphNumber(object))
+    return PyObject_IsInstance(object, cls);
+  PyRef like = PyRef::steal(PyObject_CallNoArgs(reinterpret_cast<PyObject *>(numberType(object))));
+  return like ? PyObject_IsInstance(like.get(), cls) : -1;
+}
+
 c10::SymNode symbolicNumber(PyObject *number) {
   pybind11::handle handle(number);
   if (torch::is_symint(handle))

@@ -16,6 +16,8 @@ bool isEitherTensor(PyObject *object);
 bool isGraphNumber(PyObject *object);
 // What Python would say that it is: int, float or bool.
 PyTypeObject *numberType(PyObject *number);
+// As PyObject_IsInstance; a number of the graph is of Python's type.
+int isInstanceOf(PyObject *object, PyObject *cls);
 // What such an object holds; null where it is none of bifront's.
 c10::SymNode symbolicNumber(PyObject *number);
 // A torch.SymInt, SymFloat or SymBool with this node.

@@ -1,5 +1,6 @@
 // The `match` statement.
 #include "frontend/interpreter.h"
+#include "frontend/kinds.h"
 
 namespace bifront {
 
@@ -102,7 +103,7 @@ bool Interpreter::matches(PythonFrame &frame, const ClassPattern &pattern, PyObj
   if (!PyType_Check(cls.get()))
     raise(PyExc_TypeError, "called match pattern must be a class");
   log_.readTypeOf(subject);
-  if (!checked(PyObject_IsInstance(subject, cls.get())))
+  if (!checked(isInstanceOf(subject, cls.get())))
     return false;
   std::vector<PyRef> names;
   if (!pattern.positional.empty()) {

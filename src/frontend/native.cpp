@@ -108,6 +108,7 @@ bool isEffectFree(PyObject *callee) {
                                                 "_thread.lock",
                                                 "typing",
                                                 "_typing",
+                                                "weakref.ReferenceType",
                                                 "collections.deque",
                                                 "collections.OrderedDict",
                                                 "collections.defaultdict",
@@ -452,10 +453,20 @@ void Interpreter::checkKey(PyObject *key) {
   checkedKeys_.emplace(key, PyRef::share(key));
 }
 
+// What nobody else refers to, the call has made.
 void Interpreter::noteMade(PyObject *value) {
-  if (Py_REFCNT(value) == 1 && !callbackOf(value) && !isImmutable(value) && !isTensor(value) &&
-      !PyType_Check(value))
-    log_.noteFresh(value);
+  if (Py_REFCNT(value) != 1 || callbackOf(value) || isImmutable(value) || isTensor(value) ||
+      PyType_Check(value))
+    return;
+  log_.noteFresh(value); // which refers to it as well
+  if (PyList_CheckExact(value) || PyTuple_Check(value))
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(value); ++i)
+      noteMade(PySequence_Fast_GET_ITEM(value, i));
+  if (PyDict_CheckExact(value)) {
+    PyObject *key = nullptr, *item = nullptr;
+    for (Py_ssize_t at = 0; PyDict_Next(value, &at, &key, &item);)
+      noteMade(item);
+  }
 }
 
 //===- Functions that C calls --------------------------------------------------------------===//

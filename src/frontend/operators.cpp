@@ -369,6 +369,8 @@ PyRef Interpreter::nextOrStop(PyObject *iterator) {
     PyErr_SetNone(PyExc_StopIteration);
   if (!value && !PyErr_ExceptionMatches(PyExc_StopIteration))
     throw PythonError();
+  if (value)
+    noteMade(value.get());
   return value;
 }
 
