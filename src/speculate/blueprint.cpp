@@ -161,6 +161,9 @@ uint32_t Blueprint::addChild(PyObject *value, PyObject *holder, const Origin &or
   Node node;
   if (describeImmutable(value, node, origin) && !isConstant(node))
     return newAtOnce(std::move(node));
+  if ((isMutableContainer(value) || isClass(Py_TYPE(value))) && origin.isDoubtful &&
+      origin.isDoubtful(value))
+    throw CannotMake(std::string("who has made a ") + Py_TYPE(value)->tp_name + " is not known");
   uint32_t index = newNode();
   nodes_[index].object = PyRef::share(value);
   return index;

@@ -30,6 +30,8 @@ public:
     std::function<std::optional<uint32_t>(PyObject *)> leafOf;
     // Whether the call has made this mutable object.
     std::function<bool(PyObject *)> isFresh;
+    // Whether an object that is neither may yet be none from before the call; may be empty.
+    std::function<bool(PyObject *)> isDoubtful;
   };
 
   // Any other object is itself at each run. Its place in what make() gives. Throws CannotMake.

@@ -13,6 +13,7 @@
 #include "speculate/random_state.h"
 #include "speculate/spent_gradient.h"
 #include "speculate/walk.h"
+#include "speculate/young_objects.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -349,6 +350,8 @@ public:
       result = GraphResult{GraphResult::Kind::Leaf, *leaf, false};
     else if (isTensor(value) && capture_.isProxy(THPVariable_Unpack(value)))
       result = tensorResult(value);
+    else if (isExactTensor(value))
+      result = outsideResult(THPVariable_Unpack(value));
     else if (isGraphNumber(value))
       result = numberResult(symbolicNumber(value));
     if (!result)
@@ -370,6 +373,15 @@ private:
            "a returned tensor requires grad, and nothing has gone backward "
            "through its history inside the function");
     return {GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), tensor.requires_grad()};
+  }
+
+  // A tensor from outside is itself, unless it is a `.grad`, which may be another at each call.
+  std::optional<GraphResult> outsideResult(const at::Tensor &tensor) {
+    capture_.valueOf(tensor);
+    auto input = capture_.inputOf(tensor);
+    if (!input || capture_.inputs()[*input].kind != CapturedInput::Kind::Grad)
+      return std::nullopt;
+    return GraphResult{GraphResult::Kind::Input, *input, false};
   }
 
   GraphResult numberResult(const c10::SymNode &node) {
@@ -449,9 +461,17 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
 
 // What the call leaves behind, as values of the graph; of the effects, the reads are left.
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
-                 ResultReader &reader) {
+                 ResultReader &reader, YoungObjects *young) {
   PythonEffects &effects = interpretation.effects;
-  Blueprint::Origin origin{[&](PyObject *value) { return reader.leafOf(value); }, effects.isFresh};
+  // The dict of an object may be new where the object is not.
+  std::set<PyObject *> dicts;
+  for (const PythonRead &read : effects.reads)
+    if (read.kind == PythonRead::Kind::TypeOf && Py_TYPE(read.slot.object.get())->tp_dictoffset)
+      dicts.insert(PyRef::steal(PyObject_GenericGetDict(read.slot.object.get(), nullptr)).get());
+  PyErr_Clear(); // of objects that show no dict
+  Blueprint::Origin origin{
+      [&](PyObject *value) { return reader.leafOf(value); }, effects.isFresh,
+      [&](PyObject *value) { return young && !dicts.contains(value) && young->contains(value); }};
   try {
     captured.commit.describe(interpretation.result.get(), effects.writes, origin);
   } catch (const CannotMake &why) {
@@ -537,12 +557,14 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     Proxies proxies(capture, arguments, captured.leafOfInput);
     ResultReader reader(capture, proxies);
     HookScope hooks;
+    YoungObjects young;
     capture.begin();
     Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
     if (!interpretation.result)
       fail(ExitReason::CaptureFailed, takePythonError());
     captured.notes = std::move(interpretation.notes);
-    readResults(captured, interpretation, proxies, reader);
+    readResults(captured, interpretation, proxies, reader,
+                request.options.walked ? &young : nullptr);
     capture.end();
     captured.results = std::move(reader.results);
     returns = std::move(reader.returns);
