@@ -1,4 +1,4 @@
-"""What walked functions read of Python's values and do to them, compared with eager after every call."""
+"""What walked functions read of Python values and do to them, beside eager after every call."""
 
 from __future__ import annotations
 
@@ -90,9 +90,7 @@ def check(
         expected_arguments, given = copy.deepcopy(arguments), copy.deepcopy(arguments)
         expected = eager(eager_state, *expected_arguments)
         actual = converted(state, *given)
-        same(
-            [actual, state, given], [expected, eager_state, expected_arguments]
-        )
+        same([actual, state, given], [expected, eager_state, expected_arguments])
     stats = converted.stats
     needed = len(calls) - 1 if graph_calls is None else graph_calls
     assert stats["graph_calls"] >= needed, bifront.explain(converted)
@@ -696,7 +694,9 @@ def test_guard_of_an_order() -> None:
         lambda: Box(items=collections.OrderedDict(a=1, b=2)),
         lambda s: s.items.move_to_end("a"),
     )
-    fails(function, lambda: Box(items={"a": 1, "b": 2}), lambda s: s.items.update(a=s.items.pop("a")))
+    fails(
+        function, lambda: Box(items={"a": 1, "b": 2}), lambda s: s.items.update(a=s.items.pop("a"))
+    )
 
 
 def test_guard_of_a_class() -> None:
@@ -817,6 +817,29 @@ def test_objects_that_C_functions_make() -> None:
         return rows, words, dict.fromkeys("ab", words)
 
     check(lambda: (function, Box()), several(5))
+
+
+def test_a_gradient_is_the_one_of_the_call() -> None:
+    def train(convert: Callable[[Any], Any]) -> list[Any]:
+        weight = torch.nn.Parameter(torch.ones(1))
+        state = Box(seen=None)
+
+        def step(x: Tensor, n: int) -> Any:
+            if n == 0:
+                weight.grad = None
+            elif n == 1:
+                weight.grad.zero_()  # type: ignore[union-attr]
+            (weight * x.sum()).backward()
+            state.seen = weight.grad
+            return weight.grad
+
+        call, results = convert(step), []
+        for i in range(12):
+            grad = call(X, i % 3)
+            results.append((grad is weight.grad, grad is state.seen, grad.tolist()))
+        return results
+
+    assert train(bifront.function) == train(lambda step: step)
 
 
 # Commit

@@ -350,6 +350,8 @@ public:
       result = GraphResult{GraphResult::Kind::Leaf, *leaf, false};
     else if (isTensor(value) && capture_.isProxy(THPVariable_Unpack(value)))
       result = tensorResult(value);
+    else if (isExactTensor(value))
+      result = outsideResult(THPVariable_Unpack(value));
     else if (isGraphNumber(value))
       result = numberResult(symbolicNumber(value));
     if (!result)
@@ -371,6 +373,15 @@ private:
            "a returned tensor requires grad, and nothing has gone backward "
            "through its history inside the function");
     return {GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), tensor.requires_grad()};
+  }
+
+  // A tensor from outside is itself, unless it is a `.grad`, which may be another at each call.
+  std::optional<GraphResult> outsideResult(const at::Tensor &tensor) {
+    capture_.valueOf(tensor);
+    auto input = capture_.inputOf(tensor);
+    if (!input || capture_.inputs()[*input].kind != CapturedInput::Kind::Grad)
+      return std::nullopt;
+    return GraphResult{GraphResult::Kind::Input, *input, false};
   }
 
   GraphResult numberResult(const c10::SymNode &node) {

@@ -46,8 +46,8 @@ struct GraphInput {
 
 // What a run brings to the objects that the call leaves behind.
 struct GraphResult {
-  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Leaf } kind;
-  uint32_t index = 0; // the program's return; Leaf: which leaf
+  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Leaf, Input } kind;
+  uint32_t index = 0; // the program's return; Leaf: which leaf; Input: which input, as it came
   bool requiresGrad = false;
 };
 

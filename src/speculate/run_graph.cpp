@@ -30,7 +30,7 @@ void gatherInputs(const ConvertedGraph &graph, PyObject *const *leaves,
 }
 
 PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
-                     std::vector<c10::IValue> &outputs) {
+                     const std::vector<c10::IValue> &inputs, std::vector<c10::IValue> &outputs) {
   switch (result.kind) {
   case GraphResult::Kind::Tensor: {
     at::Tensor tensor = outputs[result.index].toTensor();
@@ -41,6 +41,7 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
   case GraphResult::Kind::Int: return PyLong_FromLongLong(outputs[result.index].toInt());
   case GraphResult::Kind::Float: return PyFloat_FromDouble(outputs[result.index].toDouble());
   case GraphResult::Kind::Bool: return PyBool_FromLong(outputs[result.index].toBool());
+  case GraphResult::Kind::Input: return THPVariable_Wrap(inputs[result.index].toTensor());
   case GraphResult::Kind::Leaf: return Py_NewRef(leaves[result.index]);
   }
   return nullptr;
@@ -132,10 +133,12 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
   struct {
     const std::vector<GraphResult> &results;
     PyObject *const *leaves;
+    const std::vector<c10::IValue> &inputs;
     std::vector<c10::IValue> &outputs;
-  } made{graph.results, leaves, buffers->outputs};
-  PyObject *result = graph.commit.run(
-      [&made](uint32_t leaf) { return wrapResult(made.results[leaf], made.leaves, made.outputs); });
+  } made{graph.results, leaves, buffers->inputs, buffers->outputs};
+  PyObject *result = graph.commit.run([&made](uint32_t leaf) {
+    return wrapResult(made.results[leaf], made.leaves, made.inputs, made.outputs);
+  });
   return {Status::Done, result, {}};
 }
 
