@@ -1,4 +1,4 @@
-"""What walked functions read of Python's values and do to them, compared with eager after every call."""
+"""What walked functions read of Python values and do to them, beside eager after every call."""
 
 from __future__ import annotations
 
@@ -90,9 +90,7 @@ def check(
         expected_arguments, given = copy.deepcopy(arguments), copy.deepcopy(arguments)
         expected = eager(eager_state, *expected_arguments)
         actual = converted(state, *given)
-        same(
-            [actual, state, given], [expected, eager_state, expected_arguments]
-        )
+        same([actual, state, given], [expected, eager_state, expected_arguments])
     stats = converted.stats
     needed = len(calls) - 1 if graph_calls is None else graph_calls
     assert stats["graph_calls"] >= needed, bifront.explain(converted)
@@ -447,6 +445,38 @@ def test_order_of_a_dict() -> None:
     check(lambda: (function, Box(d={"a": 1})), several(5), graph_calls=0)
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_optimizer_under_a_schedule(adaptive: bool) -> None:
+    def train(convert: Callable[[Any], Any]) -> list[Any]:
+        torch.manual_seed(0)
+        model = torch.nn.Linear(3, 2)
+        optimizer: Any = (
+            torch.optim.Adam(model.parameters(), lr=0.1)
+            if adaptive
+            else torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        )
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.7)
+
+        def step(x: Tensor) -> float:
+            optimizer.zero_grad()
+            loss = model(x).pow(2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        call = convert(step)
+        losses = []
+        for _ in range(8):
+            losses.append(call(torch.ones(4, 3)))
+            schedule.step()
+        return [losses, call, *[p.detach() for p in model.parameters()]]
+
+    expected, actual = train(lambda step: step), train(bifront.function)
+    torch.testing.assert_close(actual[0], expected[0])
+    torch.testing.assert_close(actual[2:], expected[2:])
+    assert actual[1].stats["graph_calls"] >= 6, bifront.explain(actual[1])
+
+
 # Arguments
 
 
@@ -664,7 +694,9 @@ def test_guard_of_an_order() -> None:
         lambda: Box(items=collections.OrderedDict(a=1, b=2)),
         lambda s: s.items.move_to_end("a"),
     )
-    fails(function, lambda: Box(items={"a": 1, "b": 2}), lambda s: s.items.update(a=s.items.pop("a")))
+    fails(
+        function, lambda: Box(items={"a": 1, "b": 2}), lambda s: s.items.update(a=s.items.pop("a"))
+    )
 
 
 def test_guard_of_a_class() -> None:
@@ -773,6 +805,41 @@ def test_floats_are_compared_by_their_bits() -> None:
         lambda: Box(zero=0.0, names={0.0: "zero"}),
         lambda s: setattr(s, "zero", -0.0),
     )
+
+
+def test_objects_that_C_functions_make() -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        rows = list(map(list, [[1], [2]]))
+        rows[0].append(x)
+        state.rows = rows
+        words = "a b".split()
+        words.append("c")
+        return rows, words, dict.fromkeys("ab", words)
+
+    check(lambda: (function, Box()), several(5))
+
+
+def test_a_gradient_is_the_one_of_the_call() -> None:
+    def train(convert: Callable[[Any], Any]) -> list[Any]:
+        weight = torch.nn.Parameter(torch.ones(1))
+        state = Box(seen=None)
+
+        def step(x: Tensor, n: int) -> Any:
+            if n == 0:
+                weight.grad = None
+            elif n == 1:
+                weight.grad.zero_()  # type: ignore[union-attr]
+            (weight * x.sum()).backward()
+            state.seen = weight.grad
+            return weight.grad
+
+        call, results = convert(step), []
+        for i in range(12):
+            grad = call(X, i % 3)
+            results.append((grad is weight.grad, grad is state.seen, grad.tolist()))
+        return results
+
+    assert train(bifront.function) == train(lambda step: step)
 
 
 # Commit

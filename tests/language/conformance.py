@@ -56,10 +56,7 @@ THEMES = (
     "bad_input",
 )
 # What `bifront.function` gets wrong today.
-IDENTITY = "objects in the results are rebuilt each for itself, or are one object for all calls"
-SYMBOLIC = "a size in the results is symbolic, and stale"
 STRIDES = "the strides of a .grad"
-GIVEN_TWICE = "one tensor given twice is taken for two"
 
 Make = Callable[[int], Any]
 Factory = Callable[[], Any]

@@ -11,7 +11,6 @@ from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 import torch
 
 from tests.language.conformance import (
-    IDENTITY,
     matrix,
     program,
     two_vectors,
@@ -88,7 +87,7 @@ def one_list_in_two_places():
     return step
 
 
-@program(wrong_today=IDENTITY)
+@program()
 def rows_of_a_multiplied_list_are_one():
     def step(x):
         grid = [[0] * 2] * 2
@@ -147,7 +146,7 @@ def dict_keeps_insertion_order():
     return step
 
 
-@program(two_vectors, wrong_today=IDENTITY)
+@program(two_vectors)
 def dict_of_tensors():
     def step(a, b):
         batch = {"input": a, "target": b}
@@ -205,7 +204,7 @@ def dict_changed_while_iterated():
     return step
 
 
-@program(vector_and_number, wrong_today=IDENTITY)
+@program(vector_and_number)
 def set_methods():
     def step(x, n):
         seen = {1, 2}

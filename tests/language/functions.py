@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from tests.language.conformance import (
-    SYMBOLIC,
     matrix,
     program,
     two_vectors,
@@ -747,7 +746,7 @@ def locals_and_vars():
     return step
 
 
-@program(wrong_today=SYMBOLIC)
+@program()
 def operator_module():
     def step(x):
         get = operator.itemgetter(0, -1)

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from tests.language.conformance import (
-    GIVEN_TWICE,
     matrix,
     program,
     two_vectors,
@@ -136,7 +135,6 @@ def identity_decides_a_branch():
 @program(
     lambda call: (lambda t: (t, t) if call % 2 else (t, t.clone()))(torch.randn(3)),
     graphs=2,
-    wrong_today=GIVEN_TWICE,
 )
 def same_tensor_given_twice():
     def step(a, b):

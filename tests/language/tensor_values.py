@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.language.conformance import (
-    SYMBOLIC,
     matrix,
     program,
     two_vectors,
@@ -419,7 +418,7 @@ def number_of_dimensions_decides():
     return step
 
 
-@program(vector_and_number, wrong_today=SYMBOLIC)
+@program(vector_and_number)
 def shape_built_from_numbers():
     def step(x, n):
         size = (n + 1, len(x))
