@@ -321,9 +321,10 @@ private:
 
   // native.cpp
   PyRef callNative(PyObject *callee, CallArguments &arguments);
+  bool isMine(PyObject *object) const;
   PyRef callReading(PyObject *callee, CallArguments &arguments);
   PyRef callWatched(const std::string &name, const std::vector<PyRef> &ofProgram,
-                    const std::function<PyRef()> &call);
+                    const std::function<PyRef()> &call, bool fills = false);
   void refuseSetter(PyObject *function);
   PyRef callUnwalked(PyObject *callee, CallArguments &arguments);
   PyRef callDirectly(PyObject *callee, const CallArguments &arguments);

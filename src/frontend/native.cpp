@@ -299,17 +299,40 @@ PyRef Interpreter::callReading(PyObject *callee, CallArguments &arguments) {
 // so.
 PyRef Interpreter::callUnwalked(PyObject *callee, CallArguments &arguments) {
   std::vector<PyRef> reached{PyRef::share(callee)};
-  for (const PyRef *argument : pointersTo(arguments))
+  std::vector<PyObject *> mine; // the dicts of objects that the call has made
+  for (const PyRef *argument : pointersTo(arguments)) {
     reached.push_back(*argument);
-  return callWatched(nameOf(callee), reached, [&] { return callDirectly(callee, arguments); });
+    PyObject *dict = isMine(argument->get()) ? dictOf(argument->get()) : nullptr;
+    if (dict)
+      mine.push_back(dict);
+  }
+  PyRef result =
+      callWatched(nameOf(callee), reached, [&] { return callDirectly(callee, arguments); }, true);
+  PyObject *name = nullptr, *value = nullptr;
+  for (PyObject *dict : mine)
+    for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &name, &value);)
+      noteMade(value);
+  return result;
+}
+
+// What the call has made may change unseen: it is made as it is then. But not in a way of a branch,
+// which is taken back.
+bool Interpreter::isMine(PyObject *object) const {
+  return forks_.empty() ? log_.isFresh(object) : log_.isFreshSince(forks_.back().mark, object);
 }
 
 PyRef Interpreter::callWatched(const std::string &name, const std::vector<PyRef> &ofProgram,
-                               const std::function<PyRef()> &call) {
+                               const std::function<PyRef()> &call, bool fills) {
   if (ofProgram.empty())
     return call();
   PyRef places = watch(tupleOf(ofProgram).get());
-  PyRef result = host_.unchanged(places.get(), call);
+  PyRef others = checked(PyList_New(0));
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(places.get()); ++i) {
+    PyObject *place = PyList_GET_ITEM(places.get(), i);
+    if (!fills || !isMine(PyTuple_Check(place) ? PyTuple_GET_ITEM(place, 0) : place))
+      checked(PyList_Append(others.get(), place));
+  }
+  PyRef result = host_.unchanged(others.get(), call);
   if (!result)
     throw CannotInterpret(name + ", which is not walked, changes Python values");
   return result;

@@ -352,6 +352,11 @@ Completion Interpreter::run(PythonFrame &frame, const ClassDef &stmt) {
   PyObject *build = PyDict_GetItemString(frame.builtins, "__build_class__");
   PyRef made = callUnwalked(build, arguments);
   log_.noteFresh(made.get());
+  PyObject *name = nullptr, *value = nullptr;
+  for (Py_ssize_t at = 0;
+       PyType_Check(made.get()) &&
+       PyDict_Next(reinterpret_cast<PyTypeObject *>(made.get())->tp_dict, &at, &name, &value);)
+    noteMade(value);
   store(frame, stmt.target, decorated(std::move(decorators), std::move(made)));
   return Completion::Normal;
 }
