@@ -54,8 +54,31 @@ bool isCacheOfLibrary(PyObject *cached) {
 
 } // namespace
 
+// What `__call__` of C is to call: `function.__call__`, or `super().__call__` in a metaclass.
+PyRef Interpreter::calledByWrapper(PyObject *wrapper, CallArguments &arguments) {
+  auto isCall = [](PyObject *name) {
+    return PyUnicode_CompareWithASCIIString(name, "__call__") == 0;
+  };
+  PyRef called;
+  if (Py_IS_TYPE(wrapper, &PyWrapperDescr_Type) && isCall(PyDescr_NAME(wrapper)) &&
+      !arguments.positional.empty()) {
+    called = arguments.positional[0];
+    arguments.positional.erase(arguments.positional.begin());
+  } else if (Py_IS_TYPE(wrapper, &_PyMethodWrapper_Type) &&
+             isCall(attributeOf(wrapper, "__name__").get())) {
+    called = attributeOf(wrapper, "__self__");
+  }
+  if (called && !PyType_Check(called.get()) && hasWalkedMethod(called.get(), "__call__"))
+    throw CannotInterpret("calls a __call__ of C past one of the program's");
+  return called;
+}
+
 std::optional<PyRef> Interpreter::callOfCallable(PyObject *callee, CallArguments &arguments) {
   PyTypeObject *type = Py_TYPE(callee);
+  if (PyRef called = calledByWrapper(callee, arguments))
+    return PyType_Check(called.get())
+               ? makeInstance(reinterpret_cast<PyTypeObject *>(called.get()), std::move(arguments))
+               : call(called.get(), std::move(arguments));
   if (type == types().partial)
     return callPartial(callee, std::move(arguments));
   if (type == types().converted)

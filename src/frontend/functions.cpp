@@ -256,24 +256,30 @@ PyRef Interpreter::eval(PythonFrame &frame, const Lambda &lambda) {
 PyRef Interpreter::callClass(PyTypeObject *cls, CallArguments arguments) {
   auto *object = reinterpret_cast<PyObject *>(cls);
   log_.readType(cls);
-  if (typeAttribute(cls, "__del__"))
-    throw CannotInterpret("an object with a `__del__` is made");
   if (hasWalkedMethod(object, "__call__")) {
     arguments.positional.insert(arguments.positional.begin(), PyRef::share(object));
     return call(typeAttribute(Py_TYPE(object), "__call__"), std::move(arguments));
   }
+  if (Py_TYPE(object)->tp_call != PyType_Type.tp_call)
+    return callNative(object, arguments);
+  return makeInstance(cls, std::move(arguments));
+}
+
+// As type.__call__ does.
+PyRef Interpreter::makeInstance(PyTypeObject *cls, CallArguments arguments) {
+  auto *object = reinterpret_cast<PyObject *>(cls);
+  log_.readType(cls);
+  if (typeAttribute(cls, "__del__"))
+    throw CannotInterpret("an object with a `__del__` is made");
   PyObject *init = typeAttribute(cls, "__init__"), *create = typeAttribute(cls, "__new__");
   PyRef ownNew = create && Py_IS_TYPE(create, &PyStaticMethod_Type)
                      ? checked(PyObject_GetAttrString(create, "__func__"))
                      : PyRef();
-  if (PyObject *finalizer = typeAttribute(cls, "__del__"); finalizer && PyFunction_Check(finalizer))
-    throw CannotInterpret("makes an object of a class with __del__");
   static PyObject *ordinaryInit = typeAttribute(&PyBaseObject_Type, "__init__");
   bool isPlain = cls->tp_new == PyBaseObject_Type.tp_new && init == ordinaryInit;
   bool walksInit = init && PyFunction_Check(init);
   bool walksNew = ownNew && PyFunction_Check(ownNew.get());
-  if ((!walksInit && !walksNew && !isPlain) || !(cls->tp_flags & Py_TPFLAGS_HEAPTYPE) ||
-      Py_TYPE(object)->tp_call != PyType_Type.tp_call)
+  if ((!walksInit && !walksNew && !isPlain) || !(cls->tp_flags & Py_TPFLAGS_HEAPTYPE))
     return callNative(object, arguments);
   PyRef instance;
   if (walksNew) {

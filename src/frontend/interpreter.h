@@ -311,6 +311,7 @@ private:
   PyRef newCell();
   void makeCells(PythonFrame &, const syntax::Comprehension &);
   PyRef callClass(PyTypeObject *cls, CallArguments arguments);
+  PyRef makeInstance(PyTypeObject *cls, CallArguments arguments);
   PyRef makeFunction(PythonFrame &, const syntax::NestedCode &code,
                      const std::vector<syntax::ExprPtr> &defaults,
                      const std::vector<std::pair<PyRef, syntax::ExprPtr>> &keywordDefaults);
@@ -344,6 +345,7 @@ private:
 
   // callables.cpp
   std::optional<PyRef> callOfCallable(PyObject *callee, CallArguments &arguments);
+  PyRef calledByWrapper(PyObject *wrapper, CallArguments &arguments);
   PyRef callPartial(PyObject *partial, CallArguments arguments);
   PyRef callMethodCaller(PyObject *recipe, PyObject *object);
   PyRef attributeByPath(PyObject *object, PyObject *path);
