@@ -48,7 +48,8 @@ def main() -> None:
         costs[count] = nanoseconds(step, x)
     each = (costs[201] - costs[1]) / 200
     print(
-        f"a call with one object: {costs[1]:.0f} ns; each further object, two attributes: {each:.1f} ns"
+        f"a call with one object: {costs[1]:.0f} ns; "
+        f"each further object, two attributes: {each:.1f} ns"
     )
 
 
