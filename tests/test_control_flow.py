@@ -252,6 +252,46 @@ def test_identity_of_what_a_branch_gives() -> None:
         assert converted(argument(call))[0] == fn(argument(call))[0]
 
 
+def test_one_of_two_lists() -> None:
+    def fn(x: Tensor) -> Any:
+        a, b = [x + 1], [x + 2]
+        c = a if x.sum() > 0 else b
+        c[0] = x * 3
+        c.append(x)
+        return a, b, c is a
+
+    converted = bifront.function(fn)
+    for call in range(CALLS):
+        assert_same_value(converted(argument(call)), fn(argument(call)), f"call {call}")
+
+
+def test_lists_that_one_way_shares() -> None:
+    def fn(x: Tensor) -> Any:
+        if x.sum() > 0:
+            a = b = [x + 1]
+        else:
+            a, b = [x + 1], [x + 2]
+        a[0] = x * 3
+        return a, b
+
+    converted = bifront.function(fn)
+    for call in range(CALLS):
+        assert_same_value(converted(argument(call)), fn(argument(call)), f"call {call}")
+
+
+def test_a_list_that_a_loop_replaces() -> None:
+    def fn(x: Tensor) -> Any:
+        first = state = [x * 1, x * 0]
+        while state[0].abs().sum() > 1:
+            state[1] = state[1] + 1
+            state = [state[0] * 0.5, state[1]]
+        return first, state
+
+    converted = bifront.function(fn)
+    for call in range(CALLS):
+        assert_same_value(converted(argument(call)), fn(argument(call)), f"call {call}")
+
+
 def test_a_name_of_one_way_is_asked_for_behind() -> None:
     def fn(x: Tensor) -> Any:
         if x.sum() > 0:

@@ -123,10 +123,11 @@ Interpreter::Forked Interpreter::fork(PythonFrame &frame, const void *site, PyOb
   if (policyOf(site) == Policy::OneWay)
     return Forked::Impossible;
   try {
+    PythonLog::Mark before = log_.mark();
     Way ways[] = {walkWay(frame, then), walkWay(frame, otherwise)};
     if (ways[0].completion != ways[1].completion)
       return Forked::EndsDiffer;
-    mergeWays(frame, site, condition, ways[0], ways[1], merged);
+    mergeWays(frame, site, condition, before, ways, merged);
     return Forked::Done;
   } catch (const CannotFork &) {
     throw;
@@ -183,11 +184,12 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
   return way;
 }
 
-void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *condition, Way &then,
-                            Way &otherwise, Way &merged) {
+void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *condition,
+                            const PythonLog::Mark &before, Way (&ways)[2], Way &merged) {
   Recording &recording = *host_.recording;
   GraphRecorder &graph = recording.graph();
-  Merge merge(recording, log_);
+  Way &then = ways[0], &otherwise = ways[1];
+  Merge merge(recording, log_, &before);
   merged.completion = then.completion;
   bool returns = then.completion == Completion::Return;
   Merge::Index value = merge.plan(then.value.get(), otherwise.value.get());
@@ -217,8 +219,8 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
         return isSamePlace(place.change, change);
       });
       if (found == places.end()) {
-        PyRef before = log_.contentsAt(change);
-        places.push_back({change, {before, before}});
+        PyRef now = log_.contentsAt(change);
+        places.push_back({change, {now, now}});
         found = places.end() - 1;
       }
       found->now[way] = change.now;
@@ -232,13 +234,12 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
     place.value = merge.plan(place.now[0].get(), place.now[1].get());
   }
 
-  Way *ways[] = {&then, &otherwise};
   std::vector<ValueId> yields[2];
   for (int way : {0, 1}) {
     Recording::Scope scope(recording);
-    graph.reenterBlock(std::move(ways[way]->block));
+    graph.reenterBlock(std::move(ways[way].block));
     yields[way] = merge.yields(way);
-    ways[way]->block = graph.leaveBlock();
+    ways[way].block = graph.leaveBlock();
   }
   merge.takeResults(graph.branch(conditionValue(condition), std::move(then.block), yields[0],
                                  std::move(otherwise.block), yields[1]));

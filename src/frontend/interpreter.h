@@ -186,8 +186,8 @@ private:
   Forked fork(PythonFrame &, const void *site, PyObject *condition, const WayBody &then,
               const WayBody &otherwise, Way &merged);
   Way walkWay(PythonFrame &, const WayBody &body, std::span<const ValueId> first = {});
-  void mergeWays(PythonFrame &, const void *site, PyObject *condition, Way &then, Way &otherwise,
-                 Way &merged);
+  void mergeWays(PythonFrame &, const void *site, PyObject *condition,
+                 const PythonLog::Mark &before, Way (&ways)[2], Way &merged);
   Completion runFrom(PythonFrame &, const syntax::Body &body, size_t first);
   Completion runRest(PythonFrame &);
   std::string forgetFailure(const std::exception &why);

@@ -102,13 +102,24 @@ Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
     return planTensor(then, otherwise);
   if (PyTuple_CheckExact(then))
     return planItems(Plan::Kind::Tuple, then, otherwise);
-  bool isFresh = log_.isFresh(then) && log_.isFresh(otherwise);
-  if (isFresh && PyList_CheckExact(then))
-    return planItems(Plan::Kind::List, then, otherwise);
-  if (isFresh && PyDict_CheckExact(then))
-    return planDict(then, otherwise);
+  if (PyList_CheckExact(then) || PyDict_CheckExact(then)) {
+    checkOwn(then, otherwise);
+    return PyDict_CheckExact(then) ? planDict(then, otherwise)
+                                   : planItems(Plan::Kind::List, then, otherwise);
+  }
   throw CannotMerge(std::string("the two ways end with different objects: ") +
                     Py_TYPE(then)->tp_name);
+}
+
+// A container that others know too, or that is paired with two, cannot be replaced by a new one.
+void Merge::checkOwn(PyObject *then, PyObject *otherwise) {
+  for (PyObject *container : {then, otherwise}) {
+    if (!mark_ || !log_.isFreshSince(*mark_, container))
+      throw CannotMerge("the two ways end with different lists or dicts");
+    auto [known, isNew] = containers_.try_emplace(container, then, otherwise);
+    if (!isNew && known->second != std::pair(then, otherwise))
+      throw CannotMerge("a list or dict of one way is in the place of two of the other");
+  }
 }
 
 Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {

@@ -26,8 +26,10 @@ class Merge {
 public:
   using Index = size_t;
 
-  // Containers that it makes are fresh in the log.
-  Merge(Recording &recording, PythonLog &log) : recording_(recording), log_(log) {}
+  // Containers that it makes are fresh in the log. It makes one in the place of two that the ways
+  // have made, since `mark`: nobody else knows them. Without a mark it makes none.
+  Merge(Recording &recording, PythonLog &log, const PythonLog::Mark *mark)
+      : recording_(recording), log_(log), mark_(mark) {}
 
   // Null stands for no value. Throws CannotMerge.
   Index plan(PyObject *then, PyObject *otherwise);
@@ -59,10 +61,13 @@ private:
   Plan planOf(PyObject *then, PyObject *otherwise);
   Plan planTensor(PyObject *then, PyObject *otherwise);
   Plan planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise);
+  void checkOwn(PyObject *then, PyObject *otherwise);
   Plan planDict(PyObject *then, PyObject *otherwise);
 
   Recording &recording_;
   PythonLog &log_;
+  const PythonLog::Mark *mark_;
+  std::map<PyObject *, std::pair<PyObject *, PyObject *>> containers_; // and the pair they are of
   std::vector<Plan> plans_;
   std::map<std::pair<PyObject *, PyObject *>, Index> known_;
   std::vector<PyRef> held_; // so that the addresses in known_ stay theirs
