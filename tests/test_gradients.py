@@ -411,3 +411,19 @@ def test_a_spent_loss_has_hooks_of_its_own() -> None:
             loss.backward()
         assert len(seen) == round // 2 + 1  # a hook before the node runs, and only its own
     assert converted.stats["graphs"] == 1
+
+
+def test_gradient_of_a_factor_with_more_dimensions_than_the_rest() -> None:
+    weights = [torch.ones(1, requires_grad=True) for _ in range(2)]
+
+    def step(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        weight.grad = None
+        (weight * x.sum()).backward()
+        assert weight.grad is not None
+        return weight.grad.clone()
+
+    converted = bifront.function(step)
+    for _ in range(3):
+        x = torch.randn(3)
+        torch.testing.assert_close(converted(x, weights[0]), step(x, weights[1]))
+    assert converted.stats["graph_calls"] == 2, bifront.explain(converted)

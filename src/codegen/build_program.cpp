@@ -394,6 +394,10 @@ OperandRef ProgramBuilder::sizeLike(const Dim &dim, bf::PointwiseOp op) {
 std::vector<OperandRef> ProgramBuilder::sizesOf(bf::PointwiseOp op) {
   TensorType space = valueTypeOf(op.getResult(0).getType()).tensor;
   bool determined = true, anyTensor = false, isStatic = true;
+  size_t rank = 0; // of what the operands are broadcast to, by themselves
+  for (Value input : op.getInputs())
+    if (auto type = dyn_cast<RankedTensorType>(input.getType()))
+      rank = std::max(rank, static_cast<size_t>(type.getRank()));
   for (size_t d = 0; d < space.dims.size(); ++d) {
     bool found = !space.dims[d].isDynamic() && space.dims[d].world[0] == 1;
     isStatic = isStatic && !space.dims[d].isDynamic();
@@ -409,7 +413,7 @@ std::vector<OperandRef> ProgramBuilder::sizesOf(bf::PointwiseOp op) {
     determined = determined && found;
   }
   std::vector<OperandRef> sizes;
-  if (determined || (!anyTensor && isStatic))
+  if ((determined && rank == space.dims.size()) || (!anyTensor && isStatic))
     return sizes;
   for (const Dim &dim : space.dims)
     sizes.push_back(sizeLike(dim, op));
