@@ -16,13 +16,34 @@ using namespace mlir;
 namespace bifront {
 namespace {
 
+// Recorded ops that are out of the graph. Their results go on naming tensors for as long as anybody
+// asks of these.
+class Retired {
+public:
+  Retired() = default;
+  ~Retired() {
+    for (Operation *op : ops)
+      op->destroy();
+  }
+  Retired(const Retired &) = delete;
+
+  void add(Operation *op) {
+    op->dropAllReferences();
+    op->remove();
+    ops.push_back(op);
+  }
+
+private:
+  SmallVector<Operation *> ops;
+};
+
 // Follows one function from top to bottom. A value of the recorded function names a tensor; what
 // its contents are at this point is another value.
 class Functionaliser {
 public:
   // `isEntry`: called from outside of the module, where the arguments are the program's tensors.
-  Functionaliser(func::FuncOp function, const TensorMemory &memory, bool isEntry)
-      : function(function), memory(memory), times(memory), isEntry(isEntry),
+  Functionaliser(func::FuncOp function, const TensorMemory &memory, Retired &retired, bool isEntry)
+      : function(function), memory(memory), retired(retired), times(memory), isEntry(isEntry),
         builder(function.getContext()) {}
 
   LogicalResult run();
@@ -75,6 +96,7 @@ private:
 
   func::FuncOp function;
   const TensorMemory &memory;
+  Retired &retired;
   WriteTimes times;
   bool isEntry;
   OpBuilder builder;
@@ -270,7 +292,7 @@ LogicalResult Functionaliser::rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> wri
   for (Value result : op.getResults())
     if (!result.use_empty())
       return op.emitError() << "a result that shares memory in an unknown way";
-  op.erase();
+  retired.add(op);
   return success();
 }
 
@@ -505,7 +527,7 @@ LogicalResult Functionaliser::run() {
   if (failed(visit(body)))
     return failure();
   for (Operation *op : overwritten)
-    op->erase();
+    retired.add(op);
   return success();
 }
 
@@ -551,6 +573,7 @@ LogicalResult functionalise(ModuleOp module) {
   uniteNames(module);
   carryWrites(module);
   TensorMemory memory(module);
+  Retired retired;
   llvm::SmallPtrSet<Operation *, 8> called;
   module.walk([&](func::CallOp call) { called.insert(memory.calleeOf(call)); });
   auto isEntry = [&](func::FuncOp function) {
@@ -558,7 +581,7 @@ LogicalResult functionalise(ModuleOp module) {
   };
   for (auto function : module.getOps<func::FuncOp>())
     if (!function.isDeclaration() &&
-        failed(Functionaliser(function, memory, isEntry(function)).run()))
+        failed(Functionaliser(function, memory, retired, isEntry(function)).run()))
       return failure();
   WalkResult clean = module.walk([](bf::AtenOp op) {
     if (writtenOperands(op).empty())
