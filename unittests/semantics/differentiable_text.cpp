@@ -1,5 +1,8 @@
 #include "differentiable_text.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace bifront {
 
 namespace {

@@ -25,6 +25,9 @@ const std::map<std::string, Rule> &rules() {
   auto unary = [](const std::string &forward, const std::string &gradient) {
     return Rule{"%a: $A", aten("%y", forward, "($A) -> $A"), "$A", {gradient}};
   };
+  const Rule squareRule = unary("pow.Tensor_Scalar\"(%a, 2)",
+                                aten("%c", "mul.Scalar\"(%a, 2.0)", "($A) -> $A") +
+                                    aten("%g0", "mul.Tensor\"(%g, %c)", "($A, $A) -> $A"));
   static const std::map<std::string, Rule> table = {
       {"aten::tanh", unary("tanh\"(%a)", aten("%g0", "tanh_backward\"(%g, %y)", "($A, $A) -> $A"))},
       {"aten::sigmoid",
@@ -32,11 +35,9 @@ const std::map<std::string, Rule> &rules() {
       {"aten::sin", unary("sin\"(%a)", aten("%c", "cos\"(%a)", "($A) -> $A") +
                                            aten("%g0", "mul.Tensor\"(%g, %c)", "($A, $A) -> $A"))},
       {"aten::neg", unary("neg\"(%a)", aten("%g0", "neg\"(%g)", "($A) -> $A"))},
-      // By way of another op, as PyTorch does for some.
-      {"aten::square",
-       unary("pow.Tensor_Scalar\"(%a, 2)",
-             aten("%c", "mul.Scalar\"(%a, 2.0)", "($A) -> $A") +
-                 aten("%g0", "mul.Tensor\"(%g, %c)", "($A, $A) -> $A"))},
+      // PyTorch differentiates some ops by way of another one.
+      {"aten::square", squareRule},
+      {"aten::pow.Tensor_Scalar", squareRule},
       {"aten::clone", unary("clone\"(%a, none)", aten("%g0", "alias\"(%g)", "($A) -> $A"))},
       {"aten::mul.Tensor",
        {"%a: $A, %b: $B",

@@ -137,7 +137,7 @@ protected:
     }
   }
 
-  void check(uint32_t first, uint32_t last, DifferentiableFeatures features) {
+  void checkAll(uint32_t first, uint32_t last, DifferentiableFeatures features) {
     for (uint32_t seed = first; seed < last && !HasFailure(); ++seed)
       check(DifferentiableText(seed, features).make(), seed, features.dynamic);
     EXPECT_LT(refused, (last - first) / 2) << "the programs show little";
@@ -154,22 +154,22 @@ uint32_t programs(uint32_t usual) {
   return wanted ? static_cast<uint32_t>(std::atoi(wanted)) : usual;
 }
 
-TEST_F(RegionGradients, RandomPrograms) { check(0, programs(200), {}); }
+TEST_F(RegionGradients, RandomPrograms) { checkAll(0, programs(200), {}); }
 
 TEST_F(RegionGradients, SizesThatAreNotKnown) {
-  check(100000, 100000 + programs(100), {.dynamic = true});
+  checkAll(100000, 100000 + programs(100), {.dynamic = true});
 }
 
 TEST_F(RegionGradients, DrawsAreNotDrawnAgain) {
-  check(200000, 200000 + programs(60), {.draws = true});
+  checkAll(200000, 200000 + programs(60), {.draws = true});
 }
 
 TEST_F(RegionGradients, GradientsInRegions) {
-  check(300000, 300000 + programs(100), {.innerGradients = true});
+  checkAll(300000, 300000 + programs(100), {.innerGradients = true});
 }
 
 TEST_F(RegionGradients, AssertionsFailHalfway) {
-  check(400000, 400000 + programs(150), {.failures = true});
+  checkAll(400000, 400000 + programs(150), {.failures = true});
   EXPECT_GT(failures, 5u) << "the programs show nothing of assertions";
 }
 
