@@ -2,6 +2,7 @@
 
 #include "capture/capture.h"
 #include "capture/derivative.h"
+#include "capture/merged_history.h"
 #include "capture/modes.h"
 #include "capture/torch_schemas.h"
 #include "codegen/compile.h"
@@ -358,6 +359,9 @@ private:
       fail(ExitReason::ReturnsTrainable,
            "a returned tensor requires grad, and nothing has gone backward "
            "through its history inside the function");
+    if (unsureHistory(tensor))
+      fail(ExitReason::CaptureFailed,
+           "whether a returned tensor requires grad depends on a branch or a loop");
     return {GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), tensor.requires_grad()};
   }
 
