@@ -1,5 +1,6 @@
 #include "capture/backward.h"
 
+#include "capture/merged_history.h"
 #include "capture/proxy.h"
 
 #include <ATen/core/grad_mode.h>
@@ -34,6 +35,7 @@ public:
     findTargets();
     if (targets_.empty())
       return {};
+    requireSure();
     variable_list gradients = runEngine();
     if (!call_.retainGraph)
       noteSpent();
@@ -79,6 +81,8 @@ private:
   void inspect(Node &node) {
     if (capture_.hasOutsideHistory(&node))
       capture_.fail("backward reaches ops that ran before the captured function");
+    if (auto *merged = dynamic_cast<MergedHistory *>(&node); merged && call_.createGraph)
+      capture_.requireSure(merged, "gradients through it are differentiated again");
     if (isPythonFunction(node))
       capture_.fail("backward runs a torch.autograd.Function: " + node.name());
     if (!node.pre_hooks().empty() || !node.post_hooks().empty() || !node.tensor_pre_hooks().empty())
@@ -108,17 +112,22 @@ private:
       if (function)
         edges_.emplace_back(std::move(function), input.output_nr());
       else // nothing was computed from it: a node that the engine never comes to
-        edges_.emplace_back(unreachableNode<>(), 0);
+        edges_.emplace_back(makeNode<Identity>(), 0);
       targets_.push_back(input);
     }
   }
 
-  // Nodes are shared_ptrs in PyTorch up to 2.12 and intrusive pointers from there.
-  template <typename Pointer = decltype(Edge::function)> static Pointer unreachableNode() {
-    if constexpr (std::is_same_v<Pointer, std::shared_ptr<Node>>)
-      return Pointer(new Identity());
-    else
-      return Pointer::reclaim(new Identity());
+  // The graph has one set of gradients for all runs.
+  void requireSure() {
+    for (const at::Tensor &output : call_.outputs)
+      capture_.requireSure(unsureHistory(output), "whether a tensor requires grad depends on it");
+    // What has a gradient already keeps its value where zeros are added.
+    edge_list edges;
+    for (size_t i = 0; i < targets_.size(); ++i)
+      if (!call_.accumulate || !targets_[i].grad().defined())
+        edges.push_back(edges_[i]);
+    if (auto unsure = findUnsure(roots_, edges))
+      capture_.requireSure(unsure->history, "which tensors have gradients depends on it");
   }
 
   variable_list runEngine() {

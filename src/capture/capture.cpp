@@ -300,6 +300,14 @@ void Capture::noteGradDropped(const at::Tensor &tensor) {
     snapshot.gradDroppedFirst = true;
 }
 
+void Capture::requireSure(const MergedHistory *history, const std::string &why) {
+  if (!history)
+    return;
+  if (recording_->unsure)
+    recording_->unsure(*history, why);
+  fail(why);
+}
+
 bool Capture::drawsRandomNumbers() const { return recording_->drawsRandomNumbers(); }
 CaptureCost Capture::cost() const { return recording_->cost; }
 int64_t Capture::liveProxies() const { return recording_->liveProxies; }

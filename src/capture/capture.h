@@ -2,6 +2,7 @@
 // this thread becomes an op of the recorder, on proxies for the arguments, and nothing is computed.
 #pragma once
 
+#include "capture/autograd_node.h"
 #include "capture/capture_error.h"
 #include "capture/dispatch_mode.h"
 #include "capture/outside_tensors.h"
@@ -95,8 +96,9 @@ public:
   [[noreturn]] void fail(const std::string &message);
 
   Recording &recording();
+  // The program asks what is not the same on all ways to `history`; null: it is the same.
+  void requireSure(const MergedHistory *history, const std::string &why);
   // Backward has gone through `node` and freed what it had saved.
-  using NodePointer = decltype(torch::autograd::Edge::function);
   void noteSpent(const NodePointer &node) { spent_.insert(node); }
   // Whether `node` was made before the capture, by ops that the graph does not have.
   bool hasOutsideHistory(const torch::autograd::Node *node) const;
