@@ -101,7 +101,7 @@ def test_same_as_eager(name: str) -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_inputs_come_from_the_seed_alone(name: str) -> None:
-    """The same again for the same seed, and the random streams of the training stay where they are."""
+    """The same again for the same seed, and they leave the random streams where they are."""
 
     def inputs() -> list[Any]:
         program = find(name)(1, "small")
