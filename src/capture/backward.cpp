@@ -69,9 +69,14 @@ private:
     };
     for (const Edge &root : roots_)
       visit(root);
+    std::unordered_set<Node *> targets;
+    for (const Variable &input : call_.inputs)
+      targets.insert(input.grad_fn().get());
     while (!open.empty()) {
       Node *node = open.back();
       open.pop_back();
+      if (capture_.hasOutsideHistory(node) && targets.contains(node))
+        continue; // the engine goes no further
       inspect(*node);
       for (const Edge &next : node->next_edges())
         visit(next);
@@ -251,7 +256,65 @@ private:
   std::unordered_set<Node *> visited_;
 };
 
+// Where gradients of `results` leave the graph: leaves, and tensors with a history from outside.
+variable_list sourcesOf(const Capture &capture, const variable_list &results) {
+  variable_list sources;
+  std::vector<Node *> open;
+  std::unordered_set<Node *> seen;
+  auto visit = [&](const Edge &edge) {
+    if (edge.function && seen.insert(edge.function.get()).second)
+      open.push_back(edge.function.get());
+  };
+  for (const at::Tensor &result : results)
+    visit(impl::gradient_edge(result));
+  for (; !open.empty();) {
+    Node *node = open.back();
+    open.pop_back();
+    if (auto *leaf = dynamic_cast<AccumulateGrad *>(node))
+      sources.push_back(leaf->variable);
+    if (capture.hasOutsideHistory(node))
+      continue;
+    for (const Edge &next : node->next_edges())
+      visit(next);
+  }
+  for (const auto &[tensor, history] : capture.outsideHistories())
+    if (seen.contains(history.get()))
+      sources.push_back(tensor);
+  return sources;
+}
+
 } // namespace
+
+ResultGradients captureResultGradients(Capture &capture, const variable_list &results) {
+  ResultGradients found;
+  BackwardCall call;
+  call.outputs = results;
+  call.retainGraph = call.allowUnused = true;
+  call.inputs = sourcesOf(capture, results);
+  for (const at::Tensor &source : call.inputs) {
+    capture.valueOf(source); // an input, ahead of the seeds
+    if (!capture.inputOf(source))
+      capture.fail("a tensor that is trained is not the one that came in any more");
+  }
+  for (const at::Tensor &result : results)
+    call.seeds.push_back(capture.addSeed(result));
+  variable_list gradients = captureBackward(capture, call);
+  std::vector<variable_list> sources;
+  for (const at::Tensor &result : results)
+    sources.push_back(sourcesOf(capture, {result}));
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined())
+      continue;
+    found.inputs.push_back(*capture.inputOf(call.inputs[i]));
+    found.gradients.push_back(capture.valueOf(gradients[i]));
+    found.from.emplace_back();
+    for (uint32_t result = 0; result < results.size(); ++result)
+      for (const at::Tensor &source : sources[result])
+        if (source.is_same(call.inputs[i]))
+          found.from.back().push_back(result);
+  }
+  return found;
+}
 
 variable_list captureBackward(Capture &capture, const BackwardCall &call) {
   capture.recording().refuseInScope("backward runs");

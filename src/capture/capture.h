@@ -27,8 +27,9 @@ struct CapturedInput {
     State,    // a tensor that the program reached on its own
     Grad,     // the `.grad` of input `owner`
     Number,   // given by addNumber
+    Seed,     // given by addSeed
   } kind;
-  at::Tensor tensor; // the tensor itself, of Grad too; of a Number undefined
+  at::Tensor tensor; // the tensor itself, of Grad too; of a Number and a Seed undefined
   uint32_t owner = 0;
   std::string name;
   ValueId value = kNoValue;
@@ -60,11 +61,16 @@ public:
   // The same for an int, a float or a bool, of which the graph knows no more than its type.
   c10::SymNode addNumber(const c10::Scalar &number, std::string_view name);
 
+  // The gradient that will come for `output`, a proxy.
+  at::Tensor addSeed(const at::Tensor &output);
+
   // Needs the GIL.
   void begin();
-  // Ends the mode, records how `.grad` of the tensors changed, puts all tensors back as they were.
-  // Throws CaptureError if something happened that the graph does not say, also where the program
-  // swallowed the exception. The destructor ends without recording.
+  // The program is over: records how `.grad` of the tensors changed.
+  void endProgram();
+  // Ends the mode, puts all tensors back as they were. Throws CaptureError if something happened
+  // that the graph does not say, also where the program swallowed the exception. The destructor
+  // ends without recording.
   void end();
 
   // Between begin() and end(): values for the graph's returns. A tensor from outside becomes an
@@ -100,12 +106,13 @@ public:
   void requireSure(const MergedHistory *history, const std::string &why);
   // Backward has gone through `node` and freed what it had saved.
   void noteSpent(const NodePointer &node) { spent_.insert(node); }
-  // Whether `node` was made before the capture, by ops that the graph does not have.
+  // The tensors from outside that bring an autograd history, made by ops that the graph does not
+  // have: proxies for arguments, others themselves; and the histories.
+  const std::vector<std::pair<at::Tensor, NodePointer>> &outsideHistories() const;
   bool hasOutsideHistory(const torch::autograd::Node *node) const;
 
 private:
   class Inputs;
-  void recordGradChanges();
   void unwind();
 
   std::shared_ptr<Inputs> recording_;
