@@ -55,3 +55,14 @@ func.func @pointwise(%a: tensor<4x2xf32>, %b: tensor<2xui8>, %k: f64) {
   }
   return
 }
+
+// CHECK-LABEL: func.func @tapes
+func.func @tapes(%x: tensor<4xf32>, %n: i64) {
+  // CHECK: %[[TAPE:.*]] = bf.tape : !bf.tape
+  %t = bf.tape : !bf.tape
+  // CHECK: bf.push %[[TAPE]](%arg0, %arg1) {bf.site = 2 : i64} : tensor<4xf32>, i64
+  bf.push %t(%x, %n) {bf.site = 2 : i64} : tensor<4xf32>, i64
+  // CHECK: %{{.*}}:2 = bf.pop %[[TAPE]] {bf.site = 2 : i64} : tensor<4xf32>, i64
+  %0:2 = bf.pop %t {bf.site = 2 : i64} : tensor<4xf32>, i64
+  return
+}

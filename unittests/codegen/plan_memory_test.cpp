@@ -253,6 +253,32 @@ TEST(PlanMemory, AViewKeepsWhatItLooksAt) {
   EXPECT_EQ(plan.offsets[4], plan.offsets[3]) << "a view is not written over, its neighbour is";
 }
 
+// Step 0 makes a value, step 1 puts it on a tape, step 3 takes a value off it, long after the last
+// reader that the plan sees.
+TEST(PlanMemory, WhatIsOnATapeIsNotInTheArena) {
+  std::vector<MemorySlot> slots(5);
+  for (SlotId slot : {0, 3})
+    slots[slot].bytes = 64, slots[slot].fresh = true;
+  slots[1].tape = true;
+  slots[2].bytes = slots[4].bytes = 64;
+  slots[2].handedOn = true;
+  std::vector<MemoryStep> steps(5);
+  steps[0].results = {0, 1};
+  steps[1].reads = {0, 1};
+  steps[1].shares = {{1, 0}};
+  steps[2].results = {3};
+  steps[2].overwrites = {{0, 3}};
+  steps[3].reads = {1, 3};
+  steps[3].results = {2};
+  steps[3].shares = {{1, 2}};
+  steps[4].reads = {2};
+  MemoryPlan plan = planMemory(slots, steps);
+  EXPECT_EQ(plan.offsets[0], -1);
+  EXPECT_EQ(plan.offsets[2], -1);
+  EXPECT_GE(plan.offsets[3], 0);
+  EXPECT_TRUE(plan.granted[2].empty());
+}
+
 TEST(PlanMemory, StateIsNotWrittenBeforeWhatMayFail) {
   std::vector<MemorySlot> slots = {input(64), fresh(64), fresh(64)};
   std::vector<MemoryStep> steps = {step({0}, {1}), step({1}, {2}), step({1}, {})};

@@ -83,8 +83,8 @@ void DifferentiableText::function(size_t number) {
 void DifferentiableText::entry() {
   inFunction = false;
   callsLeft = 3;
-  std::string returned = kNumber + ", " + tensor + ", " + tensor + ", " + kMatrix + ", " + kMatrix +
-                         ", " + tensor;
+  std::string returned =
+      kNumber + ", " + tensor + ", " + tensor + ", " + kMatrix + ", " + kMatrix + ", " + tensor;
   line("func.func @step(%x: ", tensor, ", %y: ", tensor, ", %w: ", kMatrix, ", %u: ", kMatrix,
        ", %n: i64, %c: i1) -> (", returned, ") {");
   ++depth;
@@ -121,7 +121,7 @@ void DifferentiableText::block(Scope &scope, int statements) {
 }
 
 void DifferentiableText::statement(Scope &scope) {
-  if (features.innerGradients && depth > 1 && !inFunction && chance(15))
+  if (features.innerGradients && depth > 1 && chance(15))
     return gradient(scope);
   if (features.failures && chance(10)) {
     std::string other = condition(scope), holds = define("arith.constant true");
@@ -171,8 +171,8 @@ void DifferentiableText::computation(Scope &scope) {
   case 7:
     if (chance(50))
       return into.push_back(unary("detach", a));
-    return into.push_back(define("bf.aten \"aten::sin\"(" + a + ") {no_grad} : (" + tensor +
-                                 ") -> " + tensor));
+    return into.push_back(
+        define("bf.aten \"aten::sin\"(" + a + ") {no_grad} : (" + tensor + ") -> " + tensor));
   default: {
     std::string one = define("bf.aten \"aten::sin\"(" + pick(scope.matrices) + ") : (" + kMatrix +
                              ") -> " + kMatrix);
@@ -239,7 +239,10 @@ void DifferentiableText::loop(Scope &scope) {
        recent(scope.tensors), ", ", u, " = ", recent(scope.tensors), ", ", m, " = ",
        pick(scope.matrices), ") : (i1, ", types, ") -> (", types, ") {");
   ++depth;
-  std::string goesOn = go, handed = t, other = chance(70) ? u : chance(50) ? t : pick(scope.tensors);
+  std::string goesOn = go, handed = t,
+              other = chance(70)   ? u
+                      : chance(50) ? t
+                                   : pick(scope.tensors);
   if (!isPlain) {
     Scope before = scope;
     before.tensors.insert(before.tensors.end(), {t, u});
@@ -303,16 +306,22 @@ void DifferentiableText::call(Scope &scope) {
 
 // Of what is made right here from the program's inputs.
 void DifferentiableText::gradient(Scope &scope) {
-  Scope inner{{"%x", "%y"}, {"%w", "%u"}, scope.ints, scope.bools};
+  Scope inner{{"%x"}, {"%w"}, scope.ints, scope.bools};
+  if (!inFunction) {
+    inner.tensors.push_back("%y");
+    inner.matrices.push_back("%u");
+  }
   bool featured = std::exchange(features.innerGradients, false);
   block(inner, 3);
   features.innerGradients = featured;
   std::string loss = sum(binary("add.Tensor", recent(inner.tensors), "%x", ", 1")), made = fresh();
-  std::string types = tensor + ", " + tensor + ", " + kMatrix + ", " + kMatrix;
-  line(made, ":4 = bf.grad outputs(", loss, ") seeds() wrt(%x, %y, %w, %u) : (", kNumber,
-       "), (), (", types, ") -> (", types, ")");
+  std::string types = tensor + ", " + kMatrix, wrt = "%x, %w";
+  if (!inFunction)
+    types += ", " + tensor + ", " + kMatrix, wrt += ", %y, %u";
+  line(made, inFunction ? ":2" : ":4", " = bf.grad outputs(", loss, ") seeds() wrt(", wrt, ") : (",
+       kNumber, "), (), (", types, ") -> (", types, ")");
   scope.tensors.push_back(made + "#0");
-  scope.matrices.push_back(made + "#2");
+  scope.matrices.push_back(made + "#1");
 }
 
 } // namespace bifront

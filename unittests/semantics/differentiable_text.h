@@ -10,14 +10,14 @@
 namespace bifront {
 
 struct DifferentiableFeatures {
-  bool dynamic = false;   // the number of rows is not known
-  bool draws = false;     // dropout
+  bool dynamic = false;        // the number of rows is not known
+  bool draws = false;          // dropout
   bool innerGradients = false; // gradients are taken in branches and loops too
-  bool failures = false;  // assertions that may fail
+  bool failures = false;       // assertions that may fail
 };
 
-// @step takes two tensors of three columns, two 3x3 matrices, an int and a bool, and returns a loss,
-// its gradients with respect to the tensors, and some of what it has made.
+// @step takes two tensors of three columns, two 3x3 matrices, an int and a bool, and returns a
+// loss, its gradients with respect to the tensors, and some of what it has made.
 class DifferentiableText {
 public:
   explicit DifferentiableText(uint32_t seed, DifferentiableFeatures features = {});

@@ -1,5 +1,5 @@
-// Derivatives of a few ops, written down, for tests without Python: PyTorch's own come by way of its
-// proxies, which src/capture makes.
+// Derivatives of a few ops, written down, for tests without Python: PyTorch's own come by way of
+// its proxies, which src/capture makes.
 #pragma once
 
 #include "passes/derivative_source.h"

@@ -73,9 +73,9 @@ protected:
     }
     if (ok)
       return graph;
-    bool isRefused = said.find("a gradient flows out of") != std::string::npos;
+    bool isRefused = said.find("a gradient flows out of") != std::string::npos ||
+                     said.find("takes gradients of what it calls itself") != std::string::npos;
     EXPECT_TRUE(isRefused) << said;
-    ++refused;
     return {};
   }
 
@@ -117,18 +117,28 @@ protected:
     ASSERT_TRUE(recorded);
     mlir::OwningOpRef<mlir::ModuleOp> graph = expanded(*recorded, false),
                                       whole = expanded(*recorded, true);
-    ASSERT_EQ(bool(graph), bool(whole));
-    if (!graph)
-      return;
+    // Names that functionalisation unites make a few more possible.
+    if (!whole)
+      return void(++refused);
     mlir::OwningOpRef<mlir::ModuleOp> compiled = whole->clone();
     Executor native(compile(*compiled, {}));
     for (int round = 0; round < 3; ++round) {
       auto inputs = [&] { return inputsOf(seed, round, dynamic ? round + 1 : 2); };
-      std::optional<Values> eager = interpreted(*recorded, inputs());
+      std::optional<Values> eager;
+      try {
+        eager = interpreted(*recorded, inputs());
+      } catch (const c10::Error &error) {
+        // Some function was given what does not require gradients, and takes some.
+        ASSERT_NE(std::string(error.what()).find("require grad"), std::string::npos)
+            << error.what();
+        ++raised;
+        continue;
+      }
       failures += !eager;
       {
         SCOPED_TRACE("in the reference");
-        expectClose(interpreted(*graph, inputs()), eager);
+        if (graph)
+          expectClose(interpreted(*graph, inputs()), eager);
         expectClose(interpreted(*whole, inputs()), eager);
       }
       SCOPED_TRACE("as machine code");
@@ -144,11 +154,12 @@ protected:
     for (uint32_t seed = first; seed < last && !HasFailure(); ++seed)
       check(DifferentiableText(seed, features).make(), seed, features.dynamic);
     EXPECT_LT(refused, (last - first) / 2) << "the programs show little";
+    EXPECT_LT(raised, last - first) << "a third of the runs shows nothing";
   }
 
   mlir::MLIRContext context;
   ElementaryDerivatives source;
-  unsigned failures = 0, refused = 0;
+  unsigned failures = 0, refused = 0, raised = 0;
 };
 
 const char *kRecursion = R"(
