@@ -31,12 +31,12 @@ public:
 
   void run() {
     unsigned size = site.size();
-    llvm::BitVector dropped(size);
+    dropped.resize(size);
     for (unsigned number = 0; number < size; ++number)
       if (isUnused(number) || isSeenBehind(number) || isConstant(number) || isPushedTwice(number))
         dropped.set(number);
     if (dropped.any())
-      drop(dropped);
+      drop();
   }
 
 private:
@@ -81,7 +81,7 @@ private:
       bool same = llvm::all_of(site.pushes, [&](bf::PushOp op) {
         return op.getValues()[first] == op.getValues()[number];
       });
-      if (!same)
+      if (!same || dropped.test(first))
         continue;
       for (bf::PopOp op : site.pops)
         op.getResult(number).replaceAllUsesWith(op.getResult(first));
@@ -91,7 +91,7 @@ private:
   }
 
   // Without any values they need not be there at all.
-  void drop(const llvm::BitVector &dropped) {
+  void drop() {
     llvm::BitVector operands(dropped.size() + 1);
     for (unsigned number : dropped.set_bits())
       operands.set(number + 1);
@@ -107,8 +107,8 @@ private:
           kept.push_back(result);
       if (!kept.empty()) {
         OpBuilder builder(op);
-        auto made = bf::PopOp::create(builder, op.getLoc(), TypeRange(ValueRange(kept)),
-                                      op.getTape());
+        auto made =
+            bf::PopOp::create(builder, op.getLoc(), TypeRange(ValueRange(kept)), op.getTape());
         made->setDiscardableAttrs(op->getDiscardableAttrDictionary());
         for (auto [before, now] : llvm::zip_equal(kept, made.getResults()))
           before.replaceAllUsesWith(now);
@@ -119,6 +119,7 @@ private:
 
   Site &site;
   DominanceInfo &dominance;
+  llvm::BitVector dropped; // values, by number
 };
 
 class PruneTapesPass : public PassWrapper<PruneTapesPass, OperationPass<ModuleOp>> {

@@ -49,6 +49,27 @@ func.func @two(%x: tensor<4xf32>, %y: tensor<4xf32>, %c: i1) -> tensor<4xf32> {
 
 // -----
 
+// Of two that are the same the one that is used stays.
+// CHECK-LABEL: func.func @same
+func.func @same(%x: tensor<4xf32>, %c: i1) -> tensor<4xf32> {
+  %tape = bf.tape : !bf.tape
+  scf.if %c {
+    %0 = bf.aten "aten::cos"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+    bf.push %tape(%0, %0) {bf.site = 1 : i64} : tensor<4xf32>, tensor<4xf32>
+  }
+  %g = scf.if %c -> (tensor<4xf32>) {
+    // CHECK: %[[POPPED:.*]] = bf.pop
+    // CHECK-NEXT: scf.yield %[[POPPED]]
+    %1:2 = bf.pop %tape {bf.site = 1 : i64} : tensor<4xf32>, tensor<4xf32>
+    scf.yield %1#1 : tensor<4xf32>
+  } else {
+    scf.yield %x : tensor<4xf32>
+  }
+  return %g : tensor<4xf32>
+}
+
+// -----
+
 // Nothing is left.
 // CHECK-LABEL: func.func @nothing
 func.func @nothing(%x: tensor<4xf32>) -> tensor<4xf32> {

@@ -38,6 +38,13 @@ Values inputsOf(uint32_t seed, int round, int64_t rows) {
   return inputs;
 }
 
+// For a longer search: how many of each kind, and how many to leave out before.
+uint32_t number(const char *variable, uint32_t usual) {
+  const char *wanted = std::getenv(variable);
+  return wanted ? static_cast<uint32_t>(std::atoi(wanted)) : usual;
+}
+uint32_t programs(uint32_t usual) { return number("BIFRONT_PROGRAMS", usual); }
+
 class RegionGradients : public testing::Test {
 protected:
   static void SetUpTestSuite() {
@@ -66,7 +73,7 @@ protected:
       options.verify = true;
       PipelineResult result = runPipeline(*graph, options, &source);
       ok = result.ok;
-      said += result.reason;
+      said += result.failedPass + ": " + result.reason;
     } else {
       ok =
           mlir::succeeded(expandGradients(*graph, source)) && mlir::succeeded(mlir::verify(*graph));
@@ -151,6 +158,7 @@ protected:
   }
 
   void checkAll(uint32_t first, uint32_t last, DifferentiableFeatures features) {
+    first += number("BIFRONT_FIRST_PROGRAM", 0), last += number("BIFRONT_FIRST_PROGRAM", 0);
     for (uint32_t seed = first; seed < last && !HasFailure(); ++seed)
       check(DifferentiableText(seed, features).make(), seed, features.dynamic);
     EXPECT_LT(refused, (last - first) / 2) << "the programs show little";
@@ -304,12 +312,6 @@ TEST_F(RegionGradients, AnLstmInALoopIsTheUnrolledOne) {
       std::cout << (inLoop ? "in a loop: " : "unrolled: ") << spent.count() / 20 << " ms\n";
   }
   expectClose(results[1], results[0]);
-}
-
-// BIFRONT_PROGRAMS: how many of each kind, for a longer search.
-uint32_t programs(uint32_t usual) {
-  const char *wanted = std::getenv("BIFRONT_PROGRAMS");
-  return wanted ? static_cast<uint32_t>(std::atoi(wanted)) : usual;
 }
 
 TEST_F(RegionGradients, RandomPrograms) { checkAll(0, programs(200), {}); }
