@@ -34,7 +34,15 @@ class Contestant:
     each."""
 
     def __init__(
-        self, program: str, way: str, *, size: str, batch: int | None, threads: int, timeout: float
+        self,
+        program: str,
+        way: str,
+        *,
+        size: str,
+        batch: int | None,
+        threads: int,
+        timeout: float,
+        double: bool = False,
     ) -> None:
         self.timeout = timeout
         self.folder = tempfile.TemporaryDirectory(prefix="bench-")
@@ -54,7 +62,15 @@ class Contestant:
                 stderr=log,
                 start_new_session=True,
             )
-        self.ask("build", program=program, way=way, size=size, batch=batch, threads=threads)
+        self.chaotic: bool = self.ask(
+            "build",
+            program=program,
+            way=way,
+            size=size,
+            batch=batch,
+            threads=threads,
+            double=double,
+        )
 
     def ask(self, request: str, *, timeout: float | None = None, **arguments: Any) -> Any:
         patience = self.timeout if timeout is None else timeout
@@ -94,17 +110,29 @@ class Contestant:
 class Trainer:
     """The process's end: the program, and its step as the way has made it."""
 
-    def build(self, program: str, way: str, size: str, batch: int | None, threads: int) -> None:
+    def build(
+        self,
+        program: str,
+        way: str,
+        size: str,
+        batch: int | None,
+        threads: int,
+        double: bool = False,
+    ) -> bool:
+        """Whether rounding decides what comes of the program."""
         import torch
 
         from bench.ways import WAYS
-        from programs.program import find
+        from programs.program import find, in_double
 
         torch.set_num_threads(threads)
         changed = {} if batch is None else {"batch": batch}
         self.program = find(program)(0, size, **changed)
+        if double:
+            in_double(self.program)
         self.batches = self.program.batches()
         self.step, self.counts_now = WAYS[way](self.program)
+        return self.program.chaotic
 
     def steps(self, count: int) -> dict[str, Any]:
         """Seconds and losses of each step. Making the batches is not timed."""
