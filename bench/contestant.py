@@ -64,6 +64,7 @@ class Contestant:
             )
         self.chaotic: bool = self.ask(
             "build",
+            timeout=max(timeout, 120.0),  # reading the data is no step
             program=program,
             way=way,
             size=size,

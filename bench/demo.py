@@ -114,7 +114,8 @@ def main() -> int:
         results.append(race.run(40))
         print(f"  {program} done", flush=True)
     print(table(results, best))
-    print("\n".join(notes(results)))
+    for note in notes(results):
+        print(f"  {note}")
     return 0 if all(result.ways["bifront"].same for result in results) else 1
 
 
