@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import programs
-from programs.program import Program, find, main_loss, names
+from programs.program import Program, find, in_double, main_loss, names
 from programs.same_state import difference, differences
 
 STEPS = 20
@@ -53,6 +53,8 @@ def train(name: str, convert: bool) -> tuple[Program, list[Any], tuple[Any, ...]
     random.seed(0)
     numpy.random.seed(0)
     program = find(name)(0, "small")
+    if program.chaotic:
+        in_double(program)
     step: Any = bifront.function(program.step) if convert else program.step
     results = [step(*batch) for _, batch in zip(range(STEPS), program.batches(), strict=False)]
     return program, results, random_states(), step
