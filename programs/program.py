@@ -40,21 +40,21 @@ class Program:
         """All that training changes, by name: parameters, gradients, buffers, optimizer state,
         numbers."""
         found: dict[str, Any] = {}
-        _collect(vars(self), "", found, set())
+        _collect(vars(self), "", found, {})
         return found
 
 
 Build = Callable[[int, str], Program]
 
 
-def _collect(value: Any, name: str, found: dict[str, Any], seen: set[int]) -> None:
+def _collect(value: Any, name: str, found: dict[str, Any], seen: dict[int, Any]) -> None:
     """Walks containers and the programs' own objects, and what is known of the libraries'."""
     if isinstance(value, bool | int | float | str | type(None)):
         found[name] = value
         return
     if id(value) in seen:
         return
-    seen.add(id(value))
+    seen[id(value)] = value  # kept alive: another object may not have its id
     if isinstance(value, Tensor):
         found[name] = value
         if value.is_leaf and value.grad is not None:

@@ -1,8 +1,7 @@
-"""Drawn images: gratings told apart by colour and direction, and scenes of shapes in boxes."""
+"""Drawn scenes of shapes, and the boxes that they are in."""
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import dataclass
 
@@ -10,18 +9,6 @@ import torch
 from torch import Tensor
 
 SHAPES = ("rectangle", "disc", "frame")
-
-
-def gratings(labels: Tensor, image: int, classes: int, generator: torch.Generator) -> Tensor:
-    """One image for each label, with values around 0: waves in the label's direction and tint."""
-    count = len(labels)
-    angle = (labels * math.pi / classes).view(-1, 1, 1, 1)
-    tint = torch.cat([angle.cos(), angle.sin(), (2 * angle).cos()], dim=1)
-    phase = torch.rand(count, 3, 1, 1, generator=generator) * 2 * math.pi
-    y = torch.linspace(-1, 1, image).view(1, 1, -1, 1)
-    x = torch.linspace(-1, 1, image).view(1, 1, 1, -1)
-    waves = torch.sin(6 * math.pi * (x * angle.cos() + y * angle.sin()) + phase)
-    return waves + tint + 0.3 * torch.randn(count, 3, image, image, generator=generator)
 
 
 @dataclass
@@ -61,3 +48,9 @@ def scene(rng: random.Random, size: int, most: int = 4) -> Scene:
         boxes.append(box)
         labels.append(label)
     return Scene(image, torch.tensor(boxes, dtype=image.dtype), torch.tensor(labels))
+
+
+def collate(scenes: list[Scene]) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Images as one tensor; boxes and labels of each, of which there are more or fewer."""
+    images = torch.stack([scene.image for scene in scenes])
+    return images, [scene.boxes for scene in scenes], [scene.labels for scene in scenes]

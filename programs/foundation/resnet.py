@@ -68,22 +68,22 @@ class ResNet(nn.Module):
         block: type[BasicBlock] | type[Bottleneck],
         depths: list[int],
         classes: int,
-        width: int = 64,
+        narrowest: int = 64,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
-            nn.BatchNorm2d(width),
+            nn.Conv2d(3, narrowest, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(narrowest),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, stride=2, padding=1),
         )
         blocks: list[nn.Module] = []
-        inputs = width
+        inputs = narrowest
         for stage, depth in enumerate(depths):
+            width = narrowest * 2**stage
             for index in range(depth):
-                stride = 2 if stage > 0 and index == 0 else 1
-                blocks.append(block(inputs, width * 2**stage, stride))
-                inputs = width * 2**stage * block.expansion
+                blocks.append(block(inputs, width, stride=2 if stage > 0 and index == 0 else 1))
+                inputs = width * block.expansion
         self.blocks = nn.ModuleList(blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(inputs, classes)

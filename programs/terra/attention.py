@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+@dataclass
+class Configuration:
+    """`vocabulary` is how many different tokens there are, `longest` how many fit at a time."""
+
+    vocabulary: int
+    longest: int
+    width: int
+    layers: int
+    heads: int
+    dropout: float = 0.1
 
 
 class SelfAttention(nn.Module):

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from programs.data.vocabulary import Vocabulary
-from programs.terra.attention import FeedForward, SelfAttention, initialise
-
-
-@dataclass
-class Configuration:
-    vocabulary: int
-    longest: int
-    width: int
-    layers: int
-    heads: int
-    dropout: float = 0.1
+from programs.terra.attention import Configuration, FeedForward, SelfAttention, initialise
 
 
 class Layer(nn.Module):

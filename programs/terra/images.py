@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from programs.data.scenes import gratings
+from programs.data.images import labelled_images
 from programs.program import Program
 
 
@@ -39,8 +39,5 @@ class ImageClassification(Program):
         )
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = torch.Generator().manual_seed(self.seed)
         size = self.dimensions
-        while True:
-            labels = torch.randint(size.classes, (size.batch,), generator=generator)
-            yield gratings(labels, size.image, size.classes, generator), labels
+        return labelled_images(size.image, size.classes, size.batch, self.seed)

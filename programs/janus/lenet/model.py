@@ -1,4 +1,4 @@
-"""LeNet-5 (LeCun et al., 1998), for images of any even size."""
+"""LeNet-5 (LeCun et al., 1998), for images whose side is a multiple of four."""
 
 import torch
 from torch import Tensor, nn
@@ -6,12 +6,12 @@ from torch.nn import functional
 
 
 class LeNet(nn.Module):
-    def __init__(self, image: int, classes: int = 10) -> None:
+    def __init__(self, image: int, width: int, hidden: int, classes: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 20, 5, padding=2)
-        self.conv2 = nn.Conv2d(20, 50, 5, padding=2)
-        self.fc1 = nn.Linear(50 * (image // 4) ** 2, 500)
-        self.fc2 = nn.Linear(500, classes)
+        self.conv1 = nn.Conv2d(1, width, 5, padding=2)
+        self.conv2 = nn.Conv2d(width, 2 * width, 5, padding=2)
+        self.fc1 = nn.Linear(2 * width * (image // 4) ** 2, hidden)
+        self.fc2 = nn.Linear(hidden, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         x = functional.max_pool2d(functional.relu(self.conv1(images)), 2)

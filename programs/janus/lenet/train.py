@@ -14,10 +14,12 @@ from programs.program import Program, main
 
 
 class Training(Program):
-    def __init__(self, seed: int, image: int, batch: int) -> None:
+    def __init__(
+        self, seed: int, image: int, width: int, hidden: int, lr: float, batch: int
+    ) -> None:
         torch.manual_seed(seed)
-        self.model = LeNet(image)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
+        self.model = LeNet(image, width, hidden, classes=10)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=lr)
         self.image, self.batch, self.seed = image, batch, seed
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -34,7 +36,9 @@ class Training(Program):
 
 
 def build(seed: int, size: str) -> Training:
-    return Training(seed, image=28 if size == "paper" else 8, batch=50)
+    if size == "paper":
+        return Training(seed, image=28, width=32, hidden=512, lr=1e-3, batch=50)
+    return Training(seed, image=8, width=8, hidden=64, lr=1e-2, batch=50)
 
 
 if __name__ == "__main__":

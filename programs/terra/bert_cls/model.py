@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from programs.terra.bert import BERT, Configuration
+from programs.terra.attention import Configuration
+from programs.terra.bert import BERT
 
 
 class SentenceClassifier(nn.Module):

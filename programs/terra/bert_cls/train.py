@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from programs.data.documentation import docstrings, sentences
 from programs.data.vocabulary import Vocabulary
 from programs.program import Program, main
-from programs.terra.bert import Configuration
+from programs.terra.attention import Configuration
 from programs.terra.bert_cls.model import SentenceClassifier
 
 MODULES = ("argparse", "ipaddress", "random", "statistics", "subprocess", "tarfile", "threading")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from programs.terra.bert import BERT, Configuration
+from programs.terra.attention import Configuration
+from programs.terra.bert import BERT
 
 
 class SpanPredictor(nn.Module):

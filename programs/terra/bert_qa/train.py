@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from programs.data.documentation import chapters, sentences
 from programs.data.vocabulary import Vocabulary
 from programs.program import Program, main
-from programs.terra.bert import Configuration
+from programs.terra.attention import Configuration
 from programs.terra.bert_qa.model import SpanPredictor
 
 CONFIGURATIONS = {

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from programs.data.scenes import SHAPES, scene
+from programs.data.scenes import SHAPES, collate, scene
 from programs.program import Program, main
 from programs.terra.boxes import encode, overlaps
 from programs.terra.faster_rcnn.model import Configuration, FasterRCNN
@@ -152,9 +152,8 @@ class Training(Program):
     def batches(self) -> Iterator[tuple[Tensor, list[Tensor], list[Tensor]]]:
         rng = random.Random(self.seed)
         while True:
-            scenes = [scene(rng, self.dimensions.image) for _ in range(self.dimensions.batch)]
-            images = torch.stack([s.image for s in scenes])
-            yield images, [s.boxes for s in scenes], [s.labels for s in scenes]
+            size = self.dimensions
+            yield collate([scene(rng, size.image) for _ in range(size.batch)])
 
 
 def build(seed: int, size: str) -> Training:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from programs.terra.attention import Decoder, SelfAttention, causal, initialise
-
-
-@dataclass
-class Configuration:
-    vocabulary: int
-    context: int
-    width: int
-    layers: int
-    heads: int
-    dropout: float = 0.1
+from programs.terra.attention import Configuration, Decoder, SelfAttention, causal, initialise
 
 
 class GPT2(nn.Module):
     def __init__(self, configuration: Configuration) -> None:
         super().__init__()
         width, dropout = configuration.width, configuration.dropout
-        self.context = configuration.context
+        self.context = configuration.longest
         self.tokens = nn.Embedding(configuration.vocabulary, width)
-        self.positions = nn.Embedding(configuration.context, width)
+        self.positions = nn.Embedding(configuration.longest, width)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
             Decoder(SelfAttention(width, configuration.heads, dropout), width, dropout)

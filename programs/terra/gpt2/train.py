@@ -14,11 +14,12 @@ from torch.nn import functional
 from programs.data.documentation import chapters
 from programs.data.vocabulary import Vocabulary
 from programs.program import Program, main
-from programs.terra.gpt2.model import GPT2, Configuration
+from programs.terra.attention import Configuration
+from programs.terra.gpt2.model import GPT2
 
 CONFIGURATIONS = {
-    "small": Configuration(vocabulary=512, context=32, width=64, layers=2, heads=4),
-    "paper": Configuration(vocabulary=50257, context=1024, width=768, layers=12, heads=12),
+    "small": Configuration(vocabulary=512, longest=32, width=64, layers=2, heads=4),
+    "paper": Configuration(vocabulary=50257, longest=1024, width=768, layers=12, heads=12),
 }
 BATCH = {"small": 4, "paper": 1}
 LEARNING_RATE = {"small": 3e-3, "paper": 6e-4}
@@ -58,8 +59,8 @@ class Training(Program):
 
     def windows(self, text: Tensor) -> Iterator[Tensor]:
         """What the context can hold at a time, and the token after it."""
-        for start in range(0, text.shape[1] - 1, self.configuration.context):
-            yield text[:, start : start + self.configuration.context + 1]
+        for start in range(0, text.shape[1] - 1, self.configuration.longest):
+            yield text[:, start : start + self.configuration.longest + 1]
 
     def step(self, text: Tensor) -> Tensor:
         for group in self.optimizer.param_groups:
@@ -82,7 +83,7 @@ class Training(Program):
 
     def batches(self) -> Iterator[tuple[Tensor]]:
         text = corpus(self.configuration.vocabulary)
-        context = self.configuration.context
+        context = self.configuration.longest
         rng = random.Random(self.seed)
         while True:
             length = rng.randint(context // 2, 2 * context)

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from programs.terra.attention import Decoder, SelfAttention, causal
-
-
-@dataclass
-class Configuration:
-    events: int
-    longest: int
-    width: int
-    layers: int
-    heads: int
-    dropout: float = 0.1
+from programs.terra.attention import Configuration, Decoder, SelfAttention, causal
 
 
 class RelativeSelfAttention(SelfAttention):
@@ -46,7 +34,7 @@ class MusicTransformer(nn.Module):
         super().__init__()
         width, dropout = configuration.width, configuration.dropout
         self.scale = width**0.5
-        self.events = nn.Embedding(configuration.events, width)
+        self.events = nn.Embedding(configuration.vocabulary, width)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
             Decoder(
@@ -57,7 +45,7 @@ class MusicTransformer(nn.Module):
             for _ in range(configuration.layers)
         )
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, configuration.events)
+        self.head = nn.Linear(width, configuration.vocabulary)
         self.masks: dict[int, Tensor] = {}
         nn.init.normal_(self.events.weight, std=width**-0.5)
 

@@ -12,11 +12,12 @@ from torch.nn import functional
 
 from programs.data.melodies import EVENTS, LOUDNESS, NOTE_OFF, TIME, melody
 from programs.program import Program, main
-from programs.terra.music_transformer.model import Configuration, MusicTransformer
+from programs.terra.attention import Configuration
+from programs.terra.music_transformer.model import MusicTransformer
 
 CONFIGURATIONS = {
-    "small": Configuration(events=EVENTS, longest=48, width=64, layers=2, heads=4),
-    "paper": Configuration(events=EVENTS, longest=2048, width=256, layers=6, heads=8),
+    "small": Configuration(vocabulary=EVENTS, longest=48, width=64, layers=2, heads=4),
+    "paper": Configuration(vocabulary=EVENTS, longest=2048, width=256, layers=6, heads=8),
 }
 BATCH = {"small": 4, "paper": 2}
 WARMUP = {"small": 100, "paper": 4000}

@@ -9,4 +9,4 @@ class ResNet50(ResNet):
     def __init__(
         self, classes: int, depths: tuple[int, ...] = (3, 4, 6, 3), width: int = 64
     ) -> None:
-        super().__init__(Bottleneck, list(depths), classes, width)
+        super().__init__(Bottleneck, list(depths), classes, narrowest=width)

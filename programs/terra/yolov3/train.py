@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from programs.data.scenes import SHAPES, scene
+from programs.data.scenes import SHAPES, collate, scene
 from programs.program import Program, main
 from programs.terra.boxes import corners, overlaps
 from programs.terra.yolov3.model import Configuration, YOLOv3
@@ -162,9 +162,7 @@ class Training(Program):
         rng = random.Random(self.seed)
         while True:
             size = rng.choice(self.dimensions.images)
-            scenes = [scene(rng, size) for _ in range(self.dimensions.batch)]
-            images = torch.stack([s.image for s in scenes])
-            yield images, [s.boxes for s in scenes], [s.labels for s in scenes]
+            yield collate([scene(rng, size) for _ in range(self.dimensions.batch)])
 
 
 def build(seed: int, size: str) -> Training:
