@@ -24,7 +24,7 @@ class Dimensions:
 
 DIMENSIONS = {
     "small": Dimensions((1, 1, 1, 1), 8, 48, 4, batch=16, learning_rate=0.01),
-    "paper": Dimensions((3, 4, 6, 3), 64, 224, 1000, batch=8, learning_rate=0.1),
+    "paper": Dimensions((3, 4, 6, 3), 64, 224, 1000, batch=8, learning_rate=0.003),
 }
 
 

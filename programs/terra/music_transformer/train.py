@@ -19,7 +19,7 @@ CONFIGURATIONS = {
     "small": Configuration(vocabulary=EVENTS, longest=48, width=64, layers=2, heads=4),
     "paper": Configuration(vocabulary=EVENTS, longest=2048, width=256, layers=6, heads=8),
 }
-BATCH = {"small": 4, "paper": 2}
+BATCH = {"small": 4, "paper": 1}
 WARMUP = {"small": 100, "paper": 4000}
 
 
