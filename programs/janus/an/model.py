@@ -10,10 +10,10 @@ class Generator(nn.Module):
         super().__init__()
         self.image = image
         self.layers = nn.Sequential(
-            nn.Linear(noise, hidden),
+            nn.Linear(noise, hidden, bias=False),
             nn.BatchNorm1d(hidden),
             nn.ReLU(),
-            nn.Linear(hidden, hidden),
+            nn.Linear(hidden, hidden, bias=False),
             nn.BatchNorm1d(hidden),
             nn.ReLU(),
             nn.Linear(hidden, image * image),

@@ -19,7 +19,7 @@ class Training(Program):
     ) -> None:
         torch.manual_seed(seed)
         self.model = LeNet(image, width, hidden, classes=10)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=lr)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=lr, momentum=0.9)
         self.image, self.batch, self.seed = image, batch, seed
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -31,14 +31,15 @@ class Training(Program):
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         images, labels = digits(self.image)
+        images = (images - images.mean()) / images.std()
         for rows in shuffled(len(images), self.batch, self.seed):
             yield images[rows], labels[rows]
 
 
 def build(seed: int, size: str) -> Training:
     if size == "paper":
-        return Training(seed, image=28, width=32, hidden=512, lr=1e-3, batch=50)
-    return Training(seed, image=8, width=8, hidden=64, lr=1e-2, batch=50)
+        return Training(seed, image=28, width=32, hidden=512, lr=0.01, batch=50)
+    return Training(seed, image=8, width=8, hidden=64, lr=0.05, batch=50)
 
 
 if __name__ == "__main__":

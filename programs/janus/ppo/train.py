@@ -69,8 +69,16 @@ class Training(Program):
 
     def step(self) -> tuple[Tensor, Tensor]:
         """One roll-out and the updates from it. Returns the critic's loss, and the whole."""
-        made = [tensor.flatten(0, 1) for tensor in self.roll_out()]
-        seen, actions, old_log_probabilities, values, advantages = made
+        return self.learn(*(tensor.flatten(0, 1) for tensor in self.roll_out()))
+
+    def learn(
+        self,
+        seen: Tensor,
+        actions: Tensor,
+        old_log_probabilities: Tensor,
+        values: Tensor,
+        advantages: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         returns = advantages + values
         advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         losses, critic_losses = [], []
