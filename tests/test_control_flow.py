@@ -371,3 +371,23 @@ def test_a_loop_over_a_length_that_varies() -> None:
         x = torch.randn(length, 2, 3)
         assert_same_value(converted(x), fn(x), f"length {length}", loosen=10)
     assert converted.stats["graphs"] == 1, bifront.explain(converted)
+
+
+def test_a_loop_that_goes_one_way_ahead_of_a_branch_that_returns() -> None:
+    def fn(x: Tensor) -> Tensor:
+        steps = iter([1.0, 9.0])
+        y = x * 0
+        while y.max() < 5:
+            y = y + next(steps)  # no loop of the graph can have this
+        if x.sum() > 0:
+            return y * x
+        y = y - x
+        return y * 3
+
+    converted = bifront.function(fn)
+    for call in range(CALLS):
+        assert_same_value(converted(argument(call)), fn(argument(call)), f"call {call}")
+    notes = converted.stats["notes"]
+    assert any("a loop goes one way" in note for note in notes), notes
+    assert not any("a branch goes one way" in note for note in notes), notes
+    assert converted.stats["graphs"] == 1, bifront.explain(converted)

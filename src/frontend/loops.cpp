@@ -2,6 +2,7 @@
 // iteration, with what it changes as values that the loop carries, and becomes one `scf.while`.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/pending.h"
 #include "frontend/way.h"
 
 #include <algorithm>
@@ -40,7 +41,7 @@ public:
     std::vector<PyRef> before = frame_.slots;
     Way last = walkIteration(nullptr);
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-      Merge merge(*interpreter_.host_.recording, interpreter_.log_, nullptr);
+      Merge merge(*interpreter_.host_.recording, interpreter_.log_, plan_.site, nullptr);
       Carried carried = carriedBy(merge, before, last);
       start_ = merge.yields(0);
       start_.push_back(interpreter_.conditionValue(plan_.condition.get()));
@@ -64,7 +65,7 @@ private:
           if (carried) {
             std::vector<ValueId> values = way.arguments;
             values.pop_back();
-            merge->takeResults(std::move(values));
+            merge->takeResults(std::move(values), Merge::Place::InLoop);
             interpreter_.setCarried(frame_, *carried, *merge);
           }
           way.value = plan_.iterate();
@@ -135,7 +136,7 @@ private:
     std::vector<ValueId> results =
         graph_.loop(start_, std::move(headerBlock), goesOn, std::move(way.block), next);
     results.pop_back();
-    merge.takeResults(std::move(results));
+    merge.takeResults(std::move(results), Merge::Place::BehindLoop);
     interpreter_.setCarried(frame_, carried, merge);
   }
 
@@ -176,11 +177,11 @@ void Interpreter::setCarried(PythonFrame &frame, const Carried &carried, Merge &
 // body does not end the loop.
 PyRef Interpreter::nextCondition(PythonFrame &frame, const Body &body, const void *site,
                                  const std::function<PyRef()> &condition) {
-  PendingBody end{.kind = PendingBody::Kind::LoopBody};
-  frame.pending.push_back(end);
-  Completion completion = run(frame, body);
-  frame.pending.pop_back();
-  switch (completion) {
+  auto runBody = [&] {
+    Pending end(frame, {.kind = PendingBody::Kind::LoopBody});
+    return run(frame, body);
+  };
+  switch (runBody()) {
   case Completion::Normal:
   case Completion::Continue: return condition();
   case Completion::Break: return PyRef::share(Py_False);
@@ -227,13 +228,7 @@ Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
 }
 
 Completion Interpreter::runUnrolled(PythonFrame &frame, const Body &body, const void *site) {
-  frame.pending.push_back({.kind = PendingBody::Kind::UnrolledLoop, .site = site});
-  size_t depth = frame.pending.size();
-  struct Leave {
-    PythonFrame &frame;
-    size_t depth;
-    ~Leave() { frame.pending.resize(depth - 1); }
-  } leave{frame, depth};
+  Pending end(frame, {.kind = PendingBody::Kind::UnrolledLoop, .site = site});
   return run(frame, body);
 }
 

@@ -1,29 +1,11 @@
 // Statements, but for `match`.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/pending.h"
 
 namespace bifront {
 
 using namespace syntax;
-
-namespace {
-
-// While it lives, `body` is among the pending ones of the frame.
-class Pending {
-public:
-  Pending(PythonFrame &frame, PendingBody body) : frame_(frame), depth_(frame.pending.size()) {
-    frame.pending.push_back(body);
-  }
-  ~Pending() { frame_.pending.resize(depth_); }
-  Pending(const Pending &) = delete;
-  void setNext(size_t next) { frame_.pending[depth_].next = next; }
-
-private:
-  PythonFrame &frame_;
-  size_t depth_;
-};
-
-} // namespace
 
 Completion Interpreter::run(PythonFrame &frame, const Body &body) {
   return runFrom(frame, body, 0);
@@ -135,18 +117,6 @@ Completion Interpreter::run(PythonFrame &frame, const If &stmt) {
 //===- Exceptions --------------------------------------------------------------------------===//
 
 namespace {
-
-// The pending exception, with its traceback; none is pending behind it.
-PyRef takeException() {
-  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-  PyErr_Fetch(&type, &value, &trace);
-  PyErr_NormalizeException(&type, &value, &trace);
-  if (trace)
-    PyException_SetTraceback(value, trace);
-  Py_XDECREF(type);
-  Py_XDECREF(trace);
-  return PyRef::steal(value);
-}
 
 void setException(const PyRef &exception) {
   PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
