@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,10 @@ DIMENSIONS = {
     "small": Dimensions((1, 1, 1, 1), 8, 48, 4, batch=16, learning_rate=0.01),
     "paper": Dimensions((3, 4, 6, 3), 64, 224, 1000, batch=8, learning_rate=0.003),
 }
+
+
+def dimensions_of(size: str, batch: int | None) -> Dimensions:
+    return replace(DIMENSIONS[size], batch=batch or DIMENSIONS[size].batch)
 
 
 class ImageClassification(Program):

@@ -90,9 +90,9 @@ class Training(Program):
             yield Vocabulary.pad([ids for ids, _ in chosen]), torch.tensor([c for _, c in chosen])
 
 
-def build(seed: int, size: str) -> Training:
+def build(seed: int, size: str, batch: int | None = None) -> Training:
     torch.manual_seed(seed)
-    return Training(CONFIGURATIONS[size], BATCH[size], LEARNING_RATE[size], seed)
+    return Training(CONFIGURATIONS[size], batch or BATCH[size], LEARNING_RATE[size], seed)
 
 
 if __name__ == "__main__":

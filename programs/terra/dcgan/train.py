@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -105,9 +105,10 @@ class Training(Program):
             yield (torch.stack(images) * 2 - 1,)
 
 
-def build(seed: int, size: str) -> Training:
+def build(seed: int, size: str, batch: int | None = None) -> Training:
     torch.manual_seed(seed)
-    return Training(DIMENSIONS[size], seed)
+    dimensions = replace(DIMENSIONS[size], batch=batch or DIMENSIONS[size].batch)
+    return Training(dimensions, seed)
 
 
 if __name__ == "__main__":

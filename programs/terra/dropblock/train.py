@@ -8,7 +8,7 @@ from torch import Tensor
 
 from programs.program import main
 from programs.terra.dropblock.model import DropBlock, DropBlockResNet
-from programs.terra.images import DIMENSIONS, Dimensions, ImageClassification
+from programs.terra.images import Dimensions, ImageClassification, dimensions_of
 
 BLOCK_SIZE = {"small": 2, "paper": 7}
 STEPS_TO_FULL_DROP = {"small": 10, "paper": 10000}
@@ -45,9 +45,9 @@ class Training(ImageClassification):
         return loss.detach()
 
 
-def build(seed: int, size: str) -> Training:
+def build(seed: int, size: str, batch: int | None = None) -> Training:
     torch.manual_seed(seed)
-    return Training(DIMENSIONS[size], BLOCK_SIZE[size], STEPS_TO_FULL_DROP[size], seed)
+    return Training(dimensions_of(size, batch), BLOCK_SIZE[size], STEPS_TO_FULL_DROP[size], seed)
 
 
 if __name__ == "__main__":

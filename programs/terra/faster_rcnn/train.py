@@ -94,7 +94,7 @@ class Training(Program):
             self.model.parameters(), lr=dimensions.learning_rate, momentum=0.9, weight_decay=5e-4
         )
         self.losses: dict[str, float] = {}
-        self.images_without_regions = 0
+        self.images_without_background = 0
 
     def proposal_losses(
         self, objectness: Tensor, deltas: Tensor, anchors: Tensor, boxes: Tensor
@@ -118,7 +118,7 @@ class Training(Program):
         positive, negative = sample(found, self.dimensions.regions_sampled, 0.25)
         sampled = torch.cat([positive, negative])
         if len(negative) == 0:
-            self.images_without_regions += 1
+            self.images_without_background += 1
         scores, deltas = self.model.classify(features, regions[sampled])
         class_loss = functional.cross_entropy(scores, found[sampled])
         moves = encode(boxes[match[positive]], regions[positive])

@@ -39,12 +39,3 @@ class GPT2(nn.Module):
             x = layer(x, visible)
         # The output layer is the embedding's own weight.
         return functional.linear(self.norm(x), self.tokens.weight)
-
-    @torch.no_grad()
-    def continue_text(self, tokens: list[int], count: int) -> list[int]:
-        self.eval()
-        for _ in range(count):
-            logits = self(torch.tensor([tokens[-self.context :]]))[0, -1]
-            tokens = [*tokens, int(torch.multinomial(logits.softmax(0), 1))]
-        self.train()
-        return tokens

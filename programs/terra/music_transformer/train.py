@@ -77,9 +77,9 @@ class Training(Program):
             yield (torch.tensor(melodies),)
 
 
-def build(seed: int, size: str) -> Training:
+def build(seed: int, size: str, batch: int | None = None) -> Training:
     torch.manual_seed(seed)
-    return Training(CONFIGURATIONS[size], BATCH[size], WARMUP[size], seed)
+    return Training(CONFIGURATIONS[size], batch or BATCH[size], WARMUP[size], seed)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from programs.program import main
-from programs.terra.images import DIMENSIONS, Dimensions, ImageClassification
+from programs.terra.images import Dimensions, ImageClassification, dimensions_of
 from programs.terra.sdpoint.model import DownsamplingPoint, SDPointResNet
 
 
@@ -32,10 +32,10 @@ class Training(ImageClassification):
         return loss.detach()
 
 
-def build(seed: int, size: str) -> Training:
+def build(seed: int, size: str, batch: int | None = None) -> Training:
     torch.manual_seed(seed)
     random.seed(seed)
-    return Training(DIMENSIONS[size], seed)
+    return Training(dimensions_of(size, batch), seed)
 
 
 if __name__ == "__main__":

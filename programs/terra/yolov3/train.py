@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -165,9 +165,10 @@ class Training(Program):
             yield collate([scene(rng, size) for _ in range(self.dimensions.batch)])
 
 
-def build(seed: int, size: str) -> Training:
+def build(seed: int, size: str, batch: int | None = None) -> Training:
     torch.manual_seed(seed)
-    return Training(CONFIGURATIONS[size], DIMENSIONS[size], seed)
+    dimensions = replace(DIMENSIONS[size], batch=batch or DIMENSIONS[size].batch)
+    return Training(CONFIGURATIONS[size], dimensions, seed)
 
 
 if __name__ == "__main__":
