@@ -804,10 +804,17 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
       break;
     }
   }
-  auto graph = convertOnce(request, nullptr);
-  if (!whyNot.empty())
-    graph->notes.push_back("with both ways of its branches: " + whyNot);
-  return graph;
+  std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
+  try {
+    auto graph = convertOnce(request, nullptr);
+    if (!note.empty())
+      graph->notes.push_back(note);
+    return graph;
+  } catch (const ConversionError &error) {
+    if (note.empty())
+      throw;
+    throw ConversionError(error.reason, std::string(error.what()) + "; " + note, error.needed);
+  }
 }
 
 } // namespace bifront
