@@ -1,5 +1,6 @@
 #include "runtime/frame.h"
 
+#include "support/fail_nth.h"
 #include "support/heap.h"
 
 #include <ATen/ATen.h>
@@ -219,6 +220,7 @@ void Frame::call(uint32_t index) {
   }
   run.watched |= state.allocations.isToBeWatched();
   state.allocations.begin(*run.scope, placing ? arena : nullptr, run.scratch);
+  throwOnPurpose(Failure::Call);
   linked.calls[index].invoke(state.operands, step.reuse, state.scratch, state.results);
   for (c10::IValue &operand : state.operands)
     operand = {};
