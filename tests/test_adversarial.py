@@ -216,6 +216,32 @@ def test_defaults_of_a_callee_are_replaced() -> None:
     drive(function, Box, change, {"PythonState"})
 
 
+def test_a_default_of_a_callee_is_replaced_in_place() -> None:
+    def make() -> Any:
+        def callee(x: Tensor, *, by: float = 2.0, more: list[float] | None = None) -> Tensor:
+            return x * by
+
+        return Box(callee=callee)
+
+    def change(state: Any) -> None:
+        state.callee.__kwdefaults__["by"] = 7.0
+
+    drive(lambda state, x: state.callee(x), make, change, {"PythonState"})
+
+
+def test_the_code_of_the_function_itself_is_replaced() -> None:
+    def function(x: Tensor) -> Tensor:
+        return x * 3
+
+    converted = bifront.function(function)
+    for _ in range(4):
+        assert torch.equal(converted(X), X * 3)
+    function.__code__ = shift.__code__
+    for _ in range(4):
+        assert torch.equal(converted(X), X + 3)
+    assert converted.stats["exits"]["PythonState"] == 1
+
+
 def test_a_module_gets_a_hook() -> None:
     def change(state: Any) -> None:
         # By a key that is not counted across the process.

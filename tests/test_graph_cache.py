@@ -76,6 +76,33 @@ def test_a_graph_of_the_other_way_is_not_erased() -> None:
     assert stats["graph_calls"] >= len(signs) - 3, bifront.explain(converted)
 
 
+def test_a_graph_that_fails_its_own_call_is_made_anew_without_inputs() -> None:
+    """An int that outgrows 64 bits is no number of the graph, but a constant may follow from it."""
+    converted = bifront.function(lambda x, n: x * (n * n * n % 7))
+    for call in range(7):
+        n = 10**7 + call
+        assert torch.equal(converted(X, n), X * (n * n * n % 7))
+    assert converted.stats["graph_calls"] == 6, bifront.explain(converted)
+
+
+def test_a_number_that_has_to_be_known_leaves_the_sizes_dynamic() -> None:
+    names = ["a", "b"]
+    converted = bifront.function(lambda x, n: {names[n]: x * x.shape[0]})
+    for call in range(12):
+        x = torch.ones(3 + call)
+        assert torch.equal(converted(x, call % 2)[names[call % 2]], x * x.shape[0])
+    assert converted.stats["graphs"] == 2, bifront.explain(converted)
+    assert converted.stats["graph_calls"] == 11
+
+
+def test_a_size_that_has_to_be_known_leaves_the_numbers_inputs() -> None:
+    converted = bifront.function(lambda x, n: [row * n for row in x])
+    for call in range(12):
+        x, n = torch.ones(2 + call % 2, 3), call
+        same(converted(x, n), [row * n for row in x])
+    assert converted.stats["graphs"] == 2, bifront.explain(converted)
+
+
 def test_graphs_beyond_the_memory_are_dropped() -> None:
     """Of some sizes that each have a graph of their own, the least used one goes."""
     program = """if True:

@@ -26,7 +26,7 @@ struct ConversionRequest {
   PyObject *keywordNames;
   size_t total() const { return count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0); }
   const ConversionOptions &options;
-  const Varying &varying; // what becomes an input of the graph, or a dynamic dimension
+  Varying varying; // what becomes an input of the graph, or a dynamic dimension
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
 };
 

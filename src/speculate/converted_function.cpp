@@ -209,12 +209,10 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
             static_cast<int64_t>(stats_.conversions) < options_.maxGraphs;
     if (!kept->graph->drawsRandomNumbers)
       drop(kept.get());
-    if (again) {
-      constants_.add(varying_);
-      varying_ = {};
-    } else {
+    if (again)
+      makeConstant(Varying(varying_));
+    else
       noteFailedAttempt(ExitReason::TooManyWays);
-    }
   }
   ++stats_.fallbackCalls;
   return callPython(args, count, keywordNames);
@@ -309,37 +307,56 @@ bool ConvertedFunction::wastesRuns() {
   return wastedRuns_ > kPatience && wastedRuns_ > stats_.graphCalls;
 }
 
+void ConvertedFunction::makeConstant(const Varying &values) {
+  constants_.add(values);
+  varying_.remove(values);
+}
+
 void ConvertedFunction::noteFailedAttempt(ExitReason reason) {
   failure_ = reason;
   ++failedAttempts_;
   nextAttempt_ = stats_.calls + (uint64_t{2} << failedAttempts_);
 }
 
-std::shared_ptr<const ConvertedGraph>
-ConvertedFunction::convertVarying(const ConversionRequest &request) {
-  try {
-    return bifront::convert(request);
-  } catch (const ConversionError &error) {
-    if (varying_.empty())
-      throw;
-    // An input may be what stands in the way: a number that the program needs to know.
-    Varying before = varying_, constantsBefore = constants_;
-    Varying needed = error.needed;
-    if (needed.empty()) {
-      needed = before;
-      if (!before.numbers.empty() || !before.slots.empty())
-        needed.dimensions.clear(); // these in the second place
-    }
-    constants_.add(needed);
-    varying_.remove(needed);
+// An input may be what stands in the way: a number that the program needs to know, or a size.
+std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(ConversionRequest request) {
+  const Varying asked = varying_; // other threads may learn more during a conversion
+  Varying tried = asked;
+  std::optional<ConversionError> first;
+  auto convertWith = [&](const Varying &inputs) {
+    request.varying = inputs;
+    auto graph = bifront::convert(request);
+    Varying rest = asked;
+    rest.remove(inputs);
+    makeConstant(rest);
+    return graph;
+  };
+  while (true) {
     try {
-      return convertVarying(request);
-    } catch (const ConversionError &) {
-      varying_ = std::move(before);
-      constants_ = std::move(constantsBefore);
-      throw;
+      return convertWith(tried);
+    } catch (const ConversionError &error) {
+      if (!first)
+        first = error;
+      size_t before = tried.size();
+      tried.remove(error.needed);
+      if (tried.size() == before)
+        break;
     }
   }
+  Varying sizes, values = tried;
+  std::swap(sizes.dimensions, values.dimensions);
+  std::vector<Varying> parts;
+  if (!sizes.empty() && !values.empty())
+    parts = {sizes, values};
+  if (!tried.empty())
+    parts.emplace_back();
+  for (const Varying &part : parts) {
+    try {
+      return convertWith(part);
+    } catch (const ConversionError &) { // the first one says what stands in the way
+    }
+  }
+  throw ConversionError(*first);
 }
 
 std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *const *args,

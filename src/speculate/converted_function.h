@@ -92,7 +92,7 @@ private:
                                    Misfits &misfits);
   PyObject *runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
                    const Misfits &misfits);
-  std::shared_ptr<const ConvertedGraph> convertVarying(const ConversionRequest &request);
+  std::shared_ptr<const ConvertedGraph> convertVarying(ConversionRequest request);
   // Learns from a call that no graph has run.
   void learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames, Misfits &misfits);
   void keep(const std::shared_ptr<Kept> &graph, const Misfits &misfits);
@@ -103,6 +103,7 @@ private:
   void hasRun(const std::shared_ptr<Kept> &kept, const KeptGraphs &olderToo,
               const Misfits &misfits);
   bool wastesRuns();
+  void makeConstant(const Varying &values);
   void noteFailedAttempt(ExitReason reason);
   bool hasGivenUp() const;
   bool mayConvert() const { return failedAttempts_ < kAttempts && stats_.calls >= nextAttempt_; }
