@@ -1,7 +1,9 @@
 #include "speculate/convert.h"
 
+#include "capture/backward.h"
 #include "capture/capture.h"
 #include "capture/derivative.h"
+#include "capture/merged_history.h"
 #include "capture/modes.h"
 #include "capture/torch_schemas.h"
 #include "codegen/compile.h"
@@ -216,6 +218,8 @@ struct Captured {
   std::vector<PythonRead> reads;
   std::vector<SlotInput> slotInputs;
   Varying needed; // numbers that the program asked for
+  std::optional<TrainableResults> trainable;
+  BackwardSplit split; // of these
 };
 
 std::string textOf(mlir::ModuleOp module) {
@@ -357,17 +361,40 @@ public:
 
   std::vector<GraphResult> results;
   std::vector<ValueId> returns;
+  // Tensors whose history is still to be gone through, and their returns.
+  std::vector<at::Tensor> trainable;
+  std::vector<uint32_t> trainableReturns;
 
 private:
   GraphResult tensorResult(PyObject *value) {
     const at::Tensor &tensor = THPVariable_Unpack(value);
     if (!THPVariable_CheckExact(value))
       fail(ExitReason::UnsupportedTensor, "a tensor of a subclass is returned");
-    if (capture_.isTrainable(tensor))
-      fail(ExitReason::ReturnsTrainable,
-           "a returned tensor requires grad, and nothing has gone backward "
-           "through its history inside the function");
-    return {GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), tensor.requires_grad()};
+    if (unsureHistory(tensor))
+      fail(ExitReason::CaptureFailed,
+           "whether a returned tensor requires grad depends on a branch or a loop");
+    GraphResult result{GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), false};
+    if (capture_.isTrainable(tensor)) {
+      refuseView(tensor);
+      trainable.push_back(tensor);
+      trainableReturns.push_back(result.index);
+    } else {
+      result.isSpent = tensor.requires_grad();
+    }
+    return result;
+  }
+
+  // Somebody may write to it, and so to what it is a view of.
+  void refuseView(const at::Tensor &tensor) {
+    if (!tensor.is_view())
+      return;
+    at::Tensor base(tensor._base());
+    bool isKnown = !capture_.isProxy(base) || capture_.inputOf(base);
+    for (const at::Tensor &other : trainable)
+      isKnown = isKnown || other.is_same(base) || (other.is_view() && other._base().is_same(base));
+    if (isKnown)
+      fail(ExitReason::ReturnsTrainable, "a returned tensor requires grad, and is a view of one "
+                                         "that the caller has too");
   }
 
   // A tensor from outside is itself, unless it is a `.grad`, which may be another at each call.
@@ -525,6 +552,21 @@ bool needsNumbers(const GraphRecorder &recorder, const Capture &capture, const A
   return needed;
 }
 
+// The gradients that results with a history will have, once there are seeds: more returns.
+void captureHistory(Capture &capture, ResultReader &reader, Captured &captured,
+                    std::vector<ValueId> &returns) {
+  ResultGradients gradients = captureResultGradients(capture, reader.trainable);
+  captured.split.numResults = returns.size();
+  captured.split.numSeeds = reader.trainable.size();
+  captured.trainable.emplace();
+  captured.trainable->returns = std::move(reader.trainableReturns);
+  captured.trainable->firstSaved = returns.size();
+  captured.trainable->trained = std::move(gradients.inputs);
+  captured.trainable->from = std::move(gradients.from);
+  returns.insert(returns.end(), gradients.gradients.begin(), gradients.gradients.end());
+  reader.trainable.clear();
+}
+
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
 
@@ -564,9 +606,12 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     captured.notes = std::move(interpretation.notes);
     readResults(captured, interpretation, proxies, reader,
                 request.options.walked ? &young : nullptr);
-    capture.end();
+    capture.endProgram();
     captured.results = std::move(reader.results);
     returns = std::move(reader.returns);
+    if (!reader.trainable.empty())
+      captureHistory(capture, reader, captured, returns);
+    capture.end();
   } catch (const CannotFork &) {
     throw;
   } catch (const ConversionError &error) {
@@ -585,6 +630,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   if (random.before.moved())
     fail(ExitReason::CaptureFailed, "the random number generator is seeded or set");
   captured.inputs = capture.inputs();
+  captured.inputs.resize(captured.inputs.size() - captured.split.numSeeds); // which come last
   captured.gradPresence = capture.gradPresence();
   captured.gradsDroppedFirst = capture.gradsDroppedFirst();
   captured.drawsRandomNumbers = capture.drawsRandomNumbers();
@@ -604,17 +650,28 @@ void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Capt
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
 }
 
-std::unique_ptr<Executor> compileModule(mlir::ModuleOp module, std::string &text) {
-  linkNativeSymbols();
-  PipelineResult passes = runPipeline(module, pipelineOptions(), &torchDerivatives());
-  if (!passes.ok)
-    fail(ExitReason::CompileFailed, passes.failedPass + ": " + passes.reason);
-  text = textOf(module);
+std::unique_ptr<Executor> makeExecutor(mlir::ModuleOp module, std::string &text) {
+  text += textOf(module);
   try {
     return std::make_unique<Executor>(compile(module, {}));
   } catch (const CodegenError &error) {
     fail(ExitReason::CompileFailed, error.what());
   }
+}
+
+void compileModule(Captured &captured, ConvertedGraph &graph) {
+  linkNativeSymbols();
+  PipelineResult passes = runPipeline(*captured.module, pipelineOptions(), &torchDerivatives(),
+                                      captured.trainable ? &captured.split : nullptr);
+  if (!passes.ok)
+    fail(ExitReason::CompileFailed, passes.failedPass + ": " + passes.reason);
+  graph.executor = makeExecutor(*captured.module, graph.moduleText);
+  if (!captured.trainable)
+    return;
+  TrainableResults &trainable = *captured.trainable;
+  trainable.savedInputs = std::move(captured.split.savedInputs);
+  trainable.gradients = makeExecutor(*captured.split.backward, graph.moduleText);
+  graph.trainable = std::make_shared<TrainableResults>(std::move(trainable));
 }
 
 // The Python values around the function as they are before it runs.
@@ -656,7 +713,8 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
     }
     const void *storage = input.tensor.storage().unsafeGetStorageImpl();
     switch (input.kind) {
-    case CapturedInput::Kind::Number: break;
+    case CapturedInput::Kind::Number:
+    case CapturedInput::Kind::Seed: break;
     case CapturedInput::Kind::Argument:
       graph.inputs.push_back({GraphInput::Kind::Argument, sourceOf(i), std::nullopt});
       break;
@@ -723,7 +781,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
       graph->pythonState = readPythonState(request);
       captureAndUndo(request, arguments, captured, graph->pythonState);
     }
-    graph->executor = compileModule(*captured.module, graph->moduleText);
+    compileModule(captured, *graph);
     bindInputs(*graph, captured, arguments, request.options.walked);
     graph->keywordNames = PyRef::share(request.keywordNames);
     graph->numLeaves = arguments.leaves().size();

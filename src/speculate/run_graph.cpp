@@ -34,7 +34,7 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
   switch (result.kind) {
   case GraphResult::Kind::Tensor: {
     at::Tensor tensor = outputs[result.index].toTensor();
-    if (result.requiresGrad)
+    if (result.isSpent)
       markSpent(tensor);
     return THPVariable_Wrap(std::move(tensor));
   }
@@ -132,6 +132,8 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
       return {Status::Interrupted, nullptr, {}};
     return {Status::Raised, nullptr, messageOf(run.exception)};
   }
+  if (graph.trainable)
+    attachHistory(graph.trainable, buffers->inputs, buffers->outputs);
   // In one object, which std::function refers to without an allocation.
   struct {
     const std::vector<GraphResult> &results;
