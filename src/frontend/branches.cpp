@@ -4,6 +4,7 @@
 
 #include "capture/symbolic.h"
 #include "frontend/kinds.h"
+#include "frontend/recursion.h"
 #include "frontend/way.h"
 
 #include <ATen/autocast_mode.h>
@@ -124,7 +125,10 @@ Interpreter::Forked Interpreter::fork(PythonFrame &frame, const void *site, PyOb
     return Forked::Impossible;
   try {
     PythonLog::Mark before = log_.mark();
-    Way ways[] = {walkWay(frame, then), walkWay(frame, otherwise)};
+    std::optional<Way> walked[2];
+    if (!walkBoth(frame, condition, then, otherwise, walked))
+      return Forked::Impossible;
+    Way ways[] = {std::move(*walked[0]), std::move(*walked[1])};
     if (ways[0].completion != ways[1].completion)
       return Forked::EndsDiffer;
     mergeWays(frame, site, condition, before, ways, merged);
@@ -140,6 +144,39 @@ Interpreter::Forked Interpreter::fork(PythonFrame &frame, const void *site, PyOb
   }
   (*host_.policies)[site] = Policy::OneWay;
   return Forked::Impossible;
+}
+
+// False where only one of them can be walked, and the other is taken not to happen.
+bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBody &then,
+                           const WayBody &otherwise, std::optional<Way> (&ways)[2]) {
+  if (functions_.empty()) {
+    ways[0] = walkWay(frame, then);
+    ways[1] = walkWay(frame, otherwise);
+    return true;
+  }
+  std::exception_ptr pending;
+  std::string whyNot;
+  for (int way : {0, 1}) {
+    try {
+      ways[way] = walkWay(frame, way == 0 ? then : otherwise);
+    } catch (const ResultPending &) {
+      pending = std::current_exception();
+    } catch (const CannotFork &) {
+      throw;
+    } catch (const std::exception &why) { // nothing foresees which way each of the calls goes
+      whyNot = forgetFailure(why);
+    }
+  }
+  if (ways[0] && ways[1])
+    return true;
+  if (!ways[0] && !ways[1] && pending)
+    std::rethrow_exception(pending);
+  if (!ways[0] && !ways[1])
+    throw CannotMerge(whyNot);
+  forced_ = ways[0].has_value();
+  if (!pending)
+    assertWay(condition, *forced_, whyNot);
+  return false;
 }
 
 Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,

@@ -42,6 +42,8 @@ enum class Policy : uint8_t {
   Loop,      // a loop too whose number of iterations Python knows, for it may end early
   PeelFirst, // a loop behind its first iteration, which is taken to happen
   OneWay,    // the way that is foreseen
+  Function,  // a Python function that calls itself: one of the graph, rather than unrolled
+  Unrolled,  // after all
 };
 using Policies = std::map<const void *, Policy>; // by the node of the syntax
 
@@ -110,6 +112,7 @@ struct PythonFrame {
   int line = 0;
   Generator *generator = nullptr;                     // that yields go to
   std::shared_ptr<const syntax::Function> owner = {}; // of the syntax
+  size_t forks = 0; // ways that were being walked when it was entered
 };
 
 enum class Completion : uint8_t { Normal, Break, Continue, Return, LoopBodyEnd };
@@ -185,6 +188,8 @@ private:
   PyRef conditionFrom(PythonFrame &, const syntax::BoolOperation &, size_t first);
   Forked fork(PythonFrame &, const void *site, PyObject *condition, const WayBody &then,
               const WayBody &otherwise, Way &merged);
+  bool walkBoth(PythonFrame &, PyObject *condition, const WayBody &then, const WayBody &otherwise,
+                std::optional<Way> (&ways)[2]);
   Way walkWay(PythonFrame &, const WayBody &body, std::span<const ValueId> first = {});
   void mergeWays(PythonFrame &, const void *site, PyObject *condition,
                  const PythonLog::Mark &before, Way (&ways)[2], Way &merged);
@@ -196,6 +201,14 @@ private:
   void preparePlace(const PythonLog::Change &place);
   void fillPlace(const PythonLog::Change &place, PyObject *value);
   ValueId conditionValue(PyObject *condition) const;
+
+  // recursion.cpp
+  class FunctionWalk;
+  struct ResultPending;
+  void detectRecursion(const PythonFrame &) const;
+  std::optional<PyRef> callInGraph(PythonFrame &);
+  PyRef runBody(PythonFrame &);
+  void assertWay(PyObject *condition, bool holds, const std::string &why);
 
   // loops.cpp
   struct LoopPlan;
@@ -379,6 +392,8 @@ private:
     std::string why;
   };
   std::vector<Poison> poisons_;
+  std::vector<FunctionWalk *> functions_; // of the graph, that are being walked
+  std::optional<bool> forced_;            // what the next truth that is asked for is taken to be
 };
 
 struct Interpreter::Fork {

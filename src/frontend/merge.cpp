@@ -80,7 +80,7 @@ Merge::Index Merge::plan(PyObject *then, PyObject *otherwise) {
 }
 
 Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
-  if (then == otherwise)
+  if (then == otherwise && !(formOnly_ && mayVary(then)))
     return {Plan::Kind::Same, PyRef::share(then)};
   if (!then || !otherwise)
     throw CannotMerge("a name or a place has a value on one way only");
@@ -109,6 +109,32 @@ Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
   }
   throw CannotMerge(std::string("the two ways end with different objects: ") +
                     Py_TYPE(then)->tp_name);
+}
+
+Merge::Index Merge::planForm(PyObject *value) {
+  formOnly_ = true;
+  Index index = plan(value, value);
+  formOnly_ = false;
+  return index;
+}
+
+bool Merge::mayVary(PyObject *object) const {
+  return isProxyTensor(object) || isGraphNumber(object) || PyTuple_CheckExact(object) ||
+         ((PyList_CheckExact(object) || PyDict_CheckExact(object)) && mark_ &&
+          log_.isFreshSince(*mark_, object));
+}
+
+std::vector<ValueType> Merge::resultTypes() const {
+  std::vector<ValueType> types(yields_[0].size());
+  for (const Plan &plan : plans_)
+    if (plan.kind == Plan::Kind::Tensor)
+      types[plan.result] = ValueType::ofTensor(plan.shape.type());
+    else if (plan.kind == Plan::Kind::Number)
+      types[plan.result] = ValueType::scalar(plan.number == NumberKind::Int ? ValueType::Kind::Int
+                                             : plan.number == NumberKind::Float
+                                                 ? ValueType::Kind::Float
+                                                 : ValueType::Kind::Bool);
+  return types;
 }
 
 // A container that others know too, or that is paired with two, cannot be replaced by a new one.

@@ -33,6 +33,11 @@ public:
 
   // Null stands for no value. Throws CannotMerge.
   Index plan(PyObject *then, PyObject *otherwise);
+  // The same of one value that every call of a function gives anew: what is of the graph in it is a
+  // result.
+  Index planForm(PyObject *value);
+  // Of the results that are planned so far.
+  std::vector<ValueType> resultTypes() const;
   // What a way yields, in the order of the branch's results. Records numbers that are not yet in
   // the graph, so the way's block is to be open.
   std::vector<ValueId> yields(int way);
@@ -63,6 +68,7 @@ private:
   Plan planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise);
   void checkOwn(PyObject *then, PyObject *otherwise);
   Plan planDict(PyObject *then, PyObject *otherwise);
+  bool mayVary(PyObject *object) const;
 
   Recording &recording_;
   PythonLog &log_;
@@ -73,6 +79,7 @@ private:
   std::vector<PyRef> held_; // so that the addresses in known_ stay theirs
   std::vector<Yield> yields_[2];
   std::vector<ValueId> results_;
+  bool formOnly_ = false;
 };
 
 } // namespace bifront

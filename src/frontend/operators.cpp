@@ -210,6 +210,8 @@ std::optional<PyRef> Interpreter::ownLength(PyObject *object) {
 }
 
 bool Interpreter::truth(PyObject *value) {
+  if (auto forced = std::exchange(forced_, std::nullopt))
+    return *forced;
   if (value == Py_True || value == Py_False || value == Py_None)
     return value == Py_True;
   if (auto result = callSpecial(value, "__bool__", {})) {

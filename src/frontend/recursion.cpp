@@ -1,0 +1,195 @@
+#include "frontend/recursion.h"
+
+#include "capture/python_values.h"
+#include "frontend/kinds.h"
+#include "frontend/way.h"
+
+namespace bifront {
+
+using namespace syntax;
+
+struct Interpreter::FunctionWalk::ArgumentsVary : CannotFork {
+  explicit ArgumentsVary(const void *site)
+      : CannotFork(site, Policy::Unrolled, "a function calls itself with other arguments") {}
+};
+
+namespace {
+
+size_t numParameters(const Function &syntax) {
+  auto *code = reinterpret_cast<PyCodeObject *>(syntax.code.get());
+  return code->co_argcount + code->co_kwonlyargcount + ((code->co_flags & CO_VARARGS) != 0) +
+         ((code->co_flags & CO_VARKEYWORDS) != 0);
+}
+
+} // namespace
+
+//===- One function ------------------------------------------------------------------------===//
+
+Interpreter::FunctionWalk::FunctionWalk(Interpreter &interpreter, PythonFrame &frame)
+    : interpreter_(interpreter), frame_(frame), graph_(interpreter.host_.recording->graph()),
+      before_(interpreter.log_.mark()), outer_(parametersOf(frame)), inner_(outer_),
+      slots_(frame.slots) {
+  auto *code = reinterpret_cast<PyCodeObject *>(frame.syntax.code.get());
+  const char *name = PyUnicode_AsUTF8(code->co_name);
+  name_ = graph_.newFunction(name ? name : "function");
+}
+
+std::vector<PyRef> Interpreter::FunctionWalk::parametersOf(const PythonFrame &frame) const {
+  std::vector<PyRef> values(frame.slots.begin(),
+                            frame.slots.begin() +
+                                static_cast<ptrdiff_t>(numParameters(frame.syntax)));
+  for (const auto &[slot, cell] : frame.syntax.cellParameters)
+    values[slot] = PyRef::share(PyCell_GET(frame.cells[cell].get()));
+  return values;
+}
+
+void Interpreter::FunctionWalk::setParameter(size_t i, const PyRef &value) {
+  for (const auto &[slot, cell] : frame_.syntax.cellParameters)
+    if (slot == i) {
+      PyCell_Set(frame_.cells[cell].get(), value.get());
+      return;
+    }
+  frame_.slots[i] = value;
+}
+
+Interpreter::Way Interpreter::FunctionWalk::walkBody() {
+  parameters_ = std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_, nullptr);
+  values_.clear();
+  for (size_t i = 0; i < outer_.size(); ++i)
+    values_.push_back(parameters_->plan(outer_[i].get(), inner_[i].get()));
+  start_ = parameters_->yields(0);
+  struct Entered {
+    FunctionWalk &walk;
+    explicit Entered(FunctionWalk &walk) : walk(walk) {
+      walk.interpreter_.functions_.push_back(&walk);
+    }
+    ~Entered() {
+      walk.interpreter_.functions_.pop_back();
+      walk.frame_.slots = walk.slots_;
+      walk.frame_.returned = {};
+      walk.frame_.pending.clear();
+      for (size_t i = 0; i < walk.outer_.size(); ++i)
+        walk.setParameter(i, walk.outer_[i]);
+    }
+  } entered(*this);
+  return interpreter_.walkWay(
+      frame_,
+      [&](Way &way) {
+        parameters_->takeResults(way.arguments);
+        for (size_t i = 0; i < values_.size(); ++i)
+          setParameter(i, parameters_->make(values_[i]));
+        way.value = interpreter_.runBody(frame_);
+        return Completion::Return;
+      },
+      start_);
+}
+
+// Whether all that the walk took for granted is as it found it; otherwise the next one knows more.
+bool Interpreter::FunctionWalk::settles(Way &way) {
+  if (!way.changes.empty())
+    throw CannotMerge("a function that calls itself changes Python's values");
+  Recording &recording = *interpreter_.host_.recording;
+  if (hasBase()) {
+    Recording::Scope scope(recording);
+    results_->takeResults(std::vector<ValueId>(results_->resultTypes().size()));
+    graph_.reenterBlock(std::move(way.block));
+    std::pair<Merge::Index, PyObject *> end{result_, way.value.get()};
+    auto yields = results_->yieldsOf({&end, 1});
+    way.block = graph_.leaveBlock();
+    if (yields) {
+      returns_ = *yields;
+      return true;
+    }
+  }
+  bool isFirst = !hasBase();
+  results_ = std::make_unique<Merge>(recording, interpreter_.log_, &before_);
+  if (isFirst)
+    base_ = way.value;
+  result_ = isFirst ? results_->planForm(base_.get())
+                    : results_->plan(base_.get(), way.value.get());
+  return false;
+}
+
+PyRef Interpreter::FunctionWalk::finish(Way &way) {
+  graph_.defineFunction(name_, std::move(way.block), returns_);
+  results_->takeResults(graph_.callFunction(name_, start_));
+  return results_->make(result_);
+}
+
+PyRef Interpreter::FunctionWalk::run() {
+  constexpr int kMostAttempts = 16;
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+    try {
+      Way way = walkBody();
+      if (settles(way))
+        return finish(way);
+    } catch (const ArgumentsVary &varying) {
+      if (varying.site != site())
+        throw;
+    } catch (const ResultPending &pending) {
+      throw CannotMerge(pending.what());
+    }
+  }
+  throw CannotMerge("a function gives, or is given, values of other kinds at each level");
+}
+
+PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
+  std::vector<PyRef> arguments = parametersOf(frame);
+  std::vector<std::pair<Merge::Index, PyObject *>> ends;
+  for (size_t i = 0; i < arguments.size(); ++i)
+    ends.emplace_back(values_[i], arguments[i].get());
+  auto operands = parameters_->yieldsOf(ends);
+  if (!operands) {
+    inner_ = std::move(arguments);
+    throw ArgumentsVary(site());
+  }
+  if (!hasBase())
+    throw ResultPending(site());
+  results_->takeResults(graph_.callItself(name_, *operands, results_->resultTypes()));
+  return results_->make(result_);
+}
+
+//===- Calls -------------------------------------------------------------------------------===//
+
+// Of a function that is already being run, on a way of a branch that it has led to: each call would
+// be one more.
+void Interpreter::detectRecursion(const PythonFrame &frame) const {
+  auto *code = reinterpret_cast<PyCodeObject *>(frame.syntax.code.get());
+  const char *file = PyUnicode_AsUTF8(code->co_filename);
+  if (policyOf(&frame.syntax) == Policy::Unrolled || !file || isLibraryFile(file))
+    return;
+  for (const PythonFrame *outer = frame_; outer; outer = outer->caller)
+    if (outer->function == frame.function && forks_.size() > outer->forks)
+      throw CannotFork(&frame.syntax, Policy::Function, "a function calls itself");
+}
+
+std::optional<PyRef> Interpreter::callInGraph(PythonFrame &frame) {
+  if (policyOf(&frame.syntax) != Policy::Function)
+    return std::nullopt;
+  for (FunctionWalk *walk : functions_)
+    if (walk->function() == frame.function) {
+      if (walk != functions_.back())
+        throw CannotFork(functions_.back()->site(), Policy::Unrolled,
+                         "functions of the graph call each other");
+      return walk->callItself(frame);
+    }
+  try {
+    return FunctionWalk(*this, frame).run();
+  } catch (const CannotFork &) {
+    throw;
+  } catch (const std::exception &why) {
+    noteOneWay("a function that calls itself", forgetFailure(why));
+  }
+  (*host_.policies)[&frame.syntax] = Policy::Unrolled;
+  return std::nullopt;
+}
+
+void Interpreter::assertWay(PyObject *condition, bool holds, const std::string &why) {
+  GraphRecorder &graph = host_.recording->graph();
+  ValueId value = conditionValue(condition);
+  if (!holds)
+    value = graph.scalar(ScalarOp::Not, {&value, 1});
+  graph.assertTrue(value, "a branch goes the way that can be walked: " + why);
+}
+
+} // namespace bifront
