@@ -26,16 +26,19 @@ struct CapturedInput {
     State,    // a tensor that the program reached on its own
     Grad,     // the `.grad` of input `owner`
     Number,   // given by addNumber
+    Object,   // given by addObject, or the same at each run: then it is `held`
   } kind;
   at::Tensor tensor; // the tensor itself, of Grad too; of a Number undefined
   uint32_t owner = 0;
   std::string name;
   ValueId value = kNoValue;
-  c10::Scalar number = {};
+  c10::Scalar number = {}; // of an Object its address
+  PyRef held = {};
   // What it is in this call.
   c10::IValue now() const {
-    return kind == Kind::Number ? c10::IValue(number) : c10::IValue(tensor);
+    return isTensor() ? c10::IValue(tensor) : c10::IValue(number);
   }
+  bool isTensor() const { return kind != Kind::Number && kind != Kind::Object; }
 };
 
 class Capture {
@@ -58,6 +61,9 @@ public:
 
   // The same for an int, a float or a bool, of which the graph knows no more than its type.
   c10::SymNode addNumber(const c10::Scalar &number, std::string_view name);
+
+  // The same for a Python object, which the caller keeps alive.
+  ValueId addObject(PyObject *object, std::string_view name);
 
   // Needs the GIL.
   void begin();

@@ -95,6 +95,10 @@ void CapturedCall::refuseHistory() {
   bool writes = std::any_of(declared.begin(), declared.end(), [](const c10::Argument &argument) {
     return argument.alias_info() && argument.alias_info()->isWrite();
   });
+  for (size_t i = 0; i < declared.size(); ++i)
+    if (declared[i].alias_info() && declared[i].alias_info()->isWrite() && args_[i].isTensor())
+      if (ProxyImpl *proxy = ProxyImpl::of(args_[i].toTensor()))
+        recording_.refuseWrite(proxy->value());
   bool trains = std::any_of(args_.begin(), args_.end(), [](const c10::IValue &arg) {
     return arg.isTensor() && arg.toTensor().defined() && arg.toTensor().requires_grad();
   });

@@ -30,6 +30,7 @@ struct EntryOp {
     Move,     // run move `index`
     Function, // run function call `index`
     Release,  // run release `index`
+    Object,   // run read of an object `index`
     If,       // up to Else only where `value` holds, from there to EndIf only where not
     Else,
     EndIf,

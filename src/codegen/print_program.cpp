@@ -53,6 +53,7 @@ private:
   void store(const StoreStep &step);
   void move(const MoveStep &step);
   void functionCall(const FunctionStep &step);
+  void object(const ObjectStep &step);
 
   void op(const EntryOp &op);
   void control(const EntryOp &op);
@@ -162,6 +163,18 @@ void ProgramPrinter::functionCall(const FunctionStep &step) {
   out << "\n";
 }
 
+void ProgramPrinter::object(const ObjectStep &step) {
+  static constexpr const char *names[] = {"attribute", "item",     "length",  "unbox",
+                                          "is_method", "is_class", "is_equal"};
+  ref(step.result);
+  out << " = " << names[static_cast<size_t>(step.read.kind)];
+  if (!step.read.name.empty())
+    out << " ." << step.read.name;
+  for (uint32_t operand : step.operands)
+    out << " s" << operand;
+  out << "\n";
+}
+
 void ProgramPrinter::move(const MoveStep &step) {
   out << "move ";
   list(step.pairs, [&](const MoveStep::Pair &pair) {
@@ -213,6 +226,7 @@ void ProgramPrinter::op(const EntryOp &op) {
   case EntryOp::Kind::Call: return call(program.calls[op.index]);
   case EntryOp::Kind::Kernel: return kernel(program.kernels[op.index]);
   case EntryOp::Kind::Store: return store(program.stores[op.index]);
+  case EntryOp::Kind::Object: return object(program.objectReads[op.index]);
   case EntryOp::Kind::Assert:
     out << "assert v" << op.value << ", \"" << asserts[op.index].message << "\"\n";
     return;

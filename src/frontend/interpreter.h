@@ -3,6 +3,7 @@
 // does to them goes through the log, so that it can be guarded, taken back and done again.
 #pragma once
 
+#include "frontend/lanes.h"
 #include "frontend/python_effects.h"
 #include "frontend/python_error.h"
 #include "frontend/python_log.h"
@@ -15,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -132,6 +134,8 @@ public:
   PythonEffects finish();
   // Whether that has ended a generator which then did something.
   bool endedWithEffects() const { return endedWithEffects_; }
+  // Whether what it has read of pointers may be what it has written by other names.
+  bool readsWhatItWrites(const PythonEffects &effects) const;
   // The innermost frame of the program's own files; null where there is none.
   const PythonFrame *programFrame() const;
 
@@ -181,7 +185,7 @@ private:
   std::optional<PyRef> forkValue(PythonFrame &, const void *site, PyObject *condition,
                                  const std::function<PyRef()> &then,
                                  const std::function<PyRef()> &otherwise);
-  PyRef conditionOf(PyObject *value) const;
+  PyRef conditionOf(PyObject *value);
   // Whether an expression is true: a bool of Python, or one of the graph where the walk goes both
   // ways.
   PyRef condition(PythonFrame &, const syntax::Expr &expr);
@@ -201,6 +205,27 @@ private:
   void preparePlace(const PythonLog::Change &place);
   void fillPlace(const PythonLog::Change &place, PyObject *value);
   ValueId conditionValue(PyObject *condition) const;
+
+  // pointer_values.cpp
+  ValueId held(PyObject *object);
+  PyRef boolOf(ValueId value, Example example);
+  PyRef objectOf(ValueId value);
+  PyRef settled(PyObject *object);
+  ValueId isOfClasses(ValueId pointer, const std::vector<PyTypeObject *> &classes);
+  void assertClasses(ValueId pointer, const std::vector<PyTypeObject *> &classes);
+  PyTypeObject *classOf(ValueId pointer);
+  PyRef pointerIsInstance(PyObject *pointer, PyObject *cls);
+  PyRef pointerType(PyObject *pointer);
+  PyRef pointerTruth(PyObject *pointer);
+  PyRef pointerIs(PyObject *left, PyObject *right);
+  PyRef pointerEquals(PyObject *left, PyObject *right);
+  PyRef pointerAttribute(PyObject *pointer, PyObject *name);
+  PyRef pointerLength(PyObject *pointer);
+  PyRef pointerItem(PyObject *pointer, PyObject *key);
+  Example exampleOf(PyObject *number);
+  void noteComputed(PyObject *result, PyObject *left, PyObject *right,
+                    const std::function<PyObject *(PyObject *, PyObject *)> &compute);
+  std::optional<bool> decided(PyObject *condition);
 
   // recursion.cpp
   class FunctionWalk;
@@ -392,7 +417,10 @@ private:
     std::string why;
   };
   std::vector<Poison> poisons_;
+  Lanes lanes_;
+  std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
   std::vector<FunctionWalk *> functions_; // of the graph, that are being walked
+  bool wayRaised_ = false;                // the last way that was left by an exception: the program's
   std::optional<bool> forced_;            // what the next truth that is asked for is taken to be
 };
 

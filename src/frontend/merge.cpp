@@ -1,6 +1,7 @@
 #include "frontend/merge.h"
 
 #include "frontend/kinds.h"
+#include "frontend/pointers.h"
 #include "frontend/python_error.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -95,6 +96,8 @@ Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
     yields_[1].push_back(std::move(b->value));
     return plan;
   }
+  if (pointerOf(then) || pointerOf(otherwise))
+    return planObject(then, otherwise);
   if (Py_TYPE(then) != Py_TYPE(otherwise))
     throw CannotMerge(std::string("a value is a ") + Py_TYPE(then)->tp_name + " on one way, a " +
                       Py_TYPE(otherwise)->tp_name + " on the other");
@@ -119,7 +122,7 @@ Merge::Index Merge::planForm(PyObject *value) {
 }
 
 bool Merge::mayVary(PyObject *object) const {
-  return isProxyTensor(object) || isGraphNumber(object) || PyTuple_CheckExact(object) ||
+  return isProxyTensor(object) || isGraphNumber(object) || pointerOf(object) || PyTuple_CheckExact(object) ||
          ((PyList_CheckExact(object) || PyDict_CheckExact(object)) && mark_ &&
           log_.isFreshSince(*mark_, object));
 }
@@ -127,7 +130,9 @@ bool Merge::mayVary(PyObject *object) const {
 std::vector<ValueType> Merge::resultTypes() const {
   std::vector<ValueType> types(yields_[0].size());
   for (const Plan &plan : plans_)
-    if (plan.kind == Plan::Kind::Tensor)
+    if (plan.kind == Plan::Kind::Object)
+      types[plan.result] = ValueType::scalar(ValueType::Kind::Object);
+    else if (plan.kind == Plan::Kind::Tensor)
       types[plan.result] = ValueType::ofTensor(plan.shape.type());
     else if (plan.kind == Plan::Kind::Number)
       types[plan.result] = ValueType::scalar(plan.number == NumberKind::Int ? ValueType::Kind::Int
@@ -146,6 +151,19 @@ void Merge::checkOwn(PyObject *then, PyObject *otherwise) {
     if (!isNew && known->second != std::pair(then, otherwise))
       throw CannotMerge("a list or dict of one way is in the place of two of the other");
   }
+}
+
+Merge::Plan Merge::planObject(PyObject *then, PyObject *otherwise) {
+  Plan plan{Plan::Kind::Object};
+  plan.result = yields_[0].size();
+  for (PyObject *object : {then, otherwise})
+    if (!pointerOf(object) && object != Py_None)
+      throw CannotMerge("an object is one from outside on one way only");
+  for (int way : {0, 1}) {
+    auto pointer = pointerOf(way == 0 ? then : otherwise);
+    yields_[way].push_back(pointer ? *pointer : recording_.heldObject(Py_None));
+  }
+  return plan;
 }
 
 Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
@@ -255,6 +273,13 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
     yields[plan.result] = record(number->value);
     return true;
   }
+  case Plan::Kind::Object: {
+    auto pointer = pointerOf(object);
+    if (!pointer && object != Py_None)
+      return false;
+    yields[plan.result] = pointer ? *pointer : recording_.heldObject(Py_None);
+    return true;
+  }
   case Plan::Kind::Tuple: return sequence(PyTuple_CheckExact(object));
   case Plan::Kind::List: return sequence(PyList_CheckExact(object) && log_.isFresh(object));
   case Plan::Kind::Dict: {
@@ -299,6 +324,7 @@ PyRef Merge::make(Index value) {
     plan.made =
         numberForPython(SymbolicScalar::ofValue(recording, plan.number, results_[plan.result]));
     break;
+  case Plan::Kind::Object: plan.made = makePointer(results_[plan.result]); break;
   case Plan::Kind::Tuple:
   case Plan::Kind::List: {
     PyRef list = checked(PyList_New(0));

@@ -50,9 +50,9 @@ public:
 
 private:
   struct Plan {
-    enum class Kind : uint8_t { Same, Tensor, Number, Tuple, List, Dict } kind;
+    enum class Kind : uint8_t { Same, Tensor, Number, Object, Tuple, List, Dict } kind;
     PyRef same = {};   // Same: the value; Dict: the keys
-    size_t result = 0; // Tensor, Number: which result of the branch
+    size_t result = 0; // Tensor, Number, Object: which result of the branch
     ProxyImpl::Shape shape = {};
     bool mayBeOutside = false; // Tensor
     SymbolicScalar::Kind number = SymbolicScalar::Kind::Int;
@@ -64,6 +64,7 @@ private:
   bool flatten(Index value, PyObject *object, std::vector<ValueId> &yields);
   ValueId record(const Yield &yield);
   Plan planOf(PyObject *then, PyObject *otherwise);
+  Plan planObject(PyObject *then, PyObject *otherwise);
   Plan planTensor(PyObject *then, PyObject *otherwise);
   Plan planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise);
   void checkOwn(PyObject *then, PyObject *otherwise);

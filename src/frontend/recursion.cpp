@@ -2,7 +2,11 @@
 
 #include "capture/python_values.h"
 #include "frontend/kinds.h"
+#include "frontend/pointers.h"
 #include "frontend/way.h"
+
+#include <algorithm>
+#include <set>
 
 namespace bifront {
 
@@ -58,12 +62,15 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
   for (size_t i = 0; i < outer_.size(); ++i)
     values_.push_back(parameters_->plan(outer_[i].get(), inner_[i].get()));
   start_ = parameters_->yields(0);
+  startLanes();
   struct Entered {
     FunctionWalk &walk;
     explicit Entered(FunctionWalk &walk) : walk(walk) {
       walk.interpreter_.functions_.push_back(&walk);
+      walk.interpreter_.lanes_.enter(walk.activations_);
     }
     ~Entered() {
+      walk.interpreter_.lanes_.leave();
       walk.interpreter_.functions_.pop_back();
       walk.frame_.slots = walk.slots_;
       walk.frame_.returned = {};
@@ -75,6 +82,10 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
   return interpreter_.walkWay(
       frame_,
       [&](Way &way) {
+        for (size_t k = 0; k < way.arguments.size(); ++k)
+          interpreter_.lanes_.note(way.arguments[k], [k](const Activation &activation) {
+            return activation.values[k];
+          });
         parameters_->takeResults(way.arguments);
         for (size_t i = 0; i < values_.size(); ++i)
           setParameter(i, parameters_->make(values_[i]));
@@ -82,6 +93,57 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
         return Completion::Return;
       },
       start_);
+}
+
+// The calls that the outermost one is known to lead to.
+void Interpreter::FunctionWalk::startLanes() {
+  sites_.clear();
+  if (!activations_.empty())
+    return;
+  Lanes &lanes = interpreter_.lanes_;
+  for (const Activation *outer : lanes.active()) {
+    Activation activation{outer, {}};
+    for (ValueId value : start_) {
+      Example example = lanes.of(value);
+      activation.values.push_back(example ? example(*outer) : PyRef());
+    }
+    activations_.push_back(std::move(activation));
+  }
+}
+
+// Those that these lead to in turn. Whether there are any that were not known.
+bool Interpreter::FunctionWalk::growLanes() {
+  constexpr size_t kMost = 512; // they are examples, after all
+  auto keyOf = [](const Activation &activation) {
+    std::vector<const void *> key{activation.outer};
+    for (const PyRef &value : activation.values)
+      key.push_back(value.get());
+    return key;
+  };
+  std::set<std::vector<const void *>> known;
+  for (const Activation &activation : activations_)
+    known.insert(keyOf(activation));
+  size_t before = activations_.size();
+  for (size_t i = 0; i < activations_.size() && activations_.size() < kMost; ++i)
+    for (const CallSite &site : sites_) {
+      if (!Lanes::hold(site.conditions, activations_[i]))
+        continue;
+      Activation next{activations_[i].outer, {}};
+      bool isKnown = true;
+      for (size_t k = 0; k < site.operands.size(); ++k) {
+        next.values.push_back(site.operands[k] ? site.operands[k](activations_[i]) : PyRef());
+        isKnown = isKnown && (next.values[k] || !isObject(k));
+        if (!isObject(k))
+          next.values[k] = {};
+      }
+      if (isKnown && known.insert(keyOf(next)).second)
+        activations_.push_back(std::move(next));
+    }
+  return activations_.size() > before;
+}
+
+bool Interpreter::FunctionWalk::isObject(size_t operand) const {
+  return graph_.typeOf(start_[operand]).kind == ValueType::Kind::Object;
 }
 
 // Whether all that the walk took for granted is as it found it; otherwise the next one knows more.
@@ -121,13 +183,18 @@ PyRef Interpreter::FunctionWalk::run() {
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
     try {
       Way way = walkBody();
-      if (settles(way))
+      bool grew = growLanes();
+      if (settles(way) && (!grew || attempt + 1 == kMostAttempts))
         return finish(way);
     } catch (const ArgumentsVary &varying) {
       if (varying.site != site())
         throw;
+      activations_.clear();
     } catch (const ResultPending &pending) {
-      throw CannotMerge(pending.what());
+      if (pending.site != site())
+        throw;
+      if (!growLanes())
+        throw CannotMerge(pending.what());
     }
   }
   throw CannotMerge("a function gives, or is given, values of other kinds at each level");
@@ -143,6 +210,10 @@ PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
     inner_ = std::move(arguments);
     throw ArgumentsVary(site());
   }
+  CallSite made{interpreter_.lanes_.conditions(), {}};
+  for (ValueId operand : *operands)
+    made.operands.push_back(interpreter_.lanes_.of(operand));
+  sites_.push_back(std::move(made));
   if (!hasBase())
     throw ResultPending(site());
   results_->takeResults(graph_.callItself(name_, *operands, results_->resultTypes()));
@@ -158,8 +229,12 @@ void Interpreter::detectRecursion(const PythonFrame &frame) const {
   const char *file = PyUnicode_AsUTF8(code->co_filename);
   if (policyOf(&frame.syntax) == Policy::Unrolled || !file || isLibraryFile(file))
     return;
+  bool hasPointer = std::any_of(frame.slots.begin(), frame.slots.end(),
+                                [](const PyRef &value) { return pointerOf(value.get()); });
+  for (const auto &[slot, cell] : frame.syntax.cellParameters)
+    hasPointer = hasPointer || pointerOf(PyCell_GET(frame.cells[cell].get()));
   for (const PythonFrame *outer = frame_; outer; outer = outer->caller)
-    if (outer->function == frame.function && forks_.size() > outer->forks)
+    if (outer->function == frame.function && (hasPointer || forks_.size() > outer->forks))
       throw CannotFork(&frame.syntax, Policy::Function, "a function calls itself");
 }
 

@@ -6,6 +6,10 @@
 #include "frontend/interpreter.h"
 #include "frontend/merge.h"
 
+#include <deque>
+#include <memory>
+#include <vector>
+
 namespace bifront {
 
 // What the function's call of itself gives is not known yet. The way that leads there is left out
@@ -36,6 +40,9 @@ private:
   Way walkBody();
   bool hasBase() const { return results_ != nullptr; }
   bool settles(Way &way);
+  void startLanes();
+  bool growLanes();
+  bool isObject(size_t operand) const;
   PyRef finish(Way &way);
 
   Interpreter &interpreter_;
@@ -50,6 +57,13 @@ private:
   Merge::Index result_ = 0;
   std::vector<ValueId> start_;   // what varies of the outermost call's arguments
   std::vector<ValueId> returns_; // of the body
+  std::deque<Activation> activations_;
+  // Its calls of itself in this walk: when they are made, and with what.
+  struct CallSite {
+    Lanes::Conditions conditions;
+    std::vector<Example> operands;
+  };
+  std::vector<CallSite> sites_;
   PyRef base_;                   // what a way without a call of itself gives
 };
 

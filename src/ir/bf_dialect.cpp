@@ -17,6 +17,9 @@
 #define GET_ATTRDEF_CLASSES
 #include "ir/bf_attributes.cpp.inc"
 
+#define GET_TYPEDEF_CLASSES
+#include "ir/bf_types.cpp.inc"
+
 using namespace mlir;
 
 namespace bifront {
@@ -37,6 +40,10 @@ void BfDialect::initialize() {
   addAttributes<
 #define GET_ATTRDEF_LIST
 #include "ir/bf_attributes.cpp.inc"
+      >();
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "ir/bf_types.cpp.inc"
       >();
   addOperations<
 #define GET_OP_LIST
@@ -176,6 +183,13 @@ LogicalResult GradOp::verify() {
 }
 
 //===- bf.pointwise ------------------------------------------------------------------------===//
+
+LogicalResult UnboxOp::verify() {
+  Type type = getValue().getType();
+  if (isa<RankedTensorType>(type) || type.isInteger(1) || type.isInteger(64) || type.isF64())
+    return success();
+  return emitOpError() << "an object is not unboxed as " << type;
+}
 
 static bool isElement(Type type) {
   try {

@@ -18,6 +18,9 @@
 #define GET_ATTRDEF_CLASSES
 #include "ir/bf_attributes.h.inc"
 
+#define GET_TYPEDEF_CLASSES
+#include "ir/bf_types.h.inc"
+
 #define GET_OP_CLASSES
 #include "ir/bf_ops.h.inc"
 

@@ -367,6 +367,61 @@ bool GraphRecorder::isUsable(ValueId value) const {
   return value < state->values.size() && state->values[value];
 }
 
+//===- Python objects ----------------------------------------------------------------------===//
+
+ValueId GraphRecorder::readAttribute(ValueId object, std::string_view name, ValueId type) {
+  return state->add(bf::ReadAttrOp::create(state->builder, state->loc,
+                                           bf::ObjectType::get(state->builder.getContext()),
+                                           state->valueOf(object), StringRef(name),
+                                           state->valueOf(type)));
+}
+
+ValueId GraphRecorder::readItem(ValueId object, ValueId index) {
+  return state->add(bf::ReadItemOp::create(state->builder, state->loc,
+                                           bf::ObjectType::get(state->builder.getContext()),
+                                           state->valueOf(object), state->valueOf(index)));
+}
+
+ValueId GraphRecorder::lengthOf(ValueId object) {
+  return state->add(bf::LengthOp::create(state->builder, state->loc, state->builder.getI64Type(),
+                                         state->valueOf(object)));
+}
+
+ValueId GraphRecorder::unbox(ValueId object, const ValueType &as) {
+  Type type = mlirTypeOf(state->builder.getContext(), as);
+  return state->add(
+      bf::UnboxOp::create(state->builder, state->loc, type, state->valueOf(object)));
+}
+
+ValueId GraphRecorder::isMethod(ValueId object, std::string_view name, ValueId type,
+                                ValueId function) {
+  return state->add(bf::IsMethodOp::create(state->builder, state->loc, state->builder.getI1Type(),
+                                           state->valueOf(object), StringRef(name),
+                                           state->valueOf(type), state->valueOf(function)));
+}
+
+ValueId GraphRecorder::isSame(ValueId left, ValueId right) {
+  return state->add(bf::IsSameOp::create(state->builder, state->loc, state->builder.getI1Type(),
+                                         state->valueOf(left), state->valueOf(right)));
+}
+
+ValueId GraphRecorder::isOfClass(ValueId object, ValueId type) {
+  return state->add(bf::IsClassOp::create(state->builder, state->loc, state->builder.getI1Type(),
+                                          state->valueOf(object), state->valueOf(type)));
+}
+
+ValueId GraphRecorder::isEqual(ValueId object, ValueId constant) {
+  return state->add(bf::IsEqualOp::create(state->builder, state->loc, state->builder.getI1Type(),
+                                          state->valueOf(object), state->valueOf(constant)));
+}
+
+std::optional<bool> GraphRecorder::constantOf(ValueId value) const {
+  auto constant = state->valueOf(value).getDefiningOp<arith::ConstantOp>();
+  if (!constant || !constant.getType().isInteger(1))
+    return std::nullopt;
+  return cast<IntegerAttr>(constant.getValue()).getValue().getBoolValue();
+}
+
 std::vector<ValueId> GraphRecorder::grad(std::span<const ValueId> outputs,
                                          std::span<const ValueId> seeds,
                                          std::span<const ValueId> wrt, bool createGraph) {

@@ -106,6 +106,18 @@ public:
   // Whether `value` may be used by what is recorded next.
   bool isUsable(ValueId value) const;
 
+  // Reads of Python objects; `type`, `function` and `constant` are objects as well.
+  ValueId readAttribute(ValueId object, std::string_view name, ValueId type);
+  ValueId readItem(ValueId object, ValueId index);
+  ValueId lengthOf(ValueId object);
+  ValueId unbox(ValueId object, const ValueType &as);
+  ValueId isMethod(ValueId object, std::string_view name, ValueId type, ValueId function);
+  ValueId isSame(ValueId left, ValueId right);
+  ValueId isOfClass(ValueId object, ValueId type);
+  ValueId isEqual(ValueId object, ValueId constant);
+  // The value of a bool that is a constant of the graph.
+  std::optional<bool> constantOf(ValueId value) const;
+
   // Gradients of sum_i <outputs[i], seeds[i]> with respect to `wrt`; an empty seed list means ones.
   std::vector<ValueId> grad(std::span<const ValueId> outputs, std::span<const ValueId> seeds,
                             std::span<const ValueId> wrt, bool createGraph);

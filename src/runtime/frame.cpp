@@ -171,6 +171,8 @@ void Frame::end(bool failed) {
     arena->release();
     arena = nullptr;
   }
+  if (!run.held.empty())
+    objectReads().release(run.held);
   run.pool->endRun();
   if (run.watched)
     run.pool->shrink(); // the next run has other places for most of it

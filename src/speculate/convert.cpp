@@ -6,6 +6,7 @@
 #include "codegen/compile.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/pointers.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
 #include "speculate/foresee.h"
@@ -97,6 +98,10 @@ public:
   // Only those that are inputs as numbers, or tensors.
   bool isNumber(size_t leaf) const { return isNumberOrTensor(object(leaf)) && !isTensor(leaf); }
   const at::Tensor &tensor(size_t leaf) const { return THPVariable_Unpack(object(leaf)); }
+  // An object of which the graph knows its class.
+  bool isPointer(size_t leaf) const {
+    return paths_.contains(leaf) && !isNumberOrTensor(object(leaf));
+  }
 
   // How to say that a number is to be a constant after all.
   Varying asVarying(size_t leaf) const {
@@ -274,7 +279,7 @@ public:
       : capture_(capture), arguments_(arguments), leafOfInput_(leafOfInput) {
     values_.resize(arguments.leaves().size());
     for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
-      if (isNumberOrTensor(arguments.object(leaf)))
+      if (isNumberOrTensor(arguments.object(leaf)) || arguments.isPointer(leaf))
         values_[leaf] = make(leaf);
   }
 
@@ -324,6 +329,8 @@ private:
     if (arguments_.isTensor(leaf))
       return PyRef::steal(THPVariable_Wrap(
           capture_.addInput(arguments_.tensor(leaf), name, arguments_.dimsOf(leaf))));
+    if (arguments_.isPointer(leaf))
+      return makePointer(capture_.addObject(object, name));
     c10::Scalar number = PyBool_Check(object) ? c10::Scalar(object == Py_True)
                          : PyFloat_CheckExact(object)
                              ? c10::Scalar(PyFloat_AS_DOUBLE(object))
@@ -348,6 +355,8 @@ public:
     std::optional<GraphResult> result;
     if (auto leaf = proxies_.leafOf(value))
       result = GraphResult{GraphResult::Kind::Leaf, *leaf, false};
+    else if (pointerOf(value))
+      fail(ExitReason::CaptureFailed, "an object that a pointer leads to is returned or kept");
     else if (isTensor(value) && capture_.isProxy(THPVariable_Unpack(value)))
       result = tensorResult(value);
     else if (isExactTensor(value))
@@ -650,13 +659,16 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
   };
   for (uint32_t i = 0; i < captured.inputs.size(); ++i) {
     const CapturedInput &input = captured.inputs[i];
-    if (input.kind == CapturedInput::Kind::Number) {
-      graph.inputs.push_back({GraphInput::Kind::Number, sourceOf(i), std::nullopt});
+    if (!input.isTensor()) {
+      bool isNumber = input.kind == CapturedInput::Kind::Number;
+      graph.inputs.push_back({isNumber ? GraphInput::Kind::Number : GraphInput::Kind::Object,
+                              sourceOf(i), std::nullopt, nullptr, input.held});
       continue;
     }
     const void *storage = input.tensor.storage().unsafeGetStorageImpl();
     switch (input.kind) {
-    case CapturedInput::Kind::Number: break;
+    case CapturedInput::Kind::Number:
+    case CapturedInput::Kind::Object: break;
     case CapturedInput::Kind::Argument:
       graph.inputs.push_back({GraphInput::Kind::Argument, sourceOf(i), std::nullopt});
       break;

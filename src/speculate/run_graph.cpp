@@ -49,7 +49,13 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
 
 // Graphs of a few steps are over before another thread could use the GIL.
 bool worthReleasingGil(const Program &program) {
-  return program.calls.size() + program.kernels.size() + program.stores.size() > 8;
+  // With the objects of Python it would come and go.
+  auto reads = [](const Program &of) { return !of.objectReads.empty(); };
+  for (const auto &function : program.functions)
+    if (reads(*function))
+      return false;
+  return !reads(program) &&
+         program.calls.size() + program.kernels.size() + program.stores.size() > 8;
 }
 
 struct RunBuffers {

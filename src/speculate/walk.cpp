@@ -76,6 +76,8 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
   PyErr_Fetch(&type, &value, &trace);
   interpretation.effects = interpreter.finish();
   PyErr_Restore(type, value, trace);
+  if (interpretation.result && interpreter.readsWhatItWrites(interpretation.effects))
+    throw CannotInterpret("an object that is written may be one that a pointer leads to");
   if (interpretation.result && interpreter.endedWithEffects())
     throw CannotInterpret("a generator that is left half way changes something as it ends");
   return interpretation;
