@@ -23,6 +23,8 @@
 
 namespace bifront {
 
+class MergedHistory;
+
 // The id of a value that is not recorded: of a proxy made in a dry run, or behind the recording's
 // end.
 constexpr ValueId kNoValue = ~0u;
@@ -97,8 +99,11 @@ public:
     std::vector<c10::SymNode> asserted_;
     ValueId absent_;
     std::optional<std::string> failure_;
+    ValueId first_;
   };
   bool isConditional() const { return scopes_ > 0; }
+  // Whether the memory of `tensor` came to be in the innermost scope.
+  bool isOfScope(const at::Tensor &tensor) const;
   // For what a branch or a loop cannot have in it.
   void refuseInScope(const char *what);
   // The assertion of `number` holds from here on, in this scope.
@@ -137,6 +142,7 @@ public:
   // What the graph would write may be a tensor that it has found, of which nothing else is known.
   void refuseWrite(ValueId value) {
     Memory memory = memoryOf(value);
+    writesOutside_ = writesOutside_ || memory != Memory::Own;
     if (memory == Memory::Found || (memory == Memory::Either && finds_))
       fail("a tensor that a pointer leads to is written");
   }
@@ -144,6 +150,9 @@ public:
     auto found = memory_.find(value);
     return found == memory_.end() ? Memory::Own : found->second;
   }
+  // A tensor from outside is written, so that what the graph has of it is another one.
+  void noteOutsideWrite() { writesOutside_ = true; }
+  bool writesOutside() const { return writesOutside_; }
   // A value that is one tensor or another.
   void noteMerged(ValueId value) { merged_.insert(value); }
   bool isMerged(ValueId value) const { return merged_.contains(value); }
@@ -152,6 +161,9 @@ public:
       for (ValueId view : views)
         noteMemory(view, memory);
   }
+
+  // Hears that the program needs to know whether a tensor's history is the one or the other.
+  std::function<void(const MergedHistory &history, const std::string &why)> unsure;
 
   // The program has computed something.
   void noteOp() { hasOps_ = hasOps_ || !dry_; }
@@ -181,8 +193,9 @@ private:
   std::map<std::pair<int64_t, int64_t>, c10::SymNode> sizes_;
   std::unordered_map<ValueId, Memory> memory_;
   std::unordered_set<ValueId> merged_;
-  bool finds_ = false;
+  bool finds_ = false, writesOutside_ = false;
   size_t scopes_ = 0;
+  ValueId scopeStart_ = 0;             // the innermost scope's first value
   std::vector<c10::SymNode> asserted_; // in the innermost scope
 };
 

@@ -134,6 +134,9 @@ public:
   PythonEffects finish();
   // Whether that has ended a generator which then did something.
   bool endedWithEffects() const { return endedWithEffects_; }
+  // Of CPython's frames, at most, from one call of a function of the graph to its call of itself; 0
+  // where there is none.
+  uint32_t framesPerCall() const { return framesPerCall_; }
   // Whether what it has read of pointers may be what it has written by other names.
   bool readsWhatItWrites(const PythonEffects &effects) const;
   // The innermost frame of the program's own files; null where there is none.
@@ -420,7 +423,8 @@ private:
   Lanes lanes_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
   std::vector<FunctionWalk *> functions_; // of the graph, that are being walked
-  bool wayRaised_ = false;                // the last way that was left by an exception: the program's
+  uint32_t framesPerCall_ = 0;
+  bool wayRaised_ = false; // the last way that was left by an exception: one of the program
   std::optional<bool> forced_;            // what the next truth that is asked for is taken to be
 };
 

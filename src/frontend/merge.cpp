@@ -3,11 +3,11 @@
 #include "frontend/kinds.h"
 #include "frontend/pointers.h"
 #include "frontend/python_error.h"
+#include "support/plain_constant.h"
 
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/pybind.h>
 
-#include <cmath>
 #include <optional>
 
 namespace bifront {
@@ -40,14 +40,7 @@ std::optional<Number> numberOf(PyObject *object) {
 
 // Equal plain values that nobody can tell apart but by `is`.
 bool areEqualConstants(PyObject *a, PyObject *b) {
-  if (Py_TYPE(a) != Py_TYPE(b) || isGraphNumber(a))
-    return false;
-  if (PyFloat_CheckExact(a)) // -0.0 and 0.0 are equal
-    return PyFloat_AS_DOUBLE(a) == PyFloat_AS_DOUBLE(b) &&
-           std::signbit(PyFloat_AS_DOUBLE(a)) == std::signbit(PyFloat_AS_DOUBLE(b));
-  if (PyLong_CheckExact(a) || PyUnicode_CheckExact(a) || PyBytes_CheckExact(a))
-    return checked(PyObject_RichCompareBool(a, b, Py_EQ)) != 0;
-  return false;
+  return isPlainConstant(a) && sameConstant(a, b);
 }
 
 ProxyImpl::Shape shapeOf(const at::Tensor &tensor) {
@@ -81,6 +74,9 @@ Merge::Index Merge::plan(PyObject *then, PyObject *otherwise) {
 }
 
 Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
+  if (formOnly_ && !mayVary(then) && mark_ && log_.isFreshSince(*mark_, then))
+    throw CannotMerge(std::string("a function gives a ") + Py_TYPE(then)->tp_name +
+                      " that it has made");
   if (then == otherwise && !(formOnly_ && mayVary(then)))
     return {Plan::Kind::Same, PyRef::share(then)};
   if (!then || !otherwise)
@@ -122,9 +118,16 @@ Merge::Index Merge::planForm(PyObject *value) {
 }
 
 bool Merge::mayVary(PyObject *object) const {
-  return isProxyTensor(object) || isGraphNumber(object) || pointerOf(object) || PyTuple_CheckExact(object) ||
+  return isProxyTensor(object) || isGraphNumber(object) || pointerOf(object) ||
+         PyTuple_CheckExact(object) ||
          ((PyList_CheckExact(object) || PyDict_CheckExact(object)) && mark_ &&
           log_.isFreshSince(*mark_, object));
+}
+
+void Merge::refuseGradients() const {
+  for (const Plan &plan : plans_)
+    if (plan.requiresGrad)
+      throw CannotMerge("gradients go through a function that calls itself");
 }
 
 std::vector<ValueType> Merge::resultTypes() const {
@@ -170,9 +173,9 @@ Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
   if (reinterpret_cast<PyObject *>(Py_TYPE(then)) != THPVariableClass)
     throw CannotMerge("the two ways end with different parameters");
   const at::Tensor &a = THPVariable_Unpack(then), &b = THPVariable_Unpack(otherwise);
-  if (a.requires_grad() || b.requires_grad())
-    throw CannotMerge("gradients go through a branch");
   Plan plan{Plan::Kind::Tensor};
+  plan.requiresGrad = a.requires_grad() || b.requires_grad();
+  plan.ways[0] = a, plan.ways[1] = b;
   plan.shape = shapeOf(a);
   if (!areSame(plan.shape, shapeOf(b)))
     throw CannotMerge("a tensor has another shape or dtype on the other way");
@@ -243,7 +246,7 @@ Merge::yieldsOf(std::span<const std::pair<Index, PyObject *>> ends) {
 }
 
 bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields) {
-  const Plan &plan = plans_[value];
+  Plan &plan = plans_[value];
   auto sequence = [&](bool isType) {
     if (!isType || PySequence_Fast_GET_SIZE(object) != static_cast<Py_ssize_t>(plan.parts.size()))
       return false;
@@ -260,8 +263,9 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
     if (reinterpret_cast<PyObject *>(Py_TYPE(object)) != THPVariableClass)
       return false;
     const at::Tensor &tensor = THPVariable_Unpack(object);
-    if (tensor.requires_grad() || !areSame(plan.shape, shapeOf(tensor)))
+    if ((tensor.requires_grad() && !plan.requiresGrad) || !areSame(plan.shape, shapeOf(tensor)))
       return false;
+    plan.ways[1] = tensor;
     ProxyImpl *proxy = ProxyImpl::of(tensor);
     yields[plan.result] = proxy ? proxy->value() : recording_.outsideTensor(tensor);
     return plan.mayBeOutside || !mayBeOutside(recording_, tensor);
@@ -300,10 +304,42 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
   return false;
 }
 
-void Merge::takeResults(std::vector<ValueId> results) {
+void Merge::takeResults(std::vector<ValueId> results, Place place) {
   results_ = std::move(results);
+  place_ = place;
   for (Plan &plan : plans_)
     plan.made = {};
+}
+
+void Merge::attachHistory(Plan &plan, const at::Tensor &tensor) {
+  using torch::autograd::Edge;
+  Edge ways[] = {historyOf(plan.ways[0]), historyOf(plan.ways[1])};
+  auto setWays = [&](const NodePointer &pointer, size_t count) {
+    auto &history = static_cast<MergedHistory &>(*pointer);
+    history.ways.clear();
+    for (const Edge &way : std::span(ways, count))
+      history.ways.emplace_back(way.function.get(), way.input_nr);
+  };
+  switch (place_) {
+  case Place::BehindBranch:
+    setWays(mergeHistory(tensor, site_, false, {ways[0], ways[1]}), 2);
+    break;
+  case Place::InLoop:
+    plan.inLoop = mergeHistory(tensor, site_, true, {ways[0]});
+    setWays(plan.inLoop, 1);
+    break;
+  case Place::BehindLoop: {
+    // What the other tensors begin with comes to this one in later iterations.
+    std::vector<Edge> all;
+    for (const Plan &other : plans_)
+      if (other.kind == Plan::Kind::Tensor && other.requiresGrad)
+        for (const at::Tensor &way : other.ways)
+          all.push_back(historyOf(way));
+    setWays(mergeHistory(tensor, site_, true, std::move(all)), 2);
+    if (plan.inLoop)
+      setWays(plan.inLoop, 2);
+  }
+  }
 }
 
 PyRef Merge::make(Index value) {
@@ -317,8 +353,12 @@ PyRef Merge::make(Index value) {
     recording_.noteMerged(results_[plan.result]);
     if (plan.mayBeOutside)
       recording_.noteMemory(results_[plan.result], Recording::Memory::Either);
-    plan.made =
-        checked(THPVariable_Wrap(ProxyImpl::make(recording, results_[plan.result], plan.shape)));
+    {
+      at::Tensor tensor = ProxyImpl::make(recording, results_[plan.result], plan.shape);
+      if (plan.requiresGrad)
+        attachHistory(plan, tensor);
+      plan.made = checked(THPVariable_Wrap(tensor));
+    }
     break;
   case Plan::Kind::Number:
     plan.made =

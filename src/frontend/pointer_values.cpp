@@ -409,7 +409,8 @@ void Interpreter::noteComputed(PyObject *result, PyObject *left, PyObject *right
 
 // What a condition is in all lanes, which the graph then asserts.
 std::optional<bool> Interpreter::decided(PyObject *condition) {
-  Example example = exampleOf(condition);
+  bool isBool = isGraphNumber(condition) && numberType(condition) == &PyBool_Type;
+  Example example = isBool ? exampleOf(condition) : Example();
   if (!example)
     return std::nullopt;
   Lanes::Ways ways = lanes_.waysOf(example);

@@ -1,6 +1,7 @@
 #include "frontend/recursion.h"
 
 #include "capture/python_values.h"
+#include "capture/recording.h"
 #include "frontend/kinds.h"
 #include "frontend/pointers.h"
 #include "frontend/way.h"
@@ -23,6 +24,15 @@ size_t numParameters(const Function &syntax) {
   auto *code = reinterpret_cast<PyCodeObject *>(syntax.code.get());
   return code->co_argcount + code->co_kwonlyargcount + ((code->co_flags & CO_VARARGS) != 0) +
          ((code->co_flags & CO_VARKEYWORDS) != 0);
+}
+
+bool hasPointer(const PythonFrame &frame) {
+  return std::any_of(frame.slots.begin(), frame.slots.end(),
+                     [](const PyRef &value) { return pointerOf(value.get()); }) ||
+         std::any_of(frame.syntax.cellParameters.begin(), frame.syntax.cellParameters.end(),
+                     [&](const auto &parameter) {
+                       return pointerOf(PyCell_GET(frame.cells[parameter.second].get()));
+                     });
 }
 
 } // namespace
@@ -57,19 +67,25 @@ void Interpreter::FunctionWalk::setParameter(size_t i, const PyRef &value) {
 }
 
 Interpreter::Way Interpreter::FunctionWalk::walkBody() {
-  parameters_ = std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_, nullptr);
+  parameters_ = std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_, site(),
+                                        nullptr);
   values_.clear();
   for (size_t i = 0; i < outer_.size(); ++i)
     values_.push_back(parameters_->plan(outer_[i].get(), inner_[i].get()));
+  parameters_->refuseGradients();
   start_ = parameters_->yields(0);
   startLanes();
   struct Entered {
     FunctionWalk &walk;
+    // What the outermost call finds says nothing of the others.
+    decltype(Recording::foresee) foresee = {};
     explicit Entered(FunctionWalk &walk) : walk(walk) {
       walk.interpreter_.functions_.push_back(&walk);
       walk.interpreter_.lanes_.enter(walk.activations_);
+      std::swap(walk.interpreter_.host_.recording->foresee, foresee);
     }
     ~Entered() {
+      std::swap(walk.interpreter_.host_.recording->foresee, foresee);
       walk.interpreter_.lanes_.leave();
       walk.interpreter_.functions_.pop_back();
       walk.frame_.slots = walk.slots_;
@@ -86,9 +102,10 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
           interpreter_.lanes_.note(way.arguments[k], [k](const Activation &activation) {
             return activation.values[k];
           });
-        parameters_->takeResults(way.arguments);
+        parameters_->takeResults(way.arguments, Merge::Place::BehindBranch);
         for (size_t i = 0; i < values_.size(); ++i)
           setParameter(i, parameters_->make(values_[i]));
+        bodyDepth_ = interpreter_.depth_ + 1;
         way.value = interpreter_.runBody(frame_);
         return Completion::Return;
       },
@@ -153,7 +170,8 @@ bool Interpreter::FunctionWalk::settles(Way &way) {
   Recording &recording = *interpreter_.host_.recording;
   if (hasBase()) {
     Recording::Scope scope(recording);
-    results_->takeResults(std::vector<ValueId>(results_->resultTypes().size()));
+    results_->takeResults(std::vector<ValueId>(results_->resultTypes().size()),
+                          Merge::Place::BehindBranch);
     graph_.reenterBlock(std::move(way.block));
     std::pair<Merge::Index, PyObject *> end{result_, way.value.get()};
     auto yields = results_->yieldsOf({&end, 1});
@@ -164,17 +182,18 @@ bool Interpreter::FunctionWalk::settles(Way &way) {
     }
   }
   bool isFirst = !hasBase();
-  results_ = std::make_unique<Merge>(recording, interpreter_.log_, &before_);
+  results_ = std::make_unique<Merge>(recording, interpreter_.log_, site(), &before_);
   if (isFirst)
     base_ = way.value;
   result_ = isFirst ? results_->planForm(base_.get())
                     : results_->plan(base_.get(), way.value.get());
+  results_->refuseGradients();
   return false;
 }
 
 PyRef Interpreter::FunctionWalk::finish(Way &way) {
   graph_.defineFunction(name_, std::move(way.block), returns_);
-  results_->takeResults(graph_.callFunction(name_, start_));
+  results_->takeResults(graph_.callFunction(name_, start_), Merge::Place::BehindBranch);
   return results_->make(result_);
 }
 
@@ -189,10 +208,12 @@ PyRef Interpreter::FunctionWalk::run() {
     } catch (const ArgumentsVary &varying) {
       if (varying.site != site())
         throw;
+      interpreter_.refusal_ = nullptr;
       activations_.clear();
     } catch (const ResultPending &pending) {
       if (pending.site != site())
         throw;
+      interpreter_.refusal_ = nullptr;
       if (!growLanes())
         throw CannotMerge(pending.what());
     }
@@ -201,6 +222,10 @@ PyRef Interpreter::FunctionWalk::run() {
 }
 
 PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
+  auto frames = static_cast<uint32_t>(interpreter_.depth_ - bodyDepth_ + 1);
+  if (frames > 1) // with calls of C in between, which count as well
+    ++frames;
+  interpreter_.framesPerCall_ = std::max(interpreter_.framesPerCall_, frames);
   std::vector<PyRef> arguments = parametersOf(frame);
   std::vector<std::pair<Merge::Index, PyObject *>> ends;
   for (size_t i = 0; i < arguments.size(); ++i)
@@ -216,7 +241,8 @@ PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
   sites_.push_back(std::move(made));
   if (!hasBase())
     throw ResultPending(site());
-  results_->takeResults(graph_.callItself(name_, *operands, results_->resultTypes()));
+  results_->takeResults(graph_.callItself(name_, *operands, results_->resultTypes()),
+                        Merge::Place::BehindBranch);
   return results_->make(result_);
 }
 
@@ -229,12 +255,8 @@ void Interpreter::detectRecursion(const PythonFrame &frame) const {
   const char *file = PyUnicode_AsUTF8(code->co_filename);
   if (policyOf(&frame.syntax) == Policy::Unrolled || !file || isLibraryFile(file))
     return;
-  bool hasPointer = std::any_of(frame.slots.begin(), frame.slots.end(),
-                                [](const PyRef &value) { return pointerOf(value.get()); });
-  for (const auto &[slot, cell] : frame.syntax.cellParameters)
-    hasPointer = hasPointer || pointerOf(PyCell_GET(frame.cells[cell].get()));
   for (const PythonFrame *outer = frame_; outer; outer = outer->caller)
-    if (outer->function == frame.function && (hasPointer || forks_.size() > outer->forks))
+    if (outer->function == frame.function && (hasPointer(frame) || forks_.size() > outer->forks))
       throw CannotFork(&frame.syntax, Policy::Function, "a function calls itself");
 }
 
@@ -253,7 +275,10 @@ std::optional<PyRef> Interpreter::callInGraph(PythonFrame &frame) {
   } catch (const CannotFork &) {
     throw;
   } catch (const std::exception &why) {
-    noteOneWay("a function that calls itself", forgetFailure(why));
+    std::string reason = forgetFailure(why);
+    if (hasPointer(frame)) // each object would be unrolled as this one is
+      throw CannotInterpret(reason);
+    noteOneWay("a function that calls itself", reason);
   }
   (*host_.policies)[&frame.syntax] = Policy::Unrolled;
   return std::nullopt;

@@ -64,6 +64,7 @@ private:
     std::vector<Example> operands;
   };
   std::vector<CallSite> sites_;
+  int bodyDepth_ = 0;
   PyRef base_;                   // what a way without a call of itself gives
 };
 

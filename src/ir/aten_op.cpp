@@ -215,6 +215,7 @@ Type mlirTypeOf(MLIRContext *context, const ValueType &type) {
   case ValueType::Kind::Complex: return ComplexType::get(builder.getF64Type());
   case ValueType::Kind::None: return builder.getNoneType();
   case ValueType::Kind::Object: return bf::ObjectType::get(context);
+  case ValueType::Kind::Tape: return bf::TapeType::get(context);
   case ValueType::Kind::TensorList: {
     SmallVector<Type> types;
     for (const TensorType &tensor : type.tensors)
@@ -252,6 +253,8 @@ ValueType valueTypeOf(Type type) {
     return ValueType::scalar(ValueType::Kind::None);
   if (isa<bf::ObjectType>(type))
     return ValueType::scalar(ValueType::Kind::Object);
+  if (isa<bf::TapeType>(type))
+    return ValueType::scalar(ValueType::Kind::Tape);
   if (isa<ComplexType>(type))
     return ValueType::scalar(ValueType::Kind::Complex);
   if (auto tuple = dyn_cast<TupleType>(type)) {

@@ -230,8 +230,6 @@ void GraphRecorder::reenterBlock(BlockPtr block) {
   state->open.push_back(std::move(block));
 }
 
-size_t GraphRecorder::openBlocks() const { return state->open.size(); }
-
 std::vector<ValueId> GraphRecorder::branch(ValueId condition, BlockPtr then,
                                            std::span<const ValueId> thenValues, BlockPtr otherwise,
                                            std::span<const ValueId> otherwiseValues) {
@@ -451,6 +449,8 @@ void GraphRecorder::setLocation(const SourceLine &line) {
 ValueType GraphRecorder::typeOf(ValueId value) const {
   return valueTypeOf(state->valueOf(value).getType());
 }
+
+ValueId GraphRecorder::numValues() const { return state->values.size(); }
 
 size_t GraphRecorder::numInputs() const { return state->inputAttrs.size(); }
 

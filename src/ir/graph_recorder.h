@@ -88,7 +88,6 @@ public:
   BlockPtr leaveBlock();
   // Goes on with a block that was left.
   void reenterBlock(BlockPtr block);
-  size_t openBlocks() const;
   // `scf.if`; the values of the two blocks must have the same types.
   std::vector<ValueId> branch(ValueId condition, BlockPtr then, std::span<const ValueId> thenValues,
                               BlockPtr otherwise, std::span<const ValueId> otherwiseValues);
@@ -105,6 +104,8 @@ public:
   std::vector<ValueId> callFunction(std::string_view function, std::span<const ValueId> operands);
   // Whether `value` may be used by what is recorded next.
   bool isUsable(ValueId value) const;
+  // Values that are made from here on have this number, or a higher one.
+  ValueId numValues() const;
 
   // Reads of Python objects; `type`, `function` and `constant` are objects as well.
   ValueId readAttribute(ValueId object, std::string_view name, ValueId type);

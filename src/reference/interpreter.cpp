@@ -16,6 +16,7 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/List.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <iostream>
@@ -85,6 +86,7 @@ private:
   std::vector<IValue> gradients(bf::GradOp op, std::span<const IValue> operands);
   std::vector<IValue> call(mlir::func::CallOp op, std::span<const IValue> operands);
   IValue readObject(mlir::Operation *op, std::span<const IValue> operands);
+  std::vector<IValue> pop(bf::PopOp op, std::span<const IValue> operands);
   void print(bf::PrintOp op, std::span<const IValue> operands) const;
   void check(mlir::Type type, const IValue &value, mlir::Operation &op);
 
@@ -103,6 +105,8 @@ private:
 
 void Interpreter::check(mlir::Type type, const IValue &value, mlir::Operation &op) {
   auto fail = [&](const std::string &what) { throw std::runtime_error(textOf(op) + ": " + what); };
+  if (mlir::isa<bf::TapeType>(type))
+    return value.isList() ? void() : fail("no tape");
   auto ranked = mlir::dyn_cast<mlir::RankedTensorType>(type);
   if (!ranked)
     return isTensorLike(type) == value.isTensor() || value.isNone() ? void()
@@ -199,6 +203,16 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
       .Case([&](mlir::arith::SelectOp) {
         return std::vector<IValue>{in[0].toBool() ? in[1] : in[2]};
       })
+      .Case([&](bf::TapeOp) {
+        return std::vector<IValue>{c10::impl::GenericList(c10::AnyType::get())};
+      })
+      .Case([&](bf::PushOp) -> std::vector<IValue> {
+        c10::impl::GenericList tape = in[0].toList();
+        for (size_t i = 1; i < in.size(); ++i)
+          tape.push_back(in[i]);
+        return {};
+      })
+      .Case([&](bf::PopOp op) { return pop(op, in); })
       .Case([&](bf::DimOp dim) {
         return std::vector<IValue>{in[0].toTensor().size(static_cast<int64_t>(dim.getIndex()))};
       })
@@ -334,6 +348,15 @@ IValue Interpreter::readObject(mlir::Operation *op, std::span<const IValue> oper
   case ValueType::Kind::Bool: return result.scalar.i != 0;
   default: return result.scalar.i;
   }
+}
+
+std::vector<IValue> Interpreter::pop(bf::PopOp op, std::span<const IValue> operands) {
+  c10::impl::GenericList tape = operands[0].toList();
+  if (tape.size() < op.getNumResults())
+    throw std::runtime_error(textOf(*op) + ": the tape is at its end");
+  std::vector<IValue> results(tape.end() - op.getNumResults(), tape.end());
+  tape.resize(tape.size() - op.getNumResults());
+  return results;
 }
 
 void Interpreter::print(bf::PrintOp op, std::span<const IValue> operands) const {

@@ -1,5 +1,9 @@
 #include "runtime/frame.h"
 
+#include "runtime/call_depth.h"
+
+#include "runtime/tape.h"
+
 #include "support/heap.h"
 
 #include <ATen/ATen.h>
@@ -374,6 +378,29 @@ void Frame::move(uint32_t index) {
   release(step.release);
 }
 
+// ---- Tapes ----
+
+void Frame::tape(uint32_t index) {
+  const TapeStep &step = program.tapeSteps[index];
+  if (step.action == TapeStep::Action::Start)
+    slots[step.tape] = Tape::make();
+  Tape &tape = Tape::in(slots[step.tape]);
+  if (step.action == TapeStep::Action::Push) {
+    for (const OperandRef &value : step.values)
+      if (value.kind == OperandRef::Kind::Tensor)
+        tape.push(slots[value.index]);
+      else
+        tape.push(scalars[value.index]);
+  } else {
+    for (auto value = step.values.rbegin(); value != step.values.rend(); ++value)
+      if (value->kind != OperandRef::Kind::Tensor)
+        scalars[value->index] = tape.popNumber();
+      else if (at::Tensor popped = tape.popTensor(); value->index != kNoSlot)
+        slots[value->index] = std::move(popped);
+  }
+  release(step.release);
+}
+
 // ---- Functions ----
 
 Frame::Activation Frame::newActivation() {
@@ -408,6 +435,7 @@ int32_t Frame::callFunction(uint32_t index) {
   run.location = step.location;
   poll();
   checkStack();
+  CallInProgress inProgress;
   Frame &callee = *root.functions[step.function];
   Activation values = argumentsFor(callee, step);
   callee.exchange(values);

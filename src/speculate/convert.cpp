@@ -1,7 +1,10 @@
 #include "speculate/convert.h"
 
+#include "capture/backward.h"
 #include "capture/capture.h"
 #include "capture/derivative.h"
+#include "capture/merged_history.h"
+#include "capture/modes.h"
 #include "capture/torch_schemas.h"
 #include "codegen/compile.h"
 #include "frontend/interpreter.h"
@@ -21,6 +24,7 @@
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 
+#include "support/pending_exception.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -48,19 +52,6 @@ mlir::MLIRContext &compilerContext() {
 std::string messageOf(const std::exception &error) {
   auto *ofTorch = dynamic_cast<const c10::Error *>(&error);
   return ofTorch ? ofTorch->what_without_backtrace() : error.what();
-}
-
-// The pending Python exception as text; clears it.
-std::string takePythonError() {
-  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-  PyErr_Fetch(&type, &value, &trace);
-  PyRef ownedType = PyRef::steal(type), ownedValue = PyRef::steal(value),
-        ownedTrace = PyRef::steal(trace);
-  PyRef text = PyRef::steal(value ? PyObject_Str(value) : nullptr);
-  const char *message = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
-  std::string name = type ? reinterpret_cast<PyTypeObject *>(type)->tp_name : "unknown exception";
-  PyErr_Clear();
-  return message ? name + ": " + message : name;
 }
 
 // The objects that the call brings: its arguments, their patterns, and values in slots that vary;
@@ -219,10 +210,13 @@ struct Captured {
   std::vector<uint32_t> gradsDroppedFirst;
   CaptureCost cost;
   bool drawsRandomNumbers = false;
+  uint32_t framesPerCall = 0;
   std::vector<std::string> notes;
   std::vector<PythonRead> reads;
   std::vector<SlotInput> slotInputs;
   Varying needed; // numbers that the program asked for
+  std::optional<TrainableResults> trainable;
+  BackwardSplit split; // of these
 };
 
 std::string textOf(mlir::ModuleOp module) {
@@ -252,15 +246,12 @@ class HookScope {
 public:
   HookScope() {
     if (!PyRef::steal(PyObject_CallNoArgs(captureEnter.get())))
-      fail(ExitReason::CaptureFailed, takePythonError());
+      fail(ExitReason::CaptureFailed, describeException(takeException().get()));
   }
   ~HookScope() {
-    // The function's own exception, where there is one, stays pending.
-    PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-    PyErr_Fetch(&type, &value, &trace);
+    PendingException ofTheFunction;
     if (!PyRef::steal(PyObject_CallNoArgs(captureExit.get())))
       PyErr_WriteUnraisable(captureExit.get());
-    PyErr_Restore(type, value, trace);
   }
   HookScope(const HookScope &) = delete;
 };
@@ -371,17 +362,40 @@ public:
 
   std::vector<GraphResult> results;
   std::vector<ValueId> returns;
+  // Tensors whose history is still to be gone through, and their returns.
+  std::vector<at::Tensor> trainable;
+  std::vector<uint32_t> trainableReturns;
 
 private:
   GraphResult tensorResult(PyObject *value) {
     const at::Tensor &tensor = THPVariable_Unpack(value);
     if (!THPVariable_CheckExact(value))
       fail(ExitReason::UnsupportedTensor, "a tensor of a subclass is returned");
-    if (capture_.isTrainable(tensor))
-      fail(ExitReason::ReturnsTrainable,
-           "a returned tensor requires grad, and nothing has gone backward "
-           "through its history inside the function");
-    return {GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), tensor.requires_grad()};
+    if (unsureHistory(tensor))
+      fail(ExitReason::CaptureFailed,
+           "whether a returned tensor requires grad depends on a branch or a loop");
+    GraphResult result{GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), false};
+    if (capture_.isTrainable(tensor)) {
+      refuseView(tensor);
+      trainable.push_back(tensor);
+      trainableReturns.push_back(result.index);
+    } else {
+      result.isSpent = tensor.requires_grad();
+    }
+    return result;
+  }
+
+  // Somebody may write to it, and so to what it is a view of.
+  void refuseView(const at::Tensor &tensor) {
+    if (!tensor.is_view())
+      return;
+    at::Tensor base(tensor._base());
+    bool isKnown = !capture_.isProxy(base) || capture_.inputOf(base);
+    for (const at::Tensor &other : trainable)
+      isKnown = isKnown || other.is_same(base) || (other.is_view() && other._base().is_same(base));
+    if (isKnown)
+      fail(ExitReason::ReturnsTrainable, "a returned tensor requires grad, and is a view of one "
+                                         "that the caller has too");
   }
 
   // A tensor from outside is itself, unless it is a `.grad`, which may be another at each call.
@@ -421,17 +435,15 @@ class ForeignRandomGuard {
 public:
   ForeignRandomGuard() : before(PyRef::steal(PyObject_CallNoArgs(foreignRandom.get()))) {
     if (!before)
-      fail(ExitReason::CaptureFailed, takePythonError());
+      fail(ExitReason::CaptureFailed, describeException(takeException().get()));
   }
   ~ForeignRandomGuard() { restore(); }
-  // Whether they had moved. The function's own exception, where there is one, stays pending.
+  // Whether they had moved.
   bool restore() {
-    PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-    PyErr_Fetch(&type, &value, &trace);
+    PendingException ofTheFunction;
     PyRef moved = PyRef::steal(PyObject_CallOneArg(restoreForeignRandom.get(), before.get()));
     if (!moved)
       PyErr_WriteUnraisable(restoreForeignRandom.get());
-    PyErr_Restore(type, value, trace);
     return moved.get() == Py_True;
   }
 
@@ -541,12 +553,30 @@ bool needsNumbers(const GraphRecorder &recorder, const Capture &capture, const A
   return needed;
 }
 
+// The gradients that results with a history will have, once there are seeds: more returns.
+void captureHistory(Capture &capture, ResultReader &reader, Captured &captured,
+                    std::vector<ValueId> &returns) {
+  ResultGradients gradients = captureResultGradients(capture, reader.trainable);
+  captured.split.numResults = returns.size();
+  captured.split.numSeeds = reader.trainable.size();
+  captured.trainable.emplace();
+  captured.trainable->returns = std::move(reader.trainableReturns);
+  captured.trainable->firstSaved = returns.size();
+  captured.trainable->trained = std::move(gradients.inputs);
+  captured.trainable->from = std::move(gradients.from);
+  returns.insert(returns.end(), gradients.gradients.begin(), gradients.gradients.end());
+  reader.trainable.clear();
+}
+
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
 
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
              Policies *policies = nullptr) {
   useTorchSchemas();
+  for (uint32_t leaf = 0; !policies && leaf < arguments.leaves().size(); ++leaf)
+    if (arguments.isPointer(leaf)) // it would be one graph for this very object
+      fail(ExitReason::CaptureFailed, "an object that differs from call to call is an argument");
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
   GlobalModes modesBefore = GlobalModes::now();
@@ -570,13 +600,17 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     capture.begin();
     Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
     if (!interpretation.result)
-      fail(ExitReason::CaptureFailed, takePythonError());
+      fail(ExitReason::CaptureFailed, describeException(takeException().get()));
     captured.notes = std::move(interpretation.notes);
+    captured.framesPerCall = interpretation.framesPerCall;
     readResults(captured, interpretation, proxies, reader,
                 request.options.walked ? &young : nullptr);
-    capture.end();
+    capture.endProgram();
     captured.results = std::move(reader.results);
     returns = std::move(reader.returns);
+    if (!reader.trainable.empty())
+      captureHistory(capture, reader, captured, returns);
+    capture.end();
   } catch (const CannotFork &) {
     throw;
   } catch (const ConversionError &error) {
@@ -594,6 +628,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   if (random.before.moved())
     fail(ExitReason::CaptureFailed, "the random number generator is seeded or set");
   captured.inputs = capture.inputs();
+  captured.inputs.resize(captured.inputs.size() - captured.split.numSeeds); // which come last
   captured.gradPresence = capture.gradPresence();
   captured.gradsDroppedFirst = capture.gradsDroppedFirst();
   captured.drawsRandomNumbers = capture.drawsRandomNumbers();
@@ -613,17 +648,28 @@ void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Capt
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
 }
 
-std::unique_ptr<Executor> compileModule(mlir::ModuleOp module, std::string &text) {
-  linkNativeSymbols();
-  PipelineResult passes = runPipeline(module, pipelineOptions(), &torchDerivatives());
-  if (!passes.ok)
-    fail(ExitReason::CompileFailed, passes.failedPass + ": " + passes.reason);
-  text = textOf(module);
+std::unique_ptr<Executor> makeExecutor(mlir::ModuleOp module, std::string &text) {
+  text += textOf(module);
   try {
     return std::make_unique<Executor>(compile(module, {}));
   } catch (const CodegenError &error) {
     fail(ExitReason::CompileFailed, error.what());
   }
+}
+
+void compileModule(Captured &captured, ConvertedGraph &graph) {
+  linkNativeSymbols();
+  PipelineResult passes = runPipeline(*captured.module, pipelineOptions(), &torchDerivatives(),
+                                      captured.trainable ? &captured.split : nullptr);
+  if (!passes.ok)
+    fail(ExitReason::CompileFailed, passes.failedPass + ": " + passes.reason);
+  graph.executor = makeExecutor(*captured.module, graph.moduleText);
+  if (!captured.trainable)
+    return;
+  TrainableResults &trainable = *captured.trainable;
+  trainable.savedInputs = std::move(captured.split.savedInputs);
+  trainable.gradients = makeExecutor(*captured.split.backward, graph.moduleText);
+  graph.trainable = std::make_shared<TrainableResults>(std::move(trainable));
 }
 
 // The Python values around the function as they are before it runs.
@@ -637,7 +683,7 @@ PythonState readPythonState(const ConversionRequest &request) {
                         : nullptr);
   PythonState state;
   if (!places || !state.remember(places.get()))
-    fail(ExitReason::CaptureFailed, takePythonError());
+    fail(ExitReason::CaptureFailed, describeException(takeException().get()));
   return state;
 }
 
@@ -668,7 +714,8 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
     const void *storage = input.tensor.storage().unsafeGetStorageImpl();
     switch (input.kind) {
     case CapturedInput::Kind::Number:
-    case CapturedInput::Kind::Object: break;
+    case CapturedInput::Kind::Object:
+    case CapturedInput::Kind::Seed: break;
     case CapturedInput::Kind::Argument:
       graph.inputs.push_back({GraphInput::Kind::Argument, sourceOf(i), std::nullopt});
       break;
@@ -735,7 +782,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
       graph->pythonState = readPythonState(request);
       captureAndUndo(request, arguments, captured, graph->pythonState);
     }
-    graph->executor = compileModule(*captured.module, graph->moduleText);
+    compileModule(captured, *graph);
     bindInputs(*graph, captured, arguments, request.options.walked);
     graph->keywordNames = PyRef::share(request.keywordNames);
     graph->numLeaves = arguments.leaves().size();
@@ -745,6 +792,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     graph->drawsRandomNumbers = captured.drawsRandomNumbers;
     graph->captureCost = captured.cost;
     graph->notes = std::move(captured.notes);
+    graph->framesPerCall = captured.framesPerCall;
     graph->commit = std::move(captured.commit);
     graph->results = std::move(captured.results);
   } catch (const ConversionError &) {

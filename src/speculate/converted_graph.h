@@ -3,12 +3,14 @@
 #pragma once
 
 #include "capture/capture_cost.h"
+#include "capture/modes.h"
 #include "runtime/executor.h"
 #include "speculate/exit_reason.h"
 #include "speculate/guards.h"
 #include "speculate/precheck.h"
 #include "speculate/python_commit.h"
 #include "speculate/python_state.h"
+#include "speculate/trainable_results.h"
 #include "speculate/value_pattern.h"
 #include "speculate/varying.h"
 
@@ -49,8 +51,8 @@ struct GraphInput {
 // What a run brings to the objects that the call leaves behind.
 struct GraphResult {
   enum class Kind : uint8_t { Tensor, Int, Float, Bool, Leaf, Input } kind;
-  uint32_t index = 0; // the program's return; Leaf: which leaf; Input: which input, as it came
-  bool requiresGrad = false;
+  uint32_t index = 0;   // the program's return; Leaf: which leaf; Input: which input, as it came
+  bool isSpent = false; // backward has gone through its history
 };
 
 class ConvertedGraph {
@@ -75,9 +77,11 @@ public:
   bool drawsRandomNumbers = false;
   bool forks = false; // has both ways of branches, where it can
   std::unique_ptr<Executor> executor;
+  std::shared_ptr<const TrainableResults> trainable; // null: nothing that is left behind trains
   PythonCommit commit;
   std::vector<GraphResult> results; // the leaves of the commit
   CaptureCost captureCost;
+  uint32_t framesPerCall = 0;     // of CPython, for each call of a function of the graph
   std::vector<std::string> notes; // for reports: what went one way, and why
   std::string moduleText;         // after all passes; for reports
 

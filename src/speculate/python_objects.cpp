@@ -2,8 +2,8 @@
 
 #include "frontend/pointers.h"
 #include "runtime/object_reads.h"
-#include "speculate/plain_constant.h"
 #include "speculate/precheck.h"
+#include "support/plain_constant.h"
 
 #include <torch/csrc/autograd/python_variable.h>
 

@@ -1,10 +1,13 @@
 // Runs a converted graph for one call: inputs from the leaves and the state, the program, the
 // result.
+#include "runtime/call_depth.h"
 #include "runtime/frame.h"
 #include "speculate/convert.h"
 #include "speculate/spent_gradient.h"
 
 #include <torch/csrc/autograd/python_variable.h>
+
+#include <algorithm>
 
 namespace bifront {
 namespace {
@@ -34,7 +37,7 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
   switch (result.kind) {
   case GraphResult::Kind::Tensor: {
     at::Tensor tensor = outputs[result.index].toTensor();
-    if (result.requiresGrad)
+    if (result.isSpent)
       markSpent(tensor);
     return THPVariable_Wrap(std::move(tensor));
   }
@@ -56,6 +59,17 @@ bool worthReleasingGil(const Program &program) {
       return false;
   return !reads(program) &&
          program.calls.size() + program.kernels.size() + program.stores.size() > 8;
+}
+
+// Before CPython would raise RecursionError.
+uint32_t remainingFrames() {
+  PyThreadState *state = PyThreadState_Get();
+#if PY_VERSION_HEX >= 0x030C0000
+  int remaining = state->py_recursion_remaining;
+#else
+  int remaining = state->recursion_remaining;
+#endif
+  return static_cast<uint32_t>(std::max(remaining, 0));
 }
 
 struct RunBuffers {
@@ -120,6 +134,8 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
     buffers->held.push_back(PyRef::share(leaves[i]));
   for (const TensorSource &owner : graph.gradsDroppedFirst)
     owner.in(leaves).mutable_grad().reset();
+  if (graph.framesPerCall > 0)
+    allowCallDepth(remainingFrames() / graph.framesPerCall);
   PyThreadState *released =
       worthReleasingGil(graph.executor->program()) ? PyEval_SaveThread() : nullptr;
   RunResult run = graph.executor->run(buffers->inputs, buffers->outputs);
@@ -135,6 +151,8 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
       return {Status::Interrupted, nullptr, {}};
     return {Status::Raised, nullptr, messageOf(run.exception)};
   }
+  if (graph.trainable)
+    attachHistory(graph.trainable, buffers->inputs, buffers->outputs);
   // In one object, which std::function refers to without an allocation.
   struct {
     const std::vector<GraphResult> &results;
