@@ -50,11 +50,12 @@ void Lanes::noteMerged(ValueId value, const Example &condition, ValueId then, Va
   });
 }
 
-Lanes::Filter::Filter(Lanes &lanes, Example condition, bool holds) : lanes_(lanes) {
-  lanes.levels_.back().conditions.emplace_back(std::move(condition), holds);
+Lanes::Filter::Filter(Lanes &lanes, Example condition, bool holds)
+    : lanes_(lanes), before_(lanes.levels_.back().conditions.size()) {
+  lanes.restrictTo(std::move(condition), holds);
 }
 
-Lanes::Filter::~Filter() { lanes_.levels_.back().conditions.pop_back(); }
+Lanes::Filter::~Filter() { lanes_.levels_.back().conditions.resize(before_); }
 
 bool Lanes::hold(const Conditions &conditions, const Activation &activation) {
   for (const auto &[condition, wanted] : conditions) {

@@ -47,7 +47,12 @@ public:
 
   private:
     Lanes &lanes_;
+    size_t before_;
   };
+  // The same up to the end of the filter, or the function, around it.
+  void restrictTo(Example condition, bool holds) {
+    levels_.back().conditions.emplace_back(std::move(condition), holds);
+  }
   using Conditions = std::vector<std::pair<Example, bool>>;
   const Conditions &conditions() const { return levels_.back().conditions; }
   static bool hold(const Conditions &conditions, const Activation &activation);

@@ -574,9 +574,6 @@ constexpr size_t kMostForeseen = 64;
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
              Policies *policies = nullptr) {
   useTorchSchemas();
-  for (uint32_t leaf = 0; !policies && leaf < arguments.leaves().size(); ++leaf)
-    if (arguments.isPointer(leaf)) // it would be one graph for this very object
-      fail(ExitReason::CaptureFailed, "an object that differs from call to call is an argument");
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
   GlobalModes modesBefore = GlobalModes::now();
@@ -807,21 +804,33 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
 
 } // namespace
 
+static bool hasPointers(const ConversionRequest &request) {
+  Arguments arguments(request);
+  for (uint32_t leaf = 0; leaf < arguments.leaves().size(); ++leaf)
+    if (arguments.isPointer(leaf))
+      return true;
+  return false;
+}
+
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
   constexpr int kMostRestarts = 32;
   Policies policies;
-  std::string whyNot;
+  std::string whyNot, lastFork;
   for (int start = 0; request.forks && start < kMostRestarts; ++start) {
     try {
       return convertOnce(request, &policies);
     } catch (const CannotFork &branch) {
       Policy &policy = policies[branch.site];
       policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
+      lastFork = branch.what();
     } catch (const ConversionError &error) { // it may be what the branches have led to
       whyNot = error.what();
       break;
     }
   }
+  // It would be a graph for these very objects.
+  if (request.forks && hasPointers(request))
+    fail(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot);
   auto graph = convertOnce(request, nullptr);
   if (!whyNot.empty())
     graph->notes.push_back("with both ways of its branches: " + whyNot);

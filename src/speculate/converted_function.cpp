@@ -197,6 +197,7 @@ ConvertedFunction::convertVarying(const ConversionRequest &request) {
   } catch (const ConversionError &error) {
     if (varying_.empty())
       throw;
+    log(std::string("cannot have as inputs what varies: ") + error.what());
     // An input may be what stands in the way: a number that the program needs to know.
     Varying before = varying_, constantsBefore = constants_;
     const Varying &needed = error.needed.empty() ? before : error.needed;
