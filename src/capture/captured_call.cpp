@@ -98,6 +98,11 @@ void CapturedCall::refuseHistory() {
     auto look = [&](const at::Tensor &tensor) {
       trains = trains || (tensor.defined() && tensor.requires_grad());
       writesOutside = writesOutside || (writes && !recording_.isOfScope(tensor));
+      ProxyImpl *proxy = writes && tensor.defined() ? ProxyImpl::of(tensor) : nullptr;
+      if (proxy)
+        recording_.refuseWrite(proxy->value());
+      else if (writes)
+        recording_.noteOutsideWrite();
     };
     if (args_[i].isTensor())
       look(args_[i].toTensor());

@@ -3,6 +3,7 @@
 #include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/pointers.h"
 
 #include <algorithm>
 #include <string_view>
@@ -49,6 +50,8 @@ struct Interpreter::Builtins {
   static Result isInstance(Interpreter &in, Args &args) {
     if (args.positional.size() != 2)
       return std::nullopt;
+    if (pointerOf(at(args, 0)))
+      return in.pointerIsInstance(at(args, 0), at(args, 1));
     in.log_.readTypeOf(at(args, 0));
     bool is = checked(isInstanceOf(at(args, 0), at(args, 1))) != 0;
     return PyRef::share(is ? Py_True : Py_False);
@@ -63,6 +66,8 @@ struct Interpreter::Builtins {
   static Result length(Interpreter &in, Args &args) {
     if (args.positional.size() != 1)
       return std::nullopt;
+    if (pointerOf(at(args, 0)))
+      return in.pointerLength(at(args, 0));
     if (auto result = in.ownLength(at(args, 0)))
       return result;
     if (isProxyTensor(at(args, 0))) { // may vary
@@ -132,6 +137,8 @@ struct Interpreter::Builtins {
   static Result type(Interpreter &in, Args &args) {
     if (args.positional.size() != 1 || !args.keywords.empty())
       throw CannotInterpret("a class is made by type()");
+    if (pointerOf(at(args, 0)))
+      return in.pointerType(at(args, 0));
     in.log_.readTypeOf(at(args, 0));
     PyTypeObject *type =
         isGraphNumber(at(args, 0)) ? numberType(at(args, 0)) : Py_TYPE(at(args, 0));

@@ -3,6 +3,8 @@
 #include "capture/proxy.h"
 #include "capture/python_values.h"
 #include "capture/symbolic.h"
+#include "frontend/interpreter.h"
+#include "frontend/pointers.h"
 #include "frontend/python_error.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -79,6 +81,8 @@ PyTypeObject *numberType(PyObject *number) {
 }
 
 int isInstanceOf(PyObject *object, PyObject *cls) {
+  if (pointerOf(object))
+    throw CannotInterpret("the class of an object that differs from call to call is asked for");
   if (!isGraphNumber(object))
     return PyObject_IsInstance(object, cls);
   PyRef like = PyRef::steal(PyObject_CallNoArgs(reinterpret_cast<PyObject *>(numberType(object))));
@@ -151,6 +155,12 @@ PyObject *typeAttribute(PyTypeObject *type, PyObject *name) { return _PyType_Loo
 
 PyObject *typeAttribute(PyTypeObject *type, const char *name) {
   return _PyType_Lookup(type, interned(name));
+}
+
+bool hasOrdinaryLookup(PyTypeObject *type) {
+  static PyObject *ordinary = typeAttribute(&PyBaseObject_Type, "__getattribute__");
+  return type->tp_getattro == PyObject_GenericGetAttr ||
+         typeAttribute(type, "__getattribute__") == ordinary;
 }
 
 bool hasWalkedMethod(PyObject *object, const char *name) {

@@ -36,6 +36,8 @@ bool isImmutable(PyObject *object);
 // an exception.
 PyObject *typeAttribute(PyTypeObject *type, const char *name);
 PyObject *typeAttribute(PyTypeObject *type, PyObject *name);
+// Objects whose attributes are found by the ordinary rules, `__getattr__` among them.
+bool hasOrdinaryLookup(PyTypeObject *type);
 // Whether the special method `name` of the object is a Python function that is to be walked:
 // tensors' and graph numbers' own are not.
 bool hasWalkedMethod(PyObject *object, const char *name);

@@ -3,6 +3,7 @@
 #include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/pointers.h"
 
 #include <algorithm>
 #include <array>
@@ -250,7 +251,10 @@ bool isOrdinaryContainer(PyObject *container) {
 
 } // namespace
 
-PyRef Interpreter::callDirectly(PyObject *callee, const CallArguments &arguments) {
+PyRef Interpreter::callDirectly(PyObject *callee, const CallArguments &given) {
+  CallArguments arguments = given;
+  for (PyRef *argument : pointersTo(arguments))
+    *argument = settled(argument->get());
   FlatArguments flat(arguments);
   PyRef result =
       PyRef::steal(PyObject_Vectorcall(callee, flat.values.data(), flat.count, flat.names.get()));
@@ -395,8 +399,10 @@ void Interpreter::readPlace(PyObject *place) {
 // it may call, are added to `ofProgram`.
 void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram, int depth) {
   constexpr int kDeepest = 4;
-  if (isImmutable(argument) || isTensor(argument))
+  if (isImmutable(argument) || isTensor(argument) || (depth == 0 && pointerOf(argument)))
     return;
+  if (pointerOf(argument))
+    throw CannotInterpret("C looks into an object that differs from call to call");
   if (!forks_.empty() && PyIter_Check(argument) && !log_.isFreshSince(forks_.back().mark, argument))
     throw CannotInterpret("an iterator from outside of a branch is used in it");
   if (callbackOf(argument))

@@ -10,6 +10,7 @@
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/left_at.h"
+#include "frontend/pointers.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
 #include "speculate/foresee.h"
@@ -90,6 +91,10 @@ public:
   // Only those that are inputs as numbers, or tensors.
   bool isNumber(size_t leaf) const { return isNumberOrTensor(object(leaf)) && !isTensor(leaf); }
   const at::Tensor &tensor(size_t leaf) const { return THPVariable_Unpack(object(leaf)); }
+  // An object of which the graph knows its class.
+  bool isPointer(size_t leaf) const {
+    return paths_.contains(leaf) && !isNumberOrTensor(object(leaf));
+  }
 
   LeafPlace placeOf(uint32_t leaf) const {
     auto slot = slots_.find(leaf);
@@ -214,6 +219,7 @@ struct Captured {
   std::vector<uint32_t> gradsDroppedFirst;
   CaptureCost cost;
   bool drawsRandomNumbers = false;
+  uint32_t framesPerCall = 0;
   std::vector<std::string> notes;
   std::vector<PythonRead> reads;
   std::vector<SlotInput> slotInputs;
@@ -273,7 +279,7 @@ public:
       : capture_(capture), arguments_(arguments), leafOfInput_(leafOfInput) {
     values_.resize(arguments.leaves().size());
     for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
-      if (isNumberOrTensor(arguments.object(leaf)))
+      if (isNumberOrTensor(arguments.object(leaf)) || arguments.isPointer(leaf))
         values_[leaf] = make(leaf);
   }
 
@@ -323,6 +329,8 @@ private:
     if (arguments_.isTensor(leaf))
       return PyRef::steal(THPVariable_Wrap(
           capture_.addInput(arguments_.tensor(leaf), name, arguments_.dimsOf(leaf))));
+    if (arguments_.isPointer(leaf))
+      return makePointer(capture_.addObject(object, name));
     c10::Scalar number = PyBool_Check(object) ? c10::Scalar(object == Py_True)
                          : PyFloat_CheckExact(object)
                              ? c10::Scalar(PyFloat_AS_DOUBLE(object))
@@ -347,6 +355,8 @@ public:
     std::optional<GraphResult> result;
     if (auto leaf = proxies_.leafOf(value))
       result = GraphResult{GraphResult::Kind::Leaf, *leaf, false};
+    else if (pointerOf(value))
+      fail(ExitReason::CaptureFailed, "an object that a pointer leads to is returned or kept");
     else if (isTensor(value) && capture_.isProxy(THPVariable_Unpack(value)))
       result = tensorResult(value);
     else if (isExactTensor(value))
@@ -604,6 +614,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     if (!interpretation.result)
       fail(ExitReason::CaptureFailed, describeException(takeException().get()));
     captured.notes = std::move(interpretation.notes);
+    captured.framesPerCall = interpretation.framesPerCall;
     readResults(captured, interpretation, proxies, reader,
                 request.options.walked ? &young : nullptr);
     capture.endProgram();
@@ -707,13 +718,16 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
   };
   for (uint32_t i = 0; i < captured.inputs.size(); ++i) {
     const CapturedInput &input = captured.inputs[i];
-    if (input.kind == CapturedInput::Kind::Number) {
-      graph.inputs.push_back({GraphInput::Kind::Number, sourceOf(i), std::nullopt});
+    if (!input.isTensor()) {
+      bool isNumber = input.kind == CapturedInput::Kind::Number;
+      graph.inputs.push_back({isNumber ? GraphInput::Kind::Number : GraphInput::Kind::Object,
+                              sourceOf(i), std::nullopt, nullptr, input.held});
       continue;
     }
     const void *storage = input.tensor.storage().unsafeGetStorageImpl();
     switch (input.kind) {
     case CapturedInput::Kind::Number:
+    case CapturedInput::Kind::Object:
     case CapturedInput::Kind::Seed: break;
     case CapturedInput::Kind::Argument:
       graph.inputs.push_back({GraphInput::Kind::Argument, sourceOf(i), std::nullopt});
@@ -793,6 +807,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     graph->drawsRandomNumbers = captured.drawsRandomNumbers;
     graph->captureCost = captured.cost;
     graph->notes = std::move(captured.notes);
+    graph->framesPerCall = captured.framesPerCall;
     graph->commit = std::move(captured.commit);
     graph->results = std::move(captured.results);
   } catch (const ConversionError &) {
@@ -807,21 +822,33 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
 
 } // namespace
 
+static bool hasPointers(const ConversionRequest &request) {
+  Arguments arguments(request);
+  for (uint32_t leaf = 0; leaf < arguments.leaves().size(); ++leaf)
+    if (arguments.isPointer(leaf))
+      return true;
+  return false;
+}
+
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
   constexpr int kMostRestarts = 32;
   Policies policies;
-  std::string whyNot;
+  std::string whyNot, lastFork;
   for (int start = 0; request.forks && start < kMostRestarts; ++start) {
     try {
       return convertOnce(request, &policies);
     } catch (const CannotFork &branch) {
       Policy &policy = policies[branch.site];
       policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
+      lastFork = branch.what();
     } catch (const ConversionError &error) { // it may be what the branches have led to
       whyNot = error.what();
       break;
     }
   }
+  // It would be a graph for these very objects.
+  if (request.forks && hasPointers(request))
+    fail(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot);
   std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
   try {
     auto graph = convertOnce(request, nullptr);

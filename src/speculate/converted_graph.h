@@ -39,12 +39,14 @@ struct TensorSource {
 
 // Where an input of the graph comes from at each call.
 struct GraphInput {
-  enum class Kind : uint8_t { Argument, State, Grad, Number } kind;
-  TensorSource source;                 // Grad: of the tensor whose .grad it is; Number: a leaf
+  enum class Kind : uint8_t { Argument, State, Grad, Number, Object } kind;
+  TensorSource source; // Grad: of the tensor whose .grad it is; Number, Object: a leaf
   std::optional<TensorPrecheck> check; // of State and Grad; the leaves have theirs
   // State and Grad: its memory when it was last compared with what the graph writes.
   mutable const void *storage = nullptr;
-  at::Tensor tensor(PyObject *const *leaves) const; // not of a Number
+  PyRef object = {}; // an Object that is the same at each call
+  bool isTensor() const { return kind != Kind::Number && kind != Kind::Object; }
+  at::Tensor tensor(PyObject *const *leaves) const;
   c10::IValue value(PyObject *const *leaves) const;
 };
 
@@ -82,6 +84,7 @@ public:
   PythonCommit commit;
   std::vector<GraphResult> results; // the leaves of the commit
   CaptureCost captureCost;
+  uint32_t framesPerCall = 0;     // of CPython, for each call of a function of the graph
   std::vector<std::string> notes; // for reports: what went one way, and why
   std::string moduleText;         // after all passes; for reports
 

@@ -8,6 +8,7 @@
 #include "runtime/below_autograd.h"
 #include "speculate/random_state.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -41,6 +42,12 @@ std::optional<c10::Scalar> foresee(const GraphRecorder &recorder, const Capture 
                                    DerivativeSource &derivatives, ValueId value) {
   CaptureMode::Pause pause;
   mlir::OwningOpRef<mlir::ModuleOp> module = recorder.upTo(value);
+  bool isWhole = true; // a function that is still being recorded is not there
+  module->walk([&](mlir::func::CallOp call) {
+    isWhole = isWhole && module->lookupSymbol(call.getCallee());
+  });
+  if (!isWhole)
+    return std::nullopt;
   mlir::ScopedDiagnosticHandler quiet(module->getContext(),
                                       [](mlir::Diagnostic &) { return mlir::success(); });
   if (!reduce(*module, derivatives))

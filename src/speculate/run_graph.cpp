@@ -1,10 +1,13 @@
 // Runs a converted graph for one call: inputs from the leaves and the state, the program, the
 // result.
+#include "runtime/call_depth.h"
 #include "runtime/frame.h"
 #include "speculate/convert.h"
 #include "speculate/spent_gradient.h"
 
 #include <torch/csrc/autograd/python_variable.h>
+
+#include <algorithm>
 
 namespace bifront {
 namespace {
@@ -49,7 +52,24 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
 
 // Graphs of a few steps are over before another thread could use the GIL.
 bool worthReleasingGil(const Program &program) {
-  return program.calls.size() + program.kernels.size() + program.stores.size() > 8;
+  // With the objects of Python it would come and go.
+  auto reads = [](const Program &of) { return !of.objectReads.empty(); };
+  for (const auto &function : program.functions)
+    if (reads(*function))
+      return false;
+  return !reads(program) &&
+         program.calls.size() + program.kernels.size() + program.stores.size() > 8;
+}
+
+// Before CPython would raise RecursionError.
+uint32_t remainingFrames() {
+  PyThreadState *state = PyThreadState_Get();
+#if PY_VERSION_HEX >= 0x030C0000
+  int remaining = state->py_recursion_remaining;
+#else
+  int remaining = state->recursion_remaining;
+#endif
+  return static_cast<uint32_t>(std::max(remaining, 0));
 }
 
 struct RunBuffers {
@@ -118,6 +138,8 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
     buffers->held.push_back(PyRef::share(leaves[i]));
   for (const TensorSource &owner : graph.gradsDroppedFirst)
     owner.in(leaves).mutable_grad().reset();
+  if (graph.framesPerCall > 0)
+    allowCallDepth(remainingFrames() / graph.framesPerCall);
   PyThreadState *released =
       worthReleasingGil(graph.executor->program()) ? PyEval_SaveThread() : nullptr;
   RunResult run = graph.executor->run(buffers->inputs, buffers->outputs);
