@@ -200,6 +200,7 @@ ConvertedFunction::convertVarying(const ConversionRequest &request) {
     // An input may be what stands in the way: a number that the program needs to know.
     Varying before = varying_, constantsBefore = constants_;
     const Varying &needed = error.needed.empty() ? before : error.needed;
+    log(std::string("numbers that vary become constants: ") + error.what());
     constants_.add(needed);
     varying_.remove(needed);
     try {
