@@ -1,4 +1,4 @@
-"""`bifront.trace`: the entry point of straight-line steps."""
+"""`bifront.function`, and `bifront.trace`, which knows straight-line steps only."""
 
 from __future__ import annotations
 
@@ -22,6 +22,26 @@ _core.set_capture_hooks(
     _foreign_random.states,
     _foreign_random.restore,
 )
+
+
+def _converted(
+    fn: Callable[..., Any] | None,
+    dynamic: list[tuple[int | str, int]],
+    profile_calls: int,
+    max_graphs: int,
+    walked: bool,
+) -> Any:
+    if fn is None:  # called with options, to decorate
+        return functools.partial(
+            _converted,
+            dynamic=dynamic,
+            profile_calls=profile_calls,
+            max_graphs=max_graphs,
+            walked=walked,
+        )
+    converted = _core.ConvertedFunction(fn, dynamic, profile_calls, max_graphs, walked)
+    functools.update_wrapper(converted, fn)
+    return converted
 
 
 @overload
@@ -64,13 +84,7 @@ def trace(
     graph. Plain Python values that it reaches are constants of it. They are watched: when one has
     changed, the graph does not run, and another is made.
     """
-    if fn is None:
-        return functools.partial(
-            trace, dynamic=dynamic, profile_calls=profile_calls, max_graphs=max_graphs
-        )
-    converted = _core.ConvertedFunction(fn, list(dynamic), profile_calls, max_graphs, False)
-    functools.update_wrapper(converted, fn)
-    return converted
+    return _converted(fn, list(dynamic), profile_calls, max_graphs, walked=False)
 
 
 @overload
@@ -109,13 +123,7 @@ def function(
     argument (its position or keyword) and a dimension; one that is seen to vary becomes so by
     itself.
     """
-    if fn is None:
-        return functools.partial(
-            function, dynamic=dynamic, profile_calls=profile_calls, max_graphs=max_graphs
-        )
-    converted = _core.ConvertedFunction(fn, list(dynamic), profile_calls, max_graphs, True)
-    functools.update_wrapper(converted, fn)
-    return converted
+    return _converted(fn, list(dynamic), profile_calls, max_graphs, walked=True)
 
 
 def explain(fn: Any) -> str:

@@ -2,41 +2,16 @@
 // the graph, and become one `scf.if`.
 #include "frontend/interpreter.h"
 
+#include "capture/modes.h"
 #include "capture/symbolic.h"
 #include "frontend/kinds.h"
 #include "frontend/way.h"
-
-#include <ATen/autocast_mode.h>
-#include <c10/core/DefaultDtype.h>
-#include <c10/core/GradMode.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 
 namespace bifront {
 
 using namespace syntax;
-
-namespace {
-
-// Modes that a way could leave switched.
-struct Modes {
-  bool grad = c10::GradMode::is_enabled();
-  bool inference = c10::InferenceMode::is_enabled();
-  bool autocast = at::autocast::is_autocast_enabled(at::kCPU);
-  caffe2::TypeMeta dtype = c10::get_default_dtype();
-  bool operator==(const Modes &other) const {
-    return grad == other.grad && inference == other.inference && autocast == other.autocast &&
-           dtype == other.dtype;
-  }
-  void restore() const {
-    c10::GradMode::set_enabled(grad);
-    at::autocast::set_autocast_enabled(at::kCPU, autocast);
-    c10::set_default_dtype(dtype);
-  }
-};
-
-} // namespace
 
 // A way or a loop could not be walked: what stopped it does not stop the program. Throws on where
 // it is an interrupt.
@@ -46,18 +21,7 @@ std::string Interpreter::forgetFailure(const std::exception &why) {
     return why.what();
   if (!PyErr_ExceptionMatches(PyExc_Exception))
     throw PythonError();
-  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-  PyErr_Fetch(&type, &value, &trace);
-  PyRef text = PyRef::steal(value ? PyObject_Str(value) : nullptr);
-  PyErr_Clear(); // an exception whose text cannot be had
-  const char *utf8 = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
-  std::string message = reinterpret_cast<PyTypeObject *>(type)->tp_name;
-  if (utf8)
-    message += std::string(": ") + utf8;
-  Py_XDECREF(type);
-  Py_XDECREF(value);
-  Py_XDECREF(trace);
-  return message;
+  return describeException(takeException().get());
 }
 
 void Interpreter::noteOneWay(const char *what, const std::string &why) const {
@@ -146,14 +110,14 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
                                       std::span<const ValueId> first) {
   Recording &recording = *host_.recording;
   GraphRecorder &graph = recording.graph();
-  Modes modes;
+  GlobalModes modes = GlobalModes::now();
   std::optional<std::string> failure = recording.failure();
   Way way;
   struct TakeBack {
     Interpreter &interpreter;
     PythonFrame &frame;
     Way &way;
-    const Modes &modes;
+    ModesGuard modes = {};
     std::vector<PyRef> slots = frame.slots;
     PyRef returned = frame.returned;
     ~TakeBack() {
@@ -162,20 +126,19 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
       interpreter.forks_.pop_back();
       way.slots = std::exchange(frame.slots, std::move(slots));
       way.returned = std::exchange(frame.returned, std::move(returned));
-      modes.restore();
     }
   };
   {
     Recording::Scope scope(recording);
     forks_.push_back({log_.mark(), frame.generator});
     way.arguments = graph.enterBlock(first);
-    TakeBack takeBack{*this, frame, way, modes};
+    TakeBack takeBack{*this, frame, way};
     way.completion = body(way);
     rethrowRefusal();
     const PythonLog::Mark &mark = forks_.back().mark;
     if (recording.failure() != failure)
       throw CannotMerge(*recording.failure());
-    if (!(modes == Modes()))
+    if (GlobalModes::now() != modes)
       throw CannotMerge("a mode is switched on one way of a branch");
     if (log_.hasCalledSince(mark))
       throw CannotMerge("one way of a branch does what the other does not");

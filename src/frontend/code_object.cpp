@@ -1,9 +1,9 @@
 #include "frontend/code_object.h"
+#include "support/plain_constant.h"
 
 #include <opcode.h>
 
 #include <algorithm>
-#include <bit>
 #include <climits>
 #include <cstdint>
 #include <iterator>
@@ -28,11 +28,6 @@ bool equalAndRelease(PyObject *left, PyObject *right) {
     return equal(first.get(), second.get());
   PyErr_Clear();
   return false;
-}
-
-// Bit for bit: a zero has a sign, and a NaN is like itself.
-bool sameFloat(double left, double right) {
-  return std::bit_cast<uint64_t>(left) == std::bit_cast<uint64_t>(right);
 }
 
 bool sameItems(PyObject *left, PyObject *right) {
@@ -106,11 +101,8 @@ bool sameConstant(PyObject *left, PyObject *right) {
     return true;
   if (Py_TYPE(left) != Py_TYPE(right))
     return false;
-  if (PyFloat_CheckExact(left))
-    return sameFloat(PyFloat_AS_DOUBLE(left), PyFloat_AS_DOUBLE(right));
-  if (PyComplex_CheckExact(left))
-    return sameFloat(PyComplex_RealAsDouble(left), PyComplex_RealAsDouble(right)) &&
-           sameFloat(PyComplex_ImagAsDouble(left), PyComplex_ImagAsDouble(right));
+  if (isPlainConstant(left))
+    return bifront::sameConstant(left, right);
   if (PyTuple_CheckExact(left))
     return sameItems(left, right);
   if (PyCode_Check(left))
@@ -122,8 +114,7 @@ bool sameConstant(PyObject *left, PyObject *right) {
   }
   // Of any other type than these, put there by code.replace(), only the same object will do: the
   // program's own __eq__ is not run.
-  bool plain = PyUnicode_CheckExact(left) || PyLong_CheckExact(left) || PyBytes_CheckExact(left);
-  return plain && equal(left, right);
+  return false;
 }
 
 bool sameCode(PyCodeObject *left, PyCodeObject *right) {

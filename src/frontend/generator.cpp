@@ -4,6 +4,7 @@
 #include <ucontext.h>
 
 #include "frontend/kinds.h"
+#include "support/pending_exception.h"
 #include <new>
 
 namespace bifront {
@@ -164,15 +165,13 @@ PyObject *Generator::close() {
 void Generator::dropped() {
   if (!fiber_ || finished_ || running_)
     return;
-  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-  PyErr_Fetch(&type, &value, &trace);
+  PendingException ofTheProgram;
   if (!PyRef::steal(close())) {
     PyErr_Clear(); // CPython would print it
     interpreter_.refuse(
         std::make_exception_ptr(CannotInterpret("a generator raises while it is closed")));
     PyErr_Clear();
   }
-  PyErr_Restore(type, value, trace);
 }
 
 void Generator::end() {
@@ -220,17 +219,11 @@ namespace {
 
 // What a finished generator returned; clears StopIteration.
 PyRef stopValue() {
-  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-  PyErr_Fetch(&type, &value, &trace);
-  if (!type)
+  if (!PyErr_Occurred())
     return PyRef::share(Py_None);
-  PyErr_NormalizeException(&type, &value, &trace);
-  PyRef ownedType = PyRef::steal(type), stop = PyRef::steal(value),
-        ownedTrace = PyRef::steal(trace);
-  if (PyErr_GivenExceptionMatches(type, PyExc_StopIteration))
-    return checked(PyObject_GetAttrString(stop.get(), "value"));
-  PyErr_SetObject(type, stop.get());
-  throw PythonError();
+  if (!PyErr_ExceptionMatches(PyExc_StopIteration))
+    throw PythonError();
+  return checked(PyObject_GetAttrString(takeException().get(), "value"));
 }
 
 } // namespace

@@ -2,11 +2,11 @@
 
 #include "frontend/kinds.h"
 #include "frontend/python_error.h"
+#include "support/plain_constant.h"
 
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/pybind.h>
 
-#include <cmath>
 #include <optional>
 
 namespace bifront {
@@ -39,14 +39,7 @@ std::optional<Number> numberOf(PyObject *object) {
 
 // Equal plain values that nobody can tell apart but by `is`.
 bool areEqualConstants(PyObject *a, PyObject *b) {
-  if (Py_TYPE(a) != Py_TYPE(b) || isGraphNumber(a))
-    return false;
-  if (PyFloat_CheckExact(a)) // -0.0 and 0.0 are equal
-    return PyFloat_AS_DOUBLE(a) == PyFloat_AS_DOUBLE(b) &&
-           std::signbit(PyFloat_AS_DOUBLE(a)) == std::signbit(PyFloat_AS_DOUBLE(b));
-  if (PyLong_CheckExact(a) || PyUnicode_CheckExact(a) || PyBytes_CheckExact(a))
-    return checked(PyObject_RichCompareBool(a, b, Py_EQ)) != 0;
-  return false;
+  return isPlainConstant(a) && sameConstant(a, b);
 }
 
 ProxyImpl::Shape shapeOf(const at::Tensor &tensor) {

@@ -152,17 +152,6 @@ bool isEffectFree(PyObject *callee) {
   return std::find(std::begin(owners), std::end(owners), owner) != std::end(owners);
 }
 
-// The pending exception as text; clears it.
-std::string takePythonError() {
-  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-  PyErr_Fetch(&type, &value, &trace);
-  PyRef ownedType = PyRef::steal(type), ownedValue = PyRef::steal(value),
-        ownedTrace = PyRef::steal(trace);
-  PyRef text = PyRef::steal(value ? PyObject_Str(value) : nullptr);
-  PyErr_Clear(); // it may have no words
-  return textOf(text.get());
-}
-
 std::string nameOf(PyObject *callee) {
   std::string name = attributeText(callee, "__qualname__");
   std::string module = attributeText(callee, "__module__");
@@ -366,7 +355,7 @@ PyRef Interpreter::watch(PyObject *objects) {
   try {
     places = host_.reachable(Py_None, objects);
   } catch (const PythonError &) { // not the program's to catch
-    throw CannotInterpret(takePythonError());
+    throw CannotInterpret(describeException(takeException().get()));
   }
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(places.get()); ++i)
     readPlace(PyList_GET_ITEM(places.get(), i));

@@ -4,6 +4,7 @@
 #include "support/py_ref.h"
 
 #include <exception>
+#include <string>
 
 namespace bifront {
 
@@ -31,6 +32,12 @@ inline PyObject *checkedOrAbsent(PyObject *borrowed) {
     throw PythonError();
   return borrowed;
 }
+
+// The pending exception, with its traceback; none is pending behind it.
+PyRef takeException();
+
+// Its class and its text.
+std::string describeException(PyObject *exception);
 
 [[noreturn]] inline void raise(PyObject *type, const char *message) {
   PyErr_SetString(type, message);

@@ -118,18 +118,6 @@ Completion Interpreter::run(PythonFrame &frame, const If &stmt) {
 
 namespace {
 
-// The pending exception, with its traceback; none is pending behind it.
-PyRef takeException() {
-  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-  PyErr_Fetch(&type, &value, &trace);
-  PyErr_NormalizeException(&type, &value, &trace);
-  if (trace)
-    PyException_SetTraceback(value, trace);
-  Py_XDECREF(type);
-  Py_XDECREF(trace);
-  return PyRef::steal(value);
-}
-
 void setException(const PyRef &exception) {
   PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
 }

@@ -224,8 +224,6 @@ void GraphRecorder::reenterBlock(BlockPtr block) {
   state->open.push_back(std::move(block));
 }
 
-size_t GraphRecorder::openBlocks() const { return state->open.size(); }
-
 std::vector<ValueId> GraphRecorder::branch(ValueId condition, BlockPtr then,
                                            std::span<const ValueId> thenValues, BlockPtr otherwise,
                                            std::span<const ValueId> otherwiseValues) {

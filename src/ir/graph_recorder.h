@@ -88,7 +88,6 @@ public:
   BlockPtr leaveBlock();
   // Goes on with a block that was left.
   void reenterBlock(BlockPtr block);
-  size_t openBlocks() const;
   // `scf.if`; the values of the two blocks must have the same types.
   std::vector<ValueId> branch(ValueId condition, BlockPtr then, std::span<const ValueId> thenValues,
                               BlockPtr otherwise, std::span<const ValueId> otherwiseValues);

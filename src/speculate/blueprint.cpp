@@ -1,7 +1,7 @@
 #include "speculate/blueprint.h"
 
 #include "frontend/kinds.h"
-#include "speculate/plain_constant.h"
+#include "support/plain_constant.h"
 
 #include <structmember.h>
 #include <torch/csrc/autograd/python_variable.h>

@@ -2,6 +2,7 @@
 
 #include "capture/capture.h"
 #include "capture/derivative.h"
+#include "capture/modes.h"
 #include "capture/torch_schemas.h"
 #include "codegen/compile.h"
 #include "frontend/interpreter.h"
@@ -20,6 +21,7 @@
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 
+#include "support/pending_exception.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -47,19 +49,6 @@ mlir::MLIRContext &compilerContext() {
 std::string messageOf(const std::exception &error) {
   auto *ofTorch = dynamic_cast<const c10::Error *>(&error);
   return ofTorch ? ofTorch->what_without_backtrace() : error.what();
-}
-
-// The pending Python exception as text; clears it.
-std::string takePythonError() {
-  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-  PyErr_Fetch(&type, &value, &trace);
-  PyRef ownedType = PyRef::steal(type), ownedValue = PyRef::steal(value),
-        ownedTrace = PyRef::steal(trace);
-  PyRef text = PyRef::steal(value ? PyObject_Str(value) : nullptr);
-  const char *message = text ? PyUnicode_AsUTF8(text.get()) : nullptr;
-  std::string name = type ? reinterpret_cast<PyTypeObject *>(type)->tp_name : "unknown exception";
-  PyErr_Clear();
-  return message ? name + ": " + message : name;
 }
 
 // The objects that the call brings: its arguments, their patterns, and values in slots that vary;
@@ -247,15 +236,12 @@ class HookScope {
 public:
   HookScope() {
     if (!PyRef::steal(PyObject_CallNoArgs(captureEnter.get())))
-      fail(ExitReason::CaptureFailed, takePythonError());
+      fail(ExitReason::CaptureFailed, describeException(takeException().get()));
   }
   ~HookScope() {
-    // The function's own exception, where there is one, stays pending.
-    PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-    PyErr_Fetch(&type, &value, &trace);
+    PendingException ofTheFunction;
     if (!PyRef::steal(PyObject_CallNoArgs(captureExit.get())))
       PyErr_WriteUnraisable(captureExit.get());
-    PyErr_Restore(type, value, trace);
   }
   HookScope(const HookScope &) = delete;
 };
@@ -412,17 +398,15 @@ class ForeignRandomGuard {
 public:
   ForeignRandomGuard() : before(PyRef::steal(PyObject_CallNoArgs(foreignRandom.get()))) {
     if (!before)
-      fail(ExitReason::CaptureFailed, takePythonError());
+      fail(ExitReason::CaptureFailed, describeException(takeException().get()));
   }
   ~ForeignRandomGuard() { restore(); }
-  // Whether they had moved. The function's own exception, where there is one, stays pending.
+  // Whether they had moved.
   bool restore() {
-    PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-    PyErr_Fetch(&type, &value, &trace);
+    PendingException ofTheFunction;
     PyRef moved = PyRef::steal(PyObject_CallOneArg(restoreForeignRandom.get(), before.get()));
     if (!moved)
       PyErr_WriteUnraisable(restoreForeignRandom.get());
-    PyErr_Restore(type, value, trace);
     return moved.get() == Py_True;
   }
 
@@ -561,7 +545,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     capture.begin();
     Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
     if (!interpretation.result)
-      fail(ExitReason::CaptureFailed, takePythonError());
+      fail(ExitReason::CaptureFailed, describeException(takeException().get()));
     captured.notes = std::move(interpretation.notes);
     readResults(captured, interpretation, proxies, reader,
                 request.options.walked ? &young : nullptr);
@@ -628,7 +612,7 @@ PythonState readPythonState(const ConversionRequest &request) {
                         : nullptr);
   PythonState state;
   if (!places || !state.remember(places.get()))
-    fail(ExitReason::CaptureFailed, takePythonError());
+    fail(ExitReason::CaptureFailed, describeException(takeException().get()));
   return state;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "capture/capture_cost.h"
+#include "capture/modes.h"
 #include "runtime/executor.h"
 #include "speculate/exit_reason.h"
 #include "speculate/guards.h"

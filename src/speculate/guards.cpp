@@ -1,8 +1,8 @@
 #include "speculate/guards.h"
 
 #include "frontend/kinds.h"
-#include "speculate/plain_constant.h"
 #include "speculate/precheck.h"
+#include "support/plain_constant.h"
 
 #include <structmember.h>
 #include <torch/csrc/autograd/python_variable.h>

@@ -1,62 +1,9 @@
 #include "speculate/precheck.h"
 
-#include <ATen/Context.h>
-#include <ATen/PythonTorchFunctionTLS.h>
-#include <ATen/autocast_mode.h>
-#include <c10/core/DefaultDtype.h>
-#include <c10/core/GradMode.h>
-#include <c10/core/InferenceMode.h>
-#include <c10/core/impl/TorchDispatchModeTLS.h>
-
 #include <algorithm>
 #include <numeric>
 
 namespace bifront {
-
-GlobalModes GlobalModes::now() {
-  bool autocast = at::autocast::is_autocast_enabled(at::kCPU);
-  return {c10::GradMode::is_enabled(),
-          c10::InferenceMode::is_enabled(),
-          at::globalContext().deterministicAlgorithms(),
-          autocast,
-          c10::get_default_dtype_as_scalartype(),
-          autocast ? at::autocast::get_autocast_dtype(at::kCPU) : at::kFloat};
-}
-
-namespace {
-
-int autocastNesting() {
-  at::autocast::increment_nesting();
-  return at::autocast::decrement_nesting();
-}
-
-} // namespace
-
-ModesGuard::ModesGuard()
-    : modes_(GlobalModes::now()), autocastDtype_(at::autocast::get_autocast_dtype(at::kCPU)),
-      autocastCaches_(at::autocast::is_autocast_cache_enabled()),
-      warnOnly_(at::globalContext().deterministicAlgorithmsWarnOnly()),
-      autocastNesting_(autocastNesting()) {}
-
-ModesGuard::~ModesGuard() {
-  at::ThreadLocalState::setThreadLocalState(thread_);
-  at::autocast::set_autocast_dtype(at::kCPU, autocastDtype_);
-  at::autocast::set_autocast_cache_enabled(autocastCaches_);
-  int nesting = autocastNesting();
-  for (; nesting > autocastNesting_; --nesting)
-    at::autocast::decrement_nesting();
-  for (; nesting < autocastNesting_; ++nesting)
-    at::autocast::increment_nesting();
-  if (nesting == 0)
-    at::autocast::clear_cache();
-  c10::set_default_dtype(c10::scalarTypeToTypeMeta(modes_.defaultDtype));
-  at::globalContext().setDeterministicAlgorithms(modes_.deterministic, warnOnly_);
-}
-
-bool foreignModeActive() {
-  return c10::impl::TorchDispatchModeTLS::any_modes_set() ||
-         at::impl::PythonTorchFunctionTLS::stack_len() > 0;
-}
 
 bool isOrdinaryTensor(const at::Tensor &tensor) {
   return tensor.defined() && tensor.layout() == at::kStrided && tensor.device().is_cpu() &&

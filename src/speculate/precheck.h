@@ -1,41 +1,14 @@
-// What must hold before a graph may run: of each input tensor, and of PyTorch's modes.
+// What must hold of each input tensor before a graph may run.
 #pragma once
 
 #include "support/tensor_type.h"
 
-#include <ATen/ThreadLocalState.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/DispatchKeySet.h>
 
 #include <vector>
 
 namespace bifront {
-
-// PyTorch's process- and thread-wide settings that change what a program computes.
-struct GlobalModes {
-  bool grad, inference, deterministic, autocast;
-  at::ScalarType defaultDtype, autocastDtype;
-  static GlobalModes now();
-  bool operator==(const GlobalModes &) const = default;
-};
-
-// Puts all of these and the thread's other modes back where its life ends.
-class ModesGuard {
-public:
-  ModesGuard();
-  ~ModesGuard();
-  ModesGuard(const ModesGuard &) = delete;
-
-private:
-  GlobalModes modes_;
-  at::ScalarType autocastDtype_;
-  bool autocastCaches_, warnOnly_;
-  int autocastNesting_;
-  at::ThreadLocalState thread_;
-};
-
-// A mode of somebody else's sits on the dispatch or function stack: nothing may be assumed.
-bool foreignModeActive();
 
 // Strided, dense, on the CPU, not a subclass's wrapper: what capture and the executor understand.
 bool isOrdinaryTensor(const at::Tensor &tensor);

@@ -1,6 +1,5 @@
 #include "speculate/python_state.h"
-
-#include "speculate/plain_constant.h"
+#include "support/plain_constant.h"
 
 #include <algorithm>
 #include <string_view>

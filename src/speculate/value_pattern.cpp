@@ -1,6 +1,5 @@
 #include "speculate/value_pattern.h"
-
-#include "speculate/plain_constant.h"
+#include "support/plain_constant.h"
 
 #include <torch/csrc/autograd/python_variable.h>
 

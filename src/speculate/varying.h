@@ -3,8 +3,8 @@
 #pragma once
 
 #include "frontend/python_effects.h"
-#include "speculate/plain_constant.h"
 #include "speculate/value_pattern.h"
+#include "support/plain_constant.h"
 
 #include <algorithm>
 #include <vector>

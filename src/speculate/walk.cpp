@@ -2,6 +2,7 @@
 
 #include "frontend/interpreter.h"
 #include "speculate/python_state.h"
+#include "support/pending_exception.h"
 
 namespace bifront {
 namespace {
@@ -72,10 +73,10 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
     interpreter.finish();
     throw;
   }
-  PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
-  PyErr_Fetch(&type, &value, &trace);
-  interpretation.effects = interpreter.finish();
-  PyErr_Restore(type, value, trace);
+  {
+    PendingException ofTheProgram;
+    interpretation.effects = interpreter.finish();
+  }
   if (interpretation.result && interpreter.endedWithEffects())
     throw CannotInterpret("a generator that is left half way changes something as it ends");
   return interpretation;

@@ -15,15 +15,22 @@ inline bool isPlainConstant(PyObject *value) {
          PyComplex_CheckExact(value);
 }
 
-// Of one type and equal; floats by their bits: 0.0 is not -0.0, and a nan is itself.
+// By their bits: 0.0 is not -0.0, and a nan is itself.
+inline bool sameFloat(double a, double b) {
+  return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b);
+}
+
+// Two plain constants of one type that are equal.
 inline bool sameConstant(PyObject *expected, PyObject *value) {
   if (expected == value)
     return true;
   if (Py_TYPE(expected) != Py_TYPE(value))
     return false;
   if (PyFloat_CheckExact(value))
-    return std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(expected)) ==
-           std::bit_cast<uint64_t>(PyFloat_AS_DOUBLE(value));
+    return sameFloat(PyFloat_AS_DOUBLE(expected), PyFloat_AS_DOUBLE(value));
+  if (PyComplex_CheckExact(value))
+    return sameFloat(PyComplex_RealAsDouble(expected), PyComplex_RealAsDouble(value)) &&
+           sameFloat(PyComplex_ImagAsDouble(expected), PyComplex_ImagAsDouble(value));
   int equal = PyObject_RichCompareBool(expected, value, Py_EQ);
   if (equal < 0)
     PyErr_Clear(); // plain constants do not raise; an allocation failure counts as "not this graph"

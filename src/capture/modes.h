@@ -1,0 +1,35 @@
+// PyTorch's modes, which change what a program computes.
+#pragma once
+
+#include <ATen/ThreadLocalState.h>
+#include <c10/core/ScalarType.h>
+
+namespace bifront {
+
+// PyTorch's process- and thread-wide settings that change what a program computes.
+struct GlobalModes {
+  bool grad, inference, deterministic, autocast;
+  at::ScalarType defaultDtype, autocastDtype;
+  static GlobalModes now();
+  bool operator==(const GlobalModes &) const = default;
+};
+
+// Puts all of these and the thread's other modes back where its life ends.
+class ModesGuard {
+public:
+  ModesGuard();
+  ~ModesGuard();
+  ModesGuard(const ModesGuard &) = delete;
+
+private:
+  GlobalModes modes_;
+  at::ScalarType autocastDtype_;
+  bool autocastCaches_, warnOnly_;
+  int autocastNesting_;
+  at::ThreadLocalState thread_;
+};
+
+// A mode of somebody else's sits on the dispatch or function stack: nothing may be assumed.
+bool foreignModeActive();
+
+} // namespace bifront
