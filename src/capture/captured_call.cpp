@@ -273,6 +273,8 @@ c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool
     if (!number && isNumber)
       return int64_t{1}; // of a value the shape does not depend on
     if (!number)
+      number = decidedSize(value.toSymInt());
+    if (!number)
       recording_.fail("a shape depends on a tensor's value");
     return *number;
   }

@@ -7,10 +7,13 @@
 #include "codegen/compile.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "ir/bf_dialect.h"
 #include "ir/graph_recorder.h"
+#include "passes/merge_paths.h"
 #include "passes/pipeline.h"
 #include "speculate/foresee.h"
 #include "speculate/link_native.h"
+#include "speculate/paths.h"
 #include "speculate/random_state.h"
 #include "speculate/spent_gradient.h"
 #include "speculate/walk.h"
@@ -78,6 +81,14 @@ public:
     slots_.emplace(leaf, slot);
     readRelaxed(leaf);
     return leaf;
+  }
+
+  // The leaf of a slot that another path has met.
+  std::optional<uint32_t> leafOf(const Slot &slot) const {
+    for (const auto &[leaf, known] : slots_)
+      if (Varying{{}, {known}}.has(slot))
+        return leaf;
+    return std::nullopt;
   }
 
   const std::vector<PyObject *> &leaves() const { return leaves_.objects; } // each object once
@@ -192,23 +203,6 @@ private:
   std::map<int64_t, int64_t> factors_;
 };
 
-// What capture leaves: the module, the inputs, the shape of the result.
-struct Captured {
-  mlir::OwningOpRef<mlir::ModuleOp> module;
-  std::vector<CapturedInput> inputs;
-  std::map<uint32_t, uint32_t> leafOfInput;
-  PythonCommit commit;
-  std::vector<GraphResult> results;
-  std::vector<std::pair<uint32_t, bool>> gradPresence;
-  std::vector<uint32_t> gradsDroppedFirst;
-  CaptureCost cost;
-  bool drawsRandomNumbers = false;
-  std::vector<std::string> notes;
-  std::vector<PythonRead> reads;
-  std::vector<SlotInput> slotInputs;
-  Varying needed; // numbers that the program asked for
-};
-
 std::string textOf(mlir::ModuleOp module) {
   std::string text;
   llvm::raw_string_ostream stream(text);
@@ -285,6 +279,8 @@ public:
           return std::pair(values_[leaf], leaf);
     if (!varying.has(slot) || !isNumberOrTensor(value))
       return std::nullopt;
+    if (auto leaf = arguments_.leafOf(slot))
+      return std::pair(values_[*leaf], *leaf);
     uint32_t leaf = arguments_.add(slot, value);
     values_.push_back(make(leaf));
     if (isTensor(value))
@@ -457,7 +453,7 @@ void readResults(Captured &captured, Interpretation &interpretation, const Proxi
       [&](PyObject *value) { return reader.leafOf(value); }, effects.isFresh,
       [&](PyObject *value) { return young && !dicts.contains(value) && young->contains(value); }};
   try {
-    captured.commit.describe(interpretation.result.get(), effects.writes, origin);
+    captured.ends.emplace_back().commit.describe(interpretation.result.get(), effects.writes, origin);
   } catch (const CannotMake &why) {
     fail(ExitReason::CaptureFailed, why.what());
   }
@@ -519,8 +515,47 @@ bool needsNumbers(const GraphRecorder &recorder, const Capture &capture, const A
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
 
+// The rest of a path that CPython has to run.
+void dropUndecided(mlir::ModuleOp module) {
+  mlir::Block &body = (*module.getOps<mlir::func::FuncOp>().begin()).front();
+  while (true) {
+    mlir::Operation *last = body.getTerminator()->getPrevNode();
+    if (!last || mlir::isa<bf::DecideOp>(last))
+      return;
+    last->erase();
+  }
+}
+
+// Decides as `forced` does, and behind its end as this call goes.
+std::function<std::optional<int64_t>(ValueId, const std::string &)>
+decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, const Path &forced) {
+  return [&](ValueId value, const std::string &what) -> std::optional<int64_t> {
+    constexpr size_t kMostDecisions = 256;
+    SourceLine line = capture.recording().sourceLine();
+    Decision decision{line.file + ":" + std::to_string(line.line) + " " + what, 0,
+                      recorder.typeOf(value).kind == ValueType::Kind::Bool};
+    size_t number = captured.path.size();
+    if (number < forced.size()) {
+      if (forced[number].what != decision.what)
+        capture.fail("an earlier call went another way");
+      decision.outcome = forced[number].outcome;
+    } else {
+      auto foreseen = number < kMostDecisions
+                          ? foresee(recorder, capture, torchDerivatives(), value)
+                          : std::nullopt;
+      if (!foreseen)
+        return std::nullopt;
+      decision.outcome = foreseen->to<int64_t>();
+    }
+    recorder.decide(value, decision.outcome);
+    captured.path.push_back(decision);
+    return decision.outcome;
+  };
+}
+
+// `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-             Policies *policies = nullptr) {
+             Policies *policies = nullptr, const Path &forced = {}) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
@@ -536,6 +571,9 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       return std::nullopt;
     return foresee(recorder, capture, torchDerivatives(), value);
   };
+  if (policies)
+    capture.recording().decide = decisions(recorder, capture, captured, forced);
+  bool raised = false;
   std::vector<ValueId> returns;
   try {
     Proxies proxies(capture, arguments, captured.leafOfInput);
@@ -544,20 +582,30 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     YoungObjects young;
     capture.begin();
     Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
-    if (!interpretation.result)
+    raised = !interpretation.result;
+    if (raised)
       fail(ExitReason::CaptureFailed, describeException(takeException().get()));
     captured.notes = std::move(interpretation.notes);
     readResults(captured, interpretation, proxies, reader,
                 request.options.walked ? &young : nullptr);
     capture.end();
-    captured.results = std::move(reader.results);
+    captured.ends[0].results = std::move(reader.results);
     returns = std::move(reader.returns);
   } catch (const CannotFork &) {
     throw;
-  } catch (const ConversionError &error) {
-    throw ConversionError(error.reason, error.what(), captured.needed);
   } catch (const std::exception &error) {
-    throw ConversionError(ExitReason::CaptureFailed, messageOf(error), captured.needed);
+    auto *known = dynamic_cast<const ConversionError *>(&error);
+    ConversionError why(known ? known->reason : ExitReason::CaptureFailed,
+                        known ? known->what() : messageOf(error), captured.needed, raised);
+    if (captured.path.size() < std::max<size_t>(forced.size(), 1) || !captured.needed.empty())
+      throw why;
+    captured.refusal = std::string(kPathOfPython) + why.what();
+    captured.raised = raised;
+    captured.ends.clear();
+    captured.inputs = capture.inputs();
+    captured.module = recorder.finish({});
+    dropUndecided(*captured.module);
+    return;
   }
   if (GlobalModes::now() != modesBefore)
     fail(ExitReason::CaptureFailed, "the function leaves one of PyTorch's modes switched");
@@ -623,15 +671,17 @@ void refuseKnownArguments(const Guards &guards, const Arguments &arguments) {
       fail(ExitReason::CaptureFailed, "an argument is reached in another way too");
 }
 
+TensorSource sourceOf(const Captured &captured, uint32_t input) {
+  auto leaf = captured.leafOfInput.find(input);
+  return leaf != captured.leafOfInput.end() ? TensorSource{leaf->second, {}}
+                                            : TensorSource{0, captured.inputs[input].tensor};
+}
+
 // What the graph reads and writes, and what must hold of it.
 void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments &arguments,
                 bool walked) {
   const Program &program = graph.executor->program();
-  auto sourceOf = [&](uint32_t index) {
-    auto leaf = captured.leafOfInput.find(index);
-    return leaf != captured.leafOfInput.end() ? TensorSource{leaf->second, {}}
-                                              : TensorSource{0, captured.inputs[index].tensor};
-  };
+  auto sourceOf = [&](uint32_t index) { return bifront::sourceOf(captured, index); };
   for (uint32_t i = 0; i < captured.inputs.size(); ++i) {
     const CapturedInput &input = captured.inputs[i];
     if (input.kind == CapturedInput::Kind::Number) {
@@ -691,8 +741,88 @@ void setCaptureHooks(const CaptureHooks &hooks) {
 
 namespace {
 
+// The path of this call. Where that is not one of a graph, another that parts from it.
+std::vector<Captured> captureCurrent(const ConversionRequest &request, Arguments &arguments,
+                                     Policies *policies) {
+  constexpr int kMostOthers = 4;
+  std::vector<Captured> paths(1);
+  capture(request, arguments, paths[0], policies);
+  if (!paths[0].refusal)
+    return paths;
+  Path other = paths[0].path;
+  for (int tried = 0; tried < kMostOthers && !other.empty(); other.pop_back()) {
+    if (!other.back().isTruth)
+      continue;
+    ++tried;
+    other.back().outcome = other.back().outcome ? 0 : 1;
+    Captured captured;
+    try {
+      capture(request, arguments, captured, policies, other);
+    } catch (const ConversionError &) { // another may do
+      continue;
+    }
+    if (captured.refusal)
+      continue;
+    paths.push_back(std::move(captured));
+    return paths;
+  }
+  throw ConversionError(ExitReason::CaptureFailed,
+                        paths[0].refusal->substr(kPathOfPython.size()), {}, paths[0].raised);
+}
+
+// Adds the paths of earlier calls.
+void captureOthers(const ConversionRequest &request, Arguments &arguments, Policies *policies,
+                   std::vector<Captured> &paths) {
+  constexpr size_t kMostPaths = 16;
+  auto isKnown = [&](const Path &path) {
+    return std::any_of(paths.begin(), paths.end(),
+                       [&](const Captured &known) { return known.path == path; });
+  };
+  for (const Path &earlier : request.paths) {
+    if (paths.size() >= kMostPaths)
+      return;
+    if (isKnown(earlier))
+      continue;
+    Captured captured;
+    try {
+      capture(request, arguments, captured, policies, earlier);
+    } catch (const ConversionError &) { // for other arguments, or other code
+      continue;
+    }
+    if (!isKnown(captured.path))
+      paths.push_back(std::move(captured));
+  }
+}
+
+Captured capturePaths(const ConversionRequest &request, Arguments &arguments, Policies *policies,
+                      bool withOthers) {
+  constexpr int kMostRounds = 8;
+  for (int round = 0; round < kMostRounds; ++round) {
+    Policies before = policies ? *policies : Policies();
+    std::vector<Captured> paths = captureCurrent(request, arguments, policies);
+    if (policies && withOthers && !paths[0].path.empty())
+      captureOthers(request, arguments, policies, paths);
+    if (paths.size() == 1) {
+      assertDecisions(*paths[0].module);
+      paths[0].paths.push_back(paths[0].path);
+      return std::move(paths[0]);
+    }
+    if (before == *policies) // else they may have branches where others have none
+      return mergeCaptured(std::move(paths));
+  }
+  fail(ExitReason::CaptureFailed, "the paths of the function differ in their branches");
+}
+
+void bindEnds(ConvertedGraph &graph, Captured &captured) {
+  graph.ends = std::move(captured.ends);
+  for (size_t i = 0; i < captured.gradients.size(); ++i)
+    for (const auto &[input, result] : captured.gradients[i])
+      graph.ends[i].gradients.emplace_back(sourceOf(captured, input), result);
+}
+
 // `policies`: as InterpreterHost's. Throws CannotFork too.
-std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies) {
+std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies,
+                                            bool withOthers = true) {
   auto graph = std::make_shared<ConvertedGraph>();
   graph->forks = policies != nullptr;
   try {
@@ -700,7 +830,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     Captured captured;
     graph->modes = GlobalModes::now();
     if (request.options.walked) {
-      capture(request, arguments, captured, policies);
+      captured = capturePaths(request, arguments, policies, withOthers);
       graph->guards.compile(captured.reads, captured.slotInputs);
       refuseKnownArguments(graph->guards, arguments);
     } else {
@@ -709,6 +839,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     }
     graph->executor = compileModule(*captured.module, graph->moduleText);
     bindInputs(*graph, captured, arguments, request.options.walked);
+    bindEnds(*graph, captured);
     graph->keywordNames = PyRef::share(request.keywordNames);
     graph->numLeaves = arguments.leaves().size();
     graph->numArgumentLeaves = arguments.numArgumentLeaves;
@@ -717,8 +848,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     graph->drawsRandomNumbers = captured.drawsRandomNumbers;
     graph->captureCost = captured.cost;
     graph->notes = std::move(captured.notes);
-    graph->commit = std::move(captured.commit);
-    graph->results = std::move(captured.results);
+    graph->paths = std::move(captured.paths);
   } catch (const ConversionError &) {
     throw;
   } catch (const CannotFork &) {
@@ -734,14 +864,21 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
   constexpr int kMostRestarts = 32;
   Policies policies;
-  std::string whyNot;
+  std::string whyNot, whyOnePath;
   for (int start = 0; request.forks && start < kMostRestarts; ++start) {
     try {
-      return convertOnce(request, &policies);
+      auto graph = convertOnce(request, &policies, whyOnePath.empty());
+      if (!whyOnePath.empty())
+        graph->notes.push_back("with the paths of earlier calls: " + whyOnePath);
+      return graph;
     } catch (const CannotFork &branch) {
       Policy &policy = policies[branch.site];
       policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
     } catch (const ConversionError &error) { // it may be what the branches have led to
+      if (whyOnePath.empty() && error.needed.empty() && !error.raised) {
+        whyOnePath = error.what();
+        continue;
+      }
       whyNot = error.what();
       break;
     }

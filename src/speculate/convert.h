@@ -10,10 +10,12 @@
 namespace bifront {
 
 struct ConversionError : std::runtime_error {
-  ConversionError(ExitReason reason, const std::string &message, Varying needed = {})
-      : std::runtime_error(message), reason(reason), needed(std::move(needed)) {}
+  ConversionError(ExitReason reason, const std::string &message, Varying needed = {},
+                  bool raised = false)
+      : std::runtime_error(message), reason(reason), needed(std::move(needed)), raised(raised) {}
   ExitReason reason;
   Varying needed; // values that would have to be constants
+  bool raised;    // the program raises an exception of its own, which the next call may not
 };
 
 struct ConversionRequest {
@@ -25,6 +27,7 @@ struct ConversionRequest {
   const ConversionOptions &options;
   const std::vector<std::vector<bool>> &relax; // per leaf, dimensions to make dynamic; may be empty
   const Varying &varying;                      // what becomes an input of the graph
+  const std::vector<Path> &paths;              // of earlier calls
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
 };
 

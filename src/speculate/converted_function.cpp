@@ -178,6 +178,18 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
   return callPython(args, count, keywordNames);
 }
 
+void ConvertedFunction::learnPaths(const ConvertedGraph &graph) {
+  constexpr size_t kMostPaths = 16;
+  std::vector<Path> paths = graph.paths;
+  std::erase_if(paths, [](const Path &path) { return path.empty(); });
+  for (Path &path : paths_)
+    if (std::find(paths.begin(), paths.end(), path) == paths.end())
+      paths.push_back(std::move(path));
+  if (paths.size() > kMostPaths)
+    paths.resize(kMostPaths);
+  paths_ = std::move(paths);
+}
+
 // Calls that follow each other often go the same way.
 void ConvertedFunction::preferGraph(const std::shared_ptr<const ConvertedGraph> &graph) {
   auto found = std::find(graphs_.begin(), graphs_.end(), graph);
@@ -232,15 +244,17 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const
     bool varies = stats_.exits[static_cast<size_t>(ExitReason::AssertionFailed)] > 0 ||
                   !refusal.relax.empty() || !options_.dynamic.empty() || !varying_.empty();
     graph = convertVarying({function_.get(), args, count, keywordNames, options_, refusal.relax,
-                            varying_, options_.walked && varies});
+                            varying_, paths_, options_.walked && varies});
     auto isAmong = [](const Graphs &graphs, const auto &graph) {
       return std::find(graphs.begin(), graphs.end(), graph) != graphs.end();
     };
     std::erase_if(graphs_, [&](const auto &old) { return isAmong(misfits.narrow, old); });
     // With both ways of a branch it serves the calls of a graph that had one.
     if (graph->forks)
-      std::erase_if(graphs_,
-                    [&](const auto &old) { return !old->forks && isAmong(misfits.wrong, old); });
+      std::erase_if(graphs_, [&](const auto &old) {
+        return (!old->forks || graph->ends.size() > 1) && isAmong(misfits.wrong, old);
+      });
+    learnPaths(*graph);
     // A graph whose dimensions were relaxed replaces the one that was too narrow.
     if (!refusal.relax.empty())
       std::erase_if(graphs_, [&](const auto &old) {
@@ -252,6 +266,8 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const
     stats_.captureCost.seconds += graph->captureCost.seconds;
   } catch (const ConversionError &error) {
     this->count(error.reason, error.what());
+    if (error.raised) // the next call may not
+      return nullptr;
     ++failedAttempts_;
     nextAttempt_ = stats_.calls + (uint64_t{2} << failedAttempts_);
   }

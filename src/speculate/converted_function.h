@@ -72,6 +72,7 @@ private:
   std::shared_ptr<const ConvertedGraph> convertVarying(const ConversionRequest &request);
   // Learns from a call that no graph may run for; the graphs that have been too narrow.
   Graphs learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames);
+  void learnPaths(const ConvertedGraph &graph);
   void preferGraph(const std::shared_ptr<const ConvertedGraph> &graph);
   bool wastesRuns();
   bool mayConvert() const { return failedAttempts_ < kAttempts && stats_.calls >= nextAttempt_; }
@@ -85,6 +86,7 @@ private:
   Graphs graphs_;     // changed under the GIL only
   Varying varying_;   // what has been seen to vary
   Varying constants_; // of that, what a graph has to know
+  std::vector<Path> paths_; // that calls have taken, the latest first
   std::atomic<bool> converting_{false};
   // What stands in the way may be gone later: an optimizer makes its state at its first step.
   static constexpr int kAttempts = 3;

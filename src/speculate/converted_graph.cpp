@@ -157,7 +157,10 @@ int ConvertedGraph::traverse(visitproc visit, void *arg) const {
     return stop;
   if (int stop = guards.traverse(visit, arg))
     return stop;
-  return commit.traverse(visit, arg);
+  for (const PathEnd &end : ends)
+    if (int stop = end.commit.traverse(visit, arg))
+      return stop;
+  return 0;
 }
 
 std::optional<GraphRefusal> ConvertedGraph::refuses(PyObject *const *args, size_t count,

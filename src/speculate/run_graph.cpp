@@ -121,22 +121,28 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
     PyEval_RestoreThread(released);
 
   using Status = GraphRun::Status;
-  if (run.status == RunResult::Status::AssertionFailed)
-    return {Status::AssertionFailed, nullptr,
-            graph.executor->program().asserts[run.assertion].message};
+  if (run.status == RunResult::Status::AssertionFailed) {
+    const std::string &message = graph.executor->program().asserts[run.assertion].message;
+    bool isPythons = message.starts_with(kPathOfPython);
+    return {isPythons ? Status::Raised : Status::AssertionFailed, nullptr, message};
+  }
   if (run.status == RunResult::Status::Threw) {
     if (wasInterrupted(run.exception))
       return {Status::Interrupted, nullptr, {}};
     return {Status::Raised, nullptr, messageOf(run.exception)};
   }
+  const PathEnd &end = graph.ends[graph.ends.size() > 1 ? buffers->outputs[0].toInt() : 0];
+  for (const auto &[owner, gradient] : end.gradients)
+    owner.in(leaves).mutable_grad() =
+        gradient ? buffers->outputs[*gradient].toTensor() : at::Tensor();
   // In one object, which std::function refers to without an allocation.
   struct {
     const std::vector<GraphResult> &results;
     PyObject *const *leaves;
     const std::vector<c10::IValue> &inputs;
     std::vector<c10::IValue> &outputs;
-  } made{graph.results, leaves, buffers->inputs, buffers->outputs};
-  PyObject *result = graph.commit.run([&made](uint32_t leaf) {
+  } made{end.results, leaves, buffers->inputs, buffers->outputs};
+  PyObject *result = end.commit.run([&made](uint32_t leaf) {
     return wrapResult(made.results[leaf], made.leaves, made.inputs, made.outputs);
   });
   return {Status::Done, result, {}};
