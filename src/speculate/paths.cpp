@@ -91,11 +91,11 @@ private:
     for (PythonRead &read : path.reads)
       if (isNewRead(read))
         all_.reads.push_back(std::move(read));
-    for (SlotInput &input : path.slotInputs) {
-      if (std::none_of(all_.slotInputs.begin(), all_.slotInputs.end(),
-                       [&](const SlotInput &known) { return known.input == input.input; }))
+    for (SlotInput &input : path.slotInputs)
+      if (std::none_of(all_.slotInputs.begin(), all_.slotInputs.end(), [&](const SlotInput &known) {
+            return Varying{{}, {known.slot}}.has(input.slot); // two slots may be one input
+          }))
         all_.slotInputs.push_back(std::move(input));
-    }
   }
 
   bool isNewRead(const PythonRead &read) {
