@@ -18,7 +18,7 @@ export BIFRONT_PYTHON := $(PY)
 ##@ Everyday
 help: ## what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print "\n" substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	  /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 setup: ## system packages and the virtual environment, whatever is missing of them
 	@tools/setup
@@ -34,8 +34,11 @@ build: setup ## the native module and the tools in build/dev, importable from .v
 demo: build ## a training step, eager and converted, side by side
 	@$(PY) -m bench.demo
 
-bench: build ## every benchmark, beside eager
-	@$(PY) -m bench
+bench: build ## the programs side by side; ARGS="lenet --size paper" chooses
+	@$(PY) -m bench $(ARGS)
+
+bench-foundation: build ## the costs of conversion, calls, memory, beside eager
+	@$(PY) -m bench.foundation
 
 ##@ Checks
 test: build lint test-lit test-gtest test-pytest ## everything below, in this order
@@ -77,5 +80,5 @@ clean: ## what was built; the virtual environment stays
 	@rm -rf build dist
 	rm -f python/bifront/_core*.so
 
-.PHONY: help setup build demo bench test lint test-lit test-gtest test-pytest test-asan fuzz \
-  wheel test-wheel format docs clean
+.PHONY: help setup build demo bench bench-foundation test lint test-lit test-gtest test-pytest \
+  test-asan fuzz wheel test-wheel format docs clean

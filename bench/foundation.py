@@ -21,6 +21,7 @@ from typing import Any
 import bifront
 import torch
 
+from bench.memory import peak_bytes_of, resident_bytes
 from bench.side_by_side import Comparison, compare, seconds
 from programs.foundation import PROGRAMS, TrainingProgram
 
@@ -82,18 +83,6 @@ def steps(resnet_batch: int) -> list[Comparison]:
         if step.stats["graphs"] != 1:
             print(bifront.explain(step), file=sys.stderr)
     return rows
-
-
-def peak_bytes_of(call: Callable[[], object]) -> int:
-    """The largest resident set while `call` runs."""
-    Path("/proc/self/clear_refs").write_text("5")
-    call()
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def measure_memory(convert: bool, batch: int) -> dict[str, Any]:

@@ -64,19 +64,23 @@ class Bottleneck(nn.Module):
 
 class ResNet(nn.Module):
     def __init__(
-        self, block: type[BasicBlock] | type[Bottleneck], depths: list[int], classes: int
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        depths: list[int],
+        classes: int,
+        narrowest: int = 64,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
-            nn.BatchNorm2d(64),
+            nn.Conv2d(3, narrowest, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(narrowest),
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, stride=2, padding=1),
         )
         blocks: list[nn.Module] = []
-        inputs = 64
+        inputs = narrowest
         for stage, depth in enumerate(depths):
-            width = 64 * 2**stage
+            width = narrowest * 2**stage
             for index in range(depth):
                 blocks.append(block(inputs, width, stride=2 if stage > 0 and index == 0 else 1))
                 inputs = width * block.expansion

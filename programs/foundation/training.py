@@ -1,11 +1,13 @@
-"""What every program has in common: a model, an optimizer and one step of training."""
+"""What the programs of the foundation have in common: a classifier, an optimizer and one step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
+
+from programs.program import Program
 
 OPTIMIZERS: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.01, momentum=0.9),
@@ -15,7 +17,7 @@ OPTIMIZERS: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
 }
 
 
-class TrainingProgram:
+class TrainingProgram(Program):
     """A classifier in training. `batch` makes the inputs and labels of one step from a seed."""
 
     def __init__(
@@ -36,6 +38,12 @@ class TrainingProgram:
         generator = torch.Generator().manual_seed(seed)
         inputs = self.make_inputs(size, generator)
         return inputs, torch.randint(0, self.classes, (size,), generator=generator)
+
+    def batches(self, size: int = 32) -> Iterator[tuple[Tensor, Tensor]]:
+        seed = 0
+        while True:
+            yield self.batch(size, seed)
+            seed += 1
 
     def step(self, inputs: Tensor, labels: Tensor) -> Tensor:
         self.optimizer.zero_grad()

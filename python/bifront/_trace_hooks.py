@@ -73,6 +73,8 @@ def _install() -> None:
     _replace(torch.Tensor, "grad", _grad_attribute())
     _replace(torch.Tensor, "data", _data_attribute())
     _replace(torch.Tensor, "requires_grad", _requires_grad_attribute())
+    for name in ("grad_fn", "is_leaf"):
+        _replace(torch.Tensor, name, _history_attribute(name))
     for name in _READERS:
         _replace(torch.Tensor, name, _refused(name))
     _replace(torch.Tensor, "tolist", _to_list())
@@ -86,6 +88,8 @@ def _install() -> None:
         _replace(sys, name, _Guarded(getattr(sys, name), f"the function uses sys.{name}"))
     _replace(logging.Logger, "handle", _refused_record(logging.Logger.handle))
     _replace(warnings, "_showwarnmsg", _refused_warning())
+    _replace(torch.SymInt, "__hash__", lambda number: hash(int(number)))
+    _replace(torch.SymBool, "__hash__", lambda number: hash(bool(number)))
     for name, function in _NODE_METHODS.items():
         _replace(vars(torch._C)["_SymNode"], name, function)
 
@@ -157,7 +161,21 @@ def _requires_grad_attribute() -> property:
             _core.capture_note(self)
         original.__set__(self, value)
 
-    return property(original.__get__, set)
+    return property(_history_reader(original), set)
+
+
+def _history_attribute(name: str) -> property:
+    original = getattr(torch._C.TensorBase, name)
+    return property(_history_reader(original), original.__set__)
+
+
+def _history_reader(original: Any) -> Callable[[Any], Any]:
+    def get(self: Any) -> Any:
+        if _core.capture_active():
+            _core.capture_note_history(self)
+        return original.__get__(self)
+
+    return get
 
 
 def _refused(name: str) -> Any:

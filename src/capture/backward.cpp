@@ -1,5 +1,6 @@
 #include "capture/backward.h"
 
+#include "capture/merged_history.h"
 #include "capture/proxy.h"
 
 #include <ATen/core/grad_mode.h>
@@ -34,6 +35,7 @@ public:
     findTargets();
     if (targets_.empty())
       return {};
+    requireSure();
     variable_list gradients = runEngine();
     if (!call_.retainGraph)
       noteSpent();
@@ -67,9 +69,14 @@ private:
     };
     for (const Edge &root : roots_)
       visit(root);
+    std::unordered_set<Node *> targets;
+    for (const Variable &input : call_.inputs)
+      targets.insert(input.grad_fn().get());
     while (!open.empty()) {
       Node *node = open.back();
       open.pop_back();
+      if (capture_.hasOutsideHistory(node) && targets.contains(node))
+        continue; // the engine goes no further
       inspect(*node);
       for (const Edge &next : node->next_edges())
         visit(next);
@@ -79,6 +86,8 @@ private:
   void inspect(Node &node) {
     if (capture_.hasOutsideHistory(&node))
       capture_.fail("backward reaches ops that ran before the captured function");
+    if (auto *merged = dynamic_cast<MergedHistory *>(&node); merged && call_.createGraph)
+      capture_.requireSure(merged, "gradients through it are differentiated again");
     if (isPythonFunction(node))
       capture_.fail("backward runs a torch.autograd.Function: " + node.name());
     if (!node.pre_hooks().empty() || !node.post_hooks().empty() || !node.tensor_pre_hooks().empty())
@@ -108,17 +117,22 @@ private:
       if (function)
         edges_.emplace_back(std::move(function), input.output_nr());
       else // nothing was computed from it: a node that the engine never comes to
-        edges_.emplace_back(unreachableNode<>(), 0);
+        edges_.emplace_back(makeNode<Identity>(), 0);
       targets_.push_back(input);
     }
   }
 
-  // Nodes are shared_ptrs in PyTorch up to 2.12 and intrusive pointers from there.
-  template <typename Pointer = decltype(Edge::function)> static Pointer unreachableNode() {
-    if constexpr (std::is_same_v<Pointer, std::shared_ptr<Node>>)
-      return Pointer(new Identity());
-    else
-      return Pointer::reclaim(new Identity());
+  // The graph has one set of gradients for all runs.
+  void requireSure() {
+    for (const at::Tensor &output : call_.outputs)
+      capture_.requireSure(unsureHistory(output), "whether a tensor requires grad depends on it");
+    // What has a gradient already keeps its value where zeros are added.
+    edge_list edges;
+    for (size_t i = 0; i < targets_.size(); ++i)
+      if (!call_.accumulate || !targets_[i].grad().defined())
+        edges.push_back(edges_[i]);
+    if (auto unsure = findUnsure(roots_, edges))
+      capture_.requireSure(unsure->history, "which tensors have gradients depends on it");
   }
 
   variable_list runEngine() {
@@ -242,7 +256,65 @@ private:
   std::unordered_set<Node *> visited_;
 };
 
+// Where gradients of `results` leave the graph: leaves, and tensors with a history from outside.
+variable_list sourcesOf(const Capture &capture, const variable_list &results) {
+  variable_list sources;
+  std::vector<Node *> open;
+  std::unordered_set<Node *> seen;
+  auto visit = [&](const Edge &edge) {
+    if (edge.function && seen.insert(edge.function.get()).second)
+      open.push_back(edge.function.get());
+  };
+  for (const at::Tensor &result : results)
+    visit(impl::gradient_edge(result));
+  for (; !open.empty();) {
+    Node *node = open.back();
+    open.pop_back();
+    if (auto *leaf = dynamic_cast<AccumulateGrad *>(node))
+      sources.push_back(leaf->variable);
+    if (capture.hasOutsideHistory(node))
+      continue;
+    for (const Edge &next : node->next_edges())
+      visit(next);
+  }
+  for (const auto &[tensor, history] : capture.outsideHistories())
+    if (seen.contains(history.get()))
+      sources.push_back(tensor);
+  return sources;
+}
+
 } // namespace
+
+ResultGradients captureResultGradients(Capture &capture, const variable_list &results) {
+  ResultGradients found;
+  BackwardCall call;
+  call.outputs = results;
+  call.retainGraph = call.allowUnused = true;
+  call.inputs = sourcesOf(capture, results);
+  for (const at::Tensor &source : call.inputs) {
+    capture.valueOf(source); // an input, ahead of the seeds
+    if (!capture.inputOf(source))
+      capture.fail("a tensor that is trained is not the one that came in any more");
+  }
+  for (const at::Tensor &result : results)
+    call.seeds.push_back(capture.addSeed(result));
+  variable_list gradients = captureBackward(capture, call);
+  std::vector<variable_list> sources;
+  for (const at::Tensor &result : results)
+    sources.push_back(sourcesOf(capture, {result}));
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined())
+      continue;
+    found.inputs.push_back(*capture.inputOf(call.inputs[i]));
+    found.gradients.push_back(capture.valueOf(gradients[i]));
+    found.from.emplace_back();
+    for (uint32_t result = 0; result < results.size(); ++result)
+      for (const at::Tensor &source : sources[result])
+        if (source.is_same(call.inputs[i]))
+          found.from.back().push_back(result);
+  }
+  return found;
+}
 
 variable_list captureBackward(Capture &capture, const BackwardCall &call) {
   capture.recording().refuseInScope("backward runs");

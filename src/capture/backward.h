@@ -23,4 +23,14 @@ struct BackwardCall {
 // the gradients of `inputs`, undefined for those that the outputs do not depend on.
 torch::autograd::variable_list captureBackward(Capture &capture, const BackwardCall &call);
 
+// The gradients that will flow from results of the function into what came in, once seeds for the
+// results are known.
+struct ResultGradients {
+  std::vector<uint32_t> inputs; // with a gradient each
+  std::vector<ValueId> gradients;
+  std::vector<std::vector<uint32_t>> from; // the results that each of them comes from
+};
+ResultGradients captureResultGradients(Capture &capture,
+                                       const torch::autograd::variable_list &results);
+
 } // namespace bifront

@@ -57,6 +57,12 @@ Extent inOtherWorld(const Extent &first, std::span<const Dim> dims) {
   return second;
 }
 
+// The history of an argument, from outside.
+struct OutsideHistory final : torch::autograd::Node {
+  torch::autograd::variable_list apply(torch::autograd::variable_list &&) override { return {}; }
+  std::string name() const override { return "OutsideHistory"; }
+};
+
 } // namespace
 
 //===- Inputs ------------------------------------------------------------------------------===//
@@ -72,9 +78,9 @@ public:
   uint32_t inputOfOutside(const at::Tensor &tensor) {
     if (auto found = byTensor.find(tensor.unsafeGetTensorImpl()); found != byTensor.end())
       return found->second;
-    OutsideTensors::Snapshot &snapshot = outside.note(tensor);
+    outside.note(tensor);
     if (tensor.requires_grad() && !tensor.is_leaf())
-      historyOutside.push_back(snapshot.gradFn.get());
+      outsideHistories.emplace_back(tensor, tensor.grad_fn());
     CapturedInput input{CapturedInput::Kind::State, tensor, 0, {}, kNoValue};
     if (auto *owner = outside.ownerOfGrad(tensor)) {
       input.kind = CapturedInput::Kind::Grad;
@@ -115,7 +121,7 @@ public:
   std::unordered_map<const c10::TensorImpl *, uint32_t> byTensor; // inputs and arguments' proxies
   std::unordered_map<const c10::TensorImpl *, uint32_t> argumentGrads;
   std::vector<std::pair<uint32_t, at::Tensor>> arguments; // inputs and their proxies
-  std::vector<const void *> historyOutside;
+  std::vector<std::pair<at::Tensor, NodePointer>> outsideHistories;
   OutsideTensors outside;
 
 private:
@@ -138,8 +144,6 @@ at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name,
                              std::span<const Dim> dims) {
   if (const char *reason = whyNoInput(real))
     fail(std::string(reason) + ": " + std::string(name));
-  if (real.requires_grad() && !real.is_leaf())
-    fail(std::string(name) + " has an autograd history from outside of the function");
   Extent first = Extent::of(real);
   first.wrappedNumber = false;
   bool dynamic =
@@ -154,9 +158,15 @@ at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name,
   at::Tensor proxy = ProxyImpl::make(recording_, recording_->inputs[index].value, shape, true);
   recording_->byTensor.emplace(proxy.unsafeGetTensorImpl(), index);
   recording_->arguments.emplace_back(index, proxy);
-  if (real.requires_grad())
+  if (real.requires_grad() && real.is_leaf()) {
     proxy.set_requires_grad(true);
-  if (real.grad().defined()) {
+  } else if (real.requires_grad()) {
+    NodePointer history = makeNode<OutsideHistory>();
+    history->add_input_metadata(proxy);
+    torch::autograd::impl::set_gradient_edge(proxy, {history, 0});
+    recording_->outsideHistories.emplace_back(proxy, history);
+  }
+  if (real.is_leaf() && real.grad().defined()) {
     recording_->argumentGrads.emplace(real.grad().unsafeGetTensorImpl(), index);
     proxy.mutable_grad() = real.grad();
   }
@@ -175,6 +185,14 @@ c10::SymNode Capture::addNumber(const c10::Scalar &number, std::string_view name
   return SymbolicScalar::ofValue(recording_, kind, value);
 }
 
+at::Tensor Capture::addSeed(const at::Tensor &output) {
+  std::string name = "seed" + std::to_string(recording_->inputs.size());
+  const ProxyImpl::Shape &shape = ProxyImpl::of(output)->shape();
+  ValueId value = recording_->graph().addInput(ValueType::ofTensor(shape.type()), name, false);
+  recording_->inputs.push_back({CapturedInput::Kind::Seed, {}, 0, name, value});
+  return ProxyImpl::make(recording_, value, shape, true);
+}
+
 void Capture::begin() {
   // Entries of autocast's cache are tensors that nobody can name.
   at::autocast::clear_cache();
@@ -191,6 +209,7 @@ void Capture::unwind() {
   }
   recording_->outside.restore();
   recording_->arguments.clear();
+  recording_->outsideHistories.clear();
   spent_.clear();
   recording_->close();
 }
@@ -202,12 +221,11 @@ void Capture::end() {
     Capture &capture;
     ~Unwind() { capture.unwind(); }
   } unwindAfterwards{*this};
-  recordGradChanges();
   if (recording_->failure())
     throw CaptureError(*recording_->failure());
 }
 
-void Capture::recordGradChanges() {
+void Capture::endProgram() {
   Inputs &recording = *recording_;
   auto record = [&](uint32_t input, const at::Tensor &before, const at::Tensor &now) {
     if (before.is_same(now))
@@ -240,6 +258,10 @@ void Capture::recordGradChanges() {
     const at::Tensor &real = recording.inputs[input].tensor;
     if (proxy.requires_grad() != real.requires_grad())
       recording.fail("requires_grad of an argument is changed");
+    if (proxy.grad_fn() && !hasOutsideHistory(proxy.grad_fn().get()))
+      recording.fail("an argument becomes part of the function's autograd history");
+    if (!real.is_leaf())
+      continue;
     if (real.requires_grad())
       gradPresence_.emplace_back(input, real.grad().defined());
     record(input, real.grad(), proxy.grad());
@@ -300,6 +322,14 @@ void Capture::noteGradDropped(const at::Tensor &tensor) {
     snapshot.gradDroppedFirst = true;
 }
 
+void Capture::requireSure(const MergedHistory *history, const std::string &why) {
+  if (!history)
+    return;
+  if (recording_->unsure)
+    recording_->unsure(*history, why);
+  fail(why);
+}
+
 bool Capture::drawsRandomNumbers() const { return recording_->drawsRandomNumbers(); }
 CaptureCost Capture::cost() const { return recording_->cost; }
 int64_t Capture::liveProxies() const { return recording_->liveProxies; }
@@ -307,8 +337,13 @@ void Capture::fail(const std::string &message) { recording_->fail(message); }
 Recording &Capture::recording() { return *recording_; }
 
 bool Capture::hasOutsideHistory(const torch::autograd::Node *node) const {
-  const auto &nodes = recording_->historyOutside;
-  return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
+  const auto &histories = recording_->outsideHistories;
+  return std::any_of(histories.begin(), histories.end(),
+                     [&](const auto &known) { return known.second.get() == node; });
+}
+
+const std::vector<std::pair<at::Tensor, NodePointer>> &Capture::outsideHistories() const {
+  return recording_->outsideHistories;
 }
 
 } // namespace bifront

@@ -2,6 +2,7 @@
 // this thread becomes an op of the recorder, on proxies for the arguments, and nothing is computed.
 #pragma once
 
+#include "capture/autograd_node.h"
 #include "capture/capture_error.h"
 #include "capture/dispatch_mode.h"
 #include "capture/outside_tensors.h"
@@ -26,8 +27,9 @@ struct CapturedInput {
     State,    // a tensor that the program reached on its own
     Grad,     // the `.grad` of input `owner`
     Number,   // given by addNumber
+    Seed,     // given by addSeed
   } kind;
-  at::Tensor tensor; // the tensor itself, of Grad too; of a Number undefined
+  at::Tensor tensor; // the tensor itself, of Grad too; of a Number and a Seed undefined
   uint32_t owner = 0;
   std::string name;
   ValueId value = kNoValue;
@@ -59,11 +61,16 @@ public:
   // The same for an int, a float or a bool, of which the graph knows no more than its type.
   c10::SymNode addNumber(const c10::Scalar &number, std::string_view name);
 
+  // The gradient that will come for `output`, a proxy.
+  at::Tensor addSeed(const at::Tensor &output);
+
   // Needs the GIL.
   void begin();
-  // Ends the mode, records how `.grad` of the tensors changed, puts all tensors back as they were.
-  // Throws CaptureError if something happened that the graph does not say, also where the program
-  // swallowed the exception. The destructor ends without recording.
+  // The program is over: records how `.grad` of the tensors changed.
+  void endProgram();
+  // Ends the mode, puts all tensors back as they were. Throws CaptureError if something happened
+  // that the graph does not say, also where the program swallowed the exception. The destructor
+  // ends without recording.
   void end();
 
   // Between begin() and end(): values for the graph's returns. A tensor from outside becomes an
@@ -95,15 +102,17 @@ public:
   [[noreturn]] void fail(const std::string &message);
 
   Recording &recording();
+  // The program asks what is not the same on all ways to `history`; null: it is the same.
+  void requireSure(const MergedHistory *history, const std::string &why);
   // Backward has gone through `node` and freed what it had saved.
-  using NodePointer = decltype(torch::autograd::Edge::function);
   void noteSpent(const NodePointer &node) { spent_.insert(node); }
-  // Whether `node` was made before the capture, by ops that the graph does not have.
+  // The tensors from outside that bring an autograd history, made by ops that the graph does not
+  // have: proxies for arguments, others themselves; and the histories.
+  const std::vector<std::pair<at::Tensor, NodePointer>> &outsideHistories() const;
   bool hasOutsideHistory(const torch::autograd::Node *node) const;
 
 private:
   class Inputs;
-  void recordGradChanges();
   void unwind();
 
   std::shared_ptr<Inputs> recording_;

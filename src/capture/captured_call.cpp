@@ -92,13 +92,20 @@ void CapturedCall::refuseHistory() {
   if (traits_.changesShape)
     recording_.refuseInScope("a tensor's shape is changed in place");
   c10::ArrayRef<c10::Argument> declared = op_.schema().arguments();
-  bool writes = std::any_of(declared.begin(), declared.end(), [](const c10::Argument &argument) {
-    return argument.alias_info() && argument.alias_info()->isWrite();
-  });
-  bool trains = std::any_of(args_.begin(), args_.end(), [](const c10::IValue &arg) {
-    return arg.isTensor() && arg.toTensor().defined() && arg.toTensor().requires_grad();
-  });
-  if (writes && trains && c10::GradMode::is_enabled())
+  bool trains = false, writesOutside = false;
+  for (size_t i = 0; i < args_.size(); ++i) {
+    bool writes = declared[i].alias_info() && declared[i].alias_info()->isWrite();
+    auto look = [&](const at::Tensor &tensor) {
+      trains = trains || (tensor.defined() && tensor.requires_grad());
+      writesOutside = writesOutside || (writes && !recording_.isOfScope(tensor));
+    };
+    if (args_[i].isTensor())
+      look(args_[i].toTensor());
+    else if (args_[i].isTensorList())
+      for (const at::Tensor &tensor : args_[i].toTensorVector())
+        look(tensor);
+  }
+  if (writesOutside && trains && c10::GradMode::is_enabled())
     recording_.refuseInScope("a tensor with gradients is changed in place");
 }
 

@@ -1,6 +1,7 @@
 #include "capture/python_functions.h"
 
 #include "capture/backward.h"
+#include "capture/merged_history.h"
 #include "capture/proxy.h"
 #include "capture/python_values.h"
 #include "capture/symbolic.h"
@@ -52,6 +53,15 @@ PyObject *dropGrad(PyObject *, PyObject *object) {
   HANDLE_TH_ERRORS
   if (THPVariable_Check(object))
     runningCapture().noteGradDropped(THPVariable_Unpack(object));
+  return none();
+  END_HANDLE_TH_ERRORS
+}
+
+PyObject *noteHistoryRead(PyObject *, PyObject *object) {
+  HANDLE_TH_ERRORS
+  if (THPVariable_Check(object))
+    runningCapture().requireSure(unsureHistory(THPVariable_Unpack(object)),
+                                 "the program asks whether a tensor has a history");
   return none();
   END_HANDLE_TH_ERRORS
 }
@@ -147,6 +157,8 @@ PyMethodDef functions[] = {
     {"capture_note", note, METH_O, "A tensor is about to change in a way that no op tells of."},
     {"capture_note_grad", noteGrad, METH_O, "The program looks at a tensor's `.grad`."},
     {"capture_drop_grad", dropGrad, METH_O, "The program sets a tensor's `.grad` to None."},
+    {"capture_note_history", noteHistoryRead, METH_O,
+     "The program looks whether a tensor requires grad, is a leaf or has a `.grad_fn`."},
     {"capture_fail", fail, METH_O, "Ends the capture with a reason."},
     {"capture_backward", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(backward)),
      METH_FASTCALL, "Runs autograd's engine in the graph."},

@@ -3,6 +3,7 @@
 #include "capture/python_values.h"
 
 #include "capture/capture_error.h"
+#include "capture/proxy.h"
 #include "capture/symbolic.h"
 
 namespace bifront {
@@ -25,8 +26,9 @@ void Recording::close() {
 Recording::Scope::Scope(Recording &recording)
     : recording_(recording), expressions_(recording.expressions), sizes_(recording.sizes_),
       asserted_(std::move(recording.asserted_)), absent_(recording.absent_),
-      failure_(recording.failure_) {
+      failure_(recording.failure_), first_(recording.scopeStart_) {
   recording.asserted_.clear();
+  recording.scopeStart_ = recording.graph().numValues();
   ++recording.scopes_;
 }
 
@@ -39,6 +41,12 @@ Recording::Scope::~Scope() {
   recording_.absent_ = absent_;
   recording_.failure_ = std::move(failure_);
   --recording_.scopes_;
+  recording_.scopeStart_ = first_;
+}
+
+bool Recording::isOfScope(const at::Tensor &tensor) const {
+  ProxyImpl *proxy = ProxyImpl::of(tensor.is_view() ? at::Tensor(tensor._base()) : tensor);
+  return proxy && proxy->value() >= scopeStart_;
 }
 
 void Recording::refuseInScope(const char *what) {

@@ -22,6 +22,8 @@
 
 namespace bifront {
 
+class MergedHistory;
+
 // The id of a value that is not recorded: of a proxy made in a dry run, or behind the recording's
 // end.
 constexpr ValueId kNoValue = ~0u;
@@ -91,8 +93,11 @@ public:
     std::vector<c10::SymNode> asserted_;
     ValueId absent_;
     std::optional<std::string> failure_;
+    ValueId first_;
   };
   bool isConditional() const { return scopes_ > 0; }
+  // Whether the memory of `tensor` came to be in the innermost scope.
+  bool isOfScope(const at::Tensor &tensor) const;
   // For what a branch or a loop cannot have in it.
   void refuseInScope(const char *what);
   // The assertion of `number` holds from here on, in this scope.
@@ -138,6 +143,9 @@ public:
         noteMemory(view, memory);
   }
 
+  // Hears that the program needs to know whether a tensor's history is the one or the other.
+  std::function<void(const MergedHistory &history, const std::string &why)> unsure;
+
   // The program has computed something.
   void noteOp() { hasOps_ = hasOps_ || !dry_; }
   bool hasOps() const { return hasOps_; }
@@ -173,6 +181,7 @@ private:
   std::unordered_map<ValueId, Memory> memory_;
   std::unordered_set<ValueId> merged_;
   size_t scopes_ = 0;
+  ValueId scopeStart_ = 0;             // the innermost scope's first value
   std::vector<c10::SymNode> asserted_; // in the innermost scope
 };
 

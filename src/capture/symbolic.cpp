@@ -391,6 +391,10 @@ std::optional<int64_t> SymbolicScalar::decided() {
                       : from.decided();
     if (!number && (from.form_ != Form::Constant || !isComparison(op_)))
       return std::nullopt;
+    constexpr int64_t kExact = int64_t{1} << 53; // as a double
+    bool besideFloat = operands_[1] && operands_[1 - i]->kind_ == Kind::Float;
+    if (number && besideFloat && (*number > kExact || *number < -kExact))
+      return std::nullopt;
     operands[i].kind_ = from.kind_;
     operands[i].ints_[0] = number.value_or(0);
     operands[i].floats_[0] = number ? static_cast<double>(*number) : from.floats_[0];

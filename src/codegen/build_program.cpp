@@ -72,6 +72,7 @@ private:
   void visit(Operation *op);
   void visitCall(bf::AtenOp op);
   void visitFunctionCall(func::CallOp op);
+  void visitTape(Operation *op);
   void visitKernel(bf::PointwiseOp op);
   void visitStore(bf::StoreOp op);
   void visitStoreAttr(bf::StoreAttrOp op);
@@ -196,7 +197,8 @@ void ProgramBuilder::addInputs() {
     // Slot k is input k's, also where the input is a number and leaves it empty.
     SlotId slot = addSlot(argument.getType());
     built.memorySlots[slot].input = true;
-    if (isa<RankedTensorType>(argument.getType())) {
+    built.memorySlots[slot].tape = isa<bf::TapeType>(argument.getType());
+    if (isa<RankedTensorType, bf::TapeType>(argument.getType())) {
       slots[argument] = slot;
       program.inputPlaces.push_back({OperandRef::Kind::Tensor, slot});
     } else if (isNumber(argument.getType())) {
@@ -350,8 +352,47 @@ void ProgramBuilder::visitFunctionCall(func::CallOp op) {
       memory.shares.emplace_back(slotOf(result), other);
     memory.results.push_back(slotOf(result));
   }
+  // The callee may put what it is given on a tape.
+  for (SlotId tape : memory.reads)
+    for (SlotId other : memory.reads)
+      if (built.memorySlots[tape].tape)
+        memory.shares.emplace_back(tape, other);
   program.functionCalls.push_back(std::move(step));
   addStep(EntryOp::Kind::Function, program.functionCalls.size() - 1, std::move(memory));
+}
+
+// What is popped may be anything that was pushed.
+void ProgramBuilder::visitTape(Operation *op) {
+  TapeStep step;
+  MemoryStep memory;
+  if (auto start = dyn_cast<bf::TapeOp>(op)) {
+    step.action = TapeStep::Action::Start;
+    memory.results.push_back(step.tape = slots[start.getTape()] = addSlot(start.getType()));
+    built.memorySlots[step.tape].tape = true;
+  } else {
+    memory.reads.push_back(step.tape = slotOf(op->getOperand(0)));
+  }
+  if (auto push = dyn_cast<bf::PushOp>(op)) {
+    step.action = TapeStep::Action::Push;
+    for (Value value : push.getValues()) {
+      step.values.push_back(operandRef(value));
+      if (hasSlot(value))
+        memory.reads.push_back(slotOf(value));
+    }
+  }
+  for (Value value : op->getResults().drop_front(isa<bf::TapeOp>(op) ? 1 : 0)) {
+    step.action = TapeStep::Action::Pop;
+    step.values.push_back(resultRef(value));
+    if (!hasSlot(value))
+      continue;
+    memory.results.push_back(slotOf(value));
+    built.memorySlots[slotOf(value)].handedOn = true;
+  }
+  for (const std::vector<SlotId> &others : {memory.reads, memory.results})
+    for (SlotId other : others)
+      memory.shares.emplace_back(step.tape, other);
+  program.tapeSteps.push_back(std::move(step));
+  addStep(EntryOp::Kind::Tape, program.tapeSteps.size() - 1, std::move(memory));
 }
 
 //===- Kernels -----------------------------------------------------------------------------===//
@@ -732,6 +773,8 @@ void ProgramBuilder::visit(Operation *op) {
     return visitCall(call);
   if (auto call = dyn_cast<func::CallOp>(op))
     return visitFunctionCall(call);
+  if (isa<bf::TapeOp, bf::PushOp, bf::PopOp>(op))
+    return visitTape(op);
   if (auto kernel = dyn_cast<bf::PointwiseOp>(op))
     return visitKernel(kernel);
   if (auto store = dyn_cast<bf::StoreOp>(op))

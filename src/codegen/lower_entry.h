@@ -29,6 +29,7 @@ struct EntryOp {
     Set,      // variable `index` = `value`
     Move,     // run move `index`
     Function, // run function call `index`
+    Tape,     // run tape step `index`
     Release,  // run release `index`
     If,       // up to Else only where `value` holds, from there to EndIf only where not
     Else,

@@ -159,7 +159,8 @@ void MemoryPlanner::placeInArena() {
     const std::vector<SlotId> &group = members[groupOf(slot)];
     bool isPlanned = slots[slot].fresh && slots[slot].bytes > 0 && overwritten[slot] == kNoSlot &&
                      std::none_of(group.begin(), group.end(), [&](SlotId other) {
-                       return slots[other].input || slots[other].leaves || slots[other].carried;
+                       return slots[other].input || slots[other].leaves || slots[other].carried ||
+                              slots[other].tape;
                      });
     if (!isPlanned)
       continue;

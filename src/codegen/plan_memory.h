@@ -48,6 +48,8 @@ struct MemorySlot {
   bool carried = false;
   // A region's or a loop's name for a value that was made elsewhere.
   bool handedOn = false;
+  // Holds tensors for as long as it likes: all that may share memory with it is out of the arena.
+  bool tape = false;
 };
 
 struct MemoryPlan {

@@ -53,6 +53,7 @@ private:
   void store(const StoreStep &step);
   void move(const MoveStep &step);
   void functionCall(const FunctionStep &step);
+  void tape(const TapeStep &step);
 
   void op(const EntryOp &op);
   void control(const EntryOp &op);
@@ -82,6 +83,7 @@ void ProgramPrinter::type(const ValueType &type) {
   case ValueType::Kind::Float: out << "float"; return;
   case ValueType::Kind::Bool: out << "bool"; return;
   case ValueType::Kind::None: out << "none"; return;
+  case ValueType::Kind::Tape: out << "tape"; return;
   case ValueType::Kind::Tensor: break;
   default: out << "other"; return;
   }
@@ -162,6 +164,26 @@ void ProgramPrinter::functionCall(const FunctionStep &step) {
   out << "\n";
 }
 
+void ProgramPrinter::tape(const TapeStep &step) {
+  if (step.action == TapeStep::Action::Start) {
+    out << "tape ";
+    slot(step.tape);
+  } else if (step.action == TapeStep::Action::Push) {
+    out << "push ";
+    slot(step.tape);
+    out << "(";
+    refs(step.values);
+    out << ")";
+  } else {
+    out << "pop ";
+    refs(step.values);
+    out << " = ";
+    slot(step.tape);
+  }
+  release(step.release);
+  out << "\n";
+}
+
 void ProgramPrinter::move(const MoveStep &step) {
   out << "move ";
   list(step.pairs, [&](const MoveStep::Pair &pair) {
@@ -203,6 +225,7 @@ void ProgramPrinter::op(const EntryOp &op) {
   switch (op.kind) {
   case EntryOp::Kind::Move: return move(program.moves[op.index]);
   case EntryOp::Kind::Function: return functionCall(program.functionCalls[op.index]);
+  case EntryOp::Kind::Tape: return tape(program.tapeSteps[op.index]);
   case EntryOp::Kind::Release:
     out << "dead:";
     release(program.releases[op.index].release);

@@ -152,7 +152,7 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
   Recording &recording = *host_.recording;
   GraphRecorder &graph = recording.graph();
   Way &then = ways[0], &otherwise = ways[1];
-  Merge merge(recording, log_, &before);
+  Merge merge(recording, log_, site, &before);
   merged.completion = then.completion;
   bool returns = then.completion == Completion::Return;
   Merge::Index value = merge.plan(then.value.get(), otherwise.value.get());
@@ -205,7 +205,8 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
     ways[way].block = graph.leaveBlock();
   }
   merge.takeResults(graph.branch(conditionValue(condition), std::move(then.block), yields[0],
-                                 std::move(otherwise.block), yields[1]));
+                                 std::move(otherwise.block), yields[1]),
+                    Merge::Place::BehindBranch);
 
   merged.value = merge.make(value);
   if (returns)

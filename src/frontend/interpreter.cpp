@@ -1,15 +1,26 @@
 #include "frontend/interpreter.h"
 
+#include "capture/merged_history.h"
 #include "capture/python_values.h"
+#include "capture/recording.h"
 #include "frontend/callbacks.h"
 #include "frontend/kinds.h"
 
 namespace bifront {
 
 Interpreter::Interpreter(const InterpreterHost &host)
-    : host_(host), print_(PyRef::share(PyDict_GetItemString(PyEval_GetBuiltins(), "print"))) {}
+    : host_(host), print_(PyRef::share(PyDict_GetItemString(PyEval_GetBuiltins(), "print"))) {
+  host_.recording->unsure = [this](const MergedHistory &history, const std::string &why) {
+    Policy instead = history.loops && policyOf(history.site) < Policy::PeelFirst ? Policy::PeelFirst
+                                                                                 : Policy::OneWay;
+    refuse(std::make_exception_ptr(CannotFork(history.site, instead, why)));
+  };
+}
 
-Interpreter::~Interpreter() { endCallbacks(); }
+Interpreter::~Interpreter() {
+  host_.recording->unsure = nullptr;
+  endCallbacks();
+}
 
 void Interpreter::endCallbacks() {
   for (size_t i = 0; i < callbacks_.size(); ++i) // which may grow by what ends

@@ -41,7 +41,7 @@ public:
     std::vector<PyRef> before = frame_.slots;
     Way last = walkIteration(nullptr);
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-      Merge merge(*interpreter_.host_.recording, interpreter_.log_, nullptr);
+      Merge merge(*interpreter_.host_.recording, interpreter_.log_, plan_.site, nullptr);
       Carried carried = carriedBy(merge, before, last);
       start_ = merge.yields(0);
       start_.push_back(interpreter_.conditionValue(plan_.condition.get()));
@@ -65,7 +65,7 @@ private:
           if (carried) {
             std::vector<ValueId> values = way.arguments;
             values.pop_back();
-            merge->takeResults(std::move(values));
+            merge->takeResults(std::move(values), Merge::Place::InLoop);
             interpreter_.setCarried(frame_, *carried, *merge);
           }
           way.value = plan_.iterate();
@@ -136,7 +136,7 @@ private:
     std::vector<ValueId> results =
         graph_.loop(start_, std::move(headerBlock), goesOn, std::move(way.block), next);
     results.pop_back();
-    merge.takeResults(std::move(results));
+    merge.takeResults(std::move(results), Merge::Place::BehindLoop);
     interpreter_.setCarried(frame_, carried, merge);
   }
 

@@ -119,9 +119,9 @@ Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
   if (reinterpret_cast<PyObject *>(Py_TYPE(then)) != THPVariableClass)
     throw CannotMerge("the two ways end with different parameters");
   const at::Tensor &a = THPVariable_Unpack(then), &b = THPVariable_Unpack(otherwise);
-  if (a.requires_grad() || b.requires_grad())
-    throw CannotMerge("gradients go through a branch");
   Plan plan{Plan::Kind::Tensor};
+  plan.requiresGrad = a.requires_grad() || b.requires_grad();
+  plan.ways[0] = a, plan.ways[1] = b;
   plan.shape = shapeOf(a);
   if (!areSame(plan.shape, shapeOf(b)))
     throw CannotMerge("a tensor has another shape or dtype on the other way");
@@ -192,7 +192,7 @@ Merge::yieldsOf(std::span<const std::pair<Index, PyObject *>> ends) {
 }
 
 bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields) {
-  const Plan &plan = plans_[value];
+  Plan &plan = plans_[value];
   auto sequence = [&](bool isType) {
     if (!isType || PySequence_Fast_GET_SIZE(object) != static_cast<Py_ssize_t>(plan.parts.size()))
       return false;
@@ -209,8 +209,9 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
     if (reinterpret_cast<PyObject *>(Py_TYPE(object)) != THPVariableClass)
       return false;
     const at::Tensor &tensor = THPVariable_Unpack(object);
-    if (tensor.requires_grad() || !areSame(plan.shape, shapeOf(tensor)))
+    if ((tensor.requires_grad() && !plan.requiresGrad) || !areSame(plan.shape, shapeOf(tensor)))
       return false;
+    plan.ways[1] = tensor;
     ProxyImpl *proxy = ProxyImpl::of(tensor);
     yields[plan.result] = proxy ? proxy->value() : recording_.outsideTensor(tensor);
     return plan.mayBeOutside || !mayBeOutside(recording_, tensor);
@@ -242,10 +243,42 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
   return false;
 }
 
-void Merge::takeResults(std::vector<ValueId> results) {
+void Merge::takeResults(std::vector<ValueId> results, Place place) {
   results_ = std::move(results);
+  place_ = place;
   for (Plan &plan : plans_)
     plan.made = {};
+}
+
+void Merge::attachHistory(Plan &plan, const at::Tensor &tensor) {
+  using torch::autograd::Edge;
+  Edge ways[] = {historyOf(plan.ways[0]), historyOf(plan.ways[1])};
+  auto setWays = [&](const NodePointer &pointer, size_t count) {
+    auto &history = static_cast<MergedHistory &>(*pointer);
+    history.ways.clear();
+    for (const Edge &way : std::span(ways, count))
+      history.ways.emplace_back(way.function.get(), way.input_nr);
+  };
+  switch (place_) {
+  case Place::BehindBranch:
+    setWays(mergeHistory(tensor, site_, false, {ways[0], ways[1]}), 2);
+    break;
+  case Place::InLoop:
+    plan.inLoop = mergeHistory(tensor, site_, true, {ways[0]});
+    setWays(plan.inLoop, 1);
+    break;
+  case Place::BehindLoop: {
+    // What the other tensors begin with comes to this one in later iterations.
+    std::vector<Edge> all;
+    for (const Plan &other : plans_)
+      if (other.kind == Plan::Kind::Tensor && other.requiresGrad)
+        for (const at::Tensor &way : other.ways)
+          all.push_back(historyOf(way));
+    setWays(mergeHistory(tensor, site_, true, std::move(all)), 2);
+    if (plan.inLoop)
+      setWays(plan.inLoop, 2);
+  }
+  }
 }
 
 PyRef Merge::make(Index value) {
@@ -259,8 +292,12 @@ PyRef Merge::make(Index value) {
     recording_.noteMerged(results_[plan.result]);
     if (plan.mayBeOutside)
       recording_.noteMemory(results_[plan.result], Recording::Memory::Either);
-    plan.made =
-        checked(THPVariable_Wrap(ProxyImpl::make(recording, results_[plan.result], plan.shape)));
+    {
+      at::Tensor tensor = ProxyImpl::make(recording, results_[plan.result], plan.shape);
+      if (plan.requiresGrad)
+        attachHistory(plan, tensor);
+      plan.made = checked(THPVariable_Wrap(tensor));
+    }
     break;
   case Plan::Kind::Number:
     plan.made =

@@ -2,6 +2,7 @@
 // tensors and numbers are results of the branch in the graph.
 #pragma once
 
+#include "capture/merged_history.h"
 #include "capture/proxy.h"
 #include "capture/symbolic.h"
 #include "frontend/python_log.h"
@@ -28,8 +29,9 @@ public:
 
   // Containers that it makes are fresh in the log. It makes one in the place of two that the ways
   // have made, since `mark`: nobody else knows them. Without a mark it makes none.
-  Merge(Recording &recording, PythonLog &log, const PythonLog::Mark *mark)
-      : recording_(recording), log_(log), mark_(mark) {}
+  // `site`: the branch or the loop.
+  Merge(Recording &recording, PythonLog &log, const void *site, const PythonLog::Mark *mark)
+      : recording_(recording), log_(log), site_(site), mark_(mark) {}
 
   // Null stands for no value. Throws CannotMerge.
   Index plan(PyObject *then, PyObject *otherwise);
@@ -39,8 +41,14 @@ public:
   // The same of values that end an iteration, each in the form of its plan, with the block of the
   // iteration open; nothing where one has another form.
   std::optional<std::vector<ValueId>> yieldsOf(std::span<const std::pair<Index, PyObject *>> ends);
-  // From here on values are made with these.
-  void takeResults(std::vector<ValueId> results);
+  // What the values that are made are to the program.
+  enum class Place : uint8_t {
+    BehindBranch,
+    InLoop, // what an iteration begins with
+    BehindLoop,
+  };
+  // From here on values are made with these; behind a loop, yieldsOf() has been called.
+  void takeResults(std::vector<ValueId> results, Place place);
   PyRef make(Index value);
 
 private:
@@ -49,13 +57,17 @@ private:
     PyRef same = {};   // Same: the value; Dict: the keys
     size_t result = 0; // Tensor, Number: which result of the branch
     ProxyImpl::Shape shape = {};
-    bool mayBeOutside = false; // Tensor
+    // Of a tensor:
+    bool mayBeOutside = false, requiresGrad = false;
+    at::Tensor ways[2] = {}; // of a loop: what it begins and an iteration ends with
+    NodePointer inLoop = {}; // the history of what an iteration begins with
     SymbolicScalar::Kind number = SymbolicScalar::Kind::Int;
     std::vector<Index> parts = {};
     PyRef made = {};
   };
   using Yield = std::variant<ValueId, c10::SymNode, int64_t, double, bool>;
 
+  void attachHistory(Plan &plan, const at::Tensor &tensor);
   bool flatten(Index value, PyObject *object, std::vector<ValueId> &yields);
   ValueId record(const Yield &yield);
   Plan planOf(PyObject *then, PyObject *otherwise);
@@ -66,6 +78,7 @@ private:
 
   Recording &recording_;
   PythonLog &log_;
+  const void *site_;
   const PythonLog::Mark *mark_;
   std::map<PyObject *, std::pair<PyObject *, PyObject *>> containers_; // and the pair they are of
   std::vector<Plan> plans_;
@@ -73,6 +86,7 @@ private:
   std::vector<PyRef> held_; // so that the addresses in known_ stay theirs
   std::vector<Yield> yields_[2];
   std::vector<ValueId> results_;
+  Place place_ = Place::BehindBranch;
 };
 
 } // namespace bifront

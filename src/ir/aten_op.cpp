@@ -214,6 +214,7 @@ Type mlirTypeOf(MLIRContext *context, const ValueType &type) {
   case ValueType::Kind::Bool: return builder.getI1Type();
   case ValueType::Kind::Complex: return ComplexType::get(builder.getF64Type());
   case ValueType::Kind::None: return builder.getNoneType();
+  case ValueType::Kind::Tape: return bf::TapeType::get(context);
   case ValueType::Kind::TensorList: {
     SmallVector<Type> types;
     for (const TensorType &tensor : type.tensors)
@@ -249,6 +250,8 @@ ValueType valueTypeOf(Type type) {
     return ValueType::ofTensor(tensorTypeOf(tensor));
   if (isa<NoneType>(type))
     return ValueType::scalar(ValueType::Kind::None);
+  if (isa<bf::TapeType>(type))
+    return ValueType::scalar(ValueType::Kind::Tape);
   if (isa<ComplexType>(type))
     return ValueType::scalar(ValueType::Kind::Complex);
   if (auto tuple = dyn_cast<TupleType>(type)) {

@@ -17,6 +17,9 @@
 #define GET_ATTRDEF_CLASSES
 #include "ir/bf_attributes.cpp.inc"
 
+#define GET_TYPEDEF_CLASSES
+#include "ir/bf_types.cpp.inc"
+
 using namespace mlir;
 
 namespace bifront {
@@ -37,6 +40,10 @@ void BfDialect::initialize() {
   addAttributes<
 #define GET_ATTRDEF_LIST
 #include "ir/bf_attributes.cpp.inc"
+      >();
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "ir/bf_types.cpp.inc"
       >();
   addOperations<
 #define GET_OP_LIST

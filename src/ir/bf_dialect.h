@@ -18,6 +18,18 @@
 #define GET_ATTRDEF_CLASSES
 #include "ir/bf_attributes.h.inc"
 
+#define GET_TYPEDEF_CLASSES
+#include "ir/bf_types.h.inc"
+
+namespace bifront::bf {
+
+// What tapes hold: pushes and pops stay, and stay in order.
+struct TapeMemory : mlir::SideEffects::Resource::Base<TapeMemory> {
+  llvm::StringRef getName() final { return "TapeMemory"; }
+};
+
+} // namespace bifront::bf
+
 #define GET_OP_CLASSES
 #include "ir/bf_ops.h.inc"
 

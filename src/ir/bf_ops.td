@@ -18,6 +18,7 @@ def Bf_Dialect : Dialect {
     A tensor that PyTorch leaves undefined has the type `none`.
   }];
   let useDefaultAttributePrinterParser = 1;
+  let useDefaultTypePrinterParser = 1;
   let hasConstantMaterializer = 1;
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
@@ -210,6 +211,47 @@ def Bf_YieldOp : Bf_Op<"yield", [Pure, Terminator, ReturnLike, ParentOneOf<["Poi
   let summary = "one element of each result of a bf.pointwise";
   let arguments = (ins Variadic<AnyType>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
+}
+
+//===- Tapes --------------------------------------------------------------------------------------===//
+
+def Bf_TapeType : TypeDef<Bf_Dialect, "Tape"> {
+  let summary = "what a forward pass leaves for its backward pass";
+  let description = [{
+    A stack, one object however many values name it. What is pushed stays as it is until it is popped.
+  }];
+  let mnemonic = "tape";
+}
+
+def Bf_TapeMemory : Resource<"::bifront::bf::TapeMemory">;
+
+def Bf_TapeOp : Bf_Op<"tape"> {
+  let summary = "a new tape, with nothing on it";
+  let results = (outs Res<Bf_TapeType, "", [MemAlloc<Bf_TapeMemory>]>:$tape);
+  let assemblyFormat = "attr-dict `:` type($tape)";
+}
+
+def Bf_PushOp : Bf_Op<"push", [MemoryEffects<[MemWrite<Bf_TapeMemory>]>]> {
+  let summary = "puts values on a tape, all at once";
+  let description = [{
+    ```mlir
+    bf.push %tape(%x, %n) : tensor<4xf32>, i64
+    ```
+  }];
+  let arguments = (ins Bf_TapeType:$tape, Variadic<AnyType>:$values);
+  let assemblyFormat = "$tape `(` $values `)` attr-dict `:` type($values)";
+}
+
+def Bf_PopOp : Bf_Op<"pop", [MemoryEffects<[MemRead<Bf_TapeMemory>, MemWrite<Bf_TapeMemory>]>]> {
+  let summary = "takes off a tape what the last push that is still there has put on it";
+  let description = [{
+    ```mlir
+    %x, %n = bf.pop %tape : tensor<4xf32>, i64
+    ```
+  }];
+  let arguments = (ins Bf_TapeType:$tape);
+  let results = (outs Variadic<AnyType>:$values);
+  let assemblyFormat = "$tape attr-dict `:` type($values)";
 }
 
 #endif // BIFRONT_IR_BF_OPS_TD

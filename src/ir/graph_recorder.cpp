@@ -302,6 +302,8 @@ ValueType GraphRecorder::typeOf(ValueId value) const {
   return valueTypeOf(state->valueOf(value).getType());
 }
 
+ValueId GraphRecorder::numValues() const { return state->values.size(); }
+
 size_t GraphRecorder::numInputs() const { return state->inputAttrs.size(); }
 
 ModuleOp GraphRecorder::upTo(ValueId value) const {

@@ -98,6 +98,8 @@ public:
                             BlockPtr body, std::span<const ValueId> next);
   // Whether `value` may be used by what is recorded next.
   bool isUsable(ValueId value) const;
+  // Values that are made from here on have this number, or a higher one.
+  ValueId numValues() const;
 
   // Gradients of sum_i <outputs[i], seeds[i]> with respect to `wrt`; an empty seed list means ones.
   std::vector<ValueId> grad(std::span<const ValueId> outputs, std::span<const ValueId> seeds,

@@ -24,7 +24,8 @@ constexpr const char *kApart = "the paths of a function part where they decide n
 struct Cursor {
   size_t path;
   Block::iterator at;
-  IRMapping values; // of the path, in the merged function
+  IRMapping values;   // of the path, in the merged function
+  size_t decided = 0; // how many of its decisions are behind it
 };
 using Group = std::vector<Cursor>;
 
@@ -39,11 +40,11 @@ Value isOutcome(OpBuilder &builder, Location loc, Value value, int64_t outcome) 
   return arith::XOrIOp::create(builder, loc, value, one);
 }
 
-void assertOutcome(OpBuilder &builder, Location loc, Value value, int64_t outcome) {
-  std::string known = value.getType().isInteger(1) ? (outcome ? "True" : "False")
-                                                   : std::to_string(outcome);
-  bf::AssertOp::create(builder, loc, isOutcome(builder, loc, value, outcome),
-                       "a value is " + known + ", as it was");
+void assertOutcome(OpBuilder &builder, Location loc, Value value, int64_t outcome,
+                   const std::string &text) {
+  std::string message = value.getType().isInteger(1) ? (outcome ? text : "not " + text)
+                                                     : text + " == " + std::to_string(outcome);
+  bf::AssertOp::create(builder, loc, isOutcome(builder, loc, value, outcome), message);
 }
 
 class Merger {
@@ -137,7 +138,7 @@ private:
     Group all;
     for (size_t i = 0; i < paths_.size(); ++i) {
       func::FuncOp function = functionOf(paths_[i]);
-      Cursor cursor{i, function.front().begin(), {}};
+      Cursor cursor{i, function.front().begin(), {}, 0};
       for (auto [index, input] : llvm::enumerate(paths_[i].inputs))
         cursor.values.map(function.getArgument(index), function_.getArgument(input));
       all.push_back(std::move(cursor));
@@ -186,6 +187,7 @@ private:
       if (!own || cursor.values.lookup(own.getValue()) != value)
         throw std::invalid_argument(kApart);
       ++cursor.at;
+      ++cursor.decided;
       auto outcome = static_cast<int64_t>(own.getOutcome());
       auto found = llvm::find_if(outcomes, [&](const auto &entry) { return entry.first == outcome; });
       if (found == outcomes.end())
@@ -202,7 +204,8 @@ private:
     if (isLast && isOther && value.getType().isInteger(1)) // a bool has no third outcome
       return merge(group);
     if (isLast) {
-      assertOutcome(builder_, loc, value, outcome);
+      const Cursor &any = group.front();
+      assertOutcome(builder_, loc, value, outcome, paths_[any.path].texts[any.decided - 1]);
       return merge(group);
     }
     Value holds = isOutcome(builder_, loc, value, outcome);
@@ -289,13 +292,13 @@ private:
 
 } // namespace
 
-void assertDecisions(ModuleOp module) {
+void assertDecisions(ModuleOp module, const std::vector<std::string> &texts) {
   OpBuilder builder(module.getContext());
   SmallVector<bf::DecideOp> decisions;
   module.walk([&](bf::DecideOp op) { decisions.push_back(op); });
-  for (bf::DecideOp op : decisions) {
+  for (auto [op, text] : llvm::zip_equal(decisions, texts)) {
     builder.setInsertionPoint(op);
-    assertOutcome(builder, op.getLoc(), op.getValue(), static_cast<int64_t>(op.getOutcome()));
+    assertOutcome(builder, op.getLoc(), op.getValue(), static_cast<int64_t>(op.getOutcome()), text);
     op.erase();
   }
 }

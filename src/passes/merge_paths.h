@@ -31,6 +31,7 @@ struct CapturedPath {
   mlir::ModuleOp module;
   // Which input of the merged function each of its arguments is.
   std::vector<uint32_t> inputs;
+  std::vector<std::string> texts = {}; // of what it decides, in order, for people
   // Why the path cannot be one of the graph: where it is taken an assertion fails, with this text.
   std::optional<std::string> refusal = {};
 };
@@ -47,8 +48,8 @@ struct MergedPaths {
   std::vector<Path> paths;
 };
 
-// Makes the decisions of the one path that there is assertions.
-void assertDecisions(mlir::ModuleOp module);
+// Makes the decisions of the one path that there is assertions. `texts`: of the values, for people.
+void assertDecisions(mlir::ModuleOp module, const std::vector<std::string> &texts);
 
 // The modules of the paths are spent. `aliasOf`: for each input of the merged function, another one that it shares memory with. Throws
 // std::invalid_argument where the paths are not the same up to a decision.

@@ -26,11 +26,8 @@ PipelineOptions pipelineOptions() {
   return {all.dumpBefore, all.dumpAfter, all.disablePasses, all.verify};
 }
 
-PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
-                           DerivativeSource *derivatives) {
-  PipelineResult result{.ok = true, .failedPass = {}, .reason = {}, .timings = {}};
-  PassScope scope(module, options, result);
-  auto functionaliseIt = [&] { return functionalise(module); };
+// From calls to kernels.
+static void lowerToKernels(ModuleOp module, PassScope &scope) {
   auto simplifyIt = [&] { return simplify(module); };
   auto always = [&](void (*pass)(ModuleOp)) {
     return [module, pass]() -> LogicalResult {
@@ -38,6 +35,21 @@ PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
       return success();
     };
   };
+  if (!scope.runOptional("lower-pointwise", always(lowerPointwise)) ||
+      !scope.runOptional("simplify", simplifyIt) ||
+      !scope.runOptional("fuse-pointwise", always([](ModuleOp op) { fusePointwise(op); })) ||
+      !scope.runOptional("simplify", simplifyIt))
+    return;
+  // Last, for it undoes what common subexpression elimination does.
+  scope.run("separate-results", always(separateResults));
+}
+
+PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
+                           DerivativeSource *derivatives, BackwardSplit *split) {
+  PipelineResult result{.ok = true, .failedPass = {}, .reason = {}, .timings = {}};
+  PassScope scope(module, options, result);
+  auto functionaliseIt = [&] { return functionalise(module); };
+  auto simplifyIt = [&] { return simplify(module); };
 
   // From what was recorded to values.
   if (!scope.run("functionalise", functionaliseIt))
@@ -58,15 +70,14 @@ PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
   if (!scope.run("simplify", simplifyIt))
     return result;
 
-  // From calls to kernels.
-  if (!scope.runOptional("lower-pointwise", always(lowerPointwise)) ||
-      !scope.runOptional("simplify", simplifyIt) ||
-      !scope.runOptional("fuse-pointwise", always([](ModuleOp op) { fusePointwise(op); })) ||
-      !scope.runOptional("simplify", simplifyIt))
+  if (split && !scope.run("split-backward", [&] { return splitBackward(module, *split); }))
     return result;
 
-  // Last, for it undoes what common subexpression elimination does.
-  scope.run("separate-results", always(separateResults));
+  lowerToKernels(module, scope);
+  if (split && result.ok) {
+    PassScope scopeOfGradients(*split->backward, options, result);
+    lowerToKernels(*split->backward, scopeOfGradients);
+  }
   return result;
 }
 

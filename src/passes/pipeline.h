@@ -2,6 +2,7 @@
 #pragma once
 
 #include "passes/derivative_source.h"
+#include "passes/split_backward.h"
 #include "support/options.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -35,9 +36,10 @@ struct PipelineResult {
 };
 
 // Runs everything up to code generation. `derivatives` may be null where the module has no bf.grad.
-// A failed module is not to be used.
+// With `split`, gradients of results become a module of their own. A failed module is not to be
+// used.
 PipelineResult runPipeline(mlir::ModuleOp module, const PipelineOptions &options,
-                           DerivativeSource *derivatives);
+                           DerivativeSource *derivatives, BackwardSplit *split = nullptr);
 
 // Makes the passes and `--bf-pipeline` known to bf-opt.
 void registerPasses();

@@ -14,6 +14,7 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/List.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <iostream>
@@ -82,6 +83,7 @@ private:
   std::vector<IValue> pointwise(bf::PointwiseOp op, std::span<const IValue> operands);
   std::vector<IValue> gradients(bf::GradOp op, std::span<const IValue> operands);
   std::vector<IValue> call(mlir::func::CallOp op, std::span<const IValue> operands);
+  std::vector<IValue> pop(bf::PopOp op, std::span<const IValue> operands);
   void print(bf::PrintOp op, std::span<const IValue> operands) const;
   void check(mlir::Type type, const IValue &value, mlir::Operation &op);
 
@@ -93,6 +95,8 @@ private:
 
 void Interpreter::check(mlir::Type type, const IValue &value, mlir::Operation &op) {
   auto fail = [&](const std::string &what) { throw std::runtime_error(textOf(op) + ": " + what); };
+  if (mlir::isa<bf::TapeType>(type))
+    return value.isList() ? void() : fail("no tape");
   auto ranked = mlir::dyn_cast<mlir::RankedTensorType>(type);
   if (!ranked)
     return isTensorLike(type) == value.isTensor() || value.isNone() ? void()
@@ -189,6 +193,16 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
       .Case([&](mlir::arith::SelectOp) {
         return std::vector<IValue>{in[0].toBool() ? in[1] : in[2]};
       })
+      .Case([&](bf::TapeOp) {
+        return std::vector<IValue>{c10::impl::GenericList(c10::AnyType::get())};
+      })
+      .Case([&](bf::PushOp) -> std::vector<IValue> {
+        c10::impl::GenericList tape = in[0].toList();
+        for (size_t i = 1; i < in.size(); ++i)
+          tape.push_back(in[i]);
+        return {};
+      })
+      .Case([&](bf::PopOp op) { return pop(op, in); })
       .Case([&](bf::DimOp dim) {
         return std::vector<IValue>{in[0].toTensor().size(static_cast<int64_t>(dim.getIndex()))};
       })
@@ -303,6 +317,15 @@ std::vector<IValue> Interpreter::call(mlir::func::CallOp op, std::span<const IVa
   if (!callee)
     throw std::runtime_error("no function " + op.getCallee().str());
   return run(callee, operands);
+}
+
+std::vector<IValue> Interpreter::pop(bf::PopOp op, std::span<const IValue> operands) {
+  c10::impl::GenericList tape = operands[0].toList();
+  if (tape.size() < op.getNumResults())
+    throw std::runtime_error(textOf(*op) + ": the tape is at its end");
+  std::vector<IValue> results(tape.end() - op.getNumResults(), tape.end());
+  tape.resize(tape.size() - op.getNumResults());
+  return results;
 }
 
 void Interpreter::print(bf::PrintOp op, std::span<const IValue> operands) const {

@@ -1,5 +1,7 @@
 #include "runtime/frame.h"
 
+#include "runtime/tape.h"
+
 #include "support/heap.h"
 
 #include <ATen/ATen.h>
@@ -369,6 +371,29 @@ void Frame::move(uint32_t index) {
   for (size_t k = 0; k < step.pairs.size(); ++k)
     slots[step.pairs[k].to] = std::move(moving[k]);
   moving.clear();
+  release(step.release);
+}
+
+// ---- Tapes ----
+
+void Frame::tape(uint32_t index) {
+  const TapeStep &step = program.tapeSteps[index];
+  if (step.action == TapeStep::Action::Start)
+    slots[step.tape] = Tape::make();
+  Tape &tape = Tape::in(slots[step.tape]);
+  if (step.action == TapeStep::Action::Push) {
+    for (const OperandRef &value : step.values)
+      if (value.kind == OperandRef::Kind::Tensor)
+        tape.push(slots[value.index]);
+      else
+        tape.push(scalars[value.index]);
+  } else {
+    for (auto value = step.values.rbegin(); value != step.values.rend(); ++value)
+      if (value->kind != OperandRef::Kind::Tensor)
+        scalars[value->index] = tape.popNumber();
+      else if (at::Tensor popped = tape.popTensor(); value->index != kNoSlot)
+        slots[value->index] = std::move(popped);
+  }
   release(step.release);
 }
 

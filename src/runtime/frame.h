@@ -66,6 +66,7 @@ struct Frame {
   void kernel(uint32_t index);
   void store(uint32_t index);
   void move(uint32_t index);
+  void tape(uint32_t index);
   // The status of the callee.
   int32_t callFunction(uint32_t index);
   void releaseAll(uint32_t index) { release(program.releases[index].release); }

@@ -39,6 +39,10 @@ int32_t bf_rt_release(Frame *frame, uint32_t release) {
   return statusOf(frame, [&] { frame->releaseAll(release); });
 }
 
+int32_t bf_rt_tape(Frame *frame, uint32_t step) {
+  return statusOf(frame, [&] { frame->tape(step); });
+}
+
 int32_t bf_rt_function(Frame *frame, uint32_t call) {
   int32_t status = kThrew;
   int32_t thrown = statusOf(frame, [&] { status = frame->callFunction(call); });
@@ -70,6 +74,7 @@ std::span<const RuntimeFunction> runtimeFunctions() {
       {kStepFunctions[5], reinterpret_cast<void *>(&bf_rt_poll)},
       {kStepFunctions[6], reinterpret_cast<void *>(&bf_rt_function)},
       {kStepFunctions[7], reinterpret_cast<void *>(&bf_rt_assert_failed)},
+      {kStepFunctions[8], reinterpret_cast<void *>(&bf_rt_tape)},
       {"bf_rt_dim", reinterpret_cast<void *>(&bf_rt_dim)},
   };
   return table;

@@ -113,6 +113,14 @@ struct FunctionStep {
   std::string location;
 };
 
+// A tape lies in a slot as a tensor does.
+struct TapeStep {
+  enum class Action : uint8_t { Start, Push, Pop } action = Action::Start;
+  SlotId tape = kNoSlot;
+  std::vector<OperandRef> values; // pushed, or popped (index kNoSlot: not wanted)
+  std::vector<SlotId> release;
+};
+
 // Slots that die where a branch or a loop ends.
 struct ReleaseStep {
   std::vector<SlotId> release;
@@ -150,6 +158,7 @@ struct Program {
   std::vector<MoveStep> moves;
   std::vector<ReleaseStep> releases;
   std::vector<FunctionStep> functionCalls;
+  std::vector<TapeStep> tapeSteps;
   std::vector<AssertSpec> asserts; // of all functions
   EntryFn entry = nullptr;
   std::shared_ptr<void> code; // keeps the machine code alive
@@ -169,6 +178,7 @@ int32_t bf_rt_store(Frame *frame, uint32_t store);
 int32_t bf_rt_move(Frame *frame, uint32_t move);
 int32_t bf_rt_function(Frame *frame, uint32_t call);
 int32_t bf_rt_release(Frame *frame, uint32_t release);
+int32_t bf_rt_tape(Frame *frame, uint32_t step);
 // At the end of each iteration.
 int32_t bf_rt_poll(Frame *frame, uint32_t unused);
 int32_t bf_rt_assert_failed(Frame *frame, uint32_t assertion);
@@ -184,6 +194,6 @@ struct RuntimeFunction {
 std::span<const RuntimeFunction> runtimeFunctions();
 constexpr const char *kStepFunctions[] = {"bf_rt_call",     "bf_rt_kernel",       "bf_rt_store",
                                           "bf_rt_move",     "bf_rt_release",      "bf_rt_poll",
-                                          "bf_rt_function", "bf_rt_assert_failed"};
+                                          "bf_rt_function", "bf_rt_assert_failed", "bf_rt_tape"};
 
 } // namespace bifront

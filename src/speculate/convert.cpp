@@ -1,16 +1,17 @@
 #include "speculate/convert.h"
 
+#include "capture/backward.h"
 #include "capture/capture.h"
 #include "capture/derivative.h"
+#include "capture/merged_history.h"
 #include "capture/modes.h"
 #include "capture/torch_schemas.h"
 #include "codegen/compile.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
-#include "ir/bf_dialect.h"
 #include "ir/graph_recorder.h"
-#include "passes/merge_paths.h"
 #include "passes/pipeline.h"
+#include "speculate/capture_hooks.h"
 #include "speculate/foresee.h"
 #include "speculate/link_native.h"
 #include "speculate/paths.h"
@@ -35,8 +36,6 @@
 
 namespace bifront {
 namespace {
-
-PyRef captureEnter, captureExit, reachableState, foreignRandom, restoreForeignRandom;
 
 mlir::MLIRContext &compilerContext() {
   static auto *context = [] { // lives as long as the process: kernels and types are shared
@@ -225,21 +224,6 @@ bool overlap(const at::Tensor &a, const at::Tensor &b) {
   return beginA < endB && beginB < endA;
 }
 
-// Runs the Python hooks that reroute torch.autograd and the like to capture.
-class HookScope {
-public:
-  HookScope() {
-    if (!PyRef::steal(PyObject_CallNoArgs(captureEnter.get())))
-      fail(ExitReason::CaptureFailed, describeException(takeException().get()));
-  }
-  ~HookScope() {
-    PendingException ofTheFunction;
-    if (!PyRef::steal(PyObject_CallNoArgs(captureExit.get())))
-      PyErr_WriteUnraisable(captureExit.get());
-  }
-  HookScope(const HookScope &) = delete;
-};
-
 GraphResult::Kind scalarKind(const c10::SymNode &node) {
   return node->is_int()     ? GraphResult::Kind::Int
          : node->is_float() ? GraphResult::Kind::Float
@@ -344,17 +328,40 @@ public:
 
   std::vector<GraphResult> results;
   std::vector<ValueId> returns;
+  // Tensors whose history is still to be gone through, and their returns.
+  std::vector<at::Tensor> trainable;
+  std::vector<uint32_t> trainableReturns;
 
 private:
   GraphResult tensorResult(PyObject *value) {
     const at::Tensor &tensor = THPVariable_Unpack(value);
     if (!THPVariable_CheckExact(value))
       fail(ExitReason::UnsupportedTensor, "a tensor of a subclass is returned");
-    if (capture_.isTrainable(tensor))
-      fail(ExitReason::ReturnsTrainable,
-           "a returned tensor requires grad, and nothing has gone backward "
-           "through its history inside the function");
-    return {GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), tensor.requires_grad()};
+    if (unsureHistory(tensor))
+      fail(ExitReason::CaptureFailed,
+           "whether a returned tensor requires grad depends on a branch or a loop");
+    GraphResult result{GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), false};
+    if (capture_.isTrainable(tensor)) {
+      refuseView(tensor);
+      trainable.push_back(tensor);
+      trainableReturns.push_back(result.index);
+    } else {
+      result.isSpent = tensor.requires_grad();
+    }
+    return result;
+  }
+
+  // Somebody may write to it, and so to what it is a view of.
+  void refuseView(const at::Tensor &tensor) {
+    if (!tensor.is_view())
+      return;
+    at::Tensor base(tensor._base());
+    bool isKnown = !capture_.isProxy(base) || capture_.inputOf(base);
+    for (const at::Tensor &other : trainable)
+      isKnown = isKnown || other.is_same(base) || (other.is_view() && other._base().is_same(base));
+    if (isKnown)
+      fail(ExitReason::ReturnsTrainable, "a returned tensor requires grad, and is a view of one "
+                                         "that the caller has too");
   }
 
   // A tensor from outside is itself, unless it is a `.grad`, which may be another at each call.
@@ -379,37 +386,6 @@ private:
   const Proxies &proxies_;
 };
 
-// Capture draws nothing: when the random stream has moved, the program seeded it or drew behind
-// PyTorch's back. Puts it back in any case.
-struct RandomStateGuard {
-  ~RandomStateGuard() {
-    if (before.moved())
-      before.restore();
-  }
-  RandomState before;
-};
-
-// The generators of Python and numpy, which a capture must leave alone as well.
-class ForeignRandomGuard {
-public:
-  ForeignRandomGuard() : before(PyRef::steal(PyObject_CallNoArgs(foreignRandom.get()))) {
-    if (!before)
-      fail(ExitReason::CaptureFailed, describeException(takeException().get()));
-  }
-  ~ForeignRandomGuard() { restore(); }
-  // Whether they had moved.
-  bool restore() {
-    PendingException ofTheFunction;
-    PyRef moved = PyRef::steal(PyObject_CallOneArg(restoreForeignRandom.get(), before.get()));
-    if (!moved)
-      PyErr_WriteUnraisable(restoreForeignRandom.get());
-    return moved.get() == Py_True;
-  }
-
-private:
-  PyRef before;
-};
-
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request, Proxies &proxies,
                              Policies *policies) {
@@ -423,7 +399,7 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
     return walk(capture, {.function = request.function,
                           .arguments = borrowed,
                           .keywordNames = request.keywordNames,
-                          .reachable = reachableState.get(),
+                          .reachable = reachableStateHook(),
                           .policies = policies,
                           .varying = request.varying.slots,
                           .inputFor = [&](const Slot &slot, PyObject *value) {
@@ -512,46 +488,23 @@ bool needsNumbers(const GraphRecorder &recorder, const Capture &capture, const A
   return needed;
 }
 
+// The gradients that results with a history will have, once there are seeds: more returns.
+void captureHistory(Capture &capture, ResultReader &reader, Captured &captured,
+                    std::vector<ValueId> &returns) {
+  ResultGradients gradients = captureResultGradients(capture, reader.trainable);
+  captured.split.numResults = returns.size();
+  captured.split.numSeeds = reader.trainable.size();
+  captured.trainable.emplace();
+  captured.trainable->returns = std::move(reader.trainableReturns);
+  captured.trainable->firstSaved = returns.size();
+  captured.trainable->trained = std::move(gradients.inputs);
+  captured.trainable->from = std::move(gradients.from);
+  returns.insert(returns.end(), gradients.gradients.begin(), gradients.gradients.end());
+  reader.trainable.clear();
+}
+
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
-
-// The rest of a path that CPython has to run.
-void dropUndecided(mlir::ModuleOp module) {
-  mlir::Block &body = (*module.getOps<mlir::func::FuncOp>().begin()).front();
-  while (true) {
-    mlir::Operation *last = body.getTerminator()->getPrevNode();
-    if (!last || mlir::isa<bf::DecideOp>(last))
-      return;
-    last->erase();
-  }
-}
-
-// Decides as `forced` does, and behind its end as this call goes.
-std::function<std::optional<int64_t>(ValueId, const std::string &)>
-decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, const Path &forced) {
-  return [&](ValueId value, const std::string &what) -> std::optional<int64_t> {
-    constexpr size_t kMostDecisions = 256;
-    SourceLine line = capture.recording().sourceLine();
-    Decision decision{line.file + ":" + std::to_string(line.line) + " " + what, 0,
-                      recorder.typeOf(value).kind == ValueType::Kind::Bool};
-    size_t number = captured.path.size();
-    if (number < forced.size()) {
-      if (forced[number].what != decision.what)
-        capture.fail("an earlier call went another way");
-      decision.outcome = forced[number].outcome;
-    } else {
-      auto foreseen = number < kMostDecisions
-                          ? foresee(recorder, capture, torchDerivatives(), value)
-                          : std::nullopt;
-      if (!foreseen)
-        return std::nullopt;
-      decision.outcome = foreseen->to<int64_t>();
-    }
-    recorder.decide(value, decision.outcome);
-    captured.path.push_back(decision);
-    return decision.outcome;
-  };
-}
 
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
@@ -572,7 +525,9 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     return foresee(recorder, capture, torchDerivatives(), value);
   };
   if (policies)
-    capture.recording().decide = decisions(recorder, capture, captured, forced);
+    capture.recording().decide = decisions(recorder, capture, captured, forced, [&](ValueId value) {
+      return foresee(recorder, capture, torchDerivatives(), value);
+    });
   bool raised = false;
   std::vector<ValueId> returns;
   try {
@@ -588,9 +543,12 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     captured.notes = std::move(interpretation.notes);
     readResults(captured, interpretation, proxies, reader,
                 request.options.walked ? &young : nullptr);
-    capture.end();
+    capture.endProgram();
     captured.ends[0].results = std::move(reader.results);
     returns = std::move(reader.returns);
+    if (!reader.trainable.empty())
+      captureHistory(capture, reader, captured, returns);
+    capture.end();
   } catch (const CannotFork &) {
     throw;
   } catch (const std::exception &error) {
@@ -602,6 +560,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     captured.refusal = std::string(kPathOfPython) + why.what();
     captured.raised = raised;
     captured.ends.clear();
+    captured.trainable.reset();
     captured.inputs = capture.inputs();
     captured.module = recorder.finish({});
     dropUndecided(*captured.module);
@@ -617,6 +576,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   if (random.before.moved())
     fail(ExitReason::CaptureFailed, "the random number generator is seeded or set");
   captured.inputs = capture.inputs();
+  captured.inputs.resize(captured.inputs.size() - captured.split.numSeeds); // which come last
   captured.gradPresence = capture.gradPresence();
   captured.gradsDroppedFirst = capture.gradsDroppedFirst();
   captured.drawsRandomNumbers = capture.drawsRandomNumbers();
@@ -636,17 +596,28 @@ void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Capt
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
 }
 
-std::unique_ptr<Executor> compileModule(mlir::ModuleOp module, std::string &text) {
-  linkNativeSymbols();
-  PipelineResult passes = runPipeline(module, pipelineOptions(), &torchDerivatives());
-  if (!passes.ok)
-    fail(ExitReason::CompileFailed, passes.failedPass + ": " + passes.reason);
-  text = textOf(module);
+std::unique_ptr<Executor> makeExecutor(mlir::ModuleOp module, std::string &text) {
+  text += textOf(module);
   try {
     return std::make_unique<Executor>(compile(module, {}));
   } catch (const CodegenError &error) {
     fail(ExitReason::CompileFailed, error.what());
   }
+}
+
+void compileModule(Captured &captured, ConvertedGraph &graph) {
+  linkNativeSymbols();
+  PipelineResult passes = runPipeline(*captured.module, pipelineOptions(), &torchDerivatives(),
+                                      captured.trainable ? &captured.split : nullptr);
+  if (!passes.ok)
+    fail(ExitReason::CompileFailed, passes.failedPass + ": " + passes.reason);
+  graph.executor = makeExecutor(*captured.module, graph.moduleText);
+  if (!captured.trainable)
+    return;
+  TrainableResults &trainable = *captured.trainable;
+  trainable.savedInputs = std::move(captured.split.savedInputs);
+  trainable.gradients = makeExecutor(*captured.split.backward, graph.moduleText);
+  graph.trainable = std::make_shared<TrainableResults>(std::move(trainable));
 }
 
 // The Python values around the function as they are before it runs.
@@ -655,7 +626,7 @@ PythonState readPythonState(const ConversionRequest &request) {
   for (size_t i = 0; args && i < request.total(); ++i)
     PyTuple_SET_ITEM(args.get(), i, Py_NewRef(request.args[i]));
   PyRef places =
-      PyRef::steal(args ? PyObject_CallFunctionObjArgs(reachableState.get(), request.function,
+      PyRef::steal(args ? PyObject_CallFunctionObjArgs(reachableStateHook(), request.function,
                                                        args.get(), nullptr)
                         : nullptr);
   PythonState state;
@@ -690,7 +661,8 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
     }
     const void *storage = input.tensor.storage().unsafeGetStorageImpl();
     switch (input.kind) {
-    case CapturedInput::Kind::Number: break;
+    case CapturedInput::Kind::Number:
+    case CapturedInput::Kind::Seed: break;
     case CapturedInput::Kind::Argument:
       graph.inputs.push_back({GraphInput::Kind::Argument, sourceOf(i), std::nullopt});
       break;
@@ -729,90 +701,6 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
                                        " share memory, and the function writes there");
 }
 
-} // namespace
-
-void setCaptureHooks(const CaptureHooks &hooks) {
-  captureEnter = PyRef::share(hooks.enter);
-  captureExit = PyRef::share(hooks.exit);
-  reachableState = PyRef::share(hooks.reachable);
-  foreignRandom = PyRef::share(hooks.randomStates);
-  restoreForeignRandom = PyRef::share(hooks.restoreRandom);
-}
-
-namespace {
-
-// The path of this call. Where that is not one of a graph, another that parts from it.
-std::vector<Captured> captureCurrent(const ConversionRequest &request, Arguments &arguments,
-                                     Policies *policies) {
-  constexpr int kMostOthers = 4;
-  std::vector<Captured> paths(1);
-  capture(request, arguments, paths[0], policies);
-  if (!paths[0].refusal)
-    return paths;
-  Path other = paths[0].path;
-  for (int tried = 0; tried < kMostOthers && !other.empty(); other.pop_back()) {
-    if (!other.back().isTruth)
-      continue;
-    ++tried;
-    other.back().outcome = other.back().outcome ? 0 : 1;
-    Captured captured;
-    try {
-      capture(request, arguments, captured, policies, other);
-    } catch (const ConversionError &) { // another may do
-      continue;
-    }
-    if (captured.refusal)
-      continue;
-    paths.push_back(std::move(captured));
-    return paths;
-  }
-  throw ConversionError(ExitReason::CaptureFailed,
-                        paths[0].refusal->substr(kPathOfPython.size()), {}, paths[0].raised);
-}
-
-// Adds the paths of earlier calls.
-void captureOthers(const ConversionRequest &request, Arguments &arguments, Policies *policies,
-                   std::vector<Captured> &paths) {
-  constexpr size_t kMostPaths = 16;
-  auto isKnown = [&](const Path &path) {
-    return std::any_of(paths.begin(), paths.end(),
-                       [&](const Captured &known) { return known.path == path; });
-  };
-  for (const Path &earlier : request.paths) {
-    if (paths.size() >= kMostPaths)
-      return;
-    if (isKnown(earlier))
-      continue;
-    Captured captured;
-    try {
-      capture(request, arguments, captured, policies, earlier);
-    } catch (const ConversionError &) { // for other arguments, or other code
-      continue;
-    }
-    if (!isKnown(captured.path))
-      paths.push_back(std::move(captured));
-  }
-}
-
-Captured capturePaths(const ConversionRequest &request, Arguments &arguments, Policies *policies,
-                      bool withOthers) {
-  constexpr int kMostRounds = 8;
-  for (int round = 0; round < kMostRounds; ++round) {
-    Policies before = policies ? *policies : Policies();
-    std::vector<Captured> paths = captureCurrent(request, arguments, policies);
-    if (policies && withOthers && !paths[0].path.empty())
-      captureOthers(request, arguments, policies, paths);
-    if (paths.size() == 1) {
-      assertDecisions(*paths[0].module);
-      paths[0].paths.push_back(paths[0].path);
-      return std::move(paths[0]);
-    }
-    if (before == *policies) // else they may have branches where others have none
-      return mergeCaptured(std::move(paths));
-  }
-  fail(ExitReason::CaptureFailed, "the paths of the function differ in their branches");
-}
-
 void bindEnds(ConvertedGraph &graph, Captured &captured) {
   graph.ends = std::move(captured.ends);
   for (size_t i = 0; i < captured.gradients.size(); ++i)
@@ -830,14 +718,18 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     Captured captured;
     graph->modes = GlobalModes::now();
     if (request.options.walked) {
-      captured = capturePaths(request, arguments, policies, withOthers);
+      captured = capturePaths(
+          [&](Captured &path, const Path &forced) {
+            capture(request, arguments, path, policies, forced);
+          },
+          policies, withOthers ? request.paths : std::vector<Path>());
       graph->guards.compile(captured.reads, captured.slotInputs);
       refuseKnownArguments(graph->guards, arguments);
     } else {
       graph->pythonState = readPythonState(request);
       captureAndUndo(request, arguments, captured, graph->pythonState);
     }
-    graph->executor = compileModule(*captured.module, graph->moduleText);
+    compileModule(captured, *graph);
     bindInputs(*graph, captured, arguments, request.options.walked);
     bindEnds(*graph, captured);
     graph->keywordNames = PyRef::share(request.keywordNames);
@@ -875,6 +767,8 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
       Policy &policy = policies[branch.site];
       policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
     } catch (const ConversionError &error) { // it may be what the branches have led to
+      if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
+        continue;
       if (whyOnePath.empty() && error.needed.empty() && !error.raised) {
         whyOnePath = error.what();
         continue;

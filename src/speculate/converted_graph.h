@@ -11,6 +11,7 @@
 #include "speculate/precheck.h"
 #include "speculate/python_commit.h"
 #include "speculate/python_state.h"
+#include "speculate/trainable_results.h"
 #include "speculate/value_pattern.h"
 #include "speculate/varying.h"
 
@@ -49,8 +50,8 @@ struct GraphInput {
 // What a run brings to the objects that the call leaves behind.
 struct GraphResult {
   enum class Kind : uint8_t { Tensor, Int, Float, Bool, Leaf, Input } kind;
-  uint32_t index = 0; // the program's return; Leaf: which leaf; Input: which input, as it came
-  bool requiresGrad = false;
+  uint32_t index = 0;   // the program's return; Leaf: which leaf; Input: which input, as it came
+  bool isSpent = false; // backward has gone through its history
 };
 
 // What a run leaves behind on one path of the graph.
@@ -84,6 +85,7 @@ public:
   bool drawsRandomNumbers = false;
   bool forks = false; // has both ways of branches, where it can
   std::unique_ptr<Executor> executor;
+  std::shared_ptr<const TrainableResults> trainable; // null: nothing that is left behind trains
   std::vector<PathEnd> ends; // where there are several, the first return says which
   std::vector<Path> paths;   // that calls have taken, and the graph has
   CaptureCost captureCost;

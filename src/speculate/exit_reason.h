@@ -34,8 +34,8 @@
   X(CompileFailed, "BF011", "The captured graph could not be compiled.",                           \
     "The message says what stopped it.")                                                           \
   X(ReturnsTrainable, "BF012",                                                                     \
-    "A returned tensor can still be differentiated, which a graph's output can not yet.",          \
-    "Detach what is returned, or call backward inside the function.")                              \
+    "A returned tensor can still be differentiated, and is a view of one that others have too.",   \
+    "Return a clone of it, detach it, or call backward inside the function.")                              \
   X(TooManyGraphs, "BF020", "The function has as many graphs as the limit allows.",                \
     "Name dimensions that vary in `dynamic=`.")                                                    \
   X(TooManyWays, "BF021",                                                                          \

@@ -9,7 +9,8 @@
 namespace bifront {
 
 struct Decision {
-  std::string what; // the place and the value, so that a path is not taken for one of other code
+  // So that a path is not taken for one of other code.
+  std::string place, what;
   int64_t outcome = 0;
   bool isTruth = false;
   bool operator==(const Decision &) const = default;

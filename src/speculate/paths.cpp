@@ -1,20 +1,35 @@
 #include "speculate/paths.h"
 
+#include "ir/bf_dialect.h"
 #include "passes/merge_paths.h"
+#include "speculate/convert.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 #include <algorithm>
 #include <set>
+#include <stdexcept>
 #include <tuple>
 
 namespace bifront {
 namespace {
 
+std::vector<std::string> textsOf(const Path &path) {
+  std::vector<std::string> texts;
+  for (const Decision &decision : path)
+    texts.push_back(decision.what);
+  return texts;
+}
+
 class Merger {
 public:
   Captured run(std::vector<Captured> paths) {
     std::vector<CapturedPath> modules;
-    for (Captured &path : paths)
-      modules.push_back({*path.module, takeInputs(path), path.refusal});
+    for (Captured &path : paths) {
+      if (path.trainable)
+        throw std::invalid_argument("a result of one of several paths still trains");
+      modules.push_back({*path.module, takeInputs(path), textsOf(path.path), path.refusal});
+    }
     MergedPaths merged = mergePaths(modules, aliases());
     all_.module = std::move(merged.module);
     for (size_t i = 0; i < paths.size(); ++i)
@@ -110,8 +125,119 @@ private:
   std::set<std::tuple<int, int, PyObject *, PyObject *, PyObject *>> reads_;
 };
 
+Captured mergeCaptured(std::vector<Captured> paths) { return Merger().run(std::move(paths)); }
+
+// The path of this call. Where that is not one of a graph, another that parts from it.
+std::vector<Captured> captureCurrent(const CapturePath &capture) {
+  constexpr int kMostOthers = 4;
+  std::vector<Captured> paths(1);
+  capture(paths[0], {});
+  if (!paths[0].refusal)
+    return paths;
+  Path other = paths[0].path;
+  for (int tried = 0; tried < kMostOthers && !other.empty(); other.pop_back()) {
+    if (!other.back().isTruth)
+      continue;
+    ++tried;
+    other.back().outcome = other.back().outcome ? 0 : 1;
+    Captured captured;
+    try {
+      capture(captured, other);
+    } catch (const ConversionError &) { // another may do
+      continue;
+    }
+    if (captured.refusal)
+      continue;
+    paths.push_back(std::move(captured));
+    return paths;
+  }
+  throw ConversionError(ExitReason::CaptureFailed,
+                        paths[0].refusal->substr(kPathOfPython.size()), {}, paths[0].raised);
+}
+
+// Adds the paths of earlier calls.
+void captureOthers(const CapturePath &capture, const std::vector<Path> &others,
+                   std::vector<Captured> &paths) {
+  constexpr size_t kMostPaths = 16;
+  auto isKnown = [&](const Path &path) {
+    return std::any_of(paths.begin(), paths.end(),
+                       [&](const Captured &known) { return known.path == path; });
+  };
+  for (const Path &earlier : others) {
+    if (paths.size() >= kMostPaths)
+      return;
+    if (isKnown(earlier))
+      continue;
+    Captured captured;
+    try {
+      capture(captured, earlier);
+    } catch (const ConversionError &) { // for other arguments, or other code
+      continue;
+    }
+    if (!isKnown(captured.path))
+      paths.push_back(std::move(captured));
+  }
+}
+
 } // namespace
 
-Captured mergeCaptured(std::vector<Captured> paths) { return Merger().run(std::move(paths)); }
+// The rest of a path that CPython has to run.
+void dropUndecided(mlir::ModuleOp module) {
+  mlir::Block &body = (*module.getOps<mlir::func::FuncOp>().begin()).front();
+  while (true) {
+    mlir::Operation *last = body.getTerminator()->getPrevNode();
+    if (!last || mlir::isa<bf::DecideOp>(last))
+      return;
+    last->erase();
+  }
+}
+
+// Decides as `forced` does, and behind its end as this call goes.
+std::function<std::optional<int64_t>(ValueId, const std::string &)>
+decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, const Path &forced,
+          std::function<std::optional<c10::Scalar>(ValueId)> foresee) {
+  return [&, foresee = std::move(foresee)](ValueId value, const std::string &what) -> std::optional<int64_t> {
+    constexpr size_t kMostDecisions = 256;
+    SourceLine line = capture.recording().sourceLine();
+    Decision decision{line.file + ":" + std::to_string(line.line), what, 0,
+                      recorder.typeOf(value).kind == ValueType::Kind::Bool};
+    size_t number = captured.path.size();
+    if (number < forced.size()) {
+      if (forced[number].what != decision.what || forced[number].place != decision.place)
+        capture.fail("an earlier call went another way");
+      decision.outcome = forced[number].outcome;
+    } else {
+      auto foreseen = number < kMostDecisions
+                          ? foresee(value)
+                          : std::nullopt;
+      if (!foreseen)
+        return std::nullopt;
+      decision.outcome = foreseen->to<int64_t>();
+    }
+    recorder.decide(value, decision.outcome);
+    captured.path.push_back(decision);
+    return decision.outcome;
+  };
+}
+
+Captured capturePaths(const CapturePath &capture, const Policies *policies,
+                      const std::vector<Path> &others) {
+  constexpr int kMostRounds = 8;
+  for (int round = 0; round < kMostRounds; ++round) {
+    Policies before = policies ? *policies : Policies();
+    std::vector<Captured> paths = captureCurrent(capture);
+    if (!paths[0].path.empty())
+      captureOthers(capture, others, paths);
+    if (paths.size() == 1) {
+      assertDecisions(*paths[0].module, textsOf(paths[0].path));
+      paths[0].paths.push_back(paths[0].path);
+      return std::move(paths[0]);
+    }
+    if (before == *policies) // else they may have branches where others have none
+      return mergeCaptured(std::move(paths));
+  }
+  throw ConversionError(ExitReason::CaptureFailed,
+                        "the paths of the function differ in their branches");
+}
 
 } // namespace bifront

@@ -6,13 +6,16 @@
 #pragma once
 
 #include "capture/capture.h"
-#include "frontend/python_effects.h"
+#include "frontend/interpreter.h"
+#include "passes/split_backward.h"
 #include "speculate/converted_graph.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,13 +37,27 @@ struct Captured {
   std::vector<PythonRead> reads;
   std::vector<SlotInput> slotInputs;
   Varying needed; // numbers that the program asked for
+  std::optional<TrainableResults> trainable;
+  BackwardSplit split; // of these
   Path path; // that was captured
   std::vector<Path> paths; // that it has become
   std::optional<std::string> refusal; // why CPython has to run the path
   bool raised = false;                // because it raises
 };
 
-// One graph of paths of one function; that of the current call comes first.
-Captured mergeCaptured(std::vector<Captured> paths);
+// Leaves the decisions of a path in the graph: those of `forced`, and behind its end what is
+// foreseen of this call.
+std::function<std::optional<int64_t>(ValueId, const std::string &)>
+decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, const Path &forced,
+          std::function<std::optional<c10::Scalar>(ValueId)> foresee);
+// Drops what a path does behind its last decision, where CPython has to run it.
+void dropUndecided(mlir::ModuleOp module);
+
+// Captures the path that begins with these decisions; throws ConversionError.
+using CapturePath = std::function<void(Captured &, const Path &)>;
+// One graph of this call's path and `others`, as far as these can be captured for its arguments.
+// `policies` are those of the capture.
+Captured capturePaths(const CapturePath &capture, const Policies *policies,
+                      const std::vector<Path> &others);
 
 } // namespace bifront

@@ -34,7 +34,7 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
   switch (result.kind) {
   case GraphResult::Kind::Tensor: {
     at::Tensor tensor = outputs[result.index].toTensor();
-    if (result.requiresGrad)
+    if (result.isSpent)
       markSpent(tensor);
     return THPVariable_Wrap(std::move(tensor));
   }
@@ -131,6 +131,8 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
       return {Status::Interrupted, nullptr, {}};
     return {Status::Raised, nullptr, messageOf(run.exception)};
   }
+  if (graph.trainable)
+    attachHistory(graph.trainable, buffers->inputs, buffers->outputs);
   const PathEnd &end = graph.ends[graph.ends.size() > 1 ? buffers->outputs[0].toInt() : 0];
   for (const auto &[owner, gradient] : end.gradients)
     owner.in(leaves).mutable_grad() =

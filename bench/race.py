@@ -1,0 +1,239 @@
+"""Runs a program in several ways, in turn, on the same data, and compares what comes of it."""
+
+from __future__ import annotations
+
+import inspect
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from bench.contestant import Contestant, Failed
+from bench.memory import available_bytes
+from programs.program import find
+from programs.same_state import differences
+
+COMPARED_STEPS = 10
+"""Steps that are run one at a time; after them, states are compared."""
+TURN_SECONDS = 0.05
+"""What a turn takes, if it can: a process that has just woken runs slower."""
+TURNS = 8
+TOLERANCE = 1e-4
+
+Progress = Callable[[str, str], None]
+"""Told the way that is at work, and what it does."""
+
+
+@dataclass
+class Way:
+    """What became of one way of running a program. Times are in seconds."""
+
+    step: float | None = None
+    ratio: float | None = None
+    """Eager's time over this one's: median, 10th and 90th percentile over the turns."""
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    first_step: float | None = None
+    tenth_step: float | None = None
+    """From the start of the first step to the end of the tenth."""
+    peak_bytes: int | None = None
+    flops: float | None = None
+    """FLOP/s of matrix products and convolutions."""
+    counts: dict[str, int | str] = field(default_factory=dict)
+    same: bool | None = None
+    """Losses and state are eager's."""
+    problem: str = ""
+
+
+@dataclass
+class Result:
+    program: str
+    size: str
+    batch: int | None
+    operations: float
+    ways: dict[str, Way]
+
+
+class Race:
+    """One program, all ways. Eager is among them: the others are measured beside it."""
+
+    def __init__(
+        self,
+        program: str,
+        ways: list[str],
+        *,
+        size: str,
+        batch: int | None,
+        threads: int,
+        timeout: float,
+        progress: Progress,
+    ) -> None:
+        self.program, self.size, self.batch, self.threads = program, size, batch, threads
+        self.timeout, self.progress = timeout, progress
+        self.ways = {name: Way() for name in ways}
+        self.running: dict[str, Contestant] = {}
+        self.losses: dict[str, list[list[float]]] = {name: [] for name in ways}
+        self.turns: dict[str, list[list[float]]] = {name: [] for name in ways}
+
+    def run(self, steps: int) -> Result:
+        operations = 0.0
+        try:
+            self.each("starts", self.start)
+            for count in range(1, COMPARED_STEPS + 1):
+                self.each(f"step {count}", lambda name: self.early_step(name))
+            self.compare()
+            self.each("memory", lambda name: self.running[name].ask("forget_peak"))
+            self.take_turns(steps)
+            self.each("counts", self.look_back)
+            if "eager" in self.running:
+                operations = self.running["eager"].ask("operations", count=3)
+        finally:
+            for contestant in self.running.values():
+                contestant.close()
+        self.figures(operations)
+        return Result(self.program, self.size, self.batch, operations, self.ways)
+
+    def each(self, doing: str, do: Callable[[str], object]) -> None:
+        """One that fails leaves the race, and the others go on."""
+        for name in list(self.ways):
+            if self.ways[name].problem and name not in self.running:
+                continue
+            self.progress(name, doing)
+            try:
+                do(name)
+            except Failed as failed:
+                self.leave(name, str(failed))
+
+    def leave(self, name: str, problem: str) -> None:
+        self.ways[name].problem = problem
+        self.ways[name].same = None
+        if name in self.running:
+            self.running.pop(name).close()
+
+    def start(self, name: str) -> None:
+        self.running[name] = Contestant(
+            self.program,
+            name,
+            size=self.size,
+            batch=self.batch,
+            threads=self.threads,
+            timeout=self.timeout,
+        )
+
+    def early_step(self, name: str) -> None:
+        made = self.running[name].ask("steps", count=1)
+        self.losses[name] += made["losses"]
+        way = self.ways[name]
+        so_far = (way.tenth_step or 0.0) + made["times"][0]
+        if way.first_step is None:
+            way.first_step = so_far
+        way.tenth_step = so_far
+
+    def compare(self) -> None:
+        if "eager" not in self.running:
+            return
+        with TemporaryDirectory(prefix="bench-") as folder:
+
+            def state(name: str) -> dict[str, Any]:
+                path = str(Path(folder) / name)
+                self.running[name].ask("save", path=path)
+                loaded: dict[str, Any] = torch.load(path, mmap=True)
+                return loaded
+
+            expected = state("eager")
+
+            def check(name: str) -> None:
+                way = self.ways[name]
+                found = [*self.different_losses(name), *differences(state(name), expected)]
+                way.same = not found
+                if found:
+                    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+                    way.problem = f"{found[0]}{more}"
+
+            self.each("compared", check)
+
+    def different_losses(self, name: str) -> list[str]:
+        found = []
+        both = zip(self.losses[name], self.losses["eager"], strict=True)
+        for step, (losses, expected) in enumerate(both, start=1):
+            pairs = list(zip(losses, expected, strict=True))
+            if any(not abs(a - b) <= TOLERANCE * max(abs(b), 1e-3) for a, b in pairs):
+                apart = max(abs(a - b) / max(abs(b), 1e-3) for a, b in pairs)
+                found.append(f"loss {step} differs by {apart:.1e}")
+        return found
+
+    def take_turns(self, steps: int) -> None:
+        if "eager" not in self.running:
+            return
+        early = self.ways["eager"]
+        assert early.first_step is not None and early.tenth_step is not None
+        later = (early.tenth_step - early.first_step) / (COMPARED_STEPS - 1)
+        # Turns enough for a spread, and each long enough for a process that has just woken.
+        count = max(1, min(steps // TURNS, round(TURN_SECONDS / max(later, 1e-6))))
+        rounds = max(1, steps // count)
+        for turn in range(rounds):
+
+            def take_turn(name: str) -> None:
+                if self.threads > 1:
+                    time.sleep(0.02)  # the last one's threads spin a little before they sleep
+                times = self.running[name].ask("steps", count=count)["times"]
+                self.turns[name].append(times)
+
+            self.each(f"turn {turn + 1} of {rounds}", take_turn)
+            if "eager" not in self.running:
+                return
+
+    def look_back(self, name: str) -> None:
+        way = self.ways[name]
+        way.counts = self.running[name].ask("counts")
+        way.peak_bytes = self.running[name].ask("peak")
+
+    def figures(self, operations: float) -> None:
+        for name, way in self.ways.items():
+            times, beside = self.turns[name], self.turns["eager"]
+            if not times or len(times) != len(beside):
+                continue
+            way.step = statistics.median(chain.from_iterable(times))
+            # The steps of a turn may differ, but are the same ones for all.
+            ratios = sorted(sum(e) / sum(t) for e, t in zip(beside, times, strict=True))
+            way.ratio = statistics.median(ratios)
+            way.ratio_low = ratios[len(ratios) // 10]
+            way.ratio_high = ratios[-1 - len(ratios) // 10]
+            way.flops = operations / way.step
+
+
+def fitting_batch(
+    program: str, contestants: int, *, threads: int, timeout: float, longest: float
+) -> int | None:
+    """The largest batch, halved from the paper's, with which all contestants fit into the memory
+    together and an eager step takes at most `longest` seconds. None where a program's batch is
+    not to choose."""
+    build = find(program)
+    if "batch" not in inspect.signature(build).parameters:
+        return None
+    cost = {}
+    for batch in (2, 4):
+        contestant = Contestant(
+            program, "eager", size="paper", batch=batch, threads=threads, timeout=timeout
+        )
+        try:
+            contestant.ask("steps", count=1)
+            seconds = contestant.ask("steps", count=1)["times"][0]
+            cost[batch] = (seconds, contestant.ask("peak"))
+        finally:
+            contestant.close()
+    more_seconds, more_bytes = ((b - a) / 2 for a, b in zip(cost[2], cost[4], strict=True))
+    memory = 0.8 * available_bytes() / contestants
+    batch = 64
+    while batch > 4 and (
+        cost[4][0] + (batch - 4) * more_seconds > longest
+        or cost[4][1] + (batch - 4) * more_bytes > memory
+    ):
+        batch //= 2
+    return batch

@@ -1,0 +1,1 @@
+"""What the programs are trained on: data that installed packages bring along."""

@@ -1,0 +1,58 @@
+// The autograd history of a tensor that is one of several, as the run of the graph goes: by the way
+// that a branch takes, or by how often a loop runs. PyTorch's engine goes through all of them.
+// Which leaves it comes to in every run is another question: a leaf that it does not come to keeps
+// its
+// `.grad`, where a graph would add zeros.
+#pragma once
+
+#include "capture/autograd_node.h"
+
+#include <ATen/core/Tensor.h>
+#include <torch/csrc/autograd/function.h>
+
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bifront {
+
+class MergedHistory final : public torch::autograd::Node {
+public:
+  using Edge = torch::autograd::Edge;
+
+  // `site`: the branch or the loop in the program.
+  MergedHistory(const void *site, bool loops) : site(site), loops(loops) {}
+
+  const void *site;
+  bool loops;
+  // One of these is the tensor's history; an edge that leads nowhere is none. They may form a
+  // cycle: what an iteration begins with is what the last has ended with.
+  std::vector<std::pair<Node *, uint32_t>> ways;
+
+  // The gradients are zeros: they are never computed, only their shapes count.
+  torch::autograd::variable_list apply(torch::autograd::variable_list &&gradients) override;
+  std::string name() const override { return "MergedHistory"; }
+};
+
+// The history of a tensor; none where it does not require grad.
+torch::autograd::Edge historyOf(const at::Tensor &tensor);
+
+// Makes a history for `tensor`, which has none: the engine goes on along all of `edges`.
+NodePointer mergeHistory(const at::Tensor &tensor, const void *site, bool loops,
+                         std::vector<torch::autograd::Edge> edges);
+
+// Among `targets`, one that a run may fail to come to from the roots although another run does, as
+// its number, with the history that decides it.
+struct UnsureTarget {
+  size_t target;
+  const MergedHistory *history;
+};
+std::optional<UnsureTarget> findUnsure(std::span<const torch::autograd::Edge> roots,
+                                       std::span<const torch::autograd::Edge> targets);
+
+// The same for whether a tensor requires grad at all.
+const MergedHistory *unsureHistory(const at::Tensor &tensor);
+
+} // namespace bifront

@@ -1,0 +1,170 @@
+#include "speculate/trainable_results.h"
+
+#include "capture/autograd_node.h"
+
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/saved_variable.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+#include <variant>
+
+namespace bifront {
+namespace {
+
+using namespace torch::autograd;
+
+// What a gradient of a converted function's result has for a history, where somebody wants one.
+struct OnceDifferentiable final : Node {
+  variable_list apply(variable_list &&) override {
+    TORCH_CHECK(false, "a gradient that came through a function converted by Bifront is "
+                       "differentiated again; take that gradient inside of the function, or leave "
+                       "the function unconverted");
+  }
+  std::string name() const override { return "BifrontOnceDifferentiable"; }
+};
+
+at::Tensor onceDifferentiable(const at::Tensor &gradient) {
+  at::Tensor result = gradient.detach();
+  NodePointer node = makeNode<OnceDifferentiable>();
+  node->add_input_metadata(result);
+  impl::set_gradient_edge(result, {std::move(node), 0});
+  return result;
+}
+
+class ConvertedBackward final : public Node {
+public:
+  ConvertedBackward(std::shared_ptr<const TrainableResults> trainable, size_t numSaved)
+      : trainable_(std::move(trainable)) {
+    saved_.reserve(numSaved);
+  }
+
+  void save(const c10::IValue &value, bool isOutput) {
+    if (value.isTensor())
+      saved_.emplace_back(SavedVariable(value.toTensor(), isOutput));
+    else
+      saved_.emplace_back(value);
+  }
+  // The results' strides are what the graph takes the seeds to have.
+  void addResult(const at::Tensor &result) {
+    layouts_.push_back(result.strides().vec());
+    uint32_t number = add_input_metadata(result);
+    impl::set_gradient_edge(result, {getptr(), number});
+  }
+
+  variable_list apply(variable_list &&seeds) override {
+    std::vector<c10::IValue> inputs = unpack(), outputs;
+    for (size_t i = 0; i < layouts_.size(); ++i)
+      inputs.emplace_back(laidOut(seeds[i], i));
+    {
+      at::NoGradGuard noGrad;
+      RunResult run = trainable_->gradients->run(inputs, outputs);
+      if (run.status == RunResult::Status::Threw)
+        std::rethrow_exception(run.exception);
+      TORCH_CHECK(
+          run.status == RunResult::Status::Done,
+          "an assumption about sizes does not hold in the backward of a converted function");
+    }
+    variable_list gradients;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const std::vector<uint32_t> &from = trainable_->from[i];
+      bool isUsed = std::any_of(from.begin(), from.end(),
+                                [&](uint32_t result) { return seeds[result].defined(); });
+      const at::Tensor &gradient = outputs[i].toTensor();
+      gradients.push_back(!isUsed                      ? at::Tensor()
+                          : at::GradMode::is_enabled() ? onceDifferentiable(gradient)
+                                                       : gradient);
+    }
+    return gradients;
+  }
+
+  void release_variables() override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    saved_.clear();
+    released_ = true;
+  }
+  std::string name() const override { return "ConvertedBackward"; }
+
+private:
+  std::vector<c10::IValue> unpack() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    TORCH_CHECK(!released_, ERR_BACKWARD_TWICE);
+    std::vector<c10::IValue> values;
+    for (auto &saved : saved_)
+      if (auto *variable = std::get_if<SavedVariable>(&saved))
+        values.emplace_back(variable->unpack(getptr()).detach());
+      else
+        values.push_back(std::get<c10::IValue>(saved));
+    return values;
+  }
+
+  at::Tensor laidOut(const at::Tensor &seed, size_t number) {
+    if (!seed.defined())
+      return input_metadata(number).zeros_like();
+    if (seed.strides() == c10::IntArrayRef(layouts_[number]))
+      return seed.detach();
+    at::Tensor copy = at::empty_strided(seed.sizes(), layouts_[number], seed.options());
+    at::NoGradGuard noGrad;
+    copy.copy_(seed);
+    return copy;
+  }
+
+  std::shared_ptr<const TrainableResults> trainable_;
+  std::vector<std::variant<SavedVariable, c10::IValue>> saved_;
+  std::vector<std::vector<int64_t>> layouts_;
+  bool released_ = false;
+  std::mutex mutex_;
+};
+
+// What the program may write to between forward and backward: then backward must hear of it.
+class Versions {
+public:
+  void note(const c10::IValue &value) {
+    if (value.isTensor() && value.toTensor().has_storage())
+      owners_.emplace(value.toTensor().storage().unsafeGetStorageImpl(), value.toTensor());
+  }
+  void share(const at::Tensor &tensor) const {
+    auto owner = owners_.find(tensor.storage().unsafeGetStorageImpl());
+    if (owner != owners_.end() && !owner->second.is_same(tensor))
+      impl::set_version_counter(tensor, impl::version_counter(owner->second));
+  }
+
+private:
+  std::unordered_map<const c10::StorageImpl *, at::Tensor> owners_;
+};
+
+} // namespace
+
+void attachHistory(const std::shared_ptr<const TrainableResults> &trainable,
+                   std::span<const c10::IValue> inputs, std::span<const c10::IValue> outputs) {
+  size_t numSaved = outputs.size() - trainable->firstSaved + trainable->savedInputs.size();
+  NodePointer node = makeNode<ConvertedBackward>(trainable, numSaved);
+  auto &backward = static_cast<ConvertedBackward &>(*node);
+  edge_list edges;
+  for (uint32_t input : trainable->trained)
+    edges.push_back(impl::gradient_edge(inputs[input].toTensor()));
+  node->set_next_edges(std::move(edges));
+  for (uint32_t result : trainable->returns)
+    backward.addResult(outputs[result].toTensor());
+
+  Versions versions;
+  for (const c10::IValue &output : outputs.first(trainable->firstSaved))
+    versions.note(output);
+  for (const c10::IValue &input : inputs)
+    versions.note(input);
+  for (const c10::IValue &value : outputs.subspan(trainable->firstSaved)) {
+    bool isOutput = false;
+    for (uint32_t result : trainable->returns)
+      isOutput =
+          isOutput || (value.isTensor() && value.toTensor().is_same(outputs[result].toTensor()));
+    if (value.isTensor() && !isOutput)
+      versions.share(value.toTensor());
+    backward.save(value, isOutput);
+  }
+  for (uint32_t input : trainable->savedInputs)
+    backward.save(inputs[input], false);
+}
+
+} // namespace bifront

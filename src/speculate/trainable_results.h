@@ -1,0 +1,29 @@
+// Tensors that a converted function leaves behind with a history: backward through them, outside of
+// the function, runs a graph of its own.
+#pragma once
+
+#include "runtime/executor.h"
+
+#include <ATen/core/ivalue.h>
+
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace bifront {
+
+struct TrainableResults {
+  std::vector<uint32_t> returns; // of the forward program, those with a history
+  uint32_t firstSaved = 0;       // its returns from here on are for the gradients
+  std::vector<uint32_t> savedInputs;
+  std::vector<uint32_t> trained; // inputs that get a gradient each
+  // Which of the results those come from. One of none that are used is no gradient.
+  std::vector<std::vector<uint32_t>> from;
+  std::shared_ptr<Executor> gradients;
+};
+
+// Gives the results of one run their history.
+void attachHistory(const std::shared_ptr<const TrainableResults> &trainable,
+                   std::span<const c10::IValue> inputs, std::span<const c10::IValue> outputs);
+
+} // namespace bifront
