@@ -88,8 +88,6 @@ def _install() -> None:
         _replace(sys, name, _Guarded(getattr(sys, name), f"the function uses sys.{name}"))
     _replace(logging.Logger, "handle", _refused_record(logging.Logger.handle))
     _replace(warnings, "_showwarnmsg", _refused_warning())
-    _replace(torch.SymInt, "__hash__", lambda number: hash(int(number)))
-    _replace(torch.SymBool, "__hash__", lambda number: hash(bool(number)))
     for name, function in _NODE_METHODS.items():
         _replace(vars(torch._C)["_SymNode"], name, function)
 

@@ -301,6 +301,7 @@ c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool
 }
 
 torch::jit::Stack CapturedCall::metaStack(int world) {
+  bool isRange = op_.schema().name() == "aten::arange" || op_.schema().name() == "aten::range";
   torch::jit::Stack stack;
   stack.reserve(args_.size());
   for (size_t i = 0; i < args_.size(); ++i) {
@@ -308,7 +309,8 @@ torch::jit::Stack CapturedCall::metaStack(int world) {
       stack.emplace_back(c10::Device(c10::kMeta));
     else
       stack.push_back(
-          metaArgument(args_[i], world, isNumberType(op_.schema().arguments()[i].type())));
+          metaArgument(args_[i], world,
+                       !isRange && isNumberType(op_.schema().arguments()[i].type())));
   }
   return stack;
 }

@@ -165,6 +165,11 @@ struct Interpreter::Builtins {
     return in.callSpecial(at(args, 0), "__repr__", {});
   }
 
+  static Result ascii(Interpreter &in, Args &args) {
+    return args.positional.size() == 1 ? in.textOf(builtin("ascii"), args.positional)
+                                       : std::nullopt;
+  }
+
   static Result format(Interpreter &in, Args &args) {
     if (args.positional.empty() || args.positional.size() > 2 || !args.keywords.empty())
       return std::nullopt;
@@ -387,6 +392,7 @@ struct Interpreter::Builtins {
           {"bool", boolean},
           {"str", text},
           {"repr", representation},
+          {"ascii", ascii},
           {"format", format},
           {"round", rounded},
           {"list", list},
@@ -462,7 +468,8 @@ std::optional<MethodCall> methodCall(PyObject *callee, CallArguments &arguments)
   if (!descriptor)
     return std::nullopt;
   arguments.positional.insert(arguments.positional.begin(), self);
-  return MethodCall{self.get(), PyUnicode_AsUTF8(name.get()), PyRef::share(descriptor)};
+  return MethodCall{self.get(), PyUnicode_AsUTF8(PyDescr_NAME(descriptor)),
+                    PyRef::share(descriptor)}; // whose name lives as long
 }
 
 // dict, deque and their kin, which take a container or an iterable first.

@@ -474,6 +474,8 @@ bool hasOwnHash(PyObject *key) {
 } // namespace
 
 void Interpreter::checkKey(PyObject *key) {
+  if (isGraphNumber(key)) // keyOf
+    return;
   if (PyTuple_Check(key))
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
       checkKey(PyTuple_GET_ITEM(key, i));

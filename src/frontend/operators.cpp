@@ -265,6 +265,8 @@ std::optional<Py_ssize_t> plainIndex(PyObject *list, PyObject *key) {
 } // namespace
 
 PyRef Interpreter::item(PyObject *object, PyObject *key) {
+  if (isGraphNumber(key) && (PyList_CheckExact(object) || PyTuple_CheckExact(object)))
+    return item(object, knownNumber(key).get());
   if (PyDict_Check(object) && !hasWalkedMethod(object, "__getitem__"))
     return dictItem(object, key);
   if (auto index = plainIndex(object, key))
@@ -301,6 +303,10 @@ PyRef Interpreter::dictItem(PyObject *dict, PyObject *sought) {
 }
 
 void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
+  if (isGraphNumber(key) && PyList_CheckExact(object)) {
+    setItem(object, knownNumber(key).get(), value);
+    return;
+  }
   if (PyDict_Check(object) && !hasWalkedMethod(object, value ? "__setitem__" : "__delitem__")) {
     PyRef held = keyOf(key);
     key = held.get();

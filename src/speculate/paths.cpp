@@ -127,13 +127,14 @@ private:
 
 Captured mergeCaptured(std::vector<Captured> paths) { return Merger().run(std::move(paths)); }
 
-// The path of this call. Where that is not one of a graph, another that parts from it.
-std::vector<Captured> captureCurrent(const CapturePath &capture) {
+bool areAllRefused(const std::vector<Captured> &paths) {
+  return std::all_of(paths.begin(), paths.end(),
+                     [](const Captured &path) { return path.refusal.has_value(); });
+}
+
+// Of a call that CPython has to run: a path that parts from its one.
+void captureNeighbour(const CapturePath &capture, std::vector<Captured> &paths) {
   constexpr int kMostOthers = 4;
-  std::vector<Captured> paths(1);
-  capture(paths[0], {});
-  if (!paths[0].refusal)
-    return paths;
   Path other = paths[0].path;
   for (int tried = 0; tried < kMostOthers && !other.empty(); other.pop_back()) {
     if (!other.back().isTruth)
@@ -149,10 +150,8 @@ std::vector<Captured> captureCurrent(const CapturePath &capture) {
     if (captured.refusal)
       continue;
     paths.push_back(std::move(captured));
-    return paths;
+    return;
   }
-  throw ConversionError(ExitReason::CaptureFailed,
-                        paths[0].refusal->substr(kPathOfPython.size()), {}, paths[0].raised);
 }
 
 // Adds the paths of earlier calls.
@@ -225,9 +224,15 @@ Captured capturePaths(const CapturePath &capture, const Policies *policies,
   constexpr int kMostRounds = 8;
   for (int round = 0; round < kMostRounds; ++round) {
     Policies before = policies ? *policies : Policies();
-    std::vector<Captured> paths = captureCurrent(capture);
+    std::vector<Captured> paths(1);
+    capture(paths[0], {});
     if (!paths[0].path.empty())
       captureOthers(capture, others, paths);
+    if (areAllRefused(paths))
+      captureNeighbour(capture, paths);
+    if (areAllRefused(paths))
+      throw ConversionError(ExitReason::CaptureFailed,
+                            paths[0].refusal->substr(kPathOfPython.size()), {}, paths[0].raised);
     if (paths.size() == 1) {
       assertDecisions(*paths[0].module, textsOf(paths[0].path));
       paths[0].paths.push_back(paths[0].path);
