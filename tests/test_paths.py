@@ -203,7 +203,7 @@ def test_a_number_that_is_known_is_still_one_of_the_graph() -> None:
 
 def test_a_number_becomes_text_and_a_key() -> None:
     def step(x: Tensor, n: int) -> Any:
-        return {n: x, (n, "a"): f"{n:>4}|{n!r}", "text": str(n) + "%d" % n}, {n, n + 1}
+        return {n: x, (n, "a"): f"{n:>4}|{n!r}", "text": str(n) + hex(n)}, {n, n + 1}
 
     numbers(stateless(step), 0, 7, -2).assert_one_graph()
 

@@ -308,9 +308,8 @@ torch::jit::Stack CapturedCall::metaStack(int world) {
     if (static_cast<int>(i) == traits_.deviceArgument)
       stack.emplace_back(c10::Device(c10::kMeta));
     else
-      stack.push_back(
-          metaArgument(args_[i], world,
-                       !isRange && isNumberType(op_.schema().arguments()[i].type())));
+      stack.push_back(metaArgument(args_[i], world,
+                                   !isRange && isNumberType(op_.schema().arguments()[i].type())));
   }
   return stack;
 }

@@ -177,7 +177,8 @@ struct Interpreter::Builtins {
   }
 
   static Result rounded(Interpreter &in, Args &args) { // to digits
-    if (args.positional.size() != 2 || !isGraphNumber(at(args, 0)) || !PyLong_CheckExact(at(args, 1)))
+    if (args.positional.size() != 2 || !isGraphNumber(at(args, 0)) ||
+        !PyLong_CheckExact(at(args, 1)))
       return std::nullopt;
     return in.textOf(builtin("round"), args.positional);
   }

@@ -108,8 +108,8 @@ PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inP
     throw PythonError();
   }
   if (op == BinaryOp::Remainder && PyUnicode_CheckExact(left)) {
-    static PyObject *remainder = PyObject_GetAttrString(
-        PyRef::steal(PyImport_ImportModule("operator")).get(), "mod");
+    static PyObject *remainder =
+        PyObject_GetAttrString(PyRef::steal(PyImport_ImportModule("operator")).get(), "mod");
     if (auto text = textOf(remainder, {PyRef::share(left), PyRef::share(right)}))
       return *text;
   }

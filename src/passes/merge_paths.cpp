@@ -189,7 +189,8 @@ private:
       ++cursor.at;
       ++cursor.decided;
       auto outcome = static_cast<int64_t>(own.getOutcome());
-      auto found = llvm::find_if(outcomes, [&](const auto &entry) { return entry.first == outcome; });
+      auto found =
+          llvm::find_if(outcomes, [&](const auto &entry) { return entry.first == outcome; });
       if (found == outcomes.end())
         found = outcomes.insert(outcomes.end(), {outcome, {}});
       found->second.push_back(std::move(cursor));

@@ -51,8 +51,9 @@ struct MergedPaths {
 // Makes the decisions of the one path that there is assertions. `texts`: of the values, for people.
 void assertDecisions(mlir::ModuleOp module, const std::vector<std::string> &texts);
 
-// The modules of the paths are spent. `aliasOf`: for each input of the merged function, another one that it shares memory with. Throws
-// std::invalid_argument where the paths are not the same up to a decision.
+// The modules of the paths are spent. `aliasOf`: for each input of the merged function, another one
+// that it shares memory with. Throws std::invalid_argument where the paths are not the same up to a
+// decision.
 MergedPaths mergePaths(std::span<const CapturedPath> paths,
                        std::span<const std::optional<uint32_t>> aliasOf);
 

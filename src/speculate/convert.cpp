@@ -9,6 +9,7 @@
 #include "codegen/compile.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/left_at.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
 #include "speculate/capture_hooks.h"
@@ -38,9 +39,8 @@ namespace bifront {
 namespace {
 
 mlir::MLIRContext &compilerContext() {
-  static auto *context = [] { // lives as long as the process: kernels and types are shared
-    return new mlir::MLIRContext(mlir::MLIRContext::Threading::DISABLED);
-  }();
+  // Lives as long as the process: kernels and types are shared.
+  static auto *context = new mlir::MLIRContext(mlir::MLIRContext::Threading::DISABLED);
   return *context;
 }
 
@@ -77,6 +77,7 @@ public:
   uint32_t add(const Slot &slot, PyObject *value) {
     uint32_t leaf = leaves_.objects.size();
     leaves_.objects.push_back(value); // the slot's input keeps it
+    leaves_.paths.emplace_back();
     slots_.emplace(leaf, slot);
     readRelaxed(leaf);
     return leaf;
@@ -85,7 +86,7 @@ public:
   // The leaf of a slot that another path has met.
   std::optional<uint32_t> leafOf(const Slot &slot) const {
     for (const auto &[leaf, known] : slots_)
-      if (Varying{{}, {known}}.has(slot))
+      if (sameSlot(known, slot))
         return leaf;
     return std::nullopt;
   }
@@ -96,6 +97,12 @@ public:
   // Only those that are inputs as numbers, or tensors.
   bool isNumber(size_t leaf) const { return isNumberOrTensor(object(leaf)) && !isTensor(leaf); }
   const at::Tensor &tensor(size_t leaf) const { return THPVariable_Unpack(object(leaf)); }
+
+  LeafPlace placeOf(uint32_t leaf) const {
+    auto slot = slots_.find(leaf);
+    return slot == slots_.end() ? LeafPlace{leaves_.paths[leaf], std::nullopt}
+                                : LeafPlace{{}, slot->second};
+  }
 
   // How to say that a number is to be a constant after all.
   Varying asVarying(size_t leaf) const {
@@ -162,8 +169,9 @@ private:
     if (!isTensor(leaf))
       return;
     dims.resize(tensor(leaf).dim());
-    if (leaf < request_.relax.size() && request_.relax[leaf].size() == dims.size())
-      dims = request_.relax[leaf];
+    for (const auto &[place, dimension] : request_.varying.dimensions)
+      if (dimension < static_cast<int64_t>(dims.size()) && samePlace(place, placeOf(leaf)))
+        dims[dimension] = true;
   }
 
   void markDynamic(const std::variant<int64_t, std::string> &argument, int64_t dimension) {
@@ -429,7 +437,8 @@ void readResults(Captured &captured, Interpretation &interpretation, const Proxi
       [&](PyObject *value) { return reader.leafOf(value); }, effects.isFresh,
       [&](PyObject *value) { return young && !dicts.contains(value) && young->contains(value); }};
   try {
-    captured.ends.emplace_back().commit.describe(interpretation.result.get(), effects.writes, origin);
+    captured.ends.emplace_back().commit.describe(interpretation.result.get(), effects.writes,
+                                                 origin);
   } catch (const CannotMake &why) {
     fail(ExitReason::CaptureFailed, why.what());
   }
@@ -506,6 +515,11 @@ void captureHistory(Capture &capture, ResultReader &reader, Captured &captured,
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
 
+std::string whereLeft() {
+  SourceLine line = leftAt();
+  return line.line ? line.file + ":" + std::to_string(line.line) : "";
+}
+
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
              Policies *policies = nullptr, const Path &forced = {}) {
@@ -535,6 +549,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     ResultReader reader(capture, proxies);
     HookScope hooks;
     YoungObjects young;
+    forgetLeftAt();
     capture.begin();
     Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
     raised = !interpretation.result;
@@ -554,7 +569,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   } catch (const std::exception &error) {
     auto *known = dynamic_cast<const ConversionError *>(&error);
     ConversionError why(known ? known->reason : ExitReason::CaptureFailed,
-                        known ? known->what() : messageOf(error), captured.needed, raised);
+                        known ? known->what() : messageOf(error), captured.needed, raised,
+                        whereLeft());
     if (captured.path.size() < std::max<size_t>(forced.size(), 1) || !captured.needed.empty())
       throw why;
     captured.refusal = std::string(kPathOfPython) + why.what();
@@ -642,12 +658,6 @@ void refuseKnownArguments(const Guards &guards, const Arguments &arguments) {
       fail(ExitReason::CaptureFailed, "an argument is reached in another way too");
 }
 
-TensorSource sourceOf(const Captured &captured, uint32_t input) {
-  auto leaf = captured.leafOfInput.find(input);
-  return leaf != captured.leafOfInput.end() ? TensorSource{leaf->second, {}}
-                                            : TensorSource{0, captured.inputs[input].tensor};
-}
-
 // What the graph reads and writes, and what must hold of it.
 void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments &arguments,
                 bool walked) {
@@ -701,13 +711,6 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
                                        " share memory, and the function writes there");
 }
 
-void bindEnds(ConvertedGraph &graph, Captured &captured) {
-  graph.ends = std::move(captured.ends);
-  for (size_t i = 0; i < captured.gradients.size(); ++i)
-    for (const auto &[input, result] : captured.gradients[i])
-      graph.ends[i].gradients.emplace_back(sourceOf(captured, input), result);
-}
-
 // `policies`: as InterpreterHost's. Throws CannotFork too.
 std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies,
                                             bool withOthers = true) {
@@ -735,6 +738,8 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     graph->keywordNames = PyRef::share(request.keywordNames);
     graph->numLeaves = arguments.leaves().size();
     graph->numArgumentLeaves = arguments.numArgumentLeaves;
+    for (uint32_t leaf = 0; leaf < graph->numLeaves; ++leaf)
+      graph->leafPlaces.push_back(arguments.placeOf(leaf));
     graph->equalDims = arguments.equalDims();
     graph->arguments = std::move(arguments.patterns);
     graph->drawsRandomNumbers = captured.drawsRandomNumbers;
@@ -779,10 +784,17 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
       break;
     }
   }
-  auto graph = convertOnce(request, nullptr);
-  if (!whyNot.empty())
-    graph->notes.push_back("with both ways of its branches: " + whyNot);
-  return graph;
+  std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
+  try {
+    auto graph = convertOnce(request, nullptr);
+    if (!note.empty())
+      graph->notes.push_back(note);
+    return graph;
+  } catch (const ConversionError &error) {
+    if (note.empty())
+      throw;
+    throw ConversionError(error.reason, std::string(error.what()) + "; " + note, error.needed);
+  }
 }
 
 } // namespace bifront

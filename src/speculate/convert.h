@@ -11,11 +11,13 @@ namespace bifront {
 
 struct ConversionError : std::runtime_error {
   ConversionError(ExitReason reason, const std::string &message, Varying needed = {},
-                  bool raised = false)
-      : std::runtime_error(message), reason(reason), needed(std::move(needed)), raised(raised) {}
+                  bool raised = false, std::string location = {})
+      : std::runtime_error(message), reason(reason), needed(std::move(needed)), raised(raised),
+        location(std::move(location)) {}
   ExitReason reason;
-  Varying needed; // values that would have to be constants
-  bool raised;    // the program raises an exception of its own, which the next call may not
+  Varying needed;       // values that would have to be constants
+  bool raised;          // the program raises an exception of its own, which the next call may not
+  std::string location; // "file:line", where that is known
 };
 
 struct ConversionRequest {
@@ -25,9 +27,8 @@ struct ConversionRequest {
   PyObject *keywordNames;
   size_t total() const { return count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0); }
   const ConversionOptions &options;
-  const std::vector<std::vector<bool>> &relax; // per leaf, dimensions to make dynamic; may be empty
-  const Varying &varying;                      // what becomes an input of the graph
-  const std::vector<Path> &paths;              // of earlier calls
+  Varying varying;                // what becomes an input of the graph, or a dynamic dimension
+  const std::vector<Path> &paths; // of earlier calls
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
 };
 
@@ -47,7 +48,7 @@ void setCaptureHooks(const CaptureHooks &hooks);
 struct GraphRun {
   enum class Status : uint8_t { Done, Interrupted, Raised, AssertionFailed } status = Status::Done;
   PyObject *result = nullptr; // Done: a new reference
-  std::string message;
+  std::string message, location = {};
 };
 
 // Runs a graph whose prechecks hold for `leaves`.

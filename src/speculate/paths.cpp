@@ -76,8 +76,7 @@ private:
     return aliasOf;
   }
 
-  void take(Captured &path, const std::vector<uint32_t> &inputs,
-            const MergedPaths::Path &merged) {
+  void take(Captured &path, const std::vector<uint32_t> &inputs, const MergedPaths::Path &merged) {
     const std::vector<uint32_t> &results = merged.results;
     for (PathEnd &end : path.ends)
       for (GraphResult &result : end.results) {
@@ -108,7 +107,7 @@ private:
         all_.reads.push_back(std::move(read));
     for (SlotInput &input : path.slotInputs)
       if (std::none_of(all_.slotInputs.begin(), all_.slotInputs.end(), [&](const SlotInput &known) {
-            return Varying{{}, {known.slot}}.has(input.slot); // two slots may be one input
+            return sameSlot(known.slot, input.slot); // two slots may be one input
           }))
         all_.slotInputs.push_back(std::move(input));
   }
@@ -195,7 +194,8 @@ void dropUndecided(mlir::ModuleOp module) {
 std::function<std::optional<int64_t>(ValueId, const std::string &)>
 decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, const Path &forced,
           std::function<std::optional<c10::Scalar>(ValueId)> foresee) {
-  return [&, foresee = std::move(foresee)](ValueId value, const std::string &what) -> std::optional<int64_t> {
+  return [&, foresee = std::move(foresee)](ValueId value,
+                                           const std::string &what) -> std::optional<int64_t> {
     constexpr size_t kMostDecisions = 256;
     SourceLine line = capture.recording().sourceLine();
     Decision decision{line.file + ":" + std::to_string(line.line), what, 0,
@@ -206,9 +206,7 @@ decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, const P
         capture.fail("an earlier call went another way");
       decision.outcome = forced[number].outcome;
     } else {
-      auto foreseen = number < kMostDecisions
-                          ? foresee(value)
-                          : std::nullopt;
+      auto foreseen = number < kMostDecisions ? foresee(value) : std::nullopt;
       if (!foreseen)
         return std::nullopt;
       decision.outcome = foreseen->to<int64_t>();
@@ -243,6 +241,19 @@ Captured capturePaths(const CapturePath &capture, const Policies *policies,
   }
   throw ConversionError(ExitReason::CaptureFailed,
                         "the paths of the function differ in their branches");
+}
+
+TensorSource sourceOf(const Captured &captured, uint32_t input) {
+  auto leaf = captured.leafOfInput.find(input);
+  return leaf != captured.leafOfInput.end() ? TensorSource{leaf->second, {}}
+                                            : TensorSource{0, captured.inputs[input].tensor};
+}
+
+void bindEnds(ConvertedGraph &graph, Captured &captured) {
+  graph.ends = std::move(captured.ends);
+  for (size_t i = 0; i < captured.gradients.size(); ++i)
+    for (const auto &[input, result] : captured.gradients[i])
+      graph.ends[i].gradients.emplace_back(sourceOf(captured, input), result);
 }
 
 } // namespace bifront

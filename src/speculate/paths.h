@@ -38,9 +38,9 @@ struct Captured {
   std::vector<SlotInput> slotInputs;
   Varying needed; // numbers that the program asked for
   std::optional<TrainableResults> trainable;
-  BackwardSplit split; // of these
-  Path path; // that was captured
-  std::vector<Path> paths; // that it has become
+  BackwardSplit split;                // of these
+  Path path;                          // that was captured
+  std::vector<Path> paths;            // that it has become
   std::optional<std::string> refusal; // why CPython has to run the path
   bool raised = false;                // because it raises
 };
@@ -59,5 +59,10 @@ using CapturePath = std::function<void(Captured &, const Path &)>;
 // `policies` are those of the capture.
 Captured capturePaths(const CapturePath &capture, const Policies *policies,
                       const std::vector<Path> &others);
+
+// Where an input comes from.
+TensorSource sourceOf(const Captured &captured, uint32_t input);
+// Gives the graph what its paths leave behind.
+void bindEnds(ConvertedGraph &graph, Captured &captured);
 
 } // namespace bifront

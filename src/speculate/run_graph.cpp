@@ -102,6 +102,13 @@ bool wasInterrupted(const std::exception_ptr &exception) {
   }
 }
 
+GraphRun assertionFailed(const AssertSpec &assertion) {
+  using Status = GraphRun::Status;
+  bool isPythons = assertion.message.starts_with(kPathOfPython);
+  return {isPythons ? Status::Raised : Status::AssertionFailed, nullptr, assertion.message,
+          assertion.location};
+}
+
 } // namespace
 
 GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
@@ -121,11 +128,8 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
     PyEval_RestoreThread(released);
 
   using Status = GraphRun::Status;
-  if (run.status == RunResult::Status::AssertionFailed) {
-    const std::string &message = graph.executor->program().asserts[run.assertion].message;
-    bool isPythons = message.starts_with(kPathOfPython);
-    return {isPythons ? Status::Raised : Status::AssertionFailed, nullptr, message};
-  }
+  if (run.status == RunResult::Status::AssertionFailed)
+    return assertionFailed(graph.executor->program().asserts[run.assertion]);
   if (run.status == RunResult::Status::Threw) {
     if (wasInterrupted(run.exception))
       return {Status::Interrupted, nullptr, {}};
