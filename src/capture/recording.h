@@ -175,6 +175,12 @@ public:
   // What the run of the graph will find a recorded number to be, for the tensors that this call
   // was given; empty where nobody can tell.
   std::function<std::optional<c10::Scalar>(ValueId)> foresee;
+  // Python has to know an int or a bool that only the run of the graph knows: what it is on the
+  // path that is captured, which is asserted by it. Nothing where nobody can tell; empty where
+  // there is one path. `what` says which number it is, the same for each path.
+  std::function<std::optional<int64_t>(ValueId, const std::string &what)> decide;
+  // Whether that may be asked here: a branch of the graph has a path of its own.
+  bool mayDecide() const { return decide && !isConditional() && !isDry() && isOpen(); }
   // The line of the program that is running, where it is not CPython that runs it.
   std::function<SourceLine()> walkedLine;
   SourceLine sourceLine() const;

@@ -49,6 +49,11 @@ enum class Policy : uint8_t {
 };
 using Policies = std::map<const void *, Policy>; // by the node of the syntax
 
+// Stands for all texts of ints and bools of the graph: Policy::OneWay where a path is to know them.
+const void *textSite();
+// Whether a failure says that such a text, or another value that waits for the end, was looked at.
+bool isOfText(std::string_view failure);
+
 // A way of a branch ends where the walk cannot leave it.
 struct CannotEndHere : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -331,6 +336,12 @@ private:
   std::optional<PyRef> callSpecial(PyObject *object, const char *name,
                                    std::initializer_list<PyObject *> arguments);
 
+  // texts.cpp
+  std::optional<PyRef> later(PyObject *function, std::vector<PyRef> arguments);
+  PyRef formatted(PyObject *value, PyObject *spec); // `spec` may be null
+  PyRef joined(const std::vector<PyRef> &parts);
+  std::optional<PyRef> textOf(PyObject *function, std::vector<PyRef> arguments);
+
   // tensor_items.cpp
   PyRef selected(PyObject *tensor, PyObject *key); // null: PyTorch's own indexing is to do it
   bool setSelected(PyObject *tensor, PyObject *key, PyObject *value);
@@ -370,6 +381,7 @@ private:
   void refuseSetter(PyObject *function);
   PyRef callUnwalked(PyObject *callee, CallArguments &arguments);
   PyRef callDirectly(PyObject *callee, const CallArguments &arguments);
+  std::optional<CallArguments> withKnownNumbers(CallArguments arguments);
   PyRef newInstance(PyTypeObject *cls, const CallArguments &arguments);
   PyRef watch(PyObject *objects); // a tuple
   void readPlace(PyObject *place);
@@ -379,6 +391,9 @@ private:
                  const std::function<PyRef()> &call);
   // Before C finds `key` in a dict or a set.
   void checkKey(PyObject *key);
+  // The same; gives the key to find it by, in which numbers of the graph are what they are on this
+  // path.
+  PyRef keyOf(PyObject *key);
   void noteMade(PyObject *value);
   PyRef wrapCallable(PyObject *function);
   void refuse(std::exception_ptr why);

@@ -4,6 +4,7 @@
 #include "capture/python_values.h"
 #include "capture/symbolic.h"
 #include "frontend/interpreter.h"
+#include "frontend/later.h"
 #include "frontend/pointers.h"
 #include "frontend/python_error.h"
 
@@ -61,6 +62,8 @@ bool isProxyTensor(PyObject *object) {
   return isTensor(object) && ProxyImpl::of(THPVariable_Unpack(object));
 }
 
+bool isOfNoDimension(PyObject *tensor) { return THPVariable_Unpack(tensor).dim() == 0; }
+
 bool isEitherTensor(PyObject *object) {
   ProxyImpl *proxy = isTensor(object) ? ProxyImpl::of(THPVariable_Unpack(object)) : nullptr;
   return proxy && proxy->recording()->isMerged(proxy->value());
@@ -83,9 +86,10 @@ PyTypeObject *numberType(PyObject *number) {
 int isInstanceOf(PyObject *object, PyObject *cls) {
   if (pointerOf(object))
     throw CannotInterpret("the class of an object that differs from call to call is asked for");
-  if (!isGraphNumber(object))
+  if (!isGraphNumber(object) && !isLater(object))
     return PyObject_IsInstance(object, cls);
-  PyRef like = PyRef::steal(PyObject_CallNoArgs(reinterpret_cast<PyObject *>(numberType(object))));
+  PyTypeObject *type = isLater(object) ? laterType(object) : numberType(object);
+  PyRef like = PyRef::steal(PyObject_CallNoArgs(reinterpret_cast<PyObject *>(type)));
   return like ? PyObject_IsInstance(like.get(), cls) : -1;
 }
 
@@ -113,12 +117,20 @@ PyRef graphCondition(PyObject *value) {
     return {};
   c10::SymNode node = symbolicNumber(number.get());
   auto *scalar = SymbolicScalar::of(node);
-  if (!scalar || (scalar->isKnown() && !scalar->truthVaries()))
+  if (!scalar || (scalar->isKnown() && !scalar->truthVaries()) || scalar->decided())
     return {};
   if (scalar->kind() == SymbolicScalar::Kind::Bool)
     return number;
   PyRef zero = checked(PyLong_FromLong(0));
   return checked(PyObject_RichCompare(number.get(), zero.get(), Py_NE));
+}
+
+PyRef knownNumber(PyObject *number) {
+  c10::SymNode node = symbolicNumber(number);
+  if (node->is_bool())
+    return PyRef::share(node->guard_bool("", 0) ? Py_True : Py_False);
+  return checked(node->is_int() ? PyLong_FromLongLong(node->guard_int("", 0))
+                                : PyFloat_FromDouble(node->guard_float("", 0)));
 }
 
 PyObject *negatedNumber(PyObject *number) {

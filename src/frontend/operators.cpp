@@ -110,8 +110,23 @@ PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inP
                  row.symbol, inPlace ? "=" : "", Py_TYPE(left)->tp_name, Py_TYPE(right)->tp_name);
     throw PythonError();
   }
+  if (op == BinaryOp::Remainder && PyUnicode_CheckExact(left)) {
+    static PyObject *remainder =
+        PyObject_GetAttrString(PyRef::steal(PyImport_ImportModule("operator")).get(), "mod");
+    if (auto text = textOf(remainder, {PyRef::share(left), PyRef::share(right)}))
+      return *text;
+  }
   PyRef result = natively(row.name, {left, right}, [&] {
-    return checked((inPlace ? row.inPlace : row.plain)(left, right));
+    PyRef value = PyRef::steal((inPlace ? row.inPlace : row.plain)(left, right));
+    if (value)
+      return value;
+    CallArguments operands;
+    operands.positional = {PyRef::share(left), PyRef::share(right)};
+    auto known = withKnownNumbers(operands);
+    if (!known)
+      throw PythonError();
+    return checked((inPlace ? row.inPlace : row.plain)(known->positional[0].get(),
+                                                       known->positional[1].get()));
   });
   noteMade(result.get());
   noteComputed(result.get(), left, right, row.plain);
@@ -200,9 +215,9 @@ bool Interpreter::contains(PyObject *container, PyObject *item) {
   if (auto result = callSpecial(container, "__contains__", {item}))
     return truth(result->get());
   if (PyDict_Check(container)) {
-    checkKey(item);
-    PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(container, item));
-    log_.read(Slot::Kind::DictItem, container, item, value);
+    PyRef key = keyOf(item);
+    PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(container, key.get()));
+    log_.read(Slot::Kind::DictItem, container, key.get(), value);
     return value != nullptr;
   }
   if (hasWalkedMethod(container, "__iter__") || hasWalkedMethod(container, "__getitem__")) {
@@ -290,6 +305,8 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
     return pointerItem(object, key);
   if (pointerOf(key))
     return item(object, settled(key).get());
+  if (isGraphNumber(key) && (PyList_CheckExact(object) || PyTuple_CheckExact(object)))
+    return item(object, knownNumber(key).get());
   if (PyDict_Check(object) && !hasWalkedMethod(object, "__getitem__"))
     return dictItem(object, key);
   if (auto index = plainIndex(object, key))
@@ -305,8 +322,9 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
   return result;
 }
 
-PyRef Interpreter::dictItem(PyObject *dict, PyObject *key) {
-  checkKey(key);
+PyRef Interpreter::dictItem(PyObject *dict, PyObject *sought) {
+  PyRef held = keyOf(sought);
+  PyObject *key = held.get();
   PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, key));
   if (value)
     return found(Slot::Kind::DictItem, dict, key, value);
@@ -329,8 +347,13 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
     throw CannotInterpret("an object that differs from call to call is written");
   if (pointerOf(key) || (isTensor(object) && pointerOf(value)))
     return setItem(object, settled(key).get(), settled(value).get());
+  if (isGraphNumber(key) && PyList_CheckExact(object)) {
+    setItem(object, knownNumber(key).get(), value);
+    return;
+  }
   if (PyDict_Check(object) && !hasWalkedMethod(object, value ? "__setitem__" : "__delitem__")) {
-    checkKey(key);
+    PyRef held = keyOf(key);
+    key = held.get();
     if (!value && !checkedOrAbsent(PyDict_GetItemWithError(object, key))) {
       log_.read(Slot::Kind::DictItem, object, key, nullptr);
       PyErr_SetObject(PyExc_KeyError, key);

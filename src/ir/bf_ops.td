@@ -111,6 +111,16 @@ def Bf_AssertOp : Bf_Op<"assert", [MemoryEffects<[MemWrite]>]> {
   let hasCanonicalizeMethod = 1;
 }
 
+def Bf_DecideOp : Bf_Op<"decide", [MemoryEffects<[MemWrite]>]> {
+  let summary = "what follows is one path of a function: that on which the value is this one";
+  let description = [{
+    Capture leaves it where Python had to know a bool or an int of the graph. It is gone when the
+    paths of a function have become one (`merge_paths.h`), before any pass runs.
+  }];
+  let arguments = (ins AnyTypeOf<[I1, I64]>:$value, I64Attr:$outcome);
+  let assemblyFormat = "$value `is` $outcome attr-dict `:` type($value)";
+}
+
 def Bf_StoreOp : Bf_Op<"store", [MemoryEffects<[MemWrite]>]> {
   let summary = "sets the contents of a tensor that came in";
   let arguments = (ins AnyRankedTensor:$value, AnyRankedTensor:$target);

@@ -201,6 +201,11 @@ void GraphRecorder::assertTrue(ValueId condition, std::string_view message) {
   bf::AssertOp::create(state->builder, state->loc, state->valueOf(condition), StringRef(message));
 }
 
+void GraphRecorder::decide(ValueId value, int64_t outcome) {
+  bf::DecideOp::create(state->builder, state->loc, state->valueOf(value),
+                       state->builder.getI64IntegerAttr(outcome));
+}
+
 //===- Blocks ------------------------------------------------------------------------------===//
 
 std::vector<ValueId> GraphRecorder::enterBlock(std::span<const ValueId> first) {

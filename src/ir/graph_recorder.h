@@ -78,6 +78,8 @@ public:
   ValueId scalar(ScalarOp op, std::span<const ValueId> operands);
   // The graph is valid only where `condition` holds.
   void assertTrue(ValueId condition, std::string_view message);
+  // What is recorded from here on is the path on which the int or bool `value` is `outcome`.
+  void decide(ValueId value, int64_t outcome);
   // From enterBlock() to leaveBlock() ops are recorded into a block of their own, which becomes
   // part of a branch or a loop, or is let go with all its ops. What is made there is a value of the
   // graph only there.

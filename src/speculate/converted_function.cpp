@@ -222,6 +222,18 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
   return callPython(args, count, keywordNames);
 }
 
+void ConvertedFunction::learnPaths(const ConvertedGraph &graph) {
+  constexpr size_t kMostPaths = 16;
+  std::vector<Path> paths = graph.paths;
+  std::erase_if(paths, [](const Path &path) { return path.empty(); });
+  for (Path &path : paths_)
+    if (std::find(paths.begin(), paths.end(), path) == paths.end())
+      paths.push_back(std::move(path));
+  if (paths.size() > kMostPaths)
+    paths.resize(kMostPaths);
+  paths_ = std::move(paths);
+}
+
 //===- The graphs that are kept ------------------------------------------------------------===//
 
 ConvertedFunction::Graphs ConvertedFunction::graphs() const {
@@ -245,7 +257,7 @@ void ConvertedFunction::takePlaces(const Kept &made, const Misfits &misfits) {
   // With both ways of a branch it serves the calls of a graph that had one.
   if (made.graph->forks)
     for (const auto &older : misfits.wrong)
-      if (!older->graph->forks)
+      if (!older->graph->forks || made->graph->ends.size() > 1)
         drop(older.get());
 }
 
@@ -380,7 +392,8 @@ ConvertedFunction::convert(PyObject *const *args, size_t count, PyObject *keywor
     bool varies = stats_.exits[static_cast<size_t>(ExitReason::AssertionFailed)] > 0 ||
                   !options_.dynamic.empty() || !varying_.empty();
     auto graph = convertVarying({function_.get(), args, count, keywordNames, options_, varying_,
-                                 options_.walked && varies});
+                                 paths_, options_.walked && varies});
+    learnPaths(*graph);
     stats_.captureCost.ops += graph->captureCost.ops;
     stats_.captureCost.seconds += graph->captureCost.seconds;
     made = std::make_shared<Kept>(
@@ -389,7 +402,8 @@ ConvertedFunction::convert(PyObject *const *args, size_t count, PyObject *keywor
     boundMemory();
   } catch (const ConversionError &error) {
     this->count(error.reason, error.what(), error.location);
-    noteFailedAttempt(ExitReason::CaptureFailed);
+    if (!error.raised) // the next call may not
+      noteFailedAttempt(ExitReason::CaptureFailed);
   }
   std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   stats_.conversionSeconds += spent.count();

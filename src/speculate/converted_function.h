@@ -102,6 +102,7 @@ private:
                           PyObject *keywordNames) const;
   void hasRun(const std::shared_ptr<Kept> &kept, const KeptGraphs &olderToo,
               const Misfits &misfits);
+  void learnPaths(const ConvertedGraph &graph);
   bool wastesRuns();
   void makeConstant(const Varying &values);
   void noteFailedAttempt(ExitReason reason);
@@ -116,8 +117,9 @@ private:
   ConversionStats stats_;
   KeptGraphs kept_; // changed under the GIL only; calls try them in this order
   SeenCalls seen_;
-  Varying varying_;   // what has been seen to vary
-  Varying constants_; // of that, what a graph has to know
+  Varying varying_;         // what has been seen to vary
+  Varying constants_;       // of that, what a graph has to know
+  std::vector<Path> paths_; // that calls have taken, the latest first
   std::atomic<bool> converting_{false};
   // What stands in the way may be gone later: an optimizer makes its state at its first step.
   static constexpr int kAttempts = 3;

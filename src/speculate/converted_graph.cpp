@@ -167,7 +167,10 @@ int ConvertedGraph::traverse(visitproc visit, void *arg) const {
     return stop;
   for (const GraphInput &input : inputs)
     Py_VISIT(input.object.get());
-  return commit.traverse(visit, arg);
+  for (const PathEnd &end : ends)
+    if (int stop = end.commit.traverse(visit, arg))
+      return stop;
+  return 0;
 }
 
 std::optional<ExitReason> ConvertedGraph::stateRefused(PyObject *const *leaves) const {

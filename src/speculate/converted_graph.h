@@ -7,6 +7,7 @@
 #include "runtime/executor.h"
 #include "speculate/exit_reason.h"
 #include "speculate/guards.h"
+#include "speculate/path.h"
 #include "speculate/precheck.h"
 #include "speculate/python_commit.h"
 #include "speculate/python_state.h"
@@ -57,6 +58,15 @@ struct GraphResult {
   bool isSpent = false; // backward has gone through its history
 };
 
+// What a run leaves behind on one path of the graph.
+struct PathEnd {
+  PythonCommit commit;
+  std::vector<GraphResult> results; // the leaves of the commit
+  // Tensors whose `.grad` becomes one of the program's returns, or nothing, where that is not among
+  // the program's own stores.
+  std::vector<std::pair<TensorSource, std::optional<uint32_t>>> gradients;
+};
+
 class ConvertedGraph {
 public:
   // Filled by conversion (convert.h), constant afterwards.
@@ -81,8 +91,8 @@ public:
   bool forks = false; // has both ways of branches, where it can
   std::unique_ptr<Executor> executor;
   std::shared_ptr<const TrainableResults> trainable; // null: nothing that is left behind trains
-  PythonCommit commit;
-  std::vector<GraphResult> results; // the leaves of the commit
+  std::vector<PathEnd> ends; // where there are several, the first return says which
+  std::vector<Path> paths;   // that calls have taken, and the graph has
   CaptureCost captureCost;
   uint32_t framesPerCall = 0;     // of CPython, for each call of a function of the graph
   std::vector<std::string> notes; // for reports: what went one way, and why

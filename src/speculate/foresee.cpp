@@ -24,7 +24,7 @@ bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
     llvm::SmallVector<mlir::Operation *> effects;
     module.walk([&](mlir::Operation *op) {
       // An assertion that does not hold says that the run would not get as far as the value.
-      if (mlir::isa<bf::StoreOp, bf::StoreAttrOp>(op))
+      if (mlir::isa<bf::StoreOp, bf::StoreAttrOp, bf::DecideOp>(op))
         effects.push_back(op);
     });
     for (mlir::Operation *op : effects)

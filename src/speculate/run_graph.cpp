@@ -123,7 +123,10 @@ bool wasInterrupted(const std::exception_ptr &exception) {
 }
 
 GraphRun assertionFailed(const AssertSpec &assertion) {
-  return {GraphRun::Status::AssertionFailed, nullptr, assertion.message, assertion.location};
+  using Status = GraphRun::Status;
+  bool isPythons = assertion.message.starts_with(kPathOfPython);
+  return {isPythons ? Status::Raised : Status::AssertionFailed, nullptr, assertion.message,
+          assertion.location};
 }
 
 } // namespace
@@ -156,14 +159,18 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
   }
   if (graph.trainable)
     attachHistory(graph.trainable, buffers->inputs, buffers->outputs);
+  const PathEnd &end = graph.ends[graph.ends.size() > 1 ? buffers->outputs[0].toInt() : 0];
+  for (const auto &[owner, gradient] : end.gradients)
+    owner.in(leaves).mutable_grad() =
+        gradient ? buffers->outputs[*gradient].toTensor() : at::Tensor();
   // In one object, which std::function refers to without an allocation.
   struct {
     const std::vector<GraphResult> &results;
     PyObject *const *leaves;
     const std::vector<c10::IValue> &inputs;
     std::vector<c10::IValue> &outputs;
-  } made{graph.results, leaves, buffers->inputs, buffers->outputs};
-  PyObject *result = graph.commit.run([&made](uint32_t leaf) {
+  } made{end.results, leaves, buffers->inputs, buffers->outputs};
+  PyObject *result = end.commit.run([&made](uint32_t leaf) {
     return wrapResult(made.results[leaf], made.leaves, made.inputs, made.outputs);
   });
   return {Status::Done, result, {}};
