@@ -126,6 +126,7 @@ def plot(results: list[Result], path: Path) -> None:
     names = [result.program.split("/")[-1] for result in results]
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set_ylabel("eager's time / its time")
+    axes.set_title("x: failed, or results other than eager's", fontsize="small")
     axes.legend()
     figure.savefig(path)
     pyplot.close(figure)
