@@ -34,6 +34,16 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "janus/resnet50": (1, 0, 0),
     "janus/treelstm": (8, 0, 11),
     "janus/treernn": (8, 0, 11),
+    "terra/bert_cls": (0, 0, 19),
+    "terra/bert_qa": (0, 0, 19),
+    "terra/dcgan": (0, 0, 19),
+    "terra/dropblock": (1, 0, 12),
+    "terra/faster_rcnn": (0, 0, 19),
+    "terra/gpt2": (1, 0, 17),
+    "terra/music_transformer": (0, 0, 19),
+    "terra/resnet50": (1, 0, 0),
+    "terra/sdpoint": (0, 0, 19),
+    "terra/yolov3": (0, 0, 19),
 }
 
 # A small critic does not see enough of Pong's points in 20 steps; it has a test of its own.
