@@ -78,7 +78,7 @@ def markdown(report: dict[str, Any], results: list[Result]) -> str:
     lines += ["Written by the benchmark itself:", "", f"    {report['command']}", ""]
     lines += [
         f"On {machine['date']}, at commit {machine['commit']}: {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB, a load of {machine['load']} before "
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB, load {machine['load']} before "
         f"it began; {report['threads']} thread(s); "
         f"Python {machine['python']}, torch {machine['torch']}. A large matrix product reaches "
         f"{peaks['flops'] / 1e9:.0f} GFLOP/s, a large copy {peaks['bytes'] / 1e9:.1f} GB/s.",
