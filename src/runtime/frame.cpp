@@ -2,7 +2,7 @@
 
 #include "runtime/stack_room.h"
 #include "runtime/tape.h"
-
+#include "support/fail_nth.h"
 #include "support/heap.h"
 
 #include <ATen/ATen.h>
@@ -204,6 +204,7 @@ void Frame::call(uint32_t index) {
   }
   run.watched |= state.allocations.isToBeWatched();
   state.allocations.begin(*run.scope, placing ? arena : nullptr, run.scratch);
+  throwOnPurpose(Failure::Call);
   linked.calls[index].invoke(state.operands, step.reuse, state.scratch, state.results);
   for (c10::IValue &operand : state.operands)
     operand = {};

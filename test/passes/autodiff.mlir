@@ -9,7 +9,7 @@ func.func @branch(%a: tensor<3xf32>, %b: tensor<3xf32>, %s: tensor<3xf32>, %c: i
   // CHECK-NEXT: %[[Y:.*]] = scf.if %arg3
   %y = scf.if %c -> (tensor<3xf32>) {
     // CHECK-NEXT: %[[T:.*]] = bf.aten "aten::tanh"(%arg0)
-    // CHECK-NEXT: bf.push %[[TAPE]](%[[T]]) : tensor<3xf32>
+    // CHECK-NEXT: bf.push %[[TAPE]](%[[T]]) {bf.site = 0 : i64} : tensor<3xf32>
     // CHECK-NEXT: scf.yield %[[T]]
     %t = bf.aten "aten::tanh"(%a) : (tensor<3xf32>) -> tensor<3xf32>
     scf.yield %t : tensor<3xf32>
@@ -20,7 +20,7 @@ func.func @branch(%a: tensor<3xf32>, %b: tensor<3xf32>, %s: tensor<3xf32>, %c: i
   // CHECK-NEXT: %[[GY:.*]] = bf.aten "aten::mul.Tensor"(%arg2, %arg0) {no_grad}
   // CHECK-NEXT: %[[GA:.*]] = bf.aten "aten::mul.Tensor"(%arg2, %[[Y]]) {no_grad}
   // CHECK-NEXT: %[[G:.*]] = scf.if %arg3
-  // CHECK-NEXT: %[[P:.*]] = bf.pop %[[TAPE]] : tensor<3xf32>
+  // CHECK-NEXT: %[[P:.*]] = bf.pop %[[TAPE]] {bf.site = 0 : i64} : tensor<3xf32>
   // CHECK-NEXT: %[[GT:.*]] = bf.aten "aten::tanh_backward"(%[[GY]], %[[P]])
   // CHECK-NEXT: %[[SUM:.*]] = bf.aten "aten::add.Tensor"(%[[GA]], %[[GT]], 1)
   // CHECK-NEXT: scf.yield %[[SUM]]
@@ -53,7 +53,7 @@ func.func @loop(%x: tensor<3xf32>, %w: tensor<3xf32>, %s: tensor<3xf32>, %n: i64
     // CHECK: %[[T:.*]] = bf.aten "aten::tanh"
     // CHECK: arith.cmpi slt
     // CHECK: %[[NEXT:.*]] = arith.addi %[[K]], %{{.*}} : i64
-    // CHECK: bf.push %[[TAPE]](%[[T]], %[[H]]) : tensor<3xf32>, tensor<3xf32>
+    // CHECK: bf.push %[[TAPE]](%[[T]], %[[H]]) {bf.site = {{[0-9]+}} : i64} : tensor<3xf32>, tensor<3xf32>
     // CHECK-NEXT: scf.yield %{{.*}}, %{{.*}}, %[[T]], %[[NEXT]]
     %p = bf.aten "aten::mul.Tensor"(%h, %w) : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
     %t = bf.aten "aten::tanh"(%p) : (tensor<3xf32>) -> tensor<3xf32>
@@ -64,7 +64,7 @@ func.func @loop(%x: tensor<3xf32>, %w: tensor<3xf32>, %s: tensor<3xf32>, %n: i64
   // CHECK: %[[G:.*]]:3 = scf.while (%[[LEFT:.*]] = %[[R]]#2, %{{.*}} = %arg2, %{{.*}} = %[[ZEROS]])
   // CHECK: arith.cmpi sgt, %[[LEFT]]
   // CHECK: ^bb0(%[[LEFT2:.*]]: i64, %[[GH:.*]]: tensor<3xf32>, %[[GW:.*]]: tensor<3xf32>):
-  // CHECK-NEXT: %[[P:.*]]:2 = bf.pop %[[TAPE]] : tensor<3xf32>, tensor<3xf32>
+  // CHECK-NEXT: %[[P:.*]]:2 = bf.pop %[[TAPE]] {bf.site = {{[0-9]+}} : i64} : tensor<3xf32>, tensor<3xf32>
   // CHECK-NEXT: %[[GT:.*]] = bf.aten "aten::tanh_backward"(%[[GH]], %[[P]]#0)
   // CHECK-NEXT: %[[GX:.*]] = bf.aten "aten::mul.Tensor"(%[[GT]], %arg1)
   // CHECK-NEXT: %[[GWT:.*]] = bf.aten "aten::mul.Tensor"(%[[GT]], %[[P]]#1)
@@ -119,10 +119,10 @@ func.func @calls(%x: tensor<3xf32>, %w: tensor<3xf32>, %s: tensor<3xf32>, %n: i6
 // CHECK: else
 // CHECK: %[[P:.*]] = bf.aten "aten::mul.Tensor"(%arg0, %arg1)
 // CHECK: %[[R:.*]] = func.call @f_taped_0(%[[P]], %arg1, %{{.*}}, %[[TAPE]])
-// CHECK: bf.push %[[TAPE]](%{{.*}}) : i1
+// CHECK: bf.push %[[TAPE]](%{{.*}}) {bf.site = {{[0-9]+}} : i64} : i1
 // CHECK-LABEL: func.func private @f_backward
 // CHECK-SAME: (%[[TAPE:.*]]: !bf.tape, %[[S:.*]]: tensor<3xf32>) -> tensor<3xf32>
-// CHECK: %[[STOP:.*]] = bf.pop %[[TAPE]] : i1
+// CHECK: %[[STOP:.*]] = bf.pop %[[TAPE]] {bf.site = {{[0-9]+}} : i64} : i1
 func.func private @f(%x: tensor<3xf32>, %w: tensor<3xf32>, %n: i64) -> tensor<3xf32> {
   %zero = arith.constant 0 : i64
   %one = arith.constant 1 : i64
