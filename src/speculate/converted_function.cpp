@@ -207,12 +207,12 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
         takePlaces(*kept, misfits);
       return *result;
     }
+    if (kept->graph->drawsRandomNumbers) // another call may draw what it assumes
+      break;
     // It has failed for the very call that it was made of: without inputs it knows this call
     // better.
-    again = !kept->graph->drawsRandomNumbers && !varying_.empty() &&
-            static_cast<int64_t>(stats_.conversions) < options_.maxGraphs;
-    if (!kept->graph->drawsRandomNumbers)
-      drop(kept.get());
+    drop(kept.get());
+    again = !varying_.empty() && static_cast<int64_t>(stats_.conversions) < options_.maxGraphs;
     if (again)
       makeConstant(Varying(varying_));
     else
