@@ -69,7 +69,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=50, help="timed steps, after the first ten")
     parser.add_argument("--batch", type=int, help="of the programs that have one to choose")
     parser.add_argument("--longest", type=float, default=5.0, help="seconds of an eager step")
-    parser.add_argument("--timeout", type=float, default=300.0, help="seconds a way may not answer")
+    parser.add_argument(
+        "--timeout", type=float, default=300.0, help="seconds of a way's first ten steps"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE")

@@ -10,7 +10,9 @@ import contextlib
 import itertools
 import json
 import os
+import pickle
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,7 +34,15 @@ class Contestant:
     each."""
 
     def __init__(
-        self, program: str, way: str, *, size: str, batch: int | None, threads: int, timeout: float
+        self,
+        program: str,
+        way: str,
+        *,
+        size: str,
+        batch: int | None,
+        threads: int,
+        timeout: float,
+        double: bool = False,
     ) -> None:
         self.timeout = timeout
         self.folder = tempfile.TemporaryDirectory(prefix="bench-")
@@ -50,18 +60,29 @@ class Contestant:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                start_new_session=True,
             )
-        self.ask("build", program=program, way=way, size=size, batch=batch, threads=threads)
+        self.chaotic: bool = self.ask(
+            "build",
+            timeout=max(timeout, 120.0),  # reading the data is no step
+            program=program,
+            way=way,
+            size=size,
+            batch=batch,
+            threads=threads,
+            double=double,
+        )
 
-    def ask(self, request: str, **arguments: Any) -> Any:
+    def ask(self, request: str, *, timeout: float | None = None, **arguments: Any) -> Any:
+        patience = self.timeout if timeout is None else timeout
         assert self.process.stdin is not None and self.process.stdout is not None
         try:
             self.process.stdin.write(json.dumps([request, arguments]).encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             raise Failed(self.how_it_ended()) from None
-        if not select.select([self.process.stdout], [], [], self.timeout)[0]:
-            raise Failed(f"no answer within {self.timeout:.0f} s")
+        if not select.select([self.process.stdout], [], [], patience)[0]:
+            raise Failed(f"took more than {self.timeout:.0f} s")
         line = self.process.stdout.readline()
         if not line:
             raise Failed(self.how_it_ended())
@@ -76,7 +97,9 @@ class Contestant:
         return f"ended with status {status}" + "".join(f": {line}" for line in last)
 
     def close(self) -> None:
-        self.process.kill()
+        # Compilers that it has started go with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
@@ -88,17 +111,29 @@ class Contestant:
 class Trainer:
     """The process's end: the program, and its step as the way has made it."""
 
-    def build(self, program: str, way: str, size: str, batch: int | None, threads: int) -> None:
+    def build(
+        self,
+        program: str,
+        way: str,
+        size: str,
+        batch: int | None,
+        threads: int,
+        double: bool = False,
+    ) -> bool:
+        """Whether rounding decides what comes of the program."""
         import torch
 
         from bench.ways import WAYS
-        from programs.program import find
+        from programs.program import find, in_double
 
         torch.set_num_threads(threads)
         changed = {} if batch is None else {"batch": batch}
         self.program = find(program)(0, size, **changed)
+        if double:
+            in_double(self.program)
         self.batches = self.program.batches()
         self.step, self.counts_now = WAYS[way](self.program)
+        return self.program.chaotic
 
     def steps(self, count: int) -> dict[str, Any]:
         """Seconds and losses of each step. Making the batches is not timed."""
@@ -111,9 +146,15 @@ class Trainer:
         return {"times": times, "losses": losses}
 
     def save(self, path: str) -> None:
+        """With tensors as arrays: torch.save imports what a converted step takes for news."""
         import torch
 
-        torch.save(self.program.state(), path)
+        state = self.program.state()
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor):
+                state[name] = value.detach().numpy()
+        with open(path, "wb") as file:
+            pickle.dump(state, file)
 
     def forget_peak(self) -> None:
         from bench.memory import forget_peak

@@ -1,94 +1,122 @@
-"""The demo: three training steps in eager PyTorch and as Bifront graphs, side by side."""
+"""The demo: TreeLSTM trains in eager PyTorch, by torch.compile and by Bifront, at the same time;
+then a few programs one beside the other, in numbers."""
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import bifront
 import torch
 
-from programs.foundation import PROGRAMS
+from bench.contestant import Contestant, Failed
+from bench.machine import peaks
+from bench.race import Race
+from bench.report import duration, notes, table
+
+LIVE = "janus/treelstm"
+SELECTION = ["janus/lenet", "janus/an", "janus/resnet50", "janus/treelstm"]
 
 
 @dataclass
-class Row:
-    name: str
-    conversion: float
-    eager: float
-    graph: float
-    spread: tuple[float, float]
-    same: bool
-    graphs: int
+class Lane:
+    """What one way has done so far. Its thread writes it, the screen reads it."""
+
+    way: str
+    times: list[float] = field(default_factory=list)
+    loss: float = float("nan")
+    since: float = 0.0
+    problem: str = ""
+
+    def line(self, steps: int) -> str:
+        done = len(self.times)
+        bar = "#" * (30 * done // steps)
+        now = f"{self.way:8} [{bar:.<30}] step {done:4}/{steps}"
+        if self.problem:
+            return f"{now}  {self.problem[:60]}"
+        if done == 0:
+            return f"{now}  first step: {time.perf_counter() - self.since:.0f} s"
+        waits = time.perf_counter() - self.since
+        recent = duration(statistics.median(self.times[-20:]))
+        stuck = f", waits for the next for {waits:.0f} s" if waits > 2 and done < steps else ""
+        return f"{now}  loss {self.loss:8.4f}  {recent} a step{stuck}"
 
 
-def seconds(step: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
+def drive(lane: Lane, contestant: Contestant, steps: int, stop: threading.Event) -> None:
+    try:
+        while len(lane.times) < steps and not stop.is_set():
+            lane.since = time.perf_counter()
+            made = contestant.ask("steps", count=1)
+            lane.loss = made["losses"][0][0]
+            lane.times += made["times"]
+    except Failed as failed:
+        lane.problem = str(failed)
 
 
-def compare(name: str, steps: int) -> Row:
-    """Train the same program twice from one seed, a step of each in turn."""
-
-    eager, traced = PROGRAMS[name](0, "adam"), PROGRAMS[name](0, "adam")
-    convert = bifront.trace(traced.step)
-    batches = [eager.batch(32, seed) for seed in range(4)]
-    losses: list[tuple[float, float]] = []
-    times: list[tuple[float, float]] = []
-    for i in range(steps):
-        batch = batches[i % len(batches)]
-        results: list[torch.Tensor] = []
-        random_state = torch.get_rng_state()
-        t_eager = seconds(lambda: results.append(eager.step(*batch)))
-        torch.set_rng_state(random_state)  # both draw the same dropout masks
-        t_graph = seconds(lambda: results.append(convert(*batch)))
-        losses.append((results[0].item(), results[1].item()))
-        times.append((t_eager, t_graph))
-        if sys.stdout.isatty() or i + 1 == steps:  # a log wants the last line only
-            print(
-                f"\r{name:12} step {i + 1}/{steps}  eager {losses[-1][0]:.6f}  "
-                f"bifront {losses[-1][1]:.6f}",
-                end="",
-                flush=True,
-            )
-    print()
-    warm = times[3:]
-    ratios = sorted(e / g for e, g in warm)
-    stats = convert.stats
-    return Row(
-        name,
-        stats["conversion_seconds"],
-        statistics.median(e for e, _ in warm),
-        statistics.median(g for _, g in warm),
-        (ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]),
-        all(abs(e - g) <= 1e-4 * max(1.0, abs(e)) for e, g in losses),
-        stats["graphs"],
-    )
+def live(steps: int, seconds: float) -> None:
+    """Until all have made their steps, or the time is over."""
+    lanes = [Lane(way) for way in ("eager", "compile", "bifront")]
+    contestants = [
+        Contestant(LIVE, lane.way, size="small", batch=None, threads=1, timeout=seconds)
+        for lane in lanes
+    ]
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=drive, args=(lane, contestant, steps, stop), daemon=True)
+        for lane, contestant in zip(lanes, contestants, strict=True)
+    ]
+    begun = time.perf_counter()
+    for lane, thread in zip(lanes, threads, strict=True):
+        lane.since = begun
+        thread.start()
+    terminal = sys.stdout.isatty()
+    shown = False
+    while any(t.is_alive() for t in threads) and time.perf_counter() - begun < seconds:
+        time.sleep(0.1 if terminal else 1)
+        if terminal:
+            print(f"\x1b[{len(lanes)}A" if shown else "", end="")
+            print("\n".join(f"\x1b[K{lane.line(steps)}" for lane in lanes), flush=True)
+            shown = True
+    stop.set()
+    if not terminal:
+        print("\n".join(lane.line(steps) for lane in lanes), flush=True)
+    for contestant in contestants:
+        contestant.close()
+    for thread in threads:
+        thread.join()
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.demo", description=__doc__)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--seconds", type=float, default=45.0, help="of the live part, at most")
+    parser.add_argument("--timeout", type=float, default=40.0, help="of torch.compile, a program")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [
-        compare("mlp", 60),
-        compare("lenet", 60),
-        compare("transformer", 40),
-    ]
-    print(
-        f"\n{'program':12} {'graphs':>6} {'convert s':>10} {'eager ms':>9} {'bifront ms':>10} "
-        f"{'speedup':>8} {'10%..90%':>13}  same losses"
-    )
-    for row in rows:
-        spread = f"{row.spread[0]:.2f}..{row.spread[1]:.2f}"
-        print(
-            f"{row.name:12} {row.graphs:6} {row.conversion:10.3f} {row.eager * 1e3:9.3f} "
-            f"{row.graph * 1e3:10.3f} {row.eager / row.graph:8.2f} {spread:>13}  "
-            f"{'yes' if row.same else 'NO'}"
+    print(f"{LIVE}, three ways at the same time:")
+    live(options.steps, options.seconds)
+    print("\nOne after the other, on the same data:")
+    best = peaks()["flops"]
+    results = []
+    for program in SELECTION:
+        race = Race(
+            program,
+            ["eager", "bifront", "compile"],
+            size="small",
+            batch=None,
+            threads=1,
+            timeout=options.timeout,
+            progress=lambda way, doing: None,
         )
-    return 0 if all(row.same and row.graphs == 1 for row in rows) else 1
+        results.append(race.run(40))
+        print(f"  {program} done", flush=True)
+    print(table(results, best))
+    for note in notes(results):
+        print(f"  {note}")
+    return 0 if all(result.ways["bifront"].same for result in results) else 1
 
 
 if __name__ == "__main__":

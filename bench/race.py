@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import statistics
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy
 import torch
 
 from bench.contestant import Contestant, Failed
@@ -78,6 +80,8 @@ class Race:
         self.timeout, self.progress = timeout, progress
         self.ways = {name: Way() for name in ways}
         self.running: dict[str, Contestant] = {}
+        self.failed: set[str] = set()
+        self.compared = False
         self.losses: dict[str, list[list[float]]] = {name: [] for name in ways}
         self.turns: dict[str, list[list[float]]] = {name: [] for name in ways}
 
@@ -85,24 +89,44 @@ class Race:
         operations = 0.0
         try:
             self.each("starts", self.start)
+            if any(contestant.chaotic for contestant in self.running.values()):
+                self.compare_in_double()
             for count in range(1, COMPARED_STEPS + 1):
-                self.each(f"step {count}", lambda name: self.early_step(name))
-            self.compare()
+                self.each(f"step {count}", self.early_step)
+            if not self.compared:
+                self.compare()
             self.each("memory", lambda name: self.running[name].ask("forget_peak"))
             self.take_turns(steps)
             self.each("counts", self.look_back)
             if "eager" in self.running:
                 operations = self.running["eager"].ask("operations", count=3)
         finally:
-            for contestant in self.running.values():
-                contestant.close()
+            self.close()
         self.figures(operations)
         return Result(self.program, self.size, self.batch, operations, self.ways)
+
+    def compare_in_double(self) -> None:
+        """Ten steps in processes of their own, before those that are timed."""
+        self.close()
+        self.each("starts", lambda name: self.start(name, double=True))
+        for count in range(1, COMPARED_STEPS + 1):
+            self.each(f"step {count} in double precision", self.early_step)
+        self.compare()
+        self.close()
+        self.losses = {name: [] for name in self.ways}
+        for way in self.ways.values():
+            way.first_step = way.tenth_step = None
+        self.each("starts", self.start)
+
+    def close(self) -> None:
+        for contestant in self.running.values():
+            contestant.close()
+        self.running = {}
 
     def each(self, doing: str, do: Callable[[str], object]) -> None:
         """One that fails leaves the race, and the others go on."""
         for name in list(self.ways):
-            if self.ways[name].problem and name not in self.running:
+            if name in self.failed:
                 continue
             self.progress(name, doing)
             try:
@@ -111,12 +135,13 @@ class Race:
                 self.leave(name, str(failed))
 
     def leave(self, name: str, problem: str) -> None:
+        self.failed.add(name)
         self.ways[name].problem = problem
         self.ways[name].same = None
         if name in self.running:
             self.running.pop(name).close()
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, double: bool = False) -> None:
         self.running[name] = Contestant(
             self.program,
             name,
@@ -124,18 +149,21 @@ class Race:
             batch=self.batch,
             threads=self.threads,
             timeout=self.timeout,
+            double=double,
         )
 
     def early_step(self, name: str) -> None:
-        made = self.running[name].ask("steps", count=1)
-        self.losses[name] += made["losses"]
         way = self.ways[name]
+        left = max(0.0, self.timeout - (way.tenth_step or 0.0))
+        made = self.running[name].ask("steps", timeout=left, count=1)
+        self.losses[name] += made["losses"]
         so_far = (way.tenth_step or 0.0) + made["times"][0]
         if way.first_step is None:
             way.first_step = so_far
         way.tenth_step = so_far
 
     def compare(self) -> None:
+        self.compared = True
         if "eager" not in self.running:
             return
         with TemporaryDirectory(prefix="bench-") as folder:
@@ -143,8 +171,9 @@ class Race:
             def state(name: str) -> dict[str, Any]:
                 path = str(Path(folder) / name)
                 self.running[name].ask("save", path=path)
-                loaded: dict[str, Any] = torch.load(path, mmap=True)
-                return loaded
+                loaded: dict[str, Any] = pickle.loads(Path(path).read_bytes())
+                arrays = {k: v for k, v in loaded.items() if isinstance(v, numpy.ndarray)}
+                return loaded | {k: torch.from_numpy(v) for k, v in arrays.items()}
 
             expected = state("eager")
 

@@ -87,7 +87,8 @@ def markdown(report: dict[str, Any], results: list[Result]) -> str:
         " first and of the tenth step, conversion included. `breaks` are torch.compile's graph"
         " breaks and Bifront's opaque calls, `fallbacks` calls that ran in CPython. FLOP/s count"
         " matrix products and convolutions. Losses and state are compared with eager's after ten"
-        f" steps, relative 1e-4. Size: {report['size']}.",
+        " steps, relative 1e-4; in double precision where the last bit of fp32 decides what comes"
+        f" of them. Size: {report['size']}.",
         "",
         "| " + " | ".join(HEADER) + " |",
         "|" + "---|" * len(HEADER),

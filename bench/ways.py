@@ -29,7 +29,7 @@ def by_bifront(program: Program) -> tuple[Step, Callable[[], Counts]]:
             "fallbacks": stats["fallback_calls"],
         }
         if stats["fallback_calls"] > 0:
-            counted["note"] = stats["last_error"] or ", ".join(stats["exits"])
+            counted["note"] = step.last_error or ", ".join(stats["exits"])
         return counted
 
     return step, counts

@@ -26,6 +26,10 @@ SIZES = ("small", "paper")
 class Program:
     """A program in training. A subclass has its modules and optimizers as attributes."""
 
+    chaotic = False
+    """The last bit of fp32 decides what comes of a few steps, as with batch norm over few numbers:
+    two ways of computing a step can be compared only `in_double` precision."""
+
     def step(self, *inputs: Any) -> Tensor | tuple[Tensor, ...]:
         """The whole of one training step: forward, backward and update. Returns the loss, or
         several of which the first is the one to watch: it falls while the program learns."""
@@ -45,6 +49,25 @@ class Program:
 
 
 Build = Callable[[int, str], Program]
+
+
+def in_double(program: Program) -> Program:
+    """Its modules and its inputs from now on in double precision."""
+    for value in vars(program).values():
+        if isinstance(value, nn.Module):
+            value.double()
+    batches = program.batches
+
+    def doubled() -> Iterator[tuple[Any, ...]]:
+        for batch in batches():
+            yield tuple(x.double() if _is_float(x) else x for x in batch)
+
+    program.batches = doubled  # type: ignore[method-assign]
+    return program
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.float32
 
 
 def _collect(value: Any, name: str, found: dict[str, Any], seen: dict[int, Any]) -> None:

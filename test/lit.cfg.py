@@ -11,6 +11,7 @@ build = pathlib.Path(os.environ.get("BIFRONT_BUILD", root / "build/dev")).resolv
 config.name = "bifront"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir"]
+config.excludes = ["Inputs"]
 config.test_source_root = str(root / "test")
 config.test_exec_root = str(build / "test")
 config.environment["PATH"] = os.pathsep.join(

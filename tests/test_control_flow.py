@@ -391,3 +391,19 @@ def test_a_loop_that_goes_one_way_ahead_of_a_branch_that_returns() -> None:
     assert any("a loop goes one way" in note for note in notes), notes
     assert not any("a branch goes one way" in note for note in notes), notes
     assert converted.stats["graphs"] == 1, bifront.explain(converted)
+
+
+def test_a_size_decides() -> None:
+    def fn(x: Tensor) -> Tensor:
+        y = x * 2 if x.size(0) > 4 else x.sum(0, keepdim=True) + x
+        n = 0
+        while n < x.size(0):
+            y = y + n
+            n += 2
+        return y
+
+    converted = bifront.function(fn)
+    for size in (3, 5, 4, 8, 2, 6, 3, 9):
+        x = torch.randn(size, 3)
+        assert_same_value(converted(x), fn(x), f"size {size}", loosen=10)
+    assert converted.stats["graphs"] == 1, bifront.explain(converted)

@@ -36,7 +36,7 @@ def test_each_call_says_it_once(fn: Any, capsys, caplog) -> None:
         converted(X)
     said = capsys.readouterr()
     assert len([*said.out.splitlines(), *said.err.splitlines(), *caplog.records]) == 8
-    assert "the function" in converted.stats["last_error"]
+    assert "the function" in converted.last_error
 
 
 def warns() -> None:

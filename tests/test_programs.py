@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import programs
-from programs.program import Program, find, main_loss, names
+from programs.program import Program, find, in_double, main_loss, names
 from programs.same_state import difference, differences
 
 STEPS = 20
@@ -34,6 +34,16 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "janus/resnet50": (1, 0, 0),
     "janus/treelstm": (8, 0, 11),
     "janus/treernn": (8, 0, 11),
+    "terra/bert_cls": (0, 0, 19),
+    "terra/bert_qa": (0, 0, 19),
+    "terra/dcgan": (0, 0, 19),
+    "terra/dropblock": (1, 0, 12),
+    "terra/faster_rcnn": (0, 0, 19),
+    "terra/gpt2": (1, 0, 17),
+    "terra/music_transformer": (0, 0, 19),
+    "terra/resnet50": (1, 0, 0),
+    "terra/sdpoint": (0, 0, 19),
+    "terra/yolov3": (0, 0, 19),
 }
 
 # A small critic does not see enough of Pong's points in 20 steps; it has a test of its own.
@@ -53,6 +63,8 @@ def train(name: str, convert: bool) -> tuple[Program, list[Any], tuple[Any, ...]
     random.seed(0)
     numpy.random.seed(0)
     program = find(name)(0, "small")
+    if program.chaotic:
+        in_double(program)
     step: Any = bifront.function(program.step) if convert else program.step
     results = [step(*batch) for _, batch in zip(range(STEPS), program.batches(), strict=False)]
     return program, results, random_states(), step

@@ -1,6 +1,7 @@
 """Bifront turns an imperative PyTorch training step into one native graph."""
 
-from bifront._trace import ConvertedFunction, explain, function, trace
+from bifront._explain import explain
+from bifront._trace import ConvertedFunction, function, trace
 
 __all__ = ["ConvertedFunction", "explain", "function", "trace"]
 __version__ = "0.1.0"

@@ -124,23 +124,3 @@ def function(
     itself.
     """
     return _converted(fn, list(dynamic), profile_calls, max_graphs, walked=True)
-
-
-def explain(fn: Any) -> str:
-    """Say what became of a converted function: its graphs, and why calls ran in CPython."""
-    if not isinstance(fn, _core.ConvertedFunction):
-        raise TypeError(f"explain takes a function converted by bifront, not {type(fn).__name__}")
-    stats = fn.stats
-    name = getattr(fn, "__name__", "function")
-    lines = [
-        f"{name}: {stats['graphs']} graph(s), {stats['graph_calls']} of {stats['calls']} calls ran"
-        f" in a graph, {stats['conversion_seconds']:.3f} s converting"
-    ]
-    reasons = {name: (code, sentence, hint) for name, code, sentence, hint in _core.exit_reasons()}
-    for name, count in stats["exits"].items():
-        code, sentence, hint = reasons[name]
-        lines.append(f"  {code} x{count}: {sentence} {hint}")
-    lines += [f"  {note}" for note in dict.fromkeys(stats["notes"])]
-    if stats["last_error"]:
-        lines.append(f"  last: {stats['last_error']}")
-    return "\n".join(lines)

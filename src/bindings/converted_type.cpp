@@ -119,7 +119,7 @@ PyObject *bindConverted(PyObject *self, PyObject *instance, PyObject *owner) {
 PyObject *statsOf(PyObject *self, void *) {
   ConvertedFunction &function = convertedOf(self);
   const ConversionStats &stats = function.stats();
-  size_t opaqueCalls = 0; // a traced function has none: what cannot be captured is not converted
+  size_t opaqueCalls = 0; // what cannot be captured is not converted
   PyRef exits = PyRef::steal(PyDict_New());
   if (!exits)
     return nullptr;
@@ -137,14 +137,49 @@ PyObject *statsOf(PyObject *self, void *) {
       if (!notes || !text || PyList_Append(notes.get(), text.get()) < 0)
         return nullptr;
     }
-  return Py_BuildValue(
-      "{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:d,s:K,s:d,s:O,s:O,s:s}", "calls", stats.calls.load(),
-      "profiled_calls", stats.profiledCalls.load(), "graph_calls", stats.graphCalls.load(),
-      "fallback_calls", stats.fallbackCalls.load(), "conversions", stats.conversions.load(),
-      "graphs", static_cast<Py_ssize_t>(function.graphs().size()), "opaque_calls",
-      static_cast<Py_ssize_t>(opaqueCalls), "conversion_seconds", stats.conversionSeconds,
-      "captured_ops", stats.captureCost.ops, "capture_seconds", stats.captureCost.seconds, "exits",
-      exits.get(), "notes", notes.get(), "last_error", stats.lastError.c_str());
+  return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:d,s:O,s:O}", "calls", stats.calls.load(),
+                       "profiled_calls", stats.profiledCalls.load(), "graph_calls",
+                       stats.graphCalls.load(), "fallback_calls", stats.fallbackCalls.load(),
+                       "conversions", stats.conversions.load(), "graphs",
+                       static_cast<Py_ssize_t>(function.graphs().size()), "opaque_calls",
+                       static_cast<Py_ssize_t>(opaqueCalls), "conversion_seconds",
+                       stats.conversionSeconds, "exits", exits.get(), "notes", notes.get());
+}
+
+PyObject *lastErrorOf(PyObject *self, void *) {
+  const std::string &text = convertedOf(self).stats().lastError;
+  return PyUnicode_DecodeUTF8(text.data(), text.size(), "replace");
+}
+
+PyObject *captureCostOf(PyObject *self, void *) {
+  const CaptureCost &cost = convertedOf(self).stats().captureCost;
+  return Py_BuildValue("(Kd)", cost.ops, cost.seconds);
+}
+
+// What the graphs assert, where: lines as "file:line", and the condition.
+PyObject *assumptionsOf(PyObject *self, void *) {
+  PyRef list = PyRef::steal(PyList_New(0));
+  for (const auto &graph : convertedOf(self).graphs())
+    for (const AssertSpec &assertion : graph->executor->program().asserts) {
+      PyRef pair = PyRef::steal(
+          Py_BuildValue("(ss)", assertion.location.c_str(), assertion.message.c_str()));
+      if (!list || !pair || PyList_Append(list.get(), pair.get()) < 0)
+        return nullptr;
+    }
+  return list.release();
+}
+
+// What went wrong, where and how often: lines as "file:line", the exit reason's name, the message.
+PyObject *failuresOf(PyObject *self, void *) {
+  PyRef list = PyRef::steal(PyList_New(0));
+  for (const ExitPlace &place : convertedOf(self).stats().places) {
+    PyRef row = PyRef::steal(Py_BuildValue("(sssK)", place.location.c_str(),
+                                           std::string(textOf(place.reason).name).c_str(),
+                                           place.message.c_str(), place.count));
+    if (!list || !row || PyList_Append(list.get(), row.get()) < 0)
+      return nullptr;
+  }
+  return list.release();
 }
 
 PyObject *graphTextsOf(PyObject *self, void *) {
@@ -161,6 +196,11 @@ PyObject *graphTextsOf(PyObject *self, void *) {
 
 PyGetSetDef attributes[] = {
     {"stats", statsOf, nullptr, "Counters of calls, conversions and exits.", nullptr},
+    {"last_error", lastErrorOf, nullptr, "What the last exit with a message said.", nullptr},
+    {"capture_cost", captureCostOf, nullptr, "Operators that were captured, and seconds for it.",
+     nullptr},
+    {"assumptions", assumptionsOf, nullptr, "What the graphs assert, and at which lines.", nullptr},
+    {"failures", failuresOf, nullptr, "The exits that have a line, with their messages.", nullptr},
     {"graph_texts", graphTextsOf, nullptr, "The graphs as text, after all passes.", nullptr},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};

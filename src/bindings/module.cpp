@@ -5,6 +5,7 @@
 #include "frontend/print_syntax.h"
 #include "speculate/convert.h"
 #include "speculate/exit_reason.h"
+#include "support/fail_nth.h"
 #include "support/options.h"
 
 #include <nanobind/nanobind.h>
@@ -47,6 +48,17 @@ NB_MODULE(_core, m) {
       names.emplace_back(name);
     return names;
   });
+  m.def(
+      "fail_nth",
+      [](const std::string &kind, uint64_t nth) {
+        using bifront::Failure;
+        bifront::failNth(kind == "call"         ? Failure::Call
+                         : kind == "allocation" ? Failure::Allocation
+                                                : Failure::Check,
+                         nth);
+      },
+      nb::arg("kind"), nb::arg("nth"));
+  m.def("events_seen", &bifront::eventsSeen);
   m.def("options", [] {
     std::vector<std::tuple<std::string, std::string, std::string, std::string>> rows;
     for (const bifront::OptionText &text : bifront::optionTexts())

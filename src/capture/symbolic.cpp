@@ -417,8 +417,7 @@ bool SymbolicScalar::guard_bool(const char *, int64_t) {
   if (!known_)
     return assumed("a branch").toBool();
   bool truth = kind_ == Kind::Float ? floats_[0] != 0 : ints_[0] != 0;
-  bool otherTruth = kind_ == Kind::Float ? floats_[1] != 0 : ints_[1] != 0;
-  if (truth != otherTruth)
+  if (truthVaries())
     recording_->fail("a branch goes another way for other sizes: " + text());
   if (kind_ == Kind::Bool)
     assertHolds(truth);

@@ -33,6 +33,11 @@ public:
   bool isKnown() const { return known_; }
   int64_t intIn(int world) const { return ints_[world]; } // also of a bool
   double floatIn(int world) const { return floats_[world]; }
+  // Of a known number: whether it is true is not the same for all sizes.
+  bool truthVaries() const {
+    return kind_ == Kind::Float ? (floats_[0] != 0) != (floats_[1] != 0)
+                                : (ints_[0] != 0) != (ints_[1] != 0);
+  }
   bool differsByWorld() const { return known_ && kind_ == Kind::Int && ints_[0] != ints_[1]; }
   // The value in the graph; recorded here at the latest.
   ValueId value();

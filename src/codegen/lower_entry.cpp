@@ -1,5 +1,6 @@
 #include "codegen/lower_entry.h"
 #include "codegen/emit_element_op.h"
+#include "support/fail_nth.h"
 
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Module.h"
@@ -138,7 +139,13 @@ void EntryLowering::lowerOp(const EntryOp &op) {
   case EntryOp::Kind::Assert: {
     runSteps();
     BasicBlock *failed = newBlock("failed"), *next = newBlock("holds");
-    builder.CreateCondBr(values[op.value], next, failed);
+    Value *holds = values[op.value];
+    if (failsOnPurposeAtAll()) {
+      Value *fails = builder.CreateCall(runtime("bf_rt_fails_on_purpose"),
+                                        {frame, builder.getInt32(op.index)});
+      holds = builder.CreateAnd(holds, builder.CreateICmpEQ(fails, builder.getInt32(0)));
+    }
+    builder.CreateCondBr(holds, next, failed);
     builder.SetInsertPoint(failed);
     Value *status =
         builder.CreateCall(runtime("bf_rt_assert_failed"), {frame, builder.getInt32(op.index)});

@@ -2,7 +2,9 @@
 #include "frontend/generator.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/left_at.h"
 
+#include <exception>
 #include <string_view>
 
 namespace bifront {
@@ -97,6 +99,7 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
     return callUnwalked(function, arguments);
   if (depth_ >= kDeepest)
     throw CannotInterpret("calls are nested too deeply to be unrolled");
+  log_.readTypeOf(function); // of a function: its code and its defaults
   auto frame =
       std::make_unique<PythonFrame>(PythonFrame{.syntax = *syntax,
                                                 .function = function,
@@ -122,6 +125,7 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
 PyRef Interpreter::runBody(PythonFrame &frame) {
   struct Entered {
     Interpreter &interpreter;
+    int exceptions = std::uncaught_exceptions();
     Entered(Interpreter &interpreter, PythonFrame &frame) : interpreter(interpreter) {
       frame.caller = interpreter.frame_;
       frame.forks = interpreter.forks_.size();
@@ -129,6 +133,8 @@ PyRef Interpreter::runBody(PythonFrame &frame) {
       ++interpreter.depth_;
     }
     ~Entered() {
+      if (std::uncaught_exceptions() > exceptions)
+        noteLeaving(*interpreter.frame_);
       interpreter.frame_ = interpreter.frame_->caller;
       --interpreter.depth_;
     }

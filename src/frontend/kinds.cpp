@@ -113,7 +113,7 @@ PyRef graphCondition(PyObject *value) {
     return {};
   c10::SymNode node = symbolicNumber(number.get());
   auto *scalar = SymbolicScalar::of(node);
-  if (!scalar || scalar->isKnown())
+  if (!scalar || (scalar->isKnown() && !scalar->truthVaries()))
     return {};
   if (scalar->kind() == SymbolicScalar::Kind::Bool)
     return number;

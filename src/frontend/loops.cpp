@@ -216,6 +216,9 @@ Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
   auto condition = [&] { return this->condition(frame, *stmt.condition); };
   for (bool isFirst = true;; isFirst = false) {
     PyRef goesOn = condition();
+    // The first iterations are those of any size.
+    if (!isFirst && isGraphNumber(goesOn.get()) && policyOf(&stmt) == Policy::Whole)
+      throw CannotFork(&stmt, Policy::Loop, "whether a loop goes on is known at first only");
     bool inGraph = loopsInGraph(&stmt, isGraphNumber(goesOn.get()), isFirst);
     if (inGraph && goesOn.get() != Py_False && stmt.otherwise.empty() &&
         walkLoop(frame, {&stmt, goesOn,

@@ -28,7 +28,8 @@ struct PythonRead {
     Slot, // its value: the same object, or an equal plain constant; absent where `value` is null
     Container, // a list, dict, set or deque: its length, order and items
     Type,      // a type: no attribute of it or of its bases has changed
-    TypeOf,    // the object's type, which `__class__ = ...` could change
+    TypeOf, // the object's type, which `__class__ = ...` could change; of a function, which has one
+            // type for good, its code and its defaults
   } kind;
   Slot slot;   // for the other kinds only its `object` counts
   PyRef value; // Slot: as it was before the call

@@ -182,8 +182,9 @@ void PythonLog::readType(PyTypeObject *type) {
 }
 
 void PythonLog::readTypeOf(PyObject *object) {
-  if (!(Py_TYPE(object)->tp_flags & Py_TPFLAGS_HEAPTYPE) || isFresh(object))
-    return; // `__class__` of such an object cannot be assigned
+  bool canChange = Py_TYPE(object)->tp_flags & Py_TPFLAGS_HEAPTYPE || PyFunction_Check(object);
+  if (!canChange || isFresh(object))
+    return; // `__class__` of other objects cannot be assigned
   if (callbackOf(object))
     return; // the call has made it
   if (isProxyTensor(object))

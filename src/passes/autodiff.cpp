@@ -34,8 +34,8 @@ LogicalResult ReverseSweep::run(Operation *op) {
   // Splicing replaces the op at hand and inserts others behind it, so step before working.
   while (op) {
     Operation *before = op->getPrevNode();
-    bool isReached = llvm::any_of(op->getResults(),
-                                  [&](Value result) { return gradients.contains(result); });
+    bool isReached =
+        llvm::any_of(op->getResults(), [&](Value result) { return gradients.contains(result); });
     if (isReached && failed(differentiate(*op)))
       return failure();
     op = before;
@@ -156,24 +156,32 @@ private:
   SmallVector<func::FuncOp> order;
 };
 
-llvm::DenseSet<StringAttr> calledIn(ModuleOp module) {
-  llvm::DenseSet<StringAttr> called;
-  module.walk([&](func::CallOp call) { called.insert(call.getCalleeAttr().getAttr()); });
-  return called;
+// What was called until its calls got functions of their own: those of `called` that nothing else
+// comes to any more.
+void eraseUncalled(ModuleOp module, const llvm::DenseSet<Operation *> &called) {
+  SymbolTable symbols(module);
+  llvm::SetVector<Operation *> used;
+  for (auto function : module.getOps<func::FuncOp>())
+    if (!called.contains(function))
+      used.insert(function);
+  for (unsigned i = 0; i < used.size(); ++i)
+    used[i]->walk([&](func::CallOp call) {
+      if (auto callee = symbols.lookup<func::FuncOp>(call.getCallee()))
+        used.insert(callee);
+    });
+  for (Operation *function : called)
+    if (!used.contains(function))
+      function->erase();
 }
 
-// What was called until its calls got functions of their own.
-void eraseUncalled(ModuleOp module, const llvm::DenseSet<StringAttr> &calledBefore) {
-  bool changed = true;
-  while (std::exchange(changed, false)) {
-    llvm::DenseSet<StringAttr> called = calledIn(module);
-    for (auto function : llvm::make_early_inc_range(module.getOps<func::FuncOp>()))
-      if (StringAttr name = function.getSymNameAttr();
-          calledBefore.contains(name) && !called.contains(name)) {
-        function.erase();
-        changed = true;
-      }
-  }
+llvm::DenseSet<Operation *> calledFunctions(ModuleOp module) {
+  SymbolTable symbols(module);
+  llvm::DenseSet<Operation *> called;
+  module.walk([&](func::CallOp call) {
+    if (auto callee = symbols.lookup<func::FuncOp>(call.getCallee()))
+      called.insert(callee);
+  });
+  return called;
 }
 
 class AutodiffPass : public PassWrapper<AutodiffPass, OperationPass<ModuleOp>> {
@@ -195,7 +203,7 @@ private:
 
 LogicalResult expandGradients(ModuleOp module, DerivativeSource &source) {
   Derivatives derivatives(source);
-  llvm::DenseSet<StringAttr> called = calledIn(module);
+  llvm::DenseSet<Operation *> called = calledFunctions(module);
   SmallVector<bf::GradOp> grads;
   for (func::FuncOp function : CalleesFirst(module).functions())
     function.walk([&](bf::GradOp grad) { grads.push_back(grad); });

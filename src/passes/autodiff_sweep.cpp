@@ -2,6 +2,7 @@
 
 #include "ir/aten_op.h"
 #include "passes/autodiff_cache.h"
+#include "passes/prune_tapes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Matchers.h"
@@ -351,8 +352,11 @@ void ReverseSweep::tapeValues() {
     return;
   Operation *end = forward->getTerminator();
   OpBuilder pushes(end), pops = OpBuilder::atBlockBegin(backward);
-  bf::PushOp::create(pushes, end->getLoc(), tape.forward, pushed);
+  auto push = bf::PushOp::create(pushes, end->getLoc(), tape.forward, pushed);
   auto pop = bf::PopOp::create(pops, end->getLoc(), TypeRange(ValueRange(pushed)), tape.backward);
+  IntegerAttr site = pushes.getI64IntegerAttr(shared.derivatives.nextSite());
+  push->setAttr(kTapeSiteAttr, site);
+  pop->setAttr(kTapeSiteAttr, site);
   for (auto [standIn, value] : llvm::zip(standIns, pop.getResults())) {
     standIn->getResult(0).replaceAllUsesWith(value);
     standIn->erase();

@@ -27,9 +27,12 @@ class Derivatives {
 public:
   explicit Derivatives(DerivativeSource &source) : source(source) {}
   const Derivative &of(mlir::MLIRContext &context, const DerivativeRequest &request);
+  // A number for a place where values go over a tape.
+  int64_t nextSite() { return sites++; }
 
 private:
   DerivativeSource &source;
+  int64_t sites = 0;
   std::unordered_map<std::string, Derivative> known;
 };
 

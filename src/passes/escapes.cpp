@@ -26,7 +26,8 @@ bool escapes(Value value, llvm::DenseSet<Value> &seen) {
   };
   for (OpOperand &use : value.getUses()) {
     Operation *user = use.getOwner();
-    if (isa<func::ReturnOp>(user))
+    // What is on a tape may be popped anywhere.
+    if (isa<func::ReturnOp, bf::PushOp>(user))
       return true;
     if (auto store = dyn_cast<bf::StoreAttrOp>(user); store && store.getValue() == value)
       return true;

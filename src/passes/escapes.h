@@ -7,7 +7,7 @@
 namespace bifront {
 
 // Whether the value, or a view of it, is returned or assigned to an attribute, perhaps by way of a
-// region or a function.
+// region, a function or a tape.
 bool escapes(mlir::Value value);
 // The value that `value` is a view of, through any number of views.
 mlir::Value viewedValue(mlir::Value value);

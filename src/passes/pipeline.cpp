@@ -5,6 +5,7 @@
 #include "passes/fuse_pointwise.h"
 #include "passes/lower_pointwise.h"
 #include "passes/pass_scope.h"
+#include "passes/prune_tapes.h"
 #include "passes/separate_results.h"
 #include "passes/simplify.h"
 
@@ -67,7 +68,10 @@ PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
     if (!scope.run("autodiff", differentiate) || !scope.run("functionalise", functionaliseIt))
       return result;
   }
-  if (!scope.run("simplify", simplifyIt))
+  if (!scope.run("simplify", simplifyIt) || !scope.run("prune-tapes", [&] {
+        pruneTapes(module);
+        return success();
+      }))
     return result;
 
   if (split && !scope.run("split-backward", [&] { return splitBackward(module, *split); }))
@@ -105,6 +109,7 @@ void registerPasses() {
   registerPass([] { return createLowerPointwisePass(); });
   registerPass([] { return createFusePointwisePass(); });
   registerPass([] { return createSeparateResultsPass(); });
+  registerPass([] { return createPruneTapesPass(); });
   registerPass([]() -> std::unique_ptr<Pass> { return std::make_unique<WholePipelinePass>(); });
 }
 

@@ -7,6 +7,7 @@
 #include "runtime/aten_bridge.h"
 #include "runtime/below_autograd.h"
 #include "runtime/object_reads.h"
+#include "runtime/stack_room.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -330,6 +331,7 @@ std::vector<IValue> Interpreter::call(mlir::func::CallOp op, std::span<const IVa
       mlir::SymbolTable::lookupNearestSymbolFrom<mlir::func::FuncOp>(op, op.getCalleeAttr());
   if (!callee)
     throw std::runtime_error("no function " + op.getCallee().str());
+  checkStackRoom();
   return run(callee, operands);
 }
 

@@ -1,16 +1,15 @@
 #include "runtime/frame.h"
 
 #include "runtime/call_depth.h"
-
+#include "runtime/stack_room.h"
 #include "runtime/tape.h"
-
+#include "support/fail_nth.h"
 #include "support/heap.h"
 
 #include <ATen/ATen.h>
 #include <ATen/EmptyTensor.h>
 
 #include <atomic>
-#include <pthread.h>
 
 namespace bifront {
 namespace {
@@ -38,23 +37,6 @@ int64_t spanOf(const at::Tensor &tensor) {
 bool isSameView(const at::Tensor &a, const at::Tensor &b) {
   return storageOf(a) && storageOf(a) == storageOf(b) && a.storage_offset() == b.storage_offset() &&
          a.sizes() == b.sizes() && a.strides() == b.strides() && a.scalar_type() == b.scalar_type();
-}
-
-// Native code of functions that call themselves goes as deep as the program does.
-void checkStack() {
-  constexpr size_t kReserve = 256 << 10; // for operators' own needs
-  thread_local const char *lowest = [] {
-    pthread_attr_t attributes;
-    void *low = nullptr;
-    size_t bytes = 0;
-    if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
-      pthread_attr_getstack(&attributes, &low, &bytes);
-      pthread_attr_destroy(&attributes);
-    }
-    return static_cast<const char *>(low);
-  }();
-  const char *here = static_cast<const char *>(__builtin_frame_address(0));
-  TORCH_CHECK(here > lowest + kReserve, "functions of a graph call each other too deep");
 }
 
 } // namespace
@@ -225,6 +207,7 @@ void Frame::call(uint32_t index) {
   }
   run.watched |= state.allocations.isToBeWatched();
   state.allocations.begin(*run.scope, placing ? arena : nullptr, run.scratch);
+  throwOnPurpose(Failure::Call);
   linked.calls[index].invoke(state.operands, step.reuse, state.scratch, state.results);
   for (c10::IValue &operand : state.operands)
     operand = {};
@@ -434,7 +417,7 @@ int32_t Frame::callFunction(uint32_t index) {
   const FunctionStep &step = program.functionCalls[index];
   run.location = step.location;
   poll();
-  checkStack();
+  checkStackRoom();
   CallInProgress inProgress;
   Frame &callee = *root.functions[step.function];
   Activation values = argumentsFor(callee, step);

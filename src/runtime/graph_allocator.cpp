@@ -1,5 +1,7 @@
 #include "runtime/graph_allocator.h"
 
+#include "support/fail_nth.h"
+
 #include <c10/core/CPUAllocator.h>
 
 namespace bifront {
@@ -41,6 +43,7 @@ void AllocationScope::useArena(Arena *used) {
 }
 
 c10::DataPtr AllocationScope::allocate(size_t bytes) {
+  throwOnPurpose(Failure::Allocation);
   strayed |= next >= expected.size() || expected[next].bytes != bytes;
   if (!strayed) {
     const Allocation &piece = expected[next++];

@@ -1,6 +1,7 @@
 // What native code calls. No exception may reach machine code that has no unwind tables, so each
 // turns what is thrown into a status.
 #include "runtime/frame.h"
+#include "support/fail_nth.h"
 
 namespace bifront {
 namespace {
@@ -64,6 +65,10 @@ int32_t bf_rt_assert_failed(Frame *frame, uint32_t assertion) {
   return kAssertionFailed;
 }
 
+int32_t bf_rt_fails_on_purpose(Frame * /*unused*/, uint32_t /*unused*/) {
+  return failsOnPurpose(Failure::Check);
+}
+
 int64_t bf_rt_dim(Frame *frame, uint32_t slot, int64_t index) {
   return frame->slots[slot].unsafeGetTensorImpl()->size(index);
 }
@@ -82,6 +87,7 @@ std::span<const RuntimeFunction> runtimeFunctions() {
       {kStepFunctions[7], reinterpret_cast<void *>(&bf_rt_assert_failed)},
       {kStepFunctions[8], reinterpret_cast<void *>(&bf_rt_object)},
       {kStepFunctions[9], reinterpret_cast<void *>(&bf_rt_tape)},
+      {kStepFunctions[10], reinterpret_cast<void *>(&bf_rt_fails_on_purpose)},
       {"bf_rt_dim", reinterpret_cast<void *>(&bf_rt_dim)},
   };
   return table;

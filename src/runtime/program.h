@@ -194,6 +194,8 @@ int32_t bf_rt_tape(Frame *frame, uint32_t step);
 // At the end of each iteration.
 int32_t bf_rt_poll(Frame *frame, uint32_t unused);
 int32_t bf_rt_assert_failed(Frame *frame, uint32_t assertion);
+// Whether the check before it is to fail although it holds (support/fail_nth.h).
+int32_t bf_rt_fails_on_purpose(Frame *frame, uint32_t unused);
 // The slot has a value and `index` is in its range (codegen's promise).
 int64_t bf_rt_dim(Frame *frame, uint32_t slot, int64_t index);
 }
@@ -204,8 +206,9 @@ struct RuntimeFunction {
   void *address;
 };
 std::span<const RuntimeFunction> runtimeFunctions();
-constexpr const char *kStepFunctions[] = {"bf_rt_call",     "bf_rt_kernel",       "bf_rt_store",
-                                          "bf_rt_move",     "bf_rt_release",      "bf_rt_poll",
-                                          "bf_rt_function", "bf_rt_assert_failed", "bf_rt_object", "bf_rt_tape"};
+constexpr const char *kStepFunctions[] = {
+    "bf_rt_call",     "bf_rt_kernel",        "bf_rt_store",  "bf_rt_move",
+    "bf_rt_release",  "bf_rt_poll",          "bf_rt_function", "bf_rt_assert_failed",
+    "bf_rt_object",   "bf_rt_tape",          "bf_rt_fails_on_purpose"};
 
 } // namespace bifront

@@ -9,6 +9,7 @@
 #include "codegen/compile.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/left_at.h"
 #include "frontend/pointers.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
@@ -78,6 +79,7 @@ public:
   uint32_t add(const Slot &slot, PyObject *value) {
     uint32_t leaf = leaves_.objects.size();
     leaves_.objects.push_back(value); // the slot's input keeps it
+    leaves_.paths.emplace_back();
     slots_.emplace(leaf, slot);
     readRelaxed(leaf);
     return leaf;
@@ -92,6 +94,12 @@ public:
   // An object of which the graph knows its class.
   bool isPointer(size_t leaf) const {
     return paths_.contains(leaf) && !isNumberOrTensor(object(leaf));
+  }
+
+  LeafPlace placeOf(uint32_t leaf) const {
+    auto slot = slots_.find(leaf);
+    return slot == slots_.end() ? LeafPlace{leaves_.paths[leaf], std::nullopt}
+                                : LeafPlace{{}, slot->second};
   }
 
   // How to say that a number is to be a constant after all.
@@ -159,8 +167,9 @@ private:
     if (!isTensor(leaf))
       return;
     dims.resize(tensor(leaf).dim());
-    if (leaf < request_.relax.size() && request_.relax[leaf].size() == dims.size())
-      dims = request_.relax[leaf];
+    for (const auto &[place, dimension] : request_.varying.dimensions)
+      if (dimension < static_cast<int64_t>(dims.size()) && samePlace(place, placeOf(leaf)))
+        dims[dimension] = true;
   }
 
   void markDynamic(const std::variant<int64_t, std::string> &argument, int64_t dimension) {
@@ -571,6 +580,11 @@ void captureHistory(Capture &capture, ResultReader &reader, Captured &captured,
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
 
+std::string whereLeft() {
+  SourceLine line = leftAt();
+  return line.line ? line.file + ":" + std::to_string(line.line) : "";
+}
+
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
              Policies *policies = nullptr) {
   useTorchSchemas();
@@ -594,6 +608,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     ResultReader reader(capture, proxies);
     HookScope hooks;
     YoungObjects young;
+    forgetLeftAt();
     capture.begin();
     Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
     if (!interpretation.result)
@@ -611,9 +626,10 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   } catch (const CannotFork &) {
     throw;
   } catch (const ConversionError &error) {
-    throw ConversionError(error.reason, error.what(), captured.needed);
+    throw ConversionError(error.reason, error.what(), captured.needed, whereLeft());
   } catch (const std::exception &error) {
-    throw ConversionError(ExitReason::CaptureFailed, messageOf(error), captured.needed);
+    throw ConversionError(ExitReason::CaptureFailed, messageOf(error), captured.needed,
+                          whereLeft());
   }
   if (GlobalModes::now() != modesBefore)
     fail(ExitReason::CaptureFailed, "the function leaves one of PyTorch's modes switched");
@@ -784,6 +800,8 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     graph->keywordNames = PyRef::share(request.keywordNames);
     graph->numLeaves = arguments.leaves().size();
     graph->numArgumentLeaves = arguments.numArgumentLeaves;
+    for (uint32_t leaf = 0; leaf < graph->numLeaves; ++leaf)
+      graph->leafPlaces.push_back(arguments.placeOf(leaf));
     graph->equalDims = arguments.equalDims();
     graph->arguments = std::move(arguments.patterns);
     graph->drawsRandomNumbers = captured.drawsRandomNumbers;
@@ -831,10 +849,17 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
   // It would be a graph for these very objects.
   if (request.forks && hasPointers(request))
     fail(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot);
-  auto graph = convertOnce(request, nullptr);
-  if (!whyNot.empty())
-    graph->notes.push_back("with both ways of its branches: " + whyNot);
-  return graph;
+  std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
+  try {
+    auto graph = convertOnce(request, nullptr);
+    if (!note.empty())
+      graph->notes.push_back(note);
+    return graph;
+  } catch (const ConversionError &error) {
+    if (note.empty())
+      throw;
+    throw ConversionError(error.reason, std::string(error.what()) + "; " + note, error.needed);
+  }
 }
 
 } // namespace bifront

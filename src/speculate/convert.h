@@ -10,10 +10,13 @@
 namespace bifront {
 
 struct ConversionError : std::runtime_error {
-  ConversionError(ExitReason reason, const std::string &message, Varying needed = {})
-      : std::runtime_error(message), reason(reason), needed(std::move(needed)) {}
+  ConversionError(ExitReason reason, const std::string &message, Varying needed = {},
+                  std::string location = {})
+      : std::runtime_error(message), reason(reason), needed(std::move(needed)),
+        location(std::move(location)) {}
   ExitReason reason;
-  Varying needed; // values that would have to be constants
+  Varying needed;       // values that would have to be constants
+  std::string location; // "file:line", where that is known
 };
 
 struct ConversionRequest {
@@ -23,8 +26,7 @@ struct ConversionRequest {
   PyObject *keywordNames;
   size_t total() const { return count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0); }
   const ConversionOptions &options;
-  const std::vector<std::vector<bool>> &relax; // per leaf, dimensions to make dynamic; may be empty
-  const Varying &varying;                      // what becomes an input of the graph
+  Varying varying; // what becomes an input of the graph, or a dynamic dimension
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
 };
 
@@ -44,7 +46,7 @@ void setCaptureHooks(const CaptureHooks &hooks);
 struct GraphRun {
   enum class Status : uint8_t { Done, Interrupted, Raised, AssertionFailed } status = Status::Done;
   PyObject *result = nullptr; // Done: a new reference
-  std::string message;
+  std::string message, location = {};
 };
 
 // Runs a graph whose prechecks hold for `leaves`.

@@ -74,10 +74,22 @@ void ConvertedFunction::log(const std::string &what) const {
     std::cerr << "bifront: " + placeOf(function_.get()) + ": " + what + "\n" << std::flush;
 }
 
-void ConvertedFunction::count(ExitReason reason, const std::string &message) {
+void ConvertedFunction::count(ExitReason reason, const std::string &message,
+                              const std::string &location) {
+  constexpr size_t kMostPlaces = 32;
   ++stats_.exits[static_cast<size_t>(reason)];
   if (!message.empty())
     stats_.lastError = message;
+  if (!location.empty()) {
+    auto known =
+        std::find_if(stats_.places.begin(), stats_.places.end(), [&](const ExitPlace &place) {
+          return place.reason == reason && place.location == location && place.message == message;
+        });
+    if (known != stats_.places.end())
+      ++known->count;
+    else if (stats_.places.size() < kMostPlaces)
+      stats_.places.push_back({location, reason, message});
+  }
   if (options().log) {
     const ExitReasonText &text = textOf(reason);
     log(std::string(text.code) + " " + std::string(text.sentence) +
@@ -89,6 +101,7 @@ PyObject *ConvertedFunction::fallBack(ExitReason reason, PyObject *const *args, 
                                       PyObject *keywordNames, const std::string &message) {
   this->count(reason, message);
   ++stats_.fallbackCalls;
+  lastMiss_ = reason;
   return callPython(args, count, keywordNames);
 }
 
@@ -100,89 +113,193 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
   }
   if (stats_.profiledCalls < static_cast<uint64_t>(options_.profileCalls)) {
     ++stats_.profiledCalls;
+    if (options_.walked)
+      varying_.add(seen_.add(args, count, keywordNames));
     return callPython(args, count, keywordNames);
   }
+  if (hasGivenUp())
+    return fallBack(lastMiss_, args, count, keywordNames);
   if (foreignModeActive())
     return fallBack(ExitReason::ForeignMode, args, count, keywordNames);
-
   if (wastesRuns())
     return fallBack(ExitReason::TooManyWays, args, count, keywordNames);
 
-  LeafBuffer buffer;
   Misfits misfits;
-  GraphRefusal &refusal = misfits.refusal;
-  for (size_t i = 0; i < graphs_.size(); ++i) {
-    auto graph = graphs_[i]; // keeps it alive when another thread replaces it
-    PyObject **leaves = buffer.cleared(graph->numLeaves);
-    auto refused = graph->refuses(args, count, keywordNames, leaves);
-    if (!refused) {
-      if (auto result = run(*graph, leaves, args, count, keywordNames)) {
-        if (!misfits.wrong.empty())
-          preferGraph(graph);
-        return *result;
-      }
-      misfits.wrong.push_back(graph);
-      continue;
-    }
-    if (i == 0 || !refused->relax.empty())
-      refusal = std::move(*refused);
-  }
+  if (auto result = runAny(args, count, keywordNames, misfits))
+    return *result;
+  if (misfits.wrong.empty() && !kept_.empty())
+    this->count(misfits.reason);
+  ++missesInARow_;
   size_t total = count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0);
-  if (!misfits.wrong.empty())
-    refusal = {}; // the tensors were as expected, and what is in them was not
-  else if (!graphs_.empty())
-    this->count(refusal.reason);
   if (!ordinaryArguments(args, total))
     return fallBack(ExitReason::UnsupportedTensor, args, count, keywordNames);
-  if (refusal.reason == ExitReason::Aliasing) { // every such graph would be refused again
+  // Every graph for these tensors would be refused again.
+  if (misfits.wrong.empty() && misfits.reason == ExitReason::Aliasing) {
     ++stats_.fallbackCalls;
+    lastMiss_ = misfits.reason;
     return callPython(args, count, keywordNames);
   }
   if (!mayConvert())
-    return fallBack(ExitReason::CaptureFailed, args, count, keywordNames);
+    return fallBack(failure_, args, count, keywordNames);
   if (static_cast<int64_t>(stats_.conversions) >= options_.maxGraphs)
     return fallBack(ExitReason::TooManyGraphs, args, count, keywordNames);
-  if (misfits.wrong.empty() && refusal.relax.empty() && options_.walked)
-    misfits.narrow = learnVarying(args, count, keywordNames);
+  learnVarying(args, count, keywordNames, misfits);
   return runNew(args, count, keywordNames, misfits);
 }
 
-ConvertedFunction::Graphs ConvertedFunction::learnVarying(PyObject *const *args, size_t count,
-                                                          PyObject *keywordNames) {
-  Graphs narrow;
-  for (const auto &graph : graphs_) {
-    auto varying = graph->varying(args, count, keywordNames);
-    if (!varying)
+std::optional<PyObject *> ConvertedFunction::runAny(PyObject *const *args, size_t count,
+                                                    PyObject *keywordNames, Misfits &misfits) {
+  LeafBuffer buffer;
+  for (size_t i = 0; i < kept_.size(); ++i) {
+    auto kept = kept_[i]; // keeps it alive when another thread drops it
+    PyObject **leaves = buffer.cleared(kept->graph->numLeaves);
+    if (auto reason = kept->graph->refuses(args, count, keywordNames, leaves)) {
+      if (i == 0)
+        misfits.reason = *reason;
       continue;
-    varying->remove(constants_);
-    if (varying_.add(*varying))
-      narrow.push_back(graph);
+    }
+    // Asked before the run, which may change what they check.
+    KeptGraphs older = olderThatFit(*kept, args, count, keywordNames);
+    uint64_t before = kept->lastCall;
+    if (auto result = run(*kept, leaves, args, count, keywordNames)) {
+      if (kept->lastCall != before)
+        hasRun(kept, older, misfits);
+      return result;
+    }
+    misfits.wrong.push_back(kept);
   }
-  return narrow;
+  return std::nullopt;
+}
+
+void ConvertedFunction::learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames,
+                                     Misfits &misfits) {
+  Varying learned;
+  if (options_.walked)
+    learned = seen_.add(args, count, keywordNames);
+  for (const auto &kept : kept_)
+    if (auto difference = kept->graph->differs(args, count, keywordNames)) {
+      learned.add(difference->values);
+      misfits.differ.emplace_back(kept, std::move(*difference));
+    }
+  if (!options_.walked) { // of numbers it has constants alone
+    learned.numbers.clear();
+    learned.slots.clear();
+  }
+  learned.remove(constants_);
+  varying_.add(learned);
 }
 
 PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
                                     const Misfits &misfits) {
-  auto graph = convert(args, count, keywordNames, misfits);
-  if (PyErr_Occurred())
-    return nullptr;
-  if (graph) {
+  for (bool again = true; again;) {
+    auto kept = convert(args, count, keywordNames, misfits);
+    if (PyErr_Occurred())
+      return nullptr;
+    if (!kept)
+      break;
     LeafBuffer buffer;
-    PyObject **leaves = buffer.cleared(graph->numLeaves);
-    if (auto refused = graph->refuses(args, count, keywordNames, leaves))
-      return fallBack(refused->reason, args, count, keywordNames);
-    if (auto result = run(*graph, leaves, args, count, keywordNames))
+    PyObject **leaves = buffer.cleared(kept->graph->numLeaves);
+    if (auto refused = kept->graph->refuses(args, count, keywordNames, leaves))
+      return fallBack(*refused, args, count, keywordNames);
+    if (auto result = run(*kept, leaves, args, count, keywordNames))
       return *result;
+    // It has failed for the very call that it was made of: without inputs it knows this call
+    // better.
+    again = !kept->graph->drawsRandomNumbers && !varying_.empty() &&
+            static_cast<int64_t>(stats_.conversions) < options_.maxGraphs;
+    if (!kept->graph->drawsRandomNumbers)
+      drop(kept.get());
+    if (again)
+      makeConstant(Varying(varying_));
+    else
+      noteFailedAttempt(ExitReason::TooManyWays);
   }
   ++stats_.fallbackCalls;
   return callPython(args, count, keywordNames);
 }
 
-// Calls that follow each other often go the same way.
-void ConvertedFunction::preferGraph(const std::shared_ptr<const ConvertedGraph> &graph) {
-  auto found = std::find(graphs_.begin(), graphs_.end(), graph);
-  if (found != graphs_.end())
-    std::rotate(graphs_.begin(), found, found + 1);
+//===- The graphs that are kept ------------------------------------------------------------===//
+
+ConvertedFunction::Graphs ConvertedFunction::graphs() const {
+  Graphs graphs;
+  for (const auto &kept : kept_)
+    graphs.push_back(kept->graph);
+  return graphs;
+}
+
+void ConvertedFunction::drop(const Kept *graph) {
+  std::erase_if(kept_, [&](const auto &kept) { return kept.get() == graph; });
+}
+
+void ConvertedFunction::keep(const std::shared_ptr<Kept> &made, const Misfits &misfits) {
+  // What differed from these is an input of the new one.
+  for (const auto &[older, difference] : misfits.differ)
+    if (difference.wholly && varying_.hasAll(difference.values))
+      drop(older.get());
+  // With both ways of a branch it serves the calls of a graph that had one.
+  if (made->graph->forks)
+    for (const auto &older : misfits.wrong)
+      if (!older->graph->forks)
+        drop(older.get());
+  kept_.insert(kept_.begin(), made);
+  boundMemory();
+}
+
+// The newest stays: it is about to run.
+void ConvertedFunction::boundMemory() {
+  auto bytes = [&] {
+    int64_t sum = 0;
+    for (const auto &kept : kept_)
+      sum += kept->graph->bytes();
+    return sum;
+  };
+  while (kept_.size() > 1 && bytes() > options().graphMegabytes << 20) {
+    auto least =
+        std::min_element(kept_.begin() + 1, kept_.end(), [](const auto &one, const auto &other) {
+          return one->lastCall < other->lastCall;
+        });
+    kept_.erase(least);
+  }
+}
+
+// A graph that has been made because others did not fit may serve their calls as well. Its first
+// runs find out, at the cost of their checks; later ones do not ask.
+ConvertedFunction::KeptGraphs ConvertedFunction::olderThatFit(const Kept &kept,
+                                                              PyObject *const *args, size_t count,
+                                                              PyObject *keywordNames) const {
+  KeptGraphs older;
+  if (kept.comparisons == 0 || kept_.size() == 1)
+    return older;
+  LeafBuffer buffer;
+  for (const auto &other : kept_)
+    if (other->made < kept.made && !other->distinct &&
+        !other->graph->refuses(args, count, keywordNames, buffer.cleared(other->graph->numLeaves)))
+      older.push_back(other);
+  return older;
+}
+
+void ConvertedFunction::hasRun(const std::shared_ptr<Kept> &kept, const KeptGraphs &olderToo,
+                               const Misfits &misfits) {
+  missesInARow_ = 0;
+  for (const auto &wrong : misfits.wrong)
+    kept->distinct |= wrong->made > kept->made;
+  if (kept->comparisons > 0)
+    --kept->comparisons;
+  // One with assumptions of its own may yet go the other way, where the older one is right.
+  uint32_t enough = kept->graph->executor->program().asserts.empty() ? 1 : 3;
+  for (const auto &older : olderToo)
+    if (++older->covered >= enough)
+      drop(older.get());
+  // Calls that follow each other often go the same way.
+  auto found = std::find(kept_.begin(), kept_.end(), kept);
+  if (!misfits.wrong.empty() && found != kept_.end())
+    std::rotate(kept_.begin(), found, found + 1);
+}
+
+// After many calls that no graph could run, few are still tried: the rest costs what CPython costs.
+bool ConvertedFunction::hasGivenUp() const {
+  constexpr uint64_t kPatience = 64, kBetweenTries = 64;
+  return missesInARow_ > kPatience && stats_.calls % kBetweenTries != 0;
 }
 
 bool ConvertedFunction::wastesRuns() {
@@ -190,33 +307,64 @@ bool ConvertedFunction::wastesRuns() {
   return wastedRuns_ > kPatience && wastedRuns_ > stats_.graphCalls;
 }
 
-std::shared_ptr<const ConvertedGraph>
-ConvertedFunction::convertVarying(const ConversionRequest &request) {
-  try {
-    return bifront::convert(request);
-  } catch (const ConversionError &error) {
-    if (varying_.empty())
-      throw;
-    log(std::string("cannot have as inputs what varies: ") + error.what());
-    // An input may be what stands in the way: a number that the program needs to know.
-    Varying before = varying_, constantsBefore = constants_;
-    const Varying &needed = error.needed.empty() ? before : error.needed;
-    constants_.add(needed);
-    varying_.remove(needed);
-    try {
-      return convertVarying(request);
-    } catch (const ConversionError &) {
-      varying_ = std::move(before);
-      constants_ = std::move(constantsBefore);
-      throw;
-    }
-  }
+void ConvertedFunction::makeConstant(const Varying &values) {
+  constants_.add(values);
+  varying_.remove(values);
 }
 
-std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const *args,
-                                                                 size_t count,
-                                                                 PyObject *keywordNames,
-                                                                 const Misfits &misfits) {
+void ConvertedFunction::noteFailedAttempt(ExitReason reason) {
+  failure_ = reason;
+  ++failedAttempts_;
+  nextAttempt_ = stats_.calls + (uint64_t{2} << failedAttempts_);
+}
+
+// An input may be what stands in the way: a number that the program needs to know, or a size.
+std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(ConversionRequest request) {
+  const Varying asked = varying_; // other threads may learn more during a conversion
+  Varying tried = asked;
+  std::optional<ConversionError> first;
+  auto convertWith = [&](const Varying &inputs) {
+    request.varying = inputs;
+    auto graph = bifront::convert(request);
+    Varying rest = asked;
+    rest.remove(inputs);
+    makeConstant(rest);
+    return graph;
+  };
+  while (true) {
+    try {
+      return convertWith(tried);
+    } catch (const ConversionError &error) {
+      if (!first)
+        first = error;
+      if (!tried.empty())
+        log(std::string("cannot have as inputs what varies: ") + error.what());
+      size_t before = tried.size();
+      tried.remove(error.needed);
+      if (tried.size() == before)
+        break;
+    }
+  }
+  Varying sizes, values = tried;
+  std::swap(sizes.dimensions, values.dimensions);
+  std::vector<Varying> parts;
+  if (!sizes.empty() && !values.empty())
+    parts = {sizes, values};
+  if (!tried.empty())
+    parts.emplace_back();
+  for (const Varying &part : parts) {
+    try {
+      return convertWith(part);
+    } catch (const ConversionError &) { // the first one says what stands in the way
+    }
+  }
+  throw ConversionError(*first);
+}
+
+std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *const *args,
+                                                                    size_t count,
+                                                                    PyObject *keywordNames,
+                                                                    const Misfits &misfits) {
   if (converting_.exchange(
           true)) // another thread, or the function calling itself while it is captured
     return nullptr;
@@ -224,55 +372,46 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convert(PyObject *const
     std::atomic<bool> &flag;
     ~Reset() { flag = false; }
   } reset{converting_};
+  constexpr uint32_t kComparisons = 32;
   auto start = std::chrono::steady_clock::now();
-  std::shared_ptr<const ConvertedGraph> graph;
+  std::shared_ptr<Kept> made;
   try {
     ++stats_.conversions;
-    const GraphRefusal &refusal = misfits.refusal;
     bool varies = stats_.exits[static_cast<size_t>(ExitReason::AssertionFailed)] > 0 ||
-                  !refusal.relax.empty() || !options_.dynamic.empty() || !varying_.empty();
-    graph = convertVarying({function_.get(), args, count, keywordNames, options_, refusal.relax,
-                            varying_, options_.walked && varies});
-    auto isAmong = [](const Graphs &graphs, const auto &graph) {
-      return std::find(graphs.begin(), graphs.end(), graph) != graphs.end();
-    };
-    std::erase_if(graphs_, [&](const auto &old) { return isAmong(misfits.narrow, old); });
-    // With both ways of a branch it serves the calls of a graph that had one.
-    if (graph->forks)
-      std::erase_if(graphs_,
-                    [&](const auto &old) { return !old->forks && isAmong(misfits.wrong, old); });
-    // A graph whose dimensions were relaxed replaces the one that was too narrow.
-    if (!refusal.relax.empty())
-      std::erase_if(graphs_, [&](const auto &old) {
-        return old->arguments.size() == graph->arguments.size() &&
-               old->numLeaves == graph->numLeaves;
-      });
-    graphs_.insert(graphs_.begin(), graph);
+                  !options_.dynamic.empty() || !varying_.empty();
+    auto graph = convertVarying({function_.get(), args, count, keywordNames, options_, varying_,
+                                 options_.walked && varies});
     stats_.captureCost.ops += graph->captureCost.ops;
     stats_.captureCost.seconds += graph->captureCost.seconds;
+    made = std::make_shared<Kept>(
+        Kept{.graph = std::move(graph), .made = stats_.conversions, .comparisons = kComparisons});
+    keep(made, misfits);
   } catch (const ConversionError &error) {
-    this->count(error.reason, error.what());
-    ++failedAttempts_;
-    nextAttempt_ = stats_.calls + (uint64_t{2} << failedAttempts_);
+    this->count(error.reason, error.what(), error.location);
+    noteFailedAttempt(ExitReason::CaptureFailed);
   }
   std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   stats_.conversionSeconds += spent.count();
-  if (graph && options().log) {
+  if (made && options().log) {
     std::ostringstream line;
     line << "converted in " << std::fixed << std::setprecision(3) << spent.count() << " s, "
-         << graphs_.size() << " graph(s)";
+         << kept_.size() << " graph(s)";
     log(line.str());
   }
-  return graph;
+  return made;
 }
 
-std::optional<PyObject *> ConvertedFunction::run(const ConvertedGraph &graph, PyObject **leaves,
+std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
                                                  PyObject *const *args, size_t count,
                                                  PyObject *keywordNames) {
+  const ConvertedGraph &graph = *kept.graph;
   RandomState random(graph.drawsRandomNumbers);
   GraphRun outcome = runGraph(graph, leaves);
   switch (outcome.status) {
-  case GraphRun::Status::Done: ++stats_.graphCalls; return outcome.result;
+  case GraphRun::Status::Done:
+    ++stats_.graphCalls;
+    kept.lastCall = stats_.calls;
+    return outcome.result;
   case GraphRun::Status::Interrupted: // the exception is set, nothing was written
     random.restore();
     return nullptr;
@@ -282,7 +421,7 @@ std::optional<PyObject *> ConvertedFunction::run(const ConvertedGraph &graph, Py
   case GraphRun::Status::AssertionFailed:
     random.restore();
     ++wastedRuns_;
-    this->count(ExitReason::AssertionFailed, outcome.message);
+    this->count(ExitReason::AssertionFailed, outcome.message, outcome.location);
     return std::nullopt;
   }
   return nullptr;
@@ -290,15 +429,22 @@ std::optional<PyObject *> ConvertedFunction::run(const ConvertedGraph &graph, Py
 
 int ConvertedFunction::traverse(visitproc visit, void *arg) {
   Py_VISIT(function_.get());
-  for (const auto &graph : graphs_)
-    if (graph.use_count() == 1) // no other owner's references are ours to count
-      if (int stop = graph->traverse(visit, arg))
+  for (const auto &kept : kept_)
+    // No other owner's references are ours to count.
+    if (kept.use_count() == 1 && kept->graph.use_count() == 1)
+      if (int stop = kept->graph->traverse(visit, arg))
         return stop;
-  for (const Varying *values : {&varying_, &constants_})
+  for (const Varying *values : {&varying_, &constants_}) {
     for (const Slot &slot : values->slots) {
       Py_VISIT(slot.object.get());
       Py_VISIT(slot.key.get());
     }
+    for (const Varying::Dimension &dimension : values->dimensions)
+      if (dimension.place.slot) {
+        Py_VISIT(dimension.place.slot->object.get());
+        Py_VISIT(dimension.place.slot->key.get());
+      }
+  }
   return 0;
 }
 

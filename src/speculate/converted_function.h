@@ -4,6 +4,7 @@
 
 #include "speculate/converted_graph.h"
 #include "speculate/exit_reason.h"
+#include "speculate/seen_calls.h"
 
 #include "support/py_ref.h"
 
@@ -28,12 +29,21 @@ struct ConversionOptions {
   bool walked = false; // by the front end; otherwise CPython runs the function on proxies
 };
 
+// An exit at a line of the program, for reports.
+struct ExitPlace {
+  std::string location; // "file:line"
+  ExitReason reason;
+  std::string message;
+  uint64_t count = 1;
+};
+
 struct ConversionStats {
   std::atomic<uint64_t> calls{0}, profiledCalls{0}, graphCalls{0}, fallbackCalls{0}, conversions{0};
   double conversionSeconds = 0;
   CaptureCost captureCost; // a part of it
   std::array<std::atomic<uint64_t>, std::size(kExitReasons)> exits{};
   std::string lastError;
+  std::vector<ExitPlace> places; // the latest few
 };
 
 class ConvertedFunction {
@@ -46,51 +56,77 @@ public:
   PyObject *function() { return function_.get(); }
   const ConversionStats &stats() const { return stats_; }
   using Graphs = std::vector<std::shared_ptr<const ConvertedGraph>>;
-  Graphs graphs() const { return graphs_; }
+  Graphs graphs() const;
   int traverse(visitproc visit, void *arg);
 
 private:
   PyObject *callPython(PyObject *const *args, size_t count, PyObject *keywordNames);
   PyObject *fallBack(ExitReason reason, PyObject *const *args, size_t count, PyObject *keywordNames,
                      const std::string &message = {});
+  // A graph among those that calls choose from.
+  struct Kept {
+    std::shared_ptr<const ConvertedGraph> graph;
+    uint64_t made;         // by which conversion
+    uint64_t lastCall = 0; // that it ran
+    uint32_t comparisons;  // runs that have yet to ask which older graphs serve the same calls
+    uint32_t covered = 0;  // calls that it could have run, and a newer graph did
+    bool distinct = false; // it has run a call that a newer graph could not
+  };
+  using KeptGraphs = std::vector<std::shared_ptr<Kept>>;
   // Why no graph has run a call.
   struct Misfits {
-    GraphRefusal refusal;
-    Graphs wrong;  // they assumed something else of the call's tensors
-    Graphs narrow; // they have constants that vary
+    ExitReason reason = ExitReason::ArgumentStructure;
+    KeptGraphs wrong; // they assumed something else of the call's tensors
+    std::vector<std::pair<std::shared_ptr<Kept>, Difference>> differ;
   };
   // Converts for these arguments and runs the result; null without an exception where that did not
   // work.
-  std::shared_ptr<const ConvertedGraph> convert(PyObject *const *args, size_t count,
-                                                PyObject *keywordNames, const Misfits &misfits);
+  std::shared_ptr<Kept> convert(PyObject *const *args, size_t count, PyObject *keywordNames,
+                                const Misfits &misfits);
   // The call's result (null with an exception set), or nothing where an assumption about this
   // call's values did not hold: then nothing has happened.
-  std::optional<PyObject *> run(const ConvertedGraph &graph, PyObject **leaves,
-                                PyObject *const *args, size_t count, PyObject *keywordNames);
+  std::optional<PyObject *> run(Kept &kept, PyObject **leaves, PyObject *const *args, size_t count,
+                                PyObject *keywordNames);
+  // As run: by the first of the graphs that can.
+  std::optional<PyObject *> runAny(PyObject *const *args, size_t count, PyObject *keywordNames,
+                                   Misfits &misfits);
   PyObject *runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
                    const Misfits &misfits);
-  std::shared_ptr<const ConvertedGraph> convertVarying(const ConversionRequest &request);
-  // Learns from a call that no graph may run for; the graphs that have been too narrow.
-  Graphs learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames);
-  void preferGraph(const std::shared_ptr<const ConvertedGraph> &graph);
+  std::shared_ptr<const ConvertedGraph> convertVarying(ConversionRequest request);
+  // Learns from a call that no graph has run.
+  void learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames, Misfits &misfits);
+  void keep(const std::shared_ptr<Kept> &graph, const Misfits &misfits);
+  void drop(const Kept *graph);
+  void boundMemory();
+  KeptGraphs olderThatFit(const Kept &kept, PyObject *const *args, size_t count,
+                          PyObject *keywordNames) const;
+  void hasRun(const std::shared_ptr<Kept> &kept, const KeptGraphs &olderToo,
+              const Misfits &misfits);
   bool wastesRuns();
+  void makeConstant(const Varying &values);
+  void noteFailedAttempt(ExitReason reason);
+  bool hasGivenUp() const;
   bool mayConvert() const { return failedAttempts_ < kAttempts && stats_.calls >= nextAttempt_; }
   // Every exit, with what there is to say about this one.
-  void count(ExitReason reason, const std::string &message = {});
+  void count(ExitReason reason, const std::string &message = {}, const std::string &location = {});
   void log(const std::string &what) const;
 
   PyRef function_;
   ConversionOptions options_;
   ConversionStats stats_;
-  Graphs graphs_;     // changed under the GIL only
+  KeptGraphs kept_; // changed under the GIL only; calls try them in this order
+  SeenCalls seen_;
   Varying varying_;   // what has been seen to vary
   Varying constants_; // of that, what a graph has to know
   std::atomic<bool> converting_{false};
   // What stands in the way may be gone later: an optimizer makes its state at its first step.
   static constexpr int kAttempts = 3;
   int failedAttempts_ = 0;
-  uint64_t nextAttempt_ = 0;            // the call that may try again
-  std::atomic<uint64_t> wastedRuns_{0}; // that ended in a failed assumption
+  ExitReason failure_ = ExitReason::CaptureFailed; // of the last of them
+  uint64_t nextAttempt_ = 0;                       // the call that may try again
+  std::atomic<uint64_t> wastedRuns_{0};            // that ended in a failed assumption
+  std::atomic<uint64_t> missesInARow_{0};
+  ExitReason lastMiss_ = ExitReason::CaptureFailed; // why the last of them was one
 };
 
 } // namespace bifront

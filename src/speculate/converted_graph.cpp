@@ -1,11 +1,12 @@
 #include "speculate/converted_graph.h"
 
+#include "support/fail_nth.h"
+
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <algorithm>
 
 namespace bifront {
-namespace {
 
 bool sameKeywords(PyObject *expected, PyObject *names) {
   if (expected == names)
@@ -17,8 +18,6 @@ bool sameKeywords(PyObject *expected, PyObject *names) {
       return false;
   return true;
 }
-
-} // namespace
 
 const at::Tensor &TensorSource::in(PyObject *const *leaves) const {
   return held.defined() ? held : THPVariable_Unpack(leaves[leaf]);
@@ -84,38 +83,23 @@ bool ConvertedGraph::writesShared(PyObject *const *leaves) const {
   return false;
 }
 
-// Dimensions that were equal when the graph was made are not now: both stay dynamic, each for
-// itself.
-GraphRefusal ConvertedGraph::unequalDims(PyObject *const *leaves) const {
-  GraphRefusal refusal{ExitReason::TensorMismatch, std::vector<std::vector<bool>>(numLeaves)};
-  for (uint32_t i = 0; i < numLeaves; ++i)
-    if (leafChecks[i])
-      refusal.relax[i] = leafChecks[i]->dimsToRelax(THPVariable_Unpack(leaves[i]));
-  return refusal;
+// Dimensions that were equal when the graph was made must still be.
+bool ConvertedGraph::sizesAreEqual(PyObject *const *leaves) const {
+  auto sizeOf = [&](const std::pair<uint32_t, int64_t> &dim) {
+    return THPVariable_Unpack(leaves[dim.first]).size(dim.second);
+  };
+  return std::all_of(equalDims.begin(), equalDims.end(), [&](const auto &group) {
+    return std::all_of(group.begin(), group.end(),
+                       [&](const auto &dim) { return sizeOf(dim) == sizeOf(group[0]); });
+  });
 }
 
-std::optional<GraphRefusal> ConvertedGraph::leavesRefused(PyObject *const *leaves) const {
-  std::optional<GraphRefusal> refusal;
-  for (uint32_t i = 0; i < numLeaves; ++i) {
-    if (!leafChecks[i])
-      continue;
-    const at::Tensor &tensor = THPVariable_Unpack(leaves[i]);
-    if (leafChecks[i]->holds(tensor))
-      continue;
-    if (!refusal)
-      refusal = GraphRefusal{ExitReason::TensorMismatch, std::vector<std::vector<bool>>(numLeaves)};
-    refusal->relax[i] = leafChecks[i]->dimsToRelax(tensor);
-    if (refusal->relax[i].empty())
-      return GraphRefusal{ExitReason::TensorMismatch, {}};
-  }
-  if (refusal)
-    return refusal;
-  for (const auto &group : equalDims)
-    for (const auto &[leaf, dim] : group)
-      if (THPVariable_Unpack(leaves[leaf]).size(dim) !=
-          THPVariable_Unpack(leaves[group[0].first]).size(group[0].second))
-        return unequalDims(leaves);
-  return std::nullopt;
+bool ConvertedGraph::leavesHold(PyObject *const *leaves) const {
+  for (uint32_t i = 0; i < numLeaves; ++i)
+    if (leafChecks[i] &&
+        (!leafChecks[i]->holds(THPVariable_Unpack(leaves[i])) || failsOnPurpose(Failure::Check)))
+      return false;
+  return sizesAreEqual(leaves) && !failsOnPurpose(Failure::Check);
 }
 
 // What the program may have compared by `is`, or changed by one name and read by another.
@@ -138,20 +122,42 @@ bool ConvertedGraph::leavesAreOthers(PyObject *const *leaves) const {
                       [&](uint32_t i) { return i < numArgumentLeaves && guards.knows(leaves[i]); });
 }
 
-std::optional<Varying> ConvertedGraph::varying(PyObject *const *args, size_t count,
-                                               PyObject *names) const {
+std::optional<Difference> ConvertedGraph::differs(PyObject *const *args, size_t count,
+                                                  PyObject *names) const {
   if (count + (names ? PyTuple_GET_SIZE(names) : 0) != arguments.size() ||
-      !sameKeywords(keywordNames.get(), names) || modes != GlobalModes::now())
+      !sameKeywords(keywordNames.get(), names) || modes != GlobalModes::now() ||
+      !pythonState.isUnchanged())
     return std::nullopt;
-  Varying varying;
+  Difference difference;
+  std::vector<PyObject *> leaves(numLeaves, nullptr);
   for (uint32_t i = 0; i < arguments.size(); ++i)
-    if (!arguments[i].differsInNumbers(args[i], {i}, varying.numbers))
+    if (!arguments[i].differsInNumbers(args[i], {i}, leaves.data(), difference.values.numbers))
       return std::nullopt;
   auto slots = guards.varyingSlots();
-  if (!slots)
+  if (!slots || !guards.fetch(leaves.data()) || !leavesAreOthers(leaves.data()))
     return std::nullopt;
-  varying.slots = std::move(*slots);
-  return varying.empty() ? std::nullopt : std::optional(std::move(varying));
+  difference.values.slots = std::move(*slots);
+  for (uint32_t i = 0; i < numLeaves; ++i) {
+    if (!leafChecks[i])
+      continue;
+    const at::Tensor &tensor = THPVariable_Unpack(leaves[i]);
+    if (leafChecks[i]->holds(tensor))
+      continue;
+    auto sizes = leafChecks[i]->differsInSizes(tensor);
+    if (!sizes)
+      return std::nullopt;
+    difference.wholly &= sizes->wholly;
+    for (int64_t dimension : sizes->dimensions)
+      difference.values.dimensions.push_back({leafPlaces[i], dimension});
+  }
+  if (stateRefused(leaves.data()) ||
+      (difference.wholly && difference.values.empty() && sizesAreEqual(leaves.data())))
+    return std::nullopt; // it is something else
+  return difference;
+}
+
+int64_t ConvertedGraph::bytes() const {
+  return executor->program().arenaBytes * static_cast<int64_t>(executor->numFrames());
 }
 
 int ConvertedGraph::traverse(visitproc visit, void *arg) const {
@@ -164,32 +170,39 @@ int ConvertedGraph::traverse(visitproc visit, void *arg) const {
   return commit.traverse(visit, arg);
 }
 
-std::optional<GraphRefusal> ConvertedGraph::refuses(PyObject *const *args, size_t count,
-                                                    PyObject *names, PyObject **leaves) const {
-  if (!argumentsMatch(args, count, names, leaves))
-    return GraphRefusal{ExitReason::ArgumentStructure, {}};
-  if (modes != GlobalModes::now())
-    return GraphRefusal{ExitReason::GlobalMode, {}};
-  if (!pythonState.isUnchanged() || !guards.hold() || !guards.fetch(leaves))
-    return GraphRefusal{ExitReason::PythonState, {}};
-  if (!leavesAreOthers(leaves))
-    return GraphRefusal{ExitReason::ArgumentStructure, {}};
-  if (auto refusal = leavesRefused(leaves))
-    return refusal;
+std::optional<ExitReason> ConvertedGraph::stateRefused(PyObject *const *leaves) const {
   for (const auto &[owner, defined] : gradPresence)
-    if (owner.in(leaves).grad().defined() != defined)
-      return GraphRefusal{ExitReason::GradPresence, {}};
+    if (owner.in(leaves).grad().defined() != defined || failsOnPurpose(Failure::Check))
+      return ExitReason::GradPresence;
   for (const GraphInput &input : inputs) {
     if (!input.check)
       continue;
     at::Tensor tensor = input.tensor(leaves);
     if (!tensor.defined())
-      return GraphRefusal{ExitReason::GradPresence, {}};
-    if (!input.check->holds(tensor))
-      return GraphRefusal{ExitReason::TensorMismatch, {}};
+      return ExitReason::GradPresence;
+    if (!input.check->holds(tensor) || failsOnPurpose(Failure::Check))
+      return ExitReason::TensorMismatch;
   }
-  if (!writtenInputs.empty() && writesShared(leaves))
-    return GraphRefusal{ExitReason::Aliasing, {}};
+  return std::nullopt;
+}
+
+std::optional<ExitReason> ConvertedGraph::refuses(PyObject *const *args, size_t count,
+                                                  PyObject *names, PyObject **leaves) const {
+  if (!argumentsMatch(args, count, names, leaves) || failsOnPurpose(Failure::Check))
+    return ExitReason::ArgumentStructure;
+  if (modes != GlobalModes::now() || failsOnPurpose(Failure::Check))
+    return ExitReason::GlobalMode;
+  if (!pythonState.isUnchanged() || !guards.hold() || !guards.fetch(leaves) ||
+      failsOnPurpose(Failure::Check))
+    return ExitReason::PythonState;
+  if (!leavesAreOthers(leaves) || failsOnPurpose(Failure::Check))
+    return ExitReason::ArgumentStructure;
+  if (!leavesHold(leaves))
+    return ExitReason::TensorMismatch;
+  if (auto reason = stateRefused(leaves))
+    return reason;
+  if (!writtenInputs.empty() && (writesShared(leaves) || failsOnPurpose(Failure::Check)))
+    return ExitReason::Aliasing;
   return std::nullopt;
 }
 

@@ -21,11 +21,13 @@
 
 namespace bifront {
 
-// Why a graph does not fit a call, and what a more general one would let vary.
-struct GraphRefusal {
-  ExitReason reason = ExitReason::ArgumentStructure;
-  // Per leaf, the dimensions to relax; empty where relaxing sizes would not help.
-  std::vector<std::vector<bool>> relax;
+bool sameKeywords(PyObject *expected, PyObject *names); // either may be null
+
+// How a call differs from those that a graph may run for.
+struct Difference {
+  Varying values;
+  // A graph with these as inputs would have served, as far as can be told.
+  bool wholly = true;
 };
 
 // A tensor that each call brings, or that the graph holds.
@@ -62,6 +64,7 @@ public:
   PyRef keywordNames;
   // The objects that each call brings anew: first those among the arguments, then those in slots.
   uint32_t numLeaves = 0, numArgumentLeaves = 0;
+  std::vector<LeafPlace> leafPlaces;
   std::vector<std::optional<TensorPrecheck>> leafChecks; // of tensors
   std::vector<uint32_t> distinctLeaves;                  // that were different objects, and must be
   GlobalModes modes;
@@ -85,20 +88,22 @@ public:
   std::vector<std::string> notes; // for reports: what went one way, and why
   std::string moduleText;         // after all passes; for reports
 
-  // Whether this graph may run for these arguments; fills `leaves` (room for numLeaves). All checks
+  // Why this graph may not run for these arguments; fills `leaves` (numLeaves nulls). All checks
   // are made here, none of them runs Python code.
-  std::optional<GraphRefusal> refuses(PyObject *const *args, size_t count, PyObject *names,
-                                      PyObject **leaves) const;
-  // Of a call that it may not run for: the values that differ, where these are all and a graph with
-  // them as inputs could serve.
-  std::optional<Varying> varying(PyObject *const *args, size_t count, PyObject *names) const;
+  std::optional<ExitReason> refuses(PyObject *const *args, size_t count, PyObject *names,
+                                    PyObject **leaves) const;
+  // Of a call that it may not run for: nothing where more differs than what could be inputs.
+  std::optional<Difference> differs(PyObject *const *args, size_t count, PyObject *names) const;
+  // What it keeps for its tensors.
+  int64_t bytes() const;
   int traverse(visitproc visit, void *arg) const;
 
 private:
   bool argumentsMatch(PyObject *const *args, size_t count, PyObject *names,
                       PyObject **leaves) const;
-  GraphRefusal unequalDims(PyObject *const *leaves) const;
-  std::optional<GraphRefusal> leavesRefused(PyObject *const *leaves) const;
+  bool sizesAreEqual(PyObject *const *leaves) const;
+  bool leavesHold(PyObject *const *leaves) const;
+  std::optional<ExitReason> stateRefused(PyObject *const *leaves) const;
   bool leavesAreOthers(PyObject *const *leaves) const;
   bool writesShared(PyObject *const *leaves) const;
 };

@@ -11,7 +11,7 @@
     "Pass what changes from call to call as a tensor.")                                            \
   X(TensorMismatch, "BF002",                                                                       \
     "A tensor has another dtype, shape, layout, device or requires_grad.",                         \
-    "Name dimensions that vary in `dynamic=`; a general graph is made after repeated failures.")   \
+    "Sizes that vary become dynamic by themselves; give tensors one dtype and layout.")            \
   X(GlobalMode, "BF003",                                                                           \
     "A mode of PyTorch changed: grad mode, autocast, default dtype, determinism.",                 \
     "Set modes once, or inside the function.")                                                     \
@@ -35,9 +35,9 @@
     "The message says what stopped it.")                                                           \
   X(ReturnsTrainable, "BF012",                                                                     \
     "A returned tensor can still be differentiated, and is a view of one that others have too.",   \
-    "Return a clone of it, detach it, or call backward inside the function.")                              \
+    "Return a clone of it, detach it, or call backward inside the function.")                      \
   X(TooManyGraphs, "BF020", "The function has as many graphs as the limit allows.",                \
-    "Name dimensions that vary in `dynamic=`.")                                                    \
+    "Pass what changes from call to call as a tensor, or allow more by `max_graphs=`.")            \
   X(TooManyWays, "BF021",                                                                          \
     "The function's assumptions about tensors' values failed more often than they held.",          \
     "Decide by tensors (torch.where) what changes from call to call.")                             \

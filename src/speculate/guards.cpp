@@ -2,6 +2,7 @@
 
 #include "frontend/kinds.h"
 #include "speculate/precheck.h"
+#include "support/fail_nth.h"
 #include "support/plain_constant.h"
 
 #include <structmember.h>
@@ -203,7 +204,18 @@ void Guards::compileType(PyTypeObject *type) {
   types_.push_back(std::move(guard));
 }
 
+void Guards::compileFunction(PyObject *function) {
+  PyObject *keywordDefaults = PyFunction_GET_KW_DEFAULTS(function);
+  functions_.push_back({PyRef::share(function), PyRef::share(PyFunction_GET_CODE(function)),
+                        PyRef::share(PyFunction_GET_DEFAULTS(function)),
+                        PyRef::share(keywordDefaults)});
+  if (keywordDefaults)
+    compileContainer(keywordDefaults, {});
+}
+
 void Guards::compileObject(PyObject *object, PyObject *type) {
+  if (PyFunction_Check(object))
+    return compileFunction(object);
   ObjectGuard guard{PyRef::share(object), PyRef::share(type)};
   if (Py_TYPE(object)->tp_dictoffset != 0) {
     guard.dict = PyRef::steal(PyObject_GenericGetDict(object, nullptr));
@@ -353,11 +365,21 @@ bool Guards::ObjectGuard::holds() const {
   return now.get() == dict.get();
 }
 
+bool Guards::FunctionGuard::holds() const {
+  PyObject *object = function.get();
+  return PyFunction_GET_CODE(object) == code.get() &&
+         PyFunction_GET_DEFAULTS(object) == defaults.get() &&
+         PyFunction_GET_KW_DEFAULTS(object) == keywordDefaults.get();
+}
+
 bool Guards::hold() const {
-  auto holds = [](const auto &guard) { return guard.holds(); };
+  auto holds = [](const auto &guard) { return guard.holds() && !failsOnPurpose(Failure::Check); };
   return std::all_of(types_.begin(), types_.end(),
-                     [&](const TypeGuard &guard) { return guard.holds(contents_); }) &&
+                     [&](const TypeGuard &guard) {
+                       return guard.holds(contents_) && !failsOnPurpose(Failure::Check);
+                     }) &&
          std::all_of(objects_.begin(), objects_.end(), holds) &&
+         std::all_of(functions_.begin(), functions_.end(), holds) &&
          std::all_of(dicts_.begin(), dicts_.end(), holds) &&
          std::all_of(members_.begin(), members_.end(), holds) &&
          std::all_of(containers_.begin(), containers_.end(), holds);
@@ -379,7 +401,9 @@ std::optional<std::vector<Slot>> Guards::varyingSlots() const {
   if (!std::all_of(types_.begin(), types_.end(),
                    [&](const TypeGuard &guard) { return guard.holds(contents_); }) ||
       !std::all_of(objects_.begin(), objects_.end(),
-                   [](const ObjectGuard &guard) { return guard.holds(); }))
+                   [](const ObjectGuard &guard) { return guard.holds(); }) ||
+      !std::all_of(functions_.begin(), functions_.end(),
+                   [](const FunctionGuard &guard) { return guard.holds(); }))
     return std::nullopt;
   std::vector<Slot> varying;
   auto compare = [&](const Slot &slot, PyObject *before) {
@@ -421,6 +445,12 @@ int Guards::traverse(visitproc visit, void *arg) const {
     Py_VISIT(guard.object.get());
     Py_VISIT(guard.type.get());
     Py_VISIT(guard.dict.get());
+  }
+  for (const FunctionGuard &guard : functions_) {
+    Py_VISIT(guard.function.get());
+    Py_VISIT(guard.code.get());
+    Py_VISIT(guard.defaults.get());
+    Py_VISIT(guard.keywordDefaults.get());
   }
   for (const DictGuard &guard : dicts_) {
     Py_VISIT(guard.dict.get());

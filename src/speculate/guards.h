@@ -75,16 +75,25 @@ private:
     bool holds() const;
   };
 
+  // What a call of the function runs.
+  struct FunctionGuard {
+    PyRef function, code, defaults; // defaults may be null
+    PyRef keywordDefaults;          // as well; what is in it has a guard of its own
+    bool holds() const;
+  };
+
   void compileSlot(const PythonRead &read);
   void compileContainer(PyObject *container, const std::vector<SlotInput> &inputs);
   void compileType(PyTypeObject *type);
   void compileObject(PyObject *object, PyObject *type);
+  void compileFunction(PyObject *function);
   uint32_t contentsOf(PyTypeObject *type);
   void know(PyObject *object);
 
   std::vector<TypeGuard> types_;
   std::vector<ClassContents> contents_;
   std::vector<ObjectGuard> objects_;
+  std::vector<FunctionGuard> functions_;
   std::vector<DictGuard> dicts_;
   std::vector<MemberGuard> members_;
   std::vector<ContainerGuard> containers_;

@@ -56,17 +56,21 @@ bool TensorPrecheck::holds(const at::Tensor &tensor) const {
   return sameLayout(tensor);
 }
 
-std::vector<bool> TensorPrecheck::dimsToRelax(const at::Tensor &tensor) const {
+std::optional<TensorPrecheck::Sizes>
+TensorPrecheck::differsInSizes(const at::Tensor &tensor) const {
   if (!sameApartFromSizes(tensor))
-    return {};
-  std::vector<bool> relax(sizes_.size());
-  bool any = false;
+    return std::nullopt;
+  Sizes sizes;
   for (size_t d = 0; d < sizes_.size(); ++d) {
-    relax[d] =
-        sizes_[d] < 0 || (sizes_[d] != tensor.size(d) && sizes_[d] > 1 && tensor.size(d) > 1);
-    any |= relax[d] && sizes_[d] >= 0;
+    int64_t expected = sizes_[d], now = tensor.size(static_cast<int64_t>(d));
+    if (expected < 0 ? now >= 2 : now == expected)
+      continue;
+    if (expected > 1 && now > 1)
+      sizes.dimensions.push_back(static_cast<int64_t>(d));
+    else
+      sizes.wholly = false; // sizes of 0 and 1 have meanings of their own
   }
-  return any ? relax : std::vector<bool>{};
+  return sizes;
 }
 
 } // namespace bifront

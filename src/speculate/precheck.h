@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/DispatchKeySet.h>
 
+#include <optional>
 #include <vector>
 
 namespace bifront {
@@ -18,8 +19,13 @@ public:
   // `dynamic[d]`: dimension d may have any size of at least two.
   TensorPrecheck(const at::Tensor &tensor, const std::vector<bool> &dynamic);
   bool holds(const at::Tensor &tensor) const;
-  // The dimensions whose sizes alone make `tensor` fail, or empty when something else differs too.
-  std::vector<bool> dimsToRelax(const at::Tensor &tensor) const;
+  // How a tensor that does not hold differs: in the sizes of these dimensions, which could be
+  // dynamic, and in nothing else if `wholly`. Nothing where relaxing sizes does not help.
+  struct Sizes {
+    std::vector<int64_t> dimensions;
+    bool wholly = true;
+  };
+  std::optional<Sizes> differsInSizes(const at::Tensor &tensor) const;
 
 private:
   bool sameApartFromSizes(const at::Tensor &tensor) const;

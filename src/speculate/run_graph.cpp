@@ -122,6 +122,10 @@ bool wasInterrupted(const std::exception_ptr &exception) {
   }
 }
 
+GraphRun assertionFailed(const AssertSpec &assertion) {
+  return {GraphRun::Status::AssertionFailed, nullptr, assertion.message, assertion.location};
+}
+
 } // namespace
 
 GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
@@ -144,8 +148,7 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
 
   using Status = GraphRun::Status;
   if (run.status == RunResult::Status::AssertionFailed)
-    return {Status::AssertionFailed, nullptr,
-            graph.executor->program().asserts[run.assertion].message};
+    return assertionFailed(graph.executor->program().asserts[run.assertion]);
   if (run.status == RunResult::Status::Threw) {
     if (wasInterrupted(run.exception))
       return {Status::Interrupted, nullptr, {}};

@@ -60,6 +60,7 @@ ValuePattern ValuePattern::describe(PyObject *value, const ArgumentPath &path, L
   ValuePattern pattern;
   auto leafOf = [&](PyObject *object) {
     leaves.objects.push_back(object);
+    leaves.paths.push_back(path);
     return static_cast<uint32_t>(leaves.objects.size() - 1);
   };
   auto known = std::find(leaves.objects.begin(), leaves.objects.end(), value);
@@ -162,7 +163,7 @@ bool ValuePattern::match(PyObject *value, PyObject **leaves) const {
   return false;
 }
 
-bool ValuePattern::differsInNumbers(PyObject *value, const ArgumentPath &path,
+bool ValuePattern::differsInNumbers(PyObject *value, const ArgumentPath &path, PyObject **leaves,
                                     std::vector<ArgumentPath> &paths) const {
   switch (kind_) {
   case Kind::Constant:
@@ -172,37 +173,38 @@ bool ValuePattern::differsInNumbers(PyObject *value, const ArgumentPath &path,
       return false;
     paths.push_back(path);
     return true;
-  case Kind::Tensor: return THPVariable_CheckExact(value);
+  case Kind::Tensor:
   case Kind::Number:
-    return reinterpret_cast<PyObject *>(Py_TYPE(value)) == object_.get() && fitsGraph(value);
-  case Kind::Object: return reinterpret_cast<PyObject *>(Py_TYPE(value)) == object_.get();
+  case Kind::Object:
+  case Kind::Again: return match(value, leaves);
   case Kind::Identity:
-    if (object_.get() == value)
+    if (match(value, leaves))
       return true;
     if (!isOfProgram(value) || Py_TYPE(value) != Py_TYPE(object_.get()))
       return false;
     paths.push_back(path);
     return true;
-  case Kind::Again: return true; // for the new graph to say
   case Kind::Tuple:
   case Kind::List:
     if (Py_TYPE(value) != containerType() ||
         PySequence_Fast_GET_SIZE(value) != static_cast<Py_ssize_t>(children_.size()))
       return false;
+    leaves[index_] = value;
     for (size_t i = 0; i < children_.size(); ++i)
       if (!children_[i].differsInNumbers(PySequence_Fast_GET_ITEM(value, i), inside(path, i),
-                                         paths))
+                                         leaves, paths))
         return false;
     return true;
   case Kind::Dict: {
     if (!PyDict_CheckExact(value) ||
         PyDict_GET_SIZE(value) != static_cast<Py_ssize_t>(children_.size()))
       return false;
+    leaves[index_] = value;
     PyObject *key = nullptr, *item = nullptr;
     size_t i = 0;
     for (Py_ssize_t position = 0; PyDict_Next(value, &position, &key, &item); ++i)
       if (!sameValue(keys_[i].get(), key) ||
-          !children_[i].differsInNumbers(item, inside(path, i), paths))
+          !children_[i].differsInNumbers(item, inside(path, i), leaves, paths))
         return false;
     return true;
   }

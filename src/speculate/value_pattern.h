@@ -19,6 +19,7 @@ using ArgumentPath = std::vector<uint32_t>;
 // and count once; numbers have no identity.
 struct Leaves {
   std::vector<PyObject *> objects; // borrowed
+  std::vector<ArgumentPath> paths; // where each was met first
   // Whether the value is a tensor of the graph; may throw.
   std::function<bool(PyObject *)> isTensor;
   // Whether a number or an object is a leaf, rather than a constant.
@@ -46,8 +47,9 @@ public:
   bool match(PyObject *value, PyObject **leaves) const;
 
   // Where `value` has this shape but for other numbers of the same types, and other objects of the
-  // same classes of the program: adds their paths. False where it differs in another way.
-  bool differsInNumbers(PyObject *value, const ArgumentPath &path,
+  // same classes of the program: adds their paths, and the leaves as `match` does. False where it
+  // differs in another way.
+  bool differsInNumbers(PyObject *value, const ArgumentPath &path, PyObject **leaves,
                         std::vector<ArgumentPath> &paths) const;
 
   // A copy of the nest with the tensors and numbers that are in `leaves` already; the containers go

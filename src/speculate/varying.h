@@ -1,5 +1,5 @@
 // Values that have been seen to vary from call to call, so that they become inputs of the next
-// graph.
+// graph; and the dimensions of tensors that have had several sizes.
 #pragma once
 
 #include "frontend/python_effects.h"
@@ -7,38 +7,72 @@
 #include "support/plain_constant.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 namespace bifront {
 
+// Where a tensor or a number comes from: the arguments, or a slot.
+struct LeafPlace {
+  ArgumentPath path;        // empty for a slot
+  std::optional<Slot> slot; // nothing for an argument
+};
+
+inline bool sameSlot(const Slot &one, const Slot &other) {
+  return one.kind == other.kind && one.object.get() == other.object.get() &&
+         sameValue(one.key.get(), other.key.get());
+}
+
+inline bool samePlace(const LeafPlace &one, const LeafPlace &other) {
+  if (one.slot || other.slot)
+    return one.slot && other.slot && sameSlot(*one.slot, *other.slot);
+  return one.path == other.path;
+}
+
 struct Varying {
+  struct Dimension {
+    LeafPlace place;
+    int64_t dimension;
+  };
   std::vector<ArgumentPath> numbers; // among the arguments
   std::vector<Slot> slots;
+  std::vector<Dimension> dimensions;
 
-  bool empty() const { return numbers.empty() && slots.empty(); }
+  size_t size() const { return numbers.size() + slots.size() + dimensions.size(); }
+  bool empty() const { return size() == 0; }
   bool has(const ArgumentPath &path) const {
     return std::find(numbers.begin(), numbers.end(), path) != numbers.end();
   }
   bool has(const Slot &slot) const {
-    return std::any_of(slots.begin(), slots.end(), [&](const Slot &other) {
-      return slot.kind == other.kind && slot.object.get() == other.object.get() &&
-             sameValue(slot.key.get(), other.key.get());
+    return std::any_of(slots.begin(), slots.end(),
+                       [&](const Slot &other) { return sameSlot(slot, other); });
+  }
+  bool has(const Dimension &one) const {
+    return std::any_of(dimensions.begin(), dimensions.end(), [&](const Dimension &other) {
+      return one.dimension == other.dimension && samePlace(one.place, other.place);
     });
   }
-  // Whether there was anything new.
-  bool add(const Varying &more) {
-    size_t before = numbers.size() + slots.size();
-    for (const ArgumentPath &path : more.numbers)
-      if (!has(path))
-        numbers.push_back(path);
-    for (const Slot &slot : more.slots)
-      if (!has(slot))
-        slots.push_back(slot);
-    return numbers.size() + slots.size() > before;
+  bool hasAll(const Varying &others) const {
+    auto mine = [&](const auto &value) { return has(value); };
+    return std::all_of(others.numbers.begin(), others.numbers.end(), mine) &&
+           std::all_of(others.slots.begin(), others.slots.end(), mine) &&
+           std::all_of(others.dimensions.begin(), others.dimensions.end(), mine);
+  }
+  void add(const Varying &more) {
+    auto addTo = [&](auto &values, const auto &added) {
+      for (const auto &value : added)
+        if (!has(value))
+          values.push_back(value);
+    };
+    addTo(numbers, more.numbers);
+    addTo(slots, more.slots);
+    addTo(dimensions, more.dimensions);
   }
   void remove(const Varying &less) {
-    std::erase_if(numbers, [&](const ArgumentPath &path) { return less.has(path); });
-    std::erase_if(slots, [&](const Slot &slot) { return less.has(slot); });
+    auto removed = [&](const auto &value) { return less.has(value); };
+    std::erase_if(numbers, removed);
+    std::erase_if(slots, removed);
+    std::erase_if(dimensions, removed);
   }
 };
 

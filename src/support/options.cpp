@@ -1,5 +1,6 @@
 #include "support/options.h"
 
+#include <charconv>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -18,12 +19,25 @@ void parse(const char *variable, const char *text, bool &option) {
 
 void parse(const char *, const char *text, std::string &option) { option = text; }
 
-constexpr std::string_view textOf(bool fallback) { return fallback ? "1" : "0"; }
-constexpr std::string_view textOf(const char *fallback) { return fallback; }
+void parse(const char *variable, const char *text, int64_t &option) {
+  const char *end = text + std::string_view(text).size();
+  auto [stop, error] = std::from_chars(text, end, option);
+  if (error != std::errc() || stop != end || option < 0)
+    throw std::invalid_argument(std::string(variable) + " is a number, not '" + text + "'");
+}
+
+template <typename Type> constexpr std::string_view textOf(Type fallback, const char *written) {
+  if constexpr (std::is_same_v<Type, bool>)
+    return fallback ? "1" : "0";
+  else if constexpr (std::is_integral_v<Type>)
+    return written;
+  else
+    return fallback;
+}
 
 constexpr OptionText kTexts[] = {
 #define BIFRONT_OPTION_TEXT(member, type, variable, fallback, sentence)                            \
-  {#member, variable, textOf(fallback), sentence},
+  {#member, variable, textOf(fallback, #fallback), sentence},
     BIFRONT_OPTIONS(BIFRONT_OPTION_TEXT)
 #undef BIFRONT_OPTION_TEXT
 };

@@ -2,6 +2,7 @@
 // the documentation is made from the table.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,7 +19,11 @@
   X(disablePasses, std::string, "BIFRONT_DISABLE_PASSES", "",                                      \
     "Optional passes to leave out: names with commas between.")                                    \
   X(verify, bool, "BIFRONT_VERIFY", kDebugBuild,                                                   \
-    "Verify the graph after every pass; on in builds with assertions.")
+    "Verify the graph after every pass; on in builds with assertions.")                            \
+  X(failOnPurpose, bool, "BIFRONT_FAIL_ON_PURPOSE", false,                                         \
+    "For tests: let them name a check, operator or allocation that fails although all is well.")   \
+  X(graphMegabytes, int64_t, "BIFRONT_GRAPH_MEGABYTES", 4096,                                      \
+    "Memory that the graphs of one function may keep for their tensors; the least used one goes.")
 
 namespace bifront {
 

@@ -213,21 +213,26 @@ class Side:
         return lines[:1] if isinstance(raised, RecursionError) else lines
 
 
+def call_both(eager: Side, converted: Side, number: int) -> None:
+    """Raise where a call of the converted step differs."""
+    expected = eager.call(number)
+    actual = converted.call(number)
+    raised, expected_raised = actual.pop("raised"), expected.pop("raised")
+    if type(raised).__qualname__ != type(expected_raised).__qualname__:
+        message = f"call {number}: raised {raised!r}, not {expected_raised!r}"
+        raise AssertionError(message) from raised
+    pairing = Pairing()
+    pairing.compare(raised, expected_raised, f"call {number}: raised")
+    pairing.compare(actual, expected, f"call {number}: ")
+
+
 def run(entry: Program) -> str:
     """Raise where the converted step differs; say how it falls short of what is declared."""
     eager, converted = Side(entry, "eager"), Side(entry, "converted")
     for number in range(CALLS):
-        expected = eager.call(number)
-        actual = converted.call(number)
-        raised, expected_raised = actual.pop("raised"), expected.pop("raised")
-        if type(raised).__qualname__ != type(expected_raised).__qualname__:
-            message = f"call {number}: raised {raised!r}, not {expected_raised!r}"
-            raise AssertionError(message) from raised
-        pairing = Pairing()
-        pairing.compare(raised, expected_raised, f"call {number}: raised")
-        pairing.compare(actual, expected, f"call {number}: ")
+        call_both(eager, converted, number)
     stats = converted.called.stats
-    return "" if meets_declaration(entry, stats) else shortfall(stats)
+    return "" if meets_declaration(entry, stats) else shortfall(converted.called)
 
 
 def meets_declaration(entry: Program, stats: dict[str, Any]) -> bool:
@@ -242,13 +247,14 @@ def meets_declaration(entry: Program, stats: dict[str, Any]) -> bool:
     )
 
 
-def shortfall(stats: dict[str, Any]) -> str:
+def shortfall(converted: Any) -> str:
     """What became of a step, in a line that is the same at each run and on each machine."""
+    stats = converted.stats
     counts = f"{stats['graphs']} graphs, {stats['graph_calls']} calls in them"
     reasons = ", ".join(stats["exits"])
     message = ""
     if "CaptureFailed" in stats["exits"]:
-        text = stats["last_error"].splitlines()[0].replace(str(Path(__file__).parent), "...")
+        text = converted.last_error.splitlines()[0].replace(str(Path(__file__).parent), "...")
         message = ": " + _NUMBER.sub("#", text)[:160]
     return f"{counts}; {reasons}{message}"
 

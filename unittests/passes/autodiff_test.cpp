@@ -306,9 +306,7 @@ TEST_F(AutodiffTest, AMissingDerivativeIsADiagnosticAtTheOp) {
       << diagnostics;
 }
 
-// What a branch reads from outside is no operand of it.
-TEST_F(AutodiffTest, NoGradientIsLostInABranch) {
-  expand(R"(func.func @f(%a: tensor<3xf32>, %c: i1) -> tensor<3xf32> {
+const char *kBranch = R"(func.func @f(%a: tensor<3xf32>, %c: i1) -> tensor<3xf32> {
     %y = scf.if %c -> (tensor<3xf32>) {
       %0 = bf.aten "aten::relu"(%a) : (tensor<3xf32>) -> tensor<3xf32>
       scf.yield %0 : tensor<3xf32>
@@ -316,11 +314,47 @@ TEST_F(AutodiffTest, NoGradientIsLostInABranch) {
       %1 = bf.aten "aten::detach"(%a) : (tensor<3xf32>) -> tensor<3xf32>
       scf.yield %1 : tensor<3xf32>
     }
+    %g = bf.grad outputs(%y) seeds() wrt(%a) {MORE} : (tensor<3xf32>), (), (tensor<3xf32>) -> (tensor<3xf32>)
+    return %g : tensor<3xf32>
+  })";
+
+// What a branch reads from outside is no operand of it.
+TEST_F(AutodiffTest, NoGradientIsLostInABranch) {
+  source.answers["aten::relu"] = {kRelu, {0}};
+  std::string text = kBranch;
+  expand(text.erase(text.find("{MORE}"), 6));
+  auto branch = returned()[0].getDefiningOp();
+  ASSERT_EQ(branch->getName().getStringRef(), "scf.if");
+  auto threshold = calls("aten::threshold_backward");
+  ASSERT_EQ(threshold.size(), 1u);
+  EXPECT_EQ(threshold[0]->getParentRegion(), &branch->getRegion(0));
+  // Zero where the other branch was taken.
+  ASSERT_EQ(calls("aten::zeros").size(), 1u);
+  EXPECT_EQ(calls("aten::zeros")[0]->getParentRegion(), &branch->getRegion(1));
+}
+
+TEST_F(AutodiffTest, AGradientThroughABranchIsNotDifferentiatedAgain) {
+  source.answers["aten::relu"] = {kRelu, {0}};
+  std::string text = kBranch;
+  expand(text.replace(text.find("{MORE}"), 6, "{create_graph}"), false);
+  EXPECT_NE(diagnostics.find("can be differentiated again flows through `scf.if`"),
+            std::string::npos)
+      << diagnostics;
+}
+
+TEST_F(AutodiffTest, AFunctionThatTakesGradientsOfItself) {
+  source.answers["aten::relu"] = {kRelu, {0}};
+  expand(R"(func.func @f(%a: tensor<3xf32>) -> tensor<3xf32> {
+    %y = func.call @g(%a) : (tensor<3xf32>) -> tensor<3xf32>
+    return %y : tensor<3xf32>
+  }
+  func.func private @g(%a: tensor<3xf32>) -> tensor<3xf32> {
+    %y = func.call @g(%a) : (tensor<3xf32>) -> tensor<3xf32>
     %g = bf.grad outputs(%y) seeds() wrt(%a) : (tensor<3xf32>), (), (tensor<3xf32>) -> (tensor<3xf32>)
     return %g : tensor<3xf32>
   })",
          false);
-  EXPECT_NE(diagnostics.find("no gradient flows through `scf.if`"), std::string::npos)
+  EXPECT_NE(diagnostics.find("which takes gradients of what it calls itself"), std::string::npos)
       << diagnostics;
 }
 

@@ -60,8 +60,8 @@ const std::map<std::string, Rule> &rules() {
        {"%a: $A",
         aten("%y", "sum\"(%a, none)", "($A) -> tensor<f64>"),
         "tensor<f64>",
-        {"  %n = bf.dim %a, 0 : $A -> i64\n" +
-         aten("%g0", "expand\"(%g, [%n, 3], false)", "(tensor<f64>, i64) -> $A")}}},
+        {"  %n = bf.dim %a, 0 : $A -> i64\n  %m = bf.dim %a, 1 : $A -> i64\n" +
+         aten("%g0", "expand\"(%g, [%n, %m], false)", "(tensor<f64>, i64, i64) -> $A")}}},
   };
   return table;
 }

@@ -18,7 +18,9 @@
 #include "mlir/Parser/Parser.h"
 
 #include <ATen/ATen.h>
+#include <chrono>
 #include <gtest/gtest.h>
+#include <tuple>
 
 namespace bifront {
 namespace {
@@ -66,7 +68,8 @@ protected:
       ok = result.ok;
       said += result.reason;
     } else {
-      ok = mlir::succeeded(expandGradients(*graph, source)) && mlir::succeeded(mlir::verify(*graph));
+      ok =
+          mlir::succeeded(expandGradients(*graph, source)) && mlir::succeeded(mlir::verify(*graph));
     }
     if (ok)
       return graph;
@@ -147,6 +150,150 @@ protected:
   ElementaryDerivatives source;
   unsigned failures = 0, refused = 0;
 };
+
+const char *kRecursion = R"(
+func.func @step(%x: tensor<2x3xf64>, %w: tensor<3x3xf64>, %n: i64)
+    -> (tensor<f64>, tensor<2x3xf64>, tensor<3x3xf64>) {
+  %y = func.call @f(%n, %x, %w) : (i64, tensor<2x3xf64>, tensor<3x3xf64>) -> tensor<2x3xf64>
+  %loss = bf.aten "aten::sum"(%y, none) : (tensor<2x3xf64>) -> tensor<f64>
+  %g:2 = bf.grad outputs(%loss) seeds() wrt(%x, %w)
+      : (tensor<f64>), (), (tensor<2x3xf64>, tensor<3x3xf64>) -> (tensor<2x3xf64>, tensor<3x3xf64>)
+  return %loss, %g#0, %g#1 : tensor<f64>, tensor<2x3xf64>, tensor<3x3xf64>
+}
+func.func private @f(%n: i64, %x: tensor<2x3xf64>, %w: tensor<3x3xf64>) -> tensor<2x3xf64> {
+  %zero = arith.constant 0 : i64
+  %one = arith.constant 1 : i64
+  %stop = arith.cmpi sle, %n, %zero : i64
+  %y = scf.if %stop -> (tensor<2x3xf64>) {
+    scf.yield %x : tensor<2x3xf64>
+  } else {
+    %p = bf.aten "aten::mm"(%x, %w) : (tensor<2x3xf64>, tensor<3x3xf64>) -> tensor<2x3xf64>
+    %t = bf.aten "aten::tanh"(%p) : (tensor<2x3xf64>) -> tensor<2x3xf64>
+    %less = arith.subi %n, %one : i64
+    %r = func.call @f(%less, %t, %w) : (i64, tensor<2x3xf64>, tensor<3x3xf64>) -> tensor<2x3xf64>
+    scf.yield %r : tensor<2x3xf64>
+  }
+  return %y : tensor<2x3xf64>
+})";
+
+// Deeper than the stack, a run ends as one that throws, and the next one is as good as the first.
+TEST_F(RegionGradients, RecursionThatIsTooDeep) {
+  mlir::OwningOpRef<mlir::ModuleOp> recorded = parsed(kRecursion);
+  ASSERT_TRUE(recorded);
+  mlir::OwningOpRef<mlir::ModuleOp> graph = expanded(*recorded, true);
+  ASSERT_TRUE(graph);
+  mlir::OwningOpRef<mlir::ModuleOp> compiled = graph->clone();
+  Executor native(compile(*compiled, {}));
+  auto inputs = [](int64_t depth) {
+    at::manual_seed(depth);
+    return Values{at::randn({2, 3}, at::kDouble).set_requires_grad(true),
+                  at::randn({3, 3}, at::kDouble).set_requires_grad(true), depth};
+  };
+  for (int64_t depth : {3, 3000}) {
+    Values deep = inputs(int64_t{10'000'000}), outputs;
+    EXPECT_EQ(native.run(deep, outputs).status, RunResult::Status::Threw);
+    EXPECT_THROW(interpret(*graph, deep), c10::Error);
+    Values usual = inputs(depth);
+    expectClose(executed(native, usual), interpreted(*recorded, usual));
+  }
+}
+
+// The steps of an LSTM: in a loop over the first dimension of %xs, or one after the other.
+std::string lstm(int64_t steps, bool inLoop) {
+  const std::string row = "tensor<20x64xf64>", matrix = "tensor<64x64xf64>";
+  std::string rows = "tensor<" + std::to_string(steps) + "x20x64xf64>", text;
+  text = "func.func @step(%xs: " + rows + ", %h0: " + row + ", %c0: " + row;
+  for (int gate = 0; gate < 8; ++gate)
+    text += ", %w" + std::to_string(gate) + ": " + matrix;
+  text += ") -> (tensor<f64>, " + row;
+  for (int gate = 0; gate < 8; ++gate)
+    text += ", " + matrix;
+  text += ") {\n";
+  int next = 0;
+  auto aten = [&](const std::string &call, const std::string &types) {
+    std::string name = "%v" + std::to_string(next++);
+    text += name + " = bf.aten \"aten::" + call + " : " + types + "\n";
+    return name;
+  };
+  auto binary = [&](const std::string &op, const std::string &a, const std::string &b) {
+    return aten(op + ".Tensor\"(" + a + ", " + b + (op == "add" ? ", 1)" : ")"),
+                "(" + row + ", " + row + ") -> " + row);
+  };
+  auto unary = [&](const std::string &op, const std::string &a) {
+    return aten(op + "\"(" + a + ")", "(" + row + ") -> " + row);
+  };
+  auto step = [&](const std::string &x, const std::string &h, const std::string &c) {
+    std::string gates[4];
+    for (int gate = 0; gate < 4; ++gate) {
+      std::string products[2];
+      for (int side : {0, 1})
+        products[side] =
+            aten("mm\"(" + (side ? h : x) + ", %w" + std::to_string(2 * gate + side) + ")",
+                 "(" + row + ", " + matrix + ") -> " + row);
+      gates[gate] = unary(gate == 3 ? "tanh" : "sigmoid", binary("add", products[0], products[1]));
+    }
+    std::string cell = binary("add", binary("mul", gates[0], c), binary("mul", gates[1], gates[3]));
+    return std::pair(binary("mul", gates[2], unary("tanh", cell)), cell);
+  };
+  std::string h = "%h0", c = "%c0";
+  if (inLoop) {
+    std::string types = "i64, " + row + ", " + row;
+    text +=
+        "%zero = arith.constant 0 : i64\n%one = arith.constant 1 : i64\n%end = arith.constant " +
+        std::to_string(steps) + " : i64\n%first = arith.cmpi slt, %zero, %end : i64\n" +
+        "%r:3 = scf.while (%go = %first, %i = %zero, %a = %h0, %b = %c0) : (i1, " + types +
+        ") -> (" + types + ") {\nscf.condition(%go) %i, %a, %b : " + types +
+        "\n} do {\n^bb0(%i: i64, %a: " + row + ", %b: " + row + "):\n";
+    std::string x = aten("select.int\"(%xs, 0, %i)", "(" + rows + ", i64) -> " + row);
+    auto [nextH, nextC] = step(x, "%a", "%b");
+    text += "%more = arith.addi %i, %one : i64\n%again = arith.cmpi slt, %more, %end : i64\n"
+            "scf.yield %again, %more, " +
+            nextH + ", " + nextC + " : i1, " + types + "\n}\n";
+    h = "%r#1";
+  } else {
+    for (int64_t i = 0; i < steps; ++i) {
+      std::string x =
+          aten("select.int\"(%xs, 0, " + std::to_string(i) + ")", "(" + rows + ") -> " + row);
+      std::tie(h, c) = step(x, h, c);
+    }
+  }
+  std::string loss = aten("sum\"(" + h + ", none)", "(" + row + ") -> tensor<f64>");
+  std::string wrt = "%h0", types = row;
+  for (int gate = 0; gate < 8; ++gate) {
+    wrt += ", %w" + std::to_string(gate);
+    types += ", " + matrix;
+  }
+  text += "%g:9 = bf.grad outputs(" + loss + ") seeds() wrt(" + wrt + ") : (tensor<f64>), (), (" +
+          types + ") -> (" + types + ")\nreturn " + loss +
+          ", %g#0, %g#1, %g#2, %g#3, %g#4, %g#5, %g#6, %g#7, %g#8 : tensor<f64>, " + types + "\n}";
+  return text;
+}
+
+TEST_F(RegionGradients, AnLstmInALoopIsTheUnrolledOne) {
+  constexpr int64_t kSteps = 35;
+  at::manual_seed(0);
+  Values inputs = {at::randn({kSteps, 20, 64}, at::kDouble), at::randn({20, 64}, at::kDouble),
+                   at::randn({20, 64}, at::kDouble)};
+  for (int gate = 0; gate < 8; ++gate)
+    inputs.emplace_back(at::randn({64, 64}, at::kDouble) / 8);
+  std::optional<Values> results[2];
+  for (bool inLoop : {false, true}) {
+    mlir::OwningOpRef<mlir::ModuleOp> recorded = parsed(lstm(kSteps, inLoop));
+    ASSERT_TRUE(recorded);
+    mlir::OwningOpRef<mlir::ModuleOp> graph = expanded(*recorded, true);
+    ASSERT_TRUE(graph);
+    Executor native(compile(*graph, {}));
+    for (int run = 0; run < 3; ++run)
+      results[inLoop] = executed(native, inputs);
+    auto start = std::chrono::steady_clock::now();
+    for (int run = 0; run < 20; ++run)
+      executed(native, inputs);
+    std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - start;
+    if (std::getenv("BIFRONT_TIMES"))
+      std::cout << (inLoop ? "in a loop: " : "unrolled: ") << spent.count() / 20 << " ms\n";
+  }
+  expectClose(results[1], results[0]);
+}
 
 // BIFRONT_PROGRAMS: how many of each kind, for a longer search.
 uint32_t programs(uint32_t usual) {

@@ -13,12 +13,14 @@ from programs.program import Program, main
 
 
 class Training(Program):
+    chaotic = True
+
     def __init__(self, seed: int, width: float, image: int, classes: int, batch: int) -> None:
         torch.manual_seed(seed)
         self.model = Inception(classes, width)
         self.loss = nn.CrossEntropyLoss(label_smoothing=0.1)
         self.optimizer = torch.optim.RMSprop(
-            self.model.parameters(), lr=0.01, alpha=0.9, momentum=0.9, eps=1.0
+            self.model.parameters(), lr=0.005, alpha=0.9, momentum=0.9, eps=1.0
         )
         self.seed, self.image, self.classes, self.batch = seed, image, classes, batch
 

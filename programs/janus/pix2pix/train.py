@@ -19,6 +19,8 @@ def freeze(model: nn.Module, frozen: bool) -> None:
 
 
 class Training(Program):
+    chaotic = True
+
     def __init__(self, seed: int, image: int, width: int, depth: int, layers: int) -> None:
         torch.manual_seed(seed)
         self.generator = UNet(width, depth)
@@ -62,7 +64,7 @@ class Training(Program):
 def build(seed: int, size: str) -> Training:
     if size == "paper":
         return Training(seed, image=256, width=64, depth=8, layers=3)
-    return Training(seed, image=32, width=8, depth=5, layers=2)
+    return Training(seed, image=64, width=8, depth=4, layers=2)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from programs.program import Program, main
 
 
 class Training(Program):
+    chaotic = True
+
     def __init__(
         self,
         seed: int,
@@ -26,7 +28,7 @@ class Training(Program):
         torch.manual_seed(seed)
         self.model = resnet(depths, classes, narrowest)
         self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4
+            self.model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4
         )
         self.schedule = torch.optim.lr_scheduler.LinearLR(
             self.optimizer, start_factor=0.1, total_iters=10

@@ -1,0 +1,65 @@
+#include "speculate/seen_calls.h"
+
+#include "speculate/converted_graph.h"
+#include "speculate/precheck.h"
+
+#include <torch/csrc/autograd/python_variable.h>
+
+namespace bifront {
+
+void SeenCalls::note(PyObject *value, const ArgumentPath &path, std::vector<Leaf> &leaves) {
+  if (leaves.size() >= kMostLeaves || path.size() > kDeepest)
+    return;
+  if (THPVariable_CheckExact(value)) {
+    const at::Tensor &tensor = THPVariable_Unpack(value);
+    if (isOrdinaryTensor(tensor))
+      leaves.push_back({path, {}, tensor.sizes().vec()});
+    return;
+  }
+  if (isNumberOrTensor(value)) {
+    leaves.push_back({path, PyRef::share(value), {}});
+    return;
+  }
+  ArgumentPath inside = path;
+  inside.push_back(0);
+  if (PyTuple_CheckExact(value) || PyList_CheckExact(value)) {
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(value); ++i, ++inside.back())
+      note(PySequence_Fast_GET_ITEM(value, i), inside, leaves);
+  } else if (PyDict_CheckExact(value)) {
+    PyObject *key = nullptr, *item = nullptr;
+    for (Py_ssize_t position = 0; PyDict_Next(value, &position, &key, &item); ++inside.back())
+      note(item, inside, leaves);
+  }
+}
+
+Varying SeenCalls::add(PyObject *const *args, size_t count, PyObject *keywordNames) {
+  std::vector<Leaf> now;
+  size_t total = count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0);
+  for (uint32_t i = 0; i < total; ++i)
+    note(args[i], {i}, now);
+  Varying varying;
+  // Other keywords are other arguments at the same positions.
+  bool alike = sameKeywords(keywordNames_.get(), keywordNames);
+  for (auto before = last_.begin(), leaf = now.begin();
+       alike && before != last_.end() && leaf != now.end();) {
+    if (before->path != leaf->path) {
+      *before < *leaf ? ++before : ++leaf;
+      continue;
+    }
+    if (before->number && leaf->number) {
+      if (Py_TYPE(before->number.get()) == Py_TYPE(leaf->number.get()) &&
+          !sameConstant(before->number.get(), leaf->number.get()))
+        varying.numbers.push_back(leaf->path);
+    } else if (!before->number && !leaf->number && before->sizes.size() == leaf->sizes.size()) {
+      for (size_t d = 0; d < leaf->sizes.size(); ++d)
+        if (before->sizes[d] != leaf->sizes[d] && before->sizes[d] > 1 && leaf->sizes[d] > 1)
+          varying.dimensions.push_back({{leaf->path, std::nullopt}, static_cast<int64_t>(d)});
+    }
+    ++before, ++leaf;
+  }
+  last_ = std::move(now);
+  keywordNames_ = PyRef::share(keywordNames);
+  return varying;
+}
+
+} // namespace bifront

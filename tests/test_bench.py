@@ -1,0 +1,102 @@
+"""The bench: what it says of ways that are right, wrong, dead or too slow."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench.contestant import Contestant, Failed, Trainer, answer
+from bench.machine import describe, peaks
+from bench.race import Race, Result
+from bench.report import markdown, plot, table
+
+
+def contestant(way: str = "eager") -> Contestant:
+    return Contestant("janus/an", way, size="small", batch=None, threads=1, timeout=60)
+
+
+def race(ways: list[str]) -> Result:
+    runs = Race(
+        "janus/an",
+        ways,
+        size="small",
+        batch=None,
+        threads=1,
+        timeout=60,
+        progress=lambda way, doing: None,
+    )
+    return runs.run(16)
+
+
+def test_what_a_race_finds(tmp_path: Path) -> None:
+    result = race(["eager", "bifront", "no such way"])
+    eager, bifront, unknown = result.ways.values()
+    for way in (eager, bifront):
+        assert way.same and not way.problem
+        assert way.step and way.first_step and way.tenth_step and way.peak_bytes
+        assert way.first_step < way.tenth_step
+    assert bifront.counts["graphs"] == 1 and bifront.counts["fallbacks"] == 0
+    assert result.operations > 0
+    assert unknown.problem.startswith("KeyError") and unknown.step is None
+    best = peaks()
+    printed = table([result], best["flops"])
+    assert "failed: KeyError" in printed and "bifront" in printed
+    report = {
+        "machine": describe(),
+        "command": "python -m bench an",
+        "threads": 1,
+        "size": "small",
+        "peaks": best,
+    }
+    assert "| janus/an | bifront |" in markdown(report, [result])
+    plot([result], tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_a_contestant_that_dies_says_how() -> None:
+    running = contestant()
+    try:
+        assert len(running.ask("steps", count=2)["losses"]) == 2
+        os.kill(running.process.pid, signal.SIGKILL)
+        with pytest.raises(Failed, match="ended with status -9"):
+            running.ask("steps", count=1)
+    finally:
+        running.close()
+
+
+def test_a_contestant_that_takes_too_long_fails() -> None:
+    running = contestant()
+    try:
+        with pytest.raises(Failed, match="took more than"):
+            running.ask("steps", timeout=0.0, count=1)
+    finally:
+        running.close()
+
+
+class OtherLosses(Race):
+    """As if one of eager's losses, or one of its parameters, had come out otherwise."""
+
+    def compare(self) -> None:
+        self.losses["bifront"][3][0] *= 1.001
+        self.running["bifront"].ask("steps", count=1)
+        super().compare()
+
+
+def test_other_losses_and_another_state_are_not_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "Race", OtherLosses)
+    way = race(["eager", "bifront"]).ways["bifront"]
+    assert way.same is False
+    assert way.problem.startswith("loss 4 differs by 1.0e-03, and ")
+    assert int(way.problem.split("and ")[1].split()[0]) > 10
+
+
+def test_an_error_is_an_answer() -> None:
+    trainer: Any = Trainer()
+    assert "AttributeError" in answer(trainer, '["steps", {"count": 1}]')["error"]
+    trainer.build("janus/an", "eager", size="small", batch=None, threads=torch.get_num_threads())
+    assert len(answer(trainer, '["steps", {"count": 1}]')["result"]["times"]) == 1
