@@ -42,9 +42,9 @@ Policy Interpreter::policyOf(const void *site) const {
 }
 
 PyRef Interpreter::conditionOf(PyObject *value) {
-  if (pointerOf(value))
-    return pointerTruth(value);
-  return host_.policies ? graphCondition(value) : PyRef();
+  if (!host_.policies)
+    return {};
+  return pointerOf(value) ? pointerTruth(value) : graphCondition(value);
 }
 
 std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const If &stmt,
