@@ -42,9 +42,9 @@ Policy Interpreter::policyOf(const void *site) const {
 }
 
 PyRef Interpreter::conditionOf(PyObject *value) {
-  if (pointerOf(value))
-    return pointerTruth(value);
-  return host_.policies ? graphCondition(value) : PyRef();
+  if (!host_.policies)
+    return {};
+  return pointerOf(value) ? pointerTruth(value) : graphCondition(value);
 }
 
 std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const If &stmt,
@@ -144,8 +144,7 @@ bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBod
     } catch (const CannotFork &) {
       throw;
     } catch (const std::exception &why) { // nothing foresees which way each of the calls goes
-      bool raised = dynamic_cast<const PythonError *>(&why) && wayRaised_;
-      bool isTaken = example ? lanes_.waysOf(example).taken[1 - way] : !raised;
+      bool isTaken = !example || lanes_.waysOf(example).taken[1 - way];
       whyNot = forgetFailure(why);
       if (isTaken)
         throw CannotMerge(whyNot);
@@ -191,13 +190,7 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
     forks_.push_back({log_.mark(), frame.generator});
     way.arguments = graph.enterBlock(first);
     TakeBack takeBack{*this, frame, way};
-    wayRaised_ = false;
-    try {
-      way.completion = body(way);
-    } catch (const PythonError &) {
-      wayRaised_ = recording.failure() == failure;
-      throw;
-    }
+    way.completion = body(way);
     rethrowRefusal();
     const PythonLog::Mark &mark = forks_.back().mark;
     if (recording.failure() != failure)
@@ -273,9 +266,8 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
         });
     ways[way].block = graph.leaveBlock();
   }
-  std::vector<ValueId> results =
-      graph.branch(conditionValue(condition), std::move(then.block), yields[0],
-                   std::move(otherwise.block), yields[1]);
+  std::vector<ValueId> results = graph.branch(conditionValue(condition), std::move(then.block),
+                                              yields[0], std::move(otherwise.block), yields[1]);
   Example example = exampleOf(condition);
   for (size_t i = 0; i < results.size(); ++i)
     lanes_.noteMerged(results[i], example, yields[0][i], yields[1][i]);

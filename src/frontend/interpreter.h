@@ -437,10 +437,9 @@ private:
   std::vector<Poison> poisons_;
   Lanes lanes_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
-  std::vector<FunctionWalk *> functions_; // of the graph, that are being walked
+  std::vector<FunctionWalk *> functions_;                 // of the graph, that are being walked
   uint32_t framesPerCall_ = 0;
-  bool wayRaised_ = false; // the last way that was left by an exception: one of the program
-  std::optional<bool> forced_;            // what the next truth that is asked for is taken to be
+  std::optional<bool> forced_; // what the next truth that is asked for is taken to be
 };
 
 struct Interpreter::Fork {

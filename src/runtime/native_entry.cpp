@@ -85,9 +85,9 @@ std::span<const RuntimeFunction> runtimeFunctions() {
       {kStepFunctions[5], reinterpret_cast<void *>(&bf_rt_poll)},
       {kStepFunctions[6], reinterpret_cast<void *>(&bf_rt_function)},
       {kStepFunctions[7], reinterpret_cast<void *>(&bf_rt_assert_failed)},
-      {kStepFunctions[8], reinterpret_cast<void *>(&bf_rt_tape)},
-      {kStepFunctions[9], reinterpret_cast<void *>(&bf_rt_fails_on_purpose)},
-      {kStepFunctions[10], reinterpret_cast<void *>(&bf_rt_object)},
+      {kStepFunctions[8], reinterpret_cast<void *>(&bf_rt_object)},
+      {kStepFunctions[9], reinterpret_cast<void *>(&bf_rt_tape)},
+      {kStepFunctions[10], reinterpret_cast<void *>(&bf_rt_fails_on_purpose)},
       {"bf_rt_dim", reinterpret_cast<void *>(&bf_rt_dim)},
   };
   return table;

@@ -353,6 +353,8 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(Conversi
     } catch (const ConversionError &error) {
       if (!first)
         first = error;
+      if (!tried.empty())
+        log(std::string("cannot have as inputs what varies: ") + error.what());
       size_t before = tried.size();
       tried.remove(error.needed);
       if (tried.size() == before)

@@ -178,7 +178,7 @@ bool ValuePattern::differsInNumbers(PyObject *value, const ArgumentPath &path, P
   case Kind::Object:
   case Kind::Again: return match(value, leaves);
   case Kind::Identity:
-    if (object_.get() == value)
+    if (match(value, leaves))
       return true;
     if (!isOfProgram(value) || Py_TYPE(value) != Py_TYPE(object_.get()))
       return false;
