@@ -427,3 +427,34 @@ def test_gradient_of_a_factor_with_more_dimensions_than_the_rest() -> None:
         x = torch.randn(3)
         torch.testing.assert_close(converted(x, weights[0]), step(x, weights[1]))
     assert converted.stats["graph_calls"] == 2, bifront.explain(converted)
+
+
+def test_batch_norm_twice_with_gradients_of_both() -> None:
+    class Twice(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.nn.Linear(3, 3)
+            self.norm = torch.nn.BatchNorm1d(3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            first: Tensor = self.norm(self.inner(x))
+            return first.sum() + self.norm(self.inner(x + 1)).pow(2).sum()
+
+    assert_same_training_of(Twice)
+
+
+def test_backward_that_adds_up_ahead_of_another() -> None:
+    class Adversaries(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.generator = torch.nn.Linear(3, 3)
+            self.judge = torch.nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            fake = self.generator(x)
+            self.judge.zero_grad()
+            self.judge(x).pow(2).sum().backward()
+            self.judge(fake.detach()).sum().backward()
+            return self.judge(fake).pow(2).sum()
+
+    assert_same_training_of(Adversaries)

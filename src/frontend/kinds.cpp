@@ -134,12 +134,9 @@ PyRef knownNumber(PyObject *number) {
 }
 
 PyObject *negatedNumber(PyObject *number) {
-  static PyObject *symNot = [] {
-    PyRef torch = PyRef::steal(PyImport_ImportModule("torch"));
-    return PyObject_GetAttrString(torch.get(), "sym_not");
-  }();
+  // torch.sym_not would import sympy, in the middle of a walk.
   if (Py_TYPE(number) == graphNumberTypes()[2])
-    return PyObject_CallOneArg(symNot, number);
+    return numberForPython(symbolicNumber(number)->sym_not()).release();
   PyRef zero = PyRef::steal(PyLong_FromLong(0));
   return PyObject_RichCompare(number, zero.get(), Py_EQ);
 }

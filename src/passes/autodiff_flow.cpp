@@ -158,6 +158,9 @@ bool GradientFlow::spread(Operation &op) {
   if (auto call = dyn_cast<func::CallOp>(op))
     if (func::FuncOp callee = functions.calleeOf(call))
       results = functions.dependent(callee, dependentOperands(call.getOperands()));
+  // Running statistics have no history.
+  if (auto aten = dyn_cast<bf::AtenOp>(op); aten && !opRow(aten.getSchema()).hiddenWrites.empty())
+    results.resize(aten.getNumOwnResults());
   for (auto [number, result] : llvm::enumerate(op.getResults()))
     changed |= isSelected(results, number) && add(dependent, result);
   return changed;

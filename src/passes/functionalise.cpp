@@ -216,6 +216,8 @@ bool Functionaliser::hasHistory(Value origin) {
     return false;
   if (isArgument(origin))
     return !isEntry;
+  if (auto grad = origin.getDefiningOp<bf::GradOp>())
+    return grad.getCreateGraph();
   auto made = origin.getDefiningOp<bf::AtenOp>();
   if (!made)
     return true;
