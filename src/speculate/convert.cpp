@@ -795,10 +795,10 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
       policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
       lastFork = branch.what();
     } catch (const ConversionError &error) { // it may be what the branches have led to
-      if (error.raised)
-        throw;
       if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
         continue;
+      if (error.raised)
+        throw;
       if (whyOnePath.empty() && error.needed.empty()) {
         whyOnePath = error.what();
         continue;
