@@ -117,7 +117,7 @@ def main() -> int:
     options = parse()
     programs, ways = chosen(options.programs), ways_of(options.peers)
     torch.set_num_threads(options.threads)
-    best = peaks()
+    machine, best = describe(), peaks()
     bar = Bar(len(programs))
     results = []
     for program in programs:
@@ -135,7 +135,7 @@ def main() -> int:
     print(f"peak: {product:.0f} GFLOP/s (matrix product), {copy:.1f} GB/s (copy)")
 
     report = {
-        "machine": describe(),
+        "machine": machine,
         "command": f"python -m bench {shlex.join(sys.argv[1:])}",
         "threads": options.threads,
         "size": options.size,

@@ -78,7 +78,8 @@ def markdown(report: dict[str, Any], results: list[Result]) -> str:
     lines += ["Written by the benchmark itself:", "", f"    {report['command']}", ""]
     lines += [
         f"On {machine['date']}, at commit {machine['commit']}: {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB; {report['threads']} thread(s); "
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB, load {machine['load']} before "
+        f"it began; {report['threads']} thread(s); "
         f"Python {machine['python']}, torch {machine['torch']}. A large matrix product reaches "
         f"{peaks['flops'] / 1e9:.0f} GFLOP/s, a large copy {peaks['bytes'] / 1e9:.1f} GB/s.",
         "",
@@ -126,6 +127,7 @@ def plot(results: list[Result], path: Path) -> None:
     names = [result.program.split("/")[-1] for result in results]
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set_ylabel("eager's time / its time")
+    axes.set_title("x: failed, or results other than eager's", fontsize="small")
     axes.legend()
     figure.savefig(path)
     pyplot.close(figure)

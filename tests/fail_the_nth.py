@@ -95,8 +95,8 @@ def run(entries: Iterable[Program], events_per_kind: int) -> tuple[collections.C
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--programs", type=int, default=40)
-    parser.add_argument("--events", type=int, default=12, help="of each kind, per program")
+    parser.add_argument("--programs", type=int, default=130)
+    parser.add_argument("--events", type=int, default=24, help="of each kind, per program")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--only", help="theme/name")

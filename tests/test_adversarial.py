@@ -295,6 +295,49 @@ def test_a_parameter_gets_a_gradient() -> None:
     )
 
 
+def gradients(state: Any, x: Tensor) -> Any:
+    state.net(x).sum().backward()
+    found = [parameter.grad.clone() for parameter in state.net.parameters()]
+    state.net.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("name", ["gradient", "accumulated"])
+def test_a_parameter_gets_a_hook(name: str) -> None:
+    """Which a graph cannot run: CPython does."""
+
+    def hook(parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        parameter.grad.mul_(10)
+
+    eager, state = Box(net=Net().eval()), Box(net=Net().eval())
+    converted = bifront.function(gradients)
+    for call in range(12):
+        x = torch.full((2, 3), float(call))
+        if call == 6:
+            before = converted.stats
+            for box in (eager, state):
+                weight = box.net.layer.weight
+                if name == "gradient":
+                    weight.register_hook(lambda grad: grad * 10)
+                else:
+                    weight.register_post_accumulate_grad_hook(hook)
+        same(converted(state, x), gradients(eager, x))
+    assert before["graph_calls"] >= 3
+    assert converted.stats["exits"]["TensorMismatch"] >= 1, bifront.explain(converted)
+
+
+def test_a_method_of_tensors_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    converted = bifront.function(lambda x: (x - 2).relu())
+    for _ in range(4):
+        assert torch.equal(converted(X), (X - 2).relu())
+    monkeypatch.setattr(torch.Tensor, "relu", lambda self: self * 5)
+    for _ in range(4):
+        assert torch.equal(converted(X), (X - 2) * 5)
+    assert converted.stats["exits"]["PythonState"] == 1
+    assert converted.stats["graph_calls"] >= 6
+
+
 def test_eval() -> None:
     drive(
         returns,

@@ -39,7 +39,7 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "terra/dcgan": (0, 0, 19),
     "terra/dropblock": (1, 0, 12),
     "terra/faster_rcnn": (0, 0, 19),
-    "terra/gpt2": (1, 0, 17),
+    "terra/gpt2": (8, 0, 11),
     "terra/music_transformer": (0, 0, 19),
     "terra/resnet50": (1, 0, 0),
     "terra/sdpoint": (0, 0, 19),

@@ -42,6 +42,13 @@ class ImageClassification(Program):
             model.parameters(), lr=dimensions.learning_rate, momentum=0.9, weight_decay=1e-4
         )
 
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        self.optimizer.zero_grad()
+        loss = self.loss(self.model(images), labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         size = self.dimensions
         return labelled_images(size.image, size.classes, size.batch, self.seed)

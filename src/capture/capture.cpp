@@ -117,6 +117,32 @@ public:
     return index;
   }
 
+  ValueId addObject(PyObject *object, std::string_view name) {
+    ValueId value =
+        graph().addInput(ValueType::scalar(ValueType::Kind::Object), name, /*requiresGrad=*/false);
+    CapturedInput input{CapturedInput::Kind::Object, {}, 0, std::string(name), value};
+    input.number = static_cast<int64_t>(reinterpret_cast<intptr_t>(object));
+    objects_.emplace(value, object);
+    inputs.push_back(std::move(input));
+    return value;
+  }
+
+  ValueId heldObject(PyObject *object) override {
+    if (auto found = held_.find(object); found != held_.end())
+      return found->second;
+    ValueId value = addObject(object, PyType_Check(object)
+                                          ? reinterpret_cast<PyTypeObject *>(object)->tp_name
+                                          : Py_TYPE(object)->tp_name);
+    inputs.back().held = PyRef::share(object);
+    held_.emplace(object, value);
+    return value;
+  }
+
+  PyObject *objectAt(ValueId value) const override {
+    auto found = objects_.find(value);
+    return found == objects_.end() ? nullptr : found->second;
+  }
+
   std::vector<CapturedInput> inputs;
   std::unordered_map<const c10::TensorImpl *, uint32_t> byTensor; // inputs and arguments' proxies
   std::unordered_map<const c10::TensorImpl *, uint32_t> argumentGrads;
@@ -126,6 +152,8 @@ public:
 
 private:
   Namer namer_;
+  std::unordered_map<PyObject *, ValueId> held_;
+  std::unordered_map<ValueId, PyObject *> objects_;
   std::unordered_map<const c10::StorageImpl *, uint32_t> byMemory;
 };
 
@@ -183,6 +211,10 @@ c10::SymNode Capture::addNumber(const c10::Scalar &number, std::string_view name
   recording_->inputs.push_back(
       {CapturedInput::Kind::Number, {}, 0, std::string(name), value, number});
   return SymbolicScalar::ofValue(recording_, kind, value);
+}
+
+ValueId Capture::addObject(PyObject *object, std::string_view name) {
+  return recording_->addObject(object, name);
 }
 
 at::Tensor Capture::addSeed(const at::Tensor &output) {
@@ -274,7 +306,9 @@ ValueId Capture::valueOf(const at::Tensor &tensor) {
     return recording_->outsideTensor(tensor);
   if (proxy->recording() != recording_ || proxy->value() == kNoValue)
     fail("a value that is not in the graph is used");
-  if (recording_->memoryOf(proxy->value()) == Recording::Memory::Either)
+  // Where nothing is written the run has the very tensor, and gives that.
+  if (recording_->memoryOf(proxy->value()) == Recording::Memory::Either &&
+      (tensor.requires_grad() || recording_->writesOutside()))
     fail("what the function returns or keeps is a tensor from outside in some calls only");
   return proxy->value();
 }

@@ -27,17 +27,20 @@ struct CapturedInput {
     State,    // a tensor that the program reached on its own
     Grad,     // the `.grad` of input `owner`
     Number,   // given by addNumber
+    Object,   // given by addObject, or the same at each run: then it is `held`
     Seed,     // given by addSeed
   } kind;
   at::Tensor tensor; // the tensor itself, of Grad too; of a Number and a Seed undefined
   uint32_t owner = 0;
   std::string name;
   ValueId value = kNoValue;
-  c10::Scalar number = {};
+  c10::Scalar number = {}; // of an Object its address
+  PyRef held = {};
   // What it is in this call.
   c10::IValue now() const {
-    return kind == Kind::Number ? c10::IValue(number) : c10::IValue(tensor);
+    return isTensor() ? c10::IValue(tensor) : c10::IValue(number);
   }
+  bool isTensor() const { return kind != Kind::Number && kind != Kind::Object; }
 };
 
 class Capture {
@@ -61,6 +64,8 @@ public:
   // The same for an int, a float or a bool, of which the graph knows no more than its type.
   c10::SymNode addNumber(const c10::Scalar &number, std::string_view name);
 
+  // The same for a Python object, which the caller keeps alive.
+  ValueId addObject(PyObject *object, std::string_view name);
   // The gradient that will come for `output`, a proxy.
   at::Tensor addSeed(const at::Tensor &output);
 

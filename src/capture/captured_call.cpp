@@ -98,6 +98,11 @@ void CapturedCall::refuseHistory() {
     auto look = [&](const at::Tensor &tensor) {
       trains = trains || (tensor.defined() && tensor.requires_grad());
       writesOutside = writesOutside || (writes && !recording_.isOfScope(tensor));
+      ProxyImpl *proxy = writes && tensor.defined() ? ProxyImpl::of(tensor) : nullptr;
+      if (proxy)
+        recording_.refuseWrite(proxy->value());
+      else if (writes)
+        recording_.noteOutsideWrite();
     };
     if (args_[i].isTensor())
       look(args_[i].toTensor());
@@ -280,6 +285,8 @@ c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool
     if (!number && isNumber)
       return int64_t{1}; // of a value the shape does not depend on
     if (!number)
+      number = decidedSize(value.toSymInt());
+    if (!number)
       recording_.fail("a shape depends on a tensor's value");
     return *number;
   }
@@ -299,14 +306,15 @@ c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool
 }
 
 torch::jit::Stack CapturedCall::metaStack(int world) {
+  bool isRange = op_.schema().name() == "aten::arange" || op_.schema().name() == "aten::range";
   torch::jit::Stack stack;
   stack.reserve(args_.size());
   for (size_t i = 0; i < args_.size(); ++i) {
     if (static_cast<int>(i) == traits_.deviceArgument)
       stack.emplace_back(c10::Device(c10::kMeta));
     else
-      stack.push_back(
-          metaArgument(args_[i], world, isNumberType(op_.schema().arguments()[i].type())));
+      stack.push_back(metaArgument(args_[i], world,
+                                   !isRange && isNumberType(op_.schema().arguments()[i].type())));
   }
   return stack;
 }

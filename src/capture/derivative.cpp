@@ -22,6 +22,10 @@ namespace {
 using namespace torch::autograd;
 
 class DerivativeRecording final : public Recording {
+  // Derivatives have to do with tensors and numbers.
+  ValueId heldObject(PyObject *) override { return kNoValue; }
+  PyObject *objectAt(ValueId) const override { return nullptr; }
+
 public:
   using Recording::Recording;
   ValueId outsideTensor(const at::Tensor &) override {

@@ -5,6 +5,7 @@
 #include "capture/capture_cost.h"
 #include "capture/extent.h"
 #include "ir/graph_recorder.h"
+#include "support/py_ref.h"
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/Scalar.h>
@@ -44,6 +45,11 @@ public:
 
   // The value of a tensor that is not a proxy of this recording.
   virtual ValueId outsideTensor(const at::Tensor &tensor) = 0;
+
+  // The value of a Python object that is the same at each run.
+  virtual ValueId heldObject(PyObject *object) = 0;
+  // The object that comes in as `value`, or null.
+  virtual PyObject *objectAt(ValueId value) const = 0;
 
   // During a dry run ops are inferred, so that autograd sees what it would see, but not recorded.
   bool isDry() const { return dry_; }
@@ -127,13 +133,26 @@ public:
   ValueId absent() const { return absent_; }
 
   // What the memory of a value is to those outside: an input's, which they can see, or that in some
-  // runs only.
-  enum class Memory : uint8_t { Own, Outside, Either };
-  void noteMemory(ValueId value, Memory memory) { memory_[value] = memory; }
+  // runs only; Found: of a tensor that the run finds in an object.
+  enum class Memory : uint8_t { Own, Outside, Either, Found };
+  void noteMemory(ValueId value, Memory memory) {
+    memory_[value] = memory;
+    finds_ = finds_ || memory == Memory::Found;
+  }
+  // What the graph would write may be a tensor that it has found, of which nothing else is known.
+  void refuseWrite(ValueId value) {
+    Memory memory = memoryOf(value);
+    writesOutside_ = writesOutside_ || memory != Memory::Own;
+    if (memory == Memory::Found || (memory == Memory::Either && finds_))
+      fail("a tensor that a pointer leads to is written");
+  }
   Memory memoryOf(ValueId value) const {
     auto found = memory_.find(value);
     return found == memory_.end() ? Memory::Own : found->second;
   }
+  // A tensor from outside is written, so that what the graph has of it is another one.
+  void noteOutsideWrite() { writesOutside_ = true; }
+  bool writesOutside() const { return writesOutside_; }
   // A value that is one tensor or another.
   void noteMerged(ValueId value) { merged_.insert(value); }
   bool isMerged(ValueId value) const { return merged_.contains(value); }
@@ -156,6 +175,12 @@ public:
   // What the run of the graph will find a recorded number to be, for the tensors that this call
   // was given; empty where nobody can tell.
   std::function<std::optional<c10::Scalar>(ValueId)> foresee;
+  // Python has to know an int or a bool that only the run of the graph knows: what it is on the
+  // path that is captured, which is asserted by it. Nothing where nobody can tell; empty where
+  // there is one path. `what` says which number it is, the same for each path.
+  std::function<std::optional<int64_t>(ValueId, const std::string &what)> decide;
+  // Whether that may be asked here: a branch of the graph has a path of its own.
+  bool mayDecide() const { return decide && !isConditional() && !isDry() && isOpen(); }
   // The line of the program that is running, where it is not CPython that runs it.
   std::function<SourceLine()> walkedLine;
   SourceLine sourceLine() const;
@@ -174,6 +199,7 @@ private:
   std::map<std::pair<int64_t, int64_t>, c10::SymNode> sizes_;
   std::unordered_map<ValueId, Memory> memory_;
   std::unordered_set<ValueId> merged_;
+  bool finds_ = false, writesOutside_ = false;
   size_t scopes_ = 0;
   ValueId scopeStart_ = 0;             // the innermost scope's first value
   std::vector<c10::SymNode> asserted_; // in the innermost scope

@@ -54,6 +54,8 @@ int64_t RuleCall::integer(size_t index) const {
     return value.toInt();
   if (auto size = sizeIn(value.toSymInt(), world_))
     return *size;
+  if (auto size = decidedSize(value.toSymInt()))
+    return *size;
   throw CaptureError("a shape depends on a tensor's value");
 }
 
@@ -61,6 +63,8 @@ Dims RuleCall::integers(size_t index) const {
   Dims numbers;
   for (const c10::IValue &value : args_[index].toListRef()) {
     auto size = value.isInt() ? std::optional(value.toInt()) : sizeIn(value.toSymInt(), world_);
+    if (!size)
+      size = decidedSize(value.toSymInt());
     if (!size)
       throw CaptureError("a shape depends on a tensor's value");
     numbers.push_back(*size);

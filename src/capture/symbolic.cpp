@@ -380,7 +380,39 @@ c10::SymNode SymbolicScalar::round() { return unary(ScalarOp::Round); }
 
 //===- Questions that Python or PyTorch decide by ------------------------------------------===//
 
+std::optional<int64_t> SymbolicScalar::decided() {
+  if (decided_ || known_ || kind_ == Kind::Float || form_ != Form::Expression)
+    return decided_;
+  SymbolicScalar operands[2] = {{recording_, Kind::Int}, {recording_, Kind::Int}};
+  for (int i = 0; i < 2 && operands_[i]; ++i) {
+    SymbolicScalar &from = *operands_[i];
+    auto number = from.form_ == Form::Constant && from.kind_ != Kind::Float
+                      ? std::optional(from.ints_[0])
+                      : from.decided();
+    if (!number && (from.form_ != Form::Constant || !isComparison(op_)))
+      return std::nullopt;
+    constexpr int64_t kExact = int64_t{1} << 53; // as a double
+    bool besideFloat = operands_[1] && operands_[1 - i]->kind_ == Kind::Float;
+    if (number && besideFloat && (*number > kExact || *number < -kExact))
+      return std::nullopt;
+    operands[i].kind_ = from.kind_;
+    operands[i].ints_[0] = number.value_or(0);
+    operands[i].floats_[0] = number ? static_cast<double>(*number) : from.floats_[0];
+  }
+  SymbolicScalar result(recording_, kind_);
+  evaluate(op_, operands[0], operands_[1] ? &operands[1] : nullptr, result, 0);
+  return decided_ = result.ints_[0];
+}
+
+std::optional<int64_t> SymbolicScalar::decide() {
+  if (kind_ == Kind::Float || known_ || decided() || !recording_->mayDecide())
+    return decided_;
+  return decided_ = recording_->decide(value(), text());
+}
+
 c10::Scalar SymbolicScalar::assumed(const char *what) {
+  if (auto number = decide())
+    return kind_ == Kind::Bool ? c10::Scalar(*number != 0) : c10::Scalar(*number);
   if (!foreseen_ && recording_->foresee && !recording_->isDry())
     foreseen_ = recording_->foresee(value());
   if (!foreseen_)
@@ -479,6 +511,8 @@ std::optional<bool> SymbolicScalar::constant_bool() {
 }
 
 std::string SymbolicScalar::str() {
+  if (auto number = recording_->isOpen() ? decide() : std::nullopt)
+    return kind_ == Kind::Int ? std::to_string(*number) : *number ? "True" : "False";
   if (recording_->isOpen())
     recording_->fail("a number of the graph becomes text: " + text());
   return text();
@@ -544,6 +578,11 @@ c10::SymNode SymbolicScalar::is_channels_last_strides_3d(Nodes sizes, Nodes stri
 c10::SymNode SymbolicScalar::is_non_overlapping_and_dense(Nodes sizes, Nodes strides) {
   return layoutIs(sizes, strides, "dense",
                   [](const Extent &e) { return e.isNonOverlappingAndDense(); });
+}
+
+std::optional<int64_t> decidedSize(const c10::SymInt &value) {
+  auto *node = SymbolicScalar::of(value);
+  return node && !node->isKnown() ? node->decide() : std::nullopt;
 }
 
 std::optional<int64_t> sizeIn(const c10::SymInt &value, int world) {

@@ -43,6 +43,10 @@ public:
   ValueId value();
   const std::shared_ptr<Recording> &recording() const { return recording_; }
   void forgetAssertion() { asserted_ = false; }
+  // What a number that is not known is on the path that is captured, where that is decided already.
+  std::optional<int64_t> decided();
+  // The same, and decides it where it may. Of an int or a bool.
+  std::optional<int64_t> decide();
 
   // c10::SymNodeImpl, as PyTorch's C++ and torch.SymInt and its kin in Python call it.
   bool is_int() override { return kind_ == Kind::Int; }
@@ -137,6 +141,7 @@ private:
   bool atLeastTwo_ = false; // a size of an input, or a multiple of one
   bool asserted_ = false;
   std::optional<c10::Scalar> foreseen_; // of a number that is not known
+  std::optional<int64_t> decided_;
   int64_t ints_[2] = {0, 0};
   double floats_[2] = {0, 0};
   ValueId value_ = kNoValue;
@@ -148,5 +153,7 @@ private:
 
 // What a symbolic or plain scalar is in a world; nothing for a number read from a tensor.
 std::optional<int64_t> sizeIn(const c10::SymInt &value, int world);
+// What a number read from a tensor is on the path that is captured, for a shape that depends on it.
+std::optional<int64_t> decidedSize(const c10::SymInt &value);
 
 } // namespace bifront

@@ -3,6 +3,7 @@
 #include "codegen/codegen_error.h"
 #include "codegen/sharing.h"
 #include "ir/aten_op.h"
+#include "ir/object_ops.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -57,7 +58,10 @@ OperandRef::Kind scalarKind(Type type) {
                              : OperandRef::Kind::Int;
 }
 
-bool isNumber(Type type) { return type.isF64() || type.isInteger(64) || type.isInteger(1); }
+// Objects are passed on by their addresses.
+bool isNumber(Type type) {
+  return type.isF64() || type.isInteger(64) || type.isInteger(1) || isa<bf::ObjectType>(type);
+}
 
 class ProgramBuilder {
 public:
@@ -78,6 +82,8 @@ private:
   void visitStoreAttr(bf::StoreAttrOp op);
   void visitAssert(bf::AssertOp op);
   void visitDim(bf::DimOp op);
+  void visitObjectRead(Operation *op, const ObjectRead &read);
+  void visitIsSame(bf::IsSameOp op);
   void visitReturn(func::ReturnOp op);
   void visitBody(Block &block);
   void visitIf(scf::IfOp op);
@@ -594,6 +600,33 @@ void ProgramBuilder::visitDim(bf::DimOp op) {
   addMemoryStep(std::move(memory));
 }
 
+void ProgramBuilder::visitObjectRead(Operation *op, const ObjectRead &read) {
+  ObjectStep step{read, {}, {}, static_cast<uint32_t>(asserts.size()), describe(op->getLoc())};
+  asserts.push_back({"an object is not what it was" +
+                         (read.name.empty() ? "" : ", or has another ." + read.name),
+                     step.location});
+  MemoryStep memory;
+  memory.releases = false;
+  for (Value operand : op->getOperands())
+    step.operands.push_back(frameScalar(operand));
+  step.result = resultRef(op->getResult(0));
+  if (hasSlot(op->getResult(0))) {
+    memory.results.push_back(slotOf(op->getResult(0)));
+    built.memorySlots[slotOf(op->getResult(0))].input = true; // somebody else's memory
+  }
+  program.objectReads.push_back(std::move(step));
+  addStep(EntryOp::Kind::Object, program.objectReads.size() - 1, std::move(memory));
+}
+
+void ProgramBuilder::visitIsSame(bf::IsSameOp op) {
+  uint32_t number = built.entry.newValue(ElementType::I1);
+  EntryOp entry{EntryOp::Kind::Compute, 0, number};
+  entry.op = {Opcode::CmpI, ElementType::I1, static_cast<uint8_t>(arith::CmpIPredicate::eq),
+              {numberOf(op.getLeft()), numberOf(op.getRight())}};
+  built.entry.ops.push_back(entry);
+  setNumber(op.getHolds(), number);
+}
+
 void ProgramBuilder::compute(Operation *op) {
   ElementOp made = elementOpOf(op);
   for (auto [k, operand] : llvm::enumerate(op->getOperands()))
@@ -793,6 +826,10 @@ void ProgramBuilder::visit(Operation *op) {
     return visitWhile(loop);
   if (auto choice = dyn_cast<arith::SelectOp>(op); choice && !isNumber(choice.getType()))
     return visitSelect(choice);
+  if (auto read = objectReadOf(op))
+    return visitObjectRead(op, *read);
+  if (auto same = dyn_cast<bf::IsSameOp>(op))
+    return visitIsSame(same);
   if (op->getNumRegions() != 0)
     throw CodegenError("'" + op->getName().getStringRef().str() + "' has no native code yet");
   compute(op);

@@ -1,6 +1,7 @@
 #include "codegen/element_op.h"
 
 #include "codegen/codegen_error.h"
+#include "ir/bf_dialect.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/BuiltinAttributes.h"
@@ -136,6 +137,8 @@ ElementType elementTypeOf(Type type) {
     default: break;
     }
   }
+  if (isa<bf::ObjectType>(type)) // an address
+    return ElementType::I64;
   if (type.isF16())
     return ElementType::F16;
   if (type.isBF16())

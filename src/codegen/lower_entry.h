@@ -31,6 +31,7 @@ struct EntryOp {
     Function, // run function call `index`
     Tape,     // run tape step `index`
     Release,  // run release `index`
+    Object,   // run read of an object `index`
     If,       // up to Else only where `value` holds, from there to EndIf only where not
     Else,
     EndIf,

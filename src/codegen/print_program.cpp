@@ -53,6 +53,7 @@ private:
   void store(const StoreStep &step);
   void move(const MoveStep &step);
   void functionCall(const FunctionStep &step);
+  void object(const ObjectStep &step);
   void tape(const TapeStep &step);
 
   void op(const EntryOp &op);
@@ -164,6 +165,18 @@ void ProgramPrinter::functionCall(const FunctionStep &step) {
   out << "\n";
 }
 
+void ProgramPrinter::object(const ObjectStep &step) {
+  static constexpr const char *names[] = {"attribute", "item",     "length",  "unbox",
+                                          "is_method", "is_class", "is_equal"};
+  ref(step.result);
+  out << " = " << names[static_cast<size_t>(step.read.kind)];
+  if (!step.read.name.empty())
+    out << " ." << step.read.name;
+  for (uint32_t operand : step.operands)
+    out << " s" << operand;
+  out << "\n";
+}
+
 void ProgramPrinter::tape(const TapeStep &step) {
   if (step.action == TapeStep::Action::Start) {
     out << "tape ";
@@ -236,6 +249,7 @@ void ProgramPrinter::op(const EntryOp &op) {
   case EntryOp::Kind::Call: return call(program.calls[op.index]);
   case EntryOp::Kind::Kernel: return kernel(program.kernels[op.index]);
   case EntryOp::Kind::Store: return store(program.stores[op.index]);
+  case EntryOp::Kind::Object: return object(program.objectReads[op.index]);
   case EntryOp::Kind::Assert:
     out << "assert v" << op.value << ", \"" << asserts[op.index].message << "\"\n";
     return;

@@ -3,18 +3,12 @@
 #include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/pointers.h"
 
 namespace bifront {
 namespace {
 
 bool isMember(PyObject *descriptor) { return Py_IS_TYPE(descriptor, &PyMemberDescr_Type); }
-
-// Objects whose attributes are found by the ordinary rules, `__getattr__` among them.
-bool hasOrdinaryLookup(PyTypeObject *type) {
-  static PyObject *ordinary = typeAttribute(&PyBaseObject_Type, "__getattribute__");
-  return type->tp_getattro == PyObject_GenericGetAttr ||
-         typeAttribute(type, "__getattribute__") == ordinary;
-}
 
 bool isData(PyObject *descriptor) { return Py_TYPE(descriptor)->tp_descr_set != nullptr; }
 
@@ -52,8 +46,10 @@ PyRef Interpreter::genericAttribute(PyObject *object, PyObject *name) {
   if (descriptor && isData(descriptor)) {
     if (Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) &&
         PyUnicode_CompareWithASCIIString(name, "__dict__") == 0)
-      if (PyObject *dict = dictOf(object))
+      if (PyObject *dict = dictOf(object)) {
+        writtenClasses_.insert(type); // perhaps
         return PyRef::share(dict);
+      }
     if (Py_IS_TYPE(descriptor, &PyProperty_Type)) {
       PyRef get = accessor(descriptor, "fget");
       CallArguments self;
@@ -83,6 +79,8 @@ PyRef Interpreter::genericAttribute(PyObject *object, PyObject *name) {
 }
 
 PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
+  if (pointerOf(object))
+    return pointerAttribute(object, name);
   PyTypeObject *type = Py_TYPE(object);
   auto natively = [&] {
     PyRef value = PyRef::steal(PyObject_GetAttr(object, name));
@@ -154,6 +152,8 @@ PyRef Interpreter::attribute(PyObject *object, PyObject *name) {
 }
 
 void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value) {
+  if (pointerOf(object))
+    throw CannotInterpret("an object that differs from call to call is written");
   if (value ? callSpecial(object, "__setattr__", {name, value})
             : callSpecial(object, "__delattr__", {name}))
     return;
@@ -175,6 +175,8 @@ void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value
 
 void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject *value) {
   PyTypeObject *type = Py_TYPE(object);
+  if (!log_.isFresh(object))
+    writtenClasses_.insert(type);
   PyObject *descriptor = typeAttribute(type, name);
   log_.readType(type);
   log_.readTypeOf(object);

@@ -5,6 +5,8 @@
 #include "capture/modes.h"
 #include "capture/symbolic.h"
 #include "frontend/kinds.h"
+#include "frontend/pointers.h"
+#include "frontend/recursion.h"
 #include "frontend/way.h"
 
 #include <algorithm>
@@ -39,8 +41,10 @@ Policy Interpreter::policyOf(const void *site) const {
   return found == host_.policies->end() ? Policy::Whole : found->second;
 }
 
-PyRef Interpreter::conditionOf(PyObject *value) const {
-  return host_.policies ? graphCondition(value) : PyRef();
+PyRef Interpreter::conditionOf(PyObject *value) {
+  if (!host_.policies)
+    return {};
+  return pointerOf(value) ? pointerTruth(value) : graphCondition(value);
 }
 
 std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const If &stmt,
@@ -84,11 +88,25 @@ std::optional<PyRef> Interpreter::forkValue(PythonFrame &frame, const void *site
 
 Interpreter::Forked Interpreter::fork(PythonFrame &frame, const void *site, PyObject *condition,
                                       const WayBody &then, const WayBody &otherwise, Way &merged) {
-  if (policyOf(site) == Policy::OneWay)
+  if (auto way = decided(condition)) {
+    forced_ = *way;
+    return Forked::Impossible;
+  }
+  if (policyOf(site) == Policy::OneWay && functions_.empty())
     return Forked::Impossible;
   try {
+    Example example = exampleOf(condition);
+    auto among = [&](const WayBody &body, bool holds) -> WayBody {
+      return [&, holds](Way &way) {
+        Lanes::Filter filter(lanes_, example, holds);
+        return body(way);
+      };
+    };
     PythonLog::Mark before = log_.mark();
-    Way ways[] = {walkWay(frame, then), walkWay(frame, otherwise)};
+    std::optional<Way> walked[2];
+    if (!walkBoth(frame, condition, among(then, true), among(otherwise, false), walked))
+      return Forked::Impossible;
+    Way ways[] = {std::move(*walked[0]), std::move(*walked[1])};
     if (ways[0].completion != ways[1].completion)
       return Forked::EndsDiffer;
     mergeWays(frame, site, condition, before, ways, merged);
@@ -104,6 +122,45 @@ Interpreter::Forked Interpreter::fork(PythonFrame &frame, const void *site, PyOb
   }
   (*host_.policies)[site] = Policy::OneWay;
   return Forked::Impossible;
+}
+
+// False where only one of them can be walked, and the other is taken not to happen.
+bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBody &then,
+                           const WayBody &otherwise, std::optional<Way> (&ways)[2]) {
+  if (functions_.empty()) {
+    ways[0] = walkWay(frame, then);
+    ways[1] = walkWay(frame, otherwise);
+    return true;
+  }
+  Example example = exampleOf(condition);
+  std::exception_ptr pending;
+  std::string whyNot;
+  for (int way : {0, 1}) {
+    try {
+      ways[way] = walkWay(frame, way == 0 ? then : otherwise);
+    } catch (const ResultPending &) {
+      refusal_ = nullptr;
+      pending = std::current_exception();
+    } catch (const CannotFork &) {
+      throw;
+    } catch (const std::exception &why) { // nothing foresees which way each of the calls goes
+      bool isTaken = !example || lanes_.waysOf(example).taken[1 - way];
+      whyNot = forgetFailure(why);
+      if (isTaken)
+        throw CannotMerge(whyNot);
+    }
+  }
+  if (ways[0] && ways[1])
+    return true;
+  if (!ways[0] && !ways[1] && pending)
+    std::rethrow_exception(pending);
+  if (!ways[0] && !ways[1])
+    throw CannotMerge(whyNot);
+  forced_ = ways[0].has_value();
+  lanes_.restrictTo(example, *forced_);
+  if (!pending)
+    assertWay(condition, *forced_, whyNot);
+  return false;
 }
 
 Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
@@ -202,11 +259,19 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
     Recording::Scope scope(recording);
     graph.reenterBlock(std::move(ways[way].block));
     yields[way] = merge.yields(way);
+    for (ValueId value : yields[way])
+      if (auto known = graph.constantOf(value))
+        lanes_.note(value, [known](const Activation &) {
+          return PyRef::share(*known ? Py_True : Py_False);
+        });
     ways[way].block = graph.leaveBlock();
   }
-  merge.takeResults(graph.branch(conditionValue(condition), std::move(then.block), yields[0],
-                                 std::move(otherwise.block), yields[1]),
-                    Merge::Place::BehindBranch);
+  std::vector<ValueId> results = graph.branch(conditionValue(condition), std::move(then.block),
+                                              yields[0], std::move(otherwise.block), yields[1]);
+  Example example = exampleOf(condition);
+  for (size_t i = 0; i < results.size(); ++i)
+    lanes_.noteMerged(results[i], example, yields[0][i], yields[1][i]);
+  merge.takeResults(std::move(results), Merge::Place::BehindBranch);
 
   merged.value = merge.make(value);
   if (returns)

@@ -3,6 +3,8 @@
 #include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/later.h"
+#include "frontend/pointers.h"
 
 #include <algorithm>
 #include <string_view>
@@ -49,6 +51,8 @@ struct Interpreter::Builtins {
   static Result isInstance(Interpreter &in, Args &args) {
     if (args.positional.size() != 2)
       return std::nullopt;
+    if (pointerOf(at(args, 0)))
+      return in.pointerIsInstance(at(args, 0), at(args, 1));
     in.log_.readTypeOf(at(args, 0));
     bool is = checked(isInstanceOf(at(args, 0), at(args, 1))) != 0;
     return PyRef::share(is ? Py_True : Py_False);
@@ -63,6 +67,8 @@ struct Interpreter::Builtins {
   static Result length(Interpreter &in, Args &args) {
     if (args.positional.size() != 1)
       return std::nullopt;
+    if (pointerOf(at(args, 0)))
+      return in.pointerLength(at(args, 0));
     if (auto result = in.ownLength(at(args, 0)))
       return result;
     if (isProxyTensor(at(args, 0))) { // may vary
@@ -132,9 +138,12 @@ struct Interpreter::Builtins {
   static Result type(Interpreter &in, Args &args) {
     if (args.positional.size() != 1 || !args.keywords.empty())
       throw CannotInterpret("a class is made by type()");
+    if (pointerOf(at(args, 0)))
+      return in.pointerType(at(args, 0));
     in.log_.readTypeOf(at(args, 0));
-    PyTypeObject *type =
-        isGraphNumber(at(args, 0)) ? numberType(at(args, 0)) : Py_TYPE(at(args, 0));
+    PyTypeObject *type = isGraphNumber(at(args, 0)) ? numberType(at(args, 0))
+                         : isLater(at(args, 0))     ? laterType(at(args, 0))
+                                                    : Py_TYPE(at(args, 0));
     return PyRef::share(reinterpret_cast<PyObject *>(type));
   }
 
@@ -147,11 +156,38 @@ struct Interpreter::Builtins {
   static Result text(Interpreter &in, Args &args) {
     if (args.positional.size() != 1 || PyUnicode_CheckExact(at(args, 0)))
       return std::nullopt;
+    if (isLater(at(args, 0)) && laterType(at(args, 0)) == &PyUnicode_Type)
+      return args.positional[0];
+    auto *type = reinterpret_cast<PyObject *>(&PyUnicode_Type);
+    if (auto text = in.textOf(type, args.positional))
+      return text;
     return in.callSpecial(at(args, 0), "__str__", {});
   }
 
   static Result representation(Interpreter &in, Args &args) {
-    return args.positional.size() == 1 ? in.callSpecial(at(args, 0), "__repr__", {}) : std::nullopt;
+    if (args.positional.size() != 1)
+      return std::nullopt;
+    if (auto text = in.textOf(builtin("repr"), args.positional))
+      return text;
+    return in.callSpecial(at(args, 0), "__repr__", {});
+  }
+
+  static Result ascii(Interpreter &in, Args &args) {
+    return args.positional.size() == 1 ? in.textOf(builtin("ascii"), args.positional)
+                                       : std::nullopt;
+  }
+
+  static Result format(Interpreter &in, Args &args) {
+    if (args.positional.empty() || args.positional.size() > 2 || !args.keywords.empty())
+      return std::nullopt;
+    return in.formatted(at(args, 0), args.positional.size() > 1 ? at(args, 1) : nullptr);
+  }
+
+  static Result rounded(Interpreter &in, Args &args) { // to digits
+    if (args.positional.size() != 2 || !isGraphNumber(at(args, 0)) ||
+        !PyLong_CheckExact(at(args, 1)))
+      return std::nullopt;
+    return in.textOf(builtin("round"), args.positional);
   }
 
   //--- Over iterables --------------------------------------------------------------------//
@@ -268,7 +304,7 @@ struct Interpreter::Builtins {
 
   // What a `print` at the end of the run shows of a value as it is now.
   static PyRef shown(Interpreter &in, PyObject *value, int depth = 0) {
-    if (isPlain(value) || isGraphNumber(value))
+    if (isPlain(value) || isGraphNumber(value) || isLater(value))
       return PyRef::share(value);
     if (isTensor(value)) {
       if (checked(PyObject_GetAttrString(value, "requires_grad")).get() == Py_True ||
@@ -332,7 +368,7 @@ struct Interpreter::Builtins {
       return std::nullopt;
     PyRef iterator = in.iterate(at(args, 1)), one = checked(PyLong_FromLong(1));
     while (PyRef item = in.next(iterator.get())) {
-      in.checkKey(item.get());
+      item = in.keyOf(item.get());
       PyRef count = PyRef::share(checkedOrAbsent(PyDict_GetItemWithError(at(args, 0), item.get())));
       in.log_.read(Slot::Kind::DictItem, at(args, 0), item.get(), count.get());
       PyRef more = count ? in.binary(BinaryOp::Add, count.get(), one.get()) : one;
@@ -364,6 +400,9 @@ struct Interpreter::Builtins {
           {"bool", boolean},
           {"str", text},
           {"repr", representation},
+          {"ascii", ascii},
+          {"format", format},
+          {"round", rounded},
           {"list", list},
           {"tuple", tuple},
           {"set", collection},
@@ -437,7 +476,8 @@ std::optional<MethodCall> methodCall(PyObject *callee, CallArguments &arguments)
   if (!descriptor)
     return std::nullopt;
   arguments.positional.insert(arguments.positional.begin(), self);
-  return MethodCall{self.get(), PyUnicode_AsUTF8(name.get()), PyRef::share(descriptor)};
+  return MethodCall{self.get(), PyUnicode_AsUTF8(PyDescr_NAME(descriptor)),
+                    PyRef::share(descriptor)}; // whose name lives as long
 }
 
 // dict, deque and their kin, which take a container or an iterable first.
@@ -501,6 +541,9 @@ std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arg
     return std::nullopt;
   if (isMutableContainer(method->self))
     return callOfContainer(method->self, method->name, method->function.get(), arguments);
+  if (PyUnicode_CheckExact(method->self) && method->name == "format" && arguments.keywords.empty())
+    if (auto text = textOf(method->function.get(), arguments.positional))
+      return text;
   if (auto result = callOfObject(method->self, method->name, arguments))
     return result;
   return callNative(method->function.get(), arguments);
@@ -555,7 +598,7 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
   }
   bool finds = PyDict_Check(self) || PyAnySet_Check(self);
   for (size_t i = 1; i < positional.size() && finds; ++i)
-    checkKey(positional[i].get());
+    positional[i] = keyOf(positional[i].get());
   if (!changesContainer(name)) {
     log_.readContainer(self);
     return callReading(function, arguments);
@@ -596,8 +639,10 @@ std::optional<PyRef> Interpreter::callOfDict(PyObject *dict, std::string_view na
     return std::nullopt;
   size_t count = arguments.size();
   PyObject *key = count > 1 ? arguments[1].get() : nullptr;
-  if (key)
-    checkKey(key);
+  if (key) {
+    arguments[1] = keyOf(key);
+    key = arguments[1].get();
+  }
   auto valueOf = [&]() -> PyRef {
     PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, key));
     if (value)

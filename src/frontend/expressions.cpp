@@ -69,9 +69,9 @@ PyRef Interpreter::eval(PythonFrame &frame, const Sequence &sequence) {
   bool isList = sequence.kind == Sequence::Kind::List;
   PyRef made = checked(isList ? PyList_New(0) : PySet_New(nullptr));
   log_.noteFresh(made.get());
-  for (const PyRef &value : values)
+  for (PyRef &value : values)
     if (!isList)
-      checkKey(value.get());
+      value = keyOf(value.get());
   for (const PyRef &value : values)
     checked(isList ? PyList_Append(made.get(), value.get()) : PySet_Add(made.get(), value.get()));
   return made;
@@ -83,7 +83,7 @@ PyRef Interpreter::eval(PythonFrame &frame, const DictDisplay &display) {
   for (size_t i = 0; i < display.keys.size(); ++i) {
     if (display.keys[i]) {
       PyRef key = eval(frame, *display.keys[i]), value = eval(frame, *display.values[i]);
-      checkKey(key.get());
+      key = keyOf(key.get());
       checked(PyDict_SetItem(dict.get(), key.get(), value.get()));
       continue;
     }
@@ -160,27 +160,21 @@ PyRef Interpreter::eval(PythonFrame &frame, const Interpolation &part) {
   PyRef value = eval(frame, *part.value);
   CallArguments arguments;
   arguments.positional.push_back(value);
+  auto converted = [&](const char *name) {
+    return call(PyDict_GetItemString(frame.builtins, name), arguments);
+  };
   switch (part.conversion) {
   case 's': value = call(reinterpret_cast<PyObject *>(&PyUnicode_Type), arguments); break;
-  case 'r': value = checked(PyObject_Repr(value.get())); break;
-  case 'a': value = checked(PyObject_ASCII(value.get())); break;
+  case 'r': value = converted("repr"); break;
+  case 'a': value = converted("ascii"); break;
   default: break;
   }
   PyRef spec = part.spec ? eval(frame, *part.spec) : PyRef();
-  if (PyUnicode_CheckExact(value.get()) && !spec)
-    return value;
-  if (auto formatted = callSpecial(value.get(), "__format__",
-                                   {spec ? spec.get() : checked(PyUnicode_New(0, 0)).get()}))
-    return *formatted;
-  return checked(PyObject_Format(value.get(), spec.get()));
+  return formatted(value.get(), spec.get());
 }
 
 PyRef Interpreter::eval(PythonFrame &frame, const JoinedString &string) {
-  std::vector<PyRef> parts = evalAll(frame, string.parts);
-  PyRef list = checked(PyList_New(0));
-  for (const PyRef &part : parts)
-    checked(PyList_Append(list.get(), part.get()));
-  return checked(PyUnicode_Join(checked(PyUnicode_New(0, 0)).get(), list.get()));
+  return joined(evalAll(frame, string.parts));
 }
 
 //===- Comprehensions ----------------------------------------------------------------------===//
@@ -219,7 +213,7 @@ PyRef Interpreter::eval(PythonFrame &frame, const Comprehension &comprehension) 
   comprehend(frame, comprehension, 0, first, [&] {
     PyRef value = eval(frame, *comprehension.element);
     if (comprehension.kind != Kind::List)
-      checkKey(value.get());
+      value = keyOf(value.get());
     if (comprehension.kind == Kind::List)
       checked(PyList_Append(made.get(), value.get()));
     else if (comprehension.kind == Kind::Set)

@@ -114,11 +114,21 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
                            run(inside, inside.syntax.body);
                            return inside.returned ? inside.returned : PyRef::share(Py_None);
                          });
+  if (host_.policies) {
+    if (auto result = callInGraph(*frame))
+      return *result;
+    detectRecursion(*frame);
+  }
+  return runBody(*frame);
+}
+
+PyRef Interpreter::runBody(PythonFrame &frame) {
   struct Entered {
     Interpreter &interpreter;
     int exceptions = std::uncaught_exceptions();
     Entered(Interpreter &interpreter, PythonFrame &frame) : interpreter(interpreter) {
       frame.caller = interpreter.frame_;
+      frame.forks = interpreter.forks_.size();
       interpreter.frame_ = &frame;
       ++interpreter.depth_;
     }
@@ -129,9 +139,9 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
       --interpreter.depth_;
     }
   };
-  Entered entered(*this, *frame);
-  run(*frame, syntax->body);
-  return frame->returned ? std::move(frame->returned) : PyRef::share(Py_None);
+  Entered entered(*this, frame);
+  run(frame, frame.syntax.body);
+  return frame.returned ? std::move(frame.returned) : PyRef::share(Py_None);
 }
 
 // By the rules of CPython's calls. False where they do not fit.

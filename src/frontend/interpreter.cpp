@@ -5,11 +5,15 @@
 #include "capture/recording.h"
 #include "frontend/callbacks.h"
 #include "frontend/kinds.h"
+#include "frontend/pointers.h"
+
+#include <algorithm>
 
 namespace bifront {
 
 Interpreter::Interpreter(const InterpreterHost &host)
-    : host_(host), print_(PyRef::share(PyDict_GetItemString(PyEval_GetBuiltins(), "print"))) {
+    : host_(host), print_(PyRef::share(PyDict_GetItemString(PyEval_GetBuiltins(), "print"))),
+      lanes_([recording = host.recording](ValueId value) { return recording->objectAt(value); }) {
   host_.recording->unsure = [this](const MergedHistory &history, const std::string &why) {
     Policy instead = history.loops && policyOf(history.site) < Policy::PeelFirst ? Policy::PeelFirst
                                                                                  : Policy::OneWay;
@@ -39,6 +43,10 @@ PythonEffects Interpreter::finish() {
 }
 
 PyRef Interpreter::run(PyObject *callee, CallArguments arguments) {
+  PointerGuard pointers([this] {
+    refuse(std::make_exception_ptr(
+        CannotInterpret("an object that differs from call to call is used in C")));
+  });
   try {
     PyRef result = call(callee, std::move(arguments));
     rethrowRefusal();
@@ -67,6 +75,20 @@ void Interpreter::refuseIterators(PyObject *result, int depth) const {
   PyObject *key = nullptr, *value = nullptr;
   for (Py_ssize_t at = 0; PyDict_Check(result) && PyDict_Next(result, &at, &key, &value);)
     refuseIterators(value, depth + 1);
+}
+
+bool Interpreter::readsWhatItWrites(const PythonEffects &effects) const {
+  for (PyTypeObject *type : writtenClasses_)
+    if (readClasses_.contains(type))
+      return true;
+  // A container, whose owner is not known.
+  bool readsContainers = readClasses_.contains(&PyList_Type) || readClasses_.contains(&PyDict_Type);
+  return readsContainers &&
+         std::any_of(effects.writes.begin(), effects.writes.end(), [](const PythonWrite &write) {
+           return write.kind == PythonWrite::Kind::Call ||
+                  write.slot.kind == Slot::Kind::ListItem ||
+                  write.slot.kind == Slot::Kind::DictItem;
+         });
 }
 
 const PythonFrame *Interpreter::programFrame() const {

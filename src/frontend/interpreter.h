@@ -3,6 +3,7 @@
 // does to them goes through the log, so that it can be guarded, taken back and done again.
 #pragma once
 
+#include "frontend/lanes.h"
 #include "frontend/python_effects.h"
 #include "frontend/python_error.h"
 #include "frontend/python_log.h"
@@ -15,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -42,8 +44,15 @@ enum class Policy : uint8_t {
   Loop,      // a loop too whose number of iterations Python knows, for it may end early
   PeelFirst, // a loop behind its first iteration, which is taken to happen
   OneWay,    // the way that is foreseen
+  Function,  // a Python function that calls itself: one of the graph, rather than unrolled
+  Unrolled,  // after all
 };
 using Policies = std::map<const void *, Policy>; // by the node of the syntax
+
+// Stands for all texts of ints and bools of the graph: Policy::OneWay where a path is to know them.
+const void *textSite();
+// Whether a failure says that such a text, or another value that waits for the end, was looked at.
+bool isOfText(std::string_view failure);
 
 // A way of a branch ends where the walk cannot leave it.
 struct CannotEndHere : std::runtime_error {
@@ -110,6 +119,7 @@ struct PythonFrame {
   int line = 0;
   Generator *generator = nullptr;                     // that yields go to
   std::shared_ptr<const syntax::Function> owner = {}; // of the syntax
+  size_t forks = 0; // ways that were being walked when it was entered
 };
 
 enum class Completion : uint8_t { Normal, Break, Continue, Return, LoopBodyEnd };
@@ -129,6 +139,11 @@ public:
   PythonEffects finish();
   // Whether that has ended a generator which then did something.
   bool endedWithEffects() const { return endedWithEffects_; }
+  // Of CPython's frames, at most, from one call of a function of the graph to its call of itself; 0
+  // where there is none.
+  uint32_t framesPerCall() const { return framesPerCall_; }
+  // Whether what it has read of pointers may be what it has written by other names.
+  bool readsWhatItWrites(const PythonEffects &effects) const;
   // The innermost frame of the program's own files; null where there is none.
   const PythonFrame *programFrame() const;
 
@@ -178,13 +193,15 @@ private:
   std::optional<PyRef> forkValue(PythonFrame &, const void *site, PyObject *condition,
                                  const std::function<PyRef()> &then,
                                  const std::function<PyRef()> &otherwise);
-  PyRef conditionOf(PyObject *value) const;
+  PyRef conditionOf(PyObject *value);
   // Whether an expression is true: a bool of Python, or one of the graph where the walk goes both
   // ways.
   PyRef condition(PythonFrame &, const syntax::Expr &expr);
   PyRef conditionFrom(PythonFrame &, const syntax::BoolOperation &, size_t first);
   Forked fork(PythonFrame &, const void *site, PyObject *condition, const WayBody &then,
               const WayBody &otherwise, Way &merged);
+  bool walkBoth(PythonFrame &, PyObject *condition, const WayBody &then, const WayBody &otherwise,
+                std::optional<Way> (&ways)[2]);
   Way walkWay(PythonFrame &, const WayBody &body, std::span<const ValueId> first = {});
   void mergeWays(PythonFrame &, const void *site, PyObject *condition,
                  const PythonLog::Mark &before, Way (&ways)[2], Way &merged);
@@ -196,6 +213,35 @@ private:
   void preparePlace(const PythonLog::Change &place);
   void fillPlace(const PythonLog::Change &place, PyObject *value);
   ValueId conditionValue(PyObject *condition) const;
+
+  // pointer_values.cpp
+  ValueId held(PyObject *object);
+  PyRef boolOf(ValueId value, Example example);
+  PyRef objectOf(ValueId value);
+  PyRef settled(PyObject *object);
+  ValueId isOfClasses(ValueId pointer, const std::vector<PyTypeObject *> &classes);
+  void assertClasses(ValueId pointer, const std::vector<PyTypeObject *> &classes);
+  PyTypeObject *classOf(ValueId pointer);
+  PyRef pointerIsInstance(PyObject *pointer, PyObject *cls);
+  PyRef pointerType(PyObject *pointer);
+  PyRef pointerTruth(PyObject *pointer);
+  PyRef pointerIs(PyObject *left, PyObject *right);
+  PyRef pointerEquals(PyObject *left, PyObject *right);
+  PyRef pointerAttribute(PyObject *pointer, PyObject *name);
+  PyRef pointerLength(PyObject *pointer);
+  PyRef pointerItem(PyObject *pointer, PyObject *key);
+  Example exampleOf(PyObject *number);
+  void noteComputed(PyObject *result, PyObject *left, PyObject *right,
+                    const std::function<PyObject *(PyObject *, PyObject *)> &compute);
+  std::optional<bool> decided(PyObject *condition);
+
+  // recursion.cpp
+  class FunctionWalk;
+  struct ResultPending;
+  void detectRecursion(const PythonFrame &) const;
+  std::optional<PyRef> callInGraph(PythonFrame &);
+  PyRef runBody(PythonFrame &);
+  void assertWay(PyObject *condition, bool holds, const std::string &why);
 
   // loops.cpp
   struct LoopPlan;
@@ -290,6 +336,12 @@ private:
   std::optional<PyRef> callSpecial(PyObject *object, const char *name,
                                    std::initializer_list<PyObject *> arguments);
 
+  // texts.cpp
+  std::optional<PyRef> later(PyObject *function, std::vector<PyRef> arguments);
+  PyRef formatted(PyObject *value, PyObject *spec); // `spec` may be null
+  PyRef joined(const std::vector<PyRef> &parts);
+  std::optional<PyRef> textOf(PyObject *function, std::vector<PyRef> arguments);
+
   // tensor_items.cpp
   PyRef selected(PyObject *tensor, PyObject *key); // null: PyTorch's own indexing is to do it
   bool setSelected(PyObject *tensor, PyObject *key, PyObject *value);
@@ -329,6 +381,7 @@ private:
   void refuseSetter(PyObject *function);
   PyRef callUnwalked(PyObject *callee, CallArguments &arguments);
   PyRef callDirectly(PyObject *callee, const CallArguments &arguments);
+  std::optional<CallArguments> withKnownNumbers(CallArguments arguments);
   PyRef newInstance(PyTypeObject *cls, const CallArguments &arguments);
   PyRef watch(PyObject *objects); // a tuple
   void readPlace(PyObject *place);
@@ -338,6 +391,9 @@ private:
                  const std::function<PyRef()> &call);
   // Before C finds `key` in a dict or a set.
   void checkKey(PyObject *key);
+  // The same; gives the key to find it by, in which numbers of the graph are what they are on this
+  // path.
+  PyRef keyOf(PyObject *key);
   void noteMade(PyObject *value);
   PyRef wrapCallable(PyObject *function);
   void refuse(std::exception_ptr why);
@@ -379,6 +435,11 @@ private:
     std::string why;
   };
   std::vector<Poison> poisons_;
+  Lanes lanes_;
+  std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
+  std::vector<FunctionWalk *> functions_;                 // of the graph, that are being walked
+  uint32_t framesPerCall_ = 0;
+  std::optional<bool> forced_; // what the next truth that is asked for is taken to be
 };
 
 struct Interpreter::Fork {

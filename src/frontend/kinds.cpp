@@ -3,6 +3,9 @@
 #include "capture/proxy.h"
 #include "capture/python_values.h"
 #include "capture/symbolic.h"
+#include "frontend/interpreter.h"
+#include "frontend/later.h"
+#include "frontend/pointers.h"
 #include "frontend/python_error.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -59,6 +62,8 @@ bool isProxyTensor(PyObject *object) {
   return isTensor(object) && ProxyImpl::of(THPVariable_Unpack(object));
 }
 
+bool isOfNoDimension(PyObject *tensor) { return THPVariable_Unpack(tensor).dim() == 0; }
+
 bool isEitherTensor(PyObject *object) {
   ProxyImpl *proxy = isTensor(object) ? ProxyImpl::of(THPVariable_Unpack(object)) : nullptr;
   return proxy && proxy->recording()->isMerged(proxy->value());
@@ -79,9 +84,12 @@ PyTypeObject *numberType(PyObject *number) {
 }
 
 int isInstanceOf(PyObject *object, PyObject *cls) {
-  if (!isGraphNumber(object))
+  if (pointerOf(object))
+    throw CannotInterpret("the class of an object that differs from call to call is asked for");
+  if (!isGraphNumber(object) && !isLater(object))
     return PyObject_IsInstance(object, cls);
-  PyRef like = PyRef::steal(PyObject_CallNoArgs(reinterpret_cast<PyObject *>(numberType(object))));
+  PyTypeObject *type = isLater(object) ? laterType(object) : numberType(object);
+  PyRef like = PyRef::steal(PyObject_CallNoArgs(reinterpret_cast<PyObject *>(type)));
   return like ? PyObject_IsInstance(like.get(), cls) : -1;
 }
 
@@ -109,12 +117,20 @@ PyRef graphCondition(PyObject *value) {
     return {};
   c10::SymNode node = symbolicNumber(number.get());
   auto *scalar = SymbolicScalar::of(node);
-  if (!scalar || (scalar->isKnown() && !scalar->truthVaries()))
+  if (!scalar || (scalar->isKnown() && !scalar->truthVaries()) || scalar->decided())
     return {};
   if (scalar->kind() == SymbolicScalar::Kind::Bool)
     return number;
   PyRef zero = checked(PyLong_FromLong(0));
   return checked(PyObject_RichCompare(number.get(), zero.get(), Py_NE));
+}
+
+PyRef knownNumber(PyObject *number) {
+  c10::SymNode node = symbolicNumber(number);
+  if (node->is_bool())
+    return PyRef::share(node->guard_bool("", 0) ? Py_True : Py_False);
+  return checked(node->is_int() ? PyLong_FromLongLong(node->guard_int("", 0))
+                                : PyFloat_FromDouble(node->guard_float("", 0)));
 }
 
 PyObject *negatedNumber(PyObject *number) {
@@ -151,6 +167,12 @@ PyObject *typeAttribute(PyTypeObject *type, PyObject *name) { return _PyType_Loo
 
 PyObject *typeAttribute(PyTypeObject *type, const char *name) {
   return _PyType_Lookup(type, interned(name));
+}
+
+bool hasOrdinaryLookup(PyTypeObject *type) {
+  static PyObject *ordinary = typeAttribute(&PyBaseObject_Type, "__getattribute__");
+  return type->tp_getattro == PyObject_GenericGetAttr ||
+         typeAttribute(type, "__getattribute__") == ordinary;
 }
 
 bool hasWalkedMethod(PyObject *object, const char *name) {

@@ -12,6 +12,7 @@ bool isExactTensor(PyObject *object); // of no subclass
 bool isProxyTensor(PyObject *object);
 // A tensor that is one or another, as the run takes one way of a branch or the other.
 bool isEitherTensor(PyObject *object);
+bool isOfNoDimension(PyObject *tensor);
 // A torch.SymInt, SymFloat or SymBool.
 bool isGraphNumber(PyObject *object);
 // What Python would say that it is: int, float or bool.
@@ -25,6 +26,9 @@ PyRef numberForPython(const c10::SymNode &node);
 // Whether `value` is true, where only the run of the graph knows: a torch.SymBool. Null for a value
 // whose truth is known, or is not that of one number.
 PyRef graphCondition(PyObject *value);
+// The plain number that a number of the graph is, which Python has to know: asserted, or what parts
+// this path of the function from others. Throws where nobody can tell.
+PyRef knownNumber(PyObject *number);
 // `not number`, as a number of the graph; a new reference, or null with an exception set.
 PyObject *negatedNumber(PyObject *number);
 // A list, dict, set, deque or bytearray, or of a subclass.
@@ -36,6 +40,8 @@ bool isImmutable(PyObject *object);
 // an exception.
 PyObject *typeAttribute(PyTypeObject *type, const char *name);
 PyObject *typeAttribute(PyTypeObject *type, PyObject *name);
+// Objects whose attributes are found by the ordinary rules, `__getattr__` among them.
+bool hasOrdinaryLookup(PyTypeObject *type);
 // Whether the special method `name` of the object is a Python function that is to be walked:
 // tensors' and graph numbers' own are not.
 bool hasWalkedMethod(PyObject *object, const char *name);

@@ -3,6 +3,7 @@
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/pending.h"
+#include "frontend/recursion.h"
 #include "frontend/way.h"
 
 #include <algorithm>
@@ -151,6 +152,9 @@ bool Interpreter::walkLoop(PythonFrame &frame, const LoopPlan &plan) {
   try {
     LoopWalk(*this, frame, plan).run();
     return true;
+  } catch (const ResultPending &) {
+    refusal_ = nullptr;
+    return true; // for now it has no iterations
   } catch (const CannotFork &) {
     throw;
   } catch (const std::exception &why) {

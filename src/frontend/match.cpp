@@ -1,6 +1,7 @@
 // The `match` statement.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/pointers.h"
 
 namespace bifront {
 
@@ -16,6 +17,11 @@ Completion Interpreter::run(PythonFrame &frame, const Match &stmt) {
 }
 
 bool Interpreter::matches(PythonFrame &frame, const Pattern &pattern, PyObject *subject) {
+  bool looksAtObject = std::holds_alternative<SingletonPattern>(pattern.node) ||
+                       std::holds_alternative<SequencePattern>(pattern.node) ||
+                       std::holds_alternative<MappingPattern>(pattern.node);
+  if (looksAtObject && pointerOf(subject))
+    throw CannotInterpret("an object that differs from call to call is matched");
   return std::visit([&](const auto &node) { return matches(frame, node, subject); }, pattern.node);
 }
 

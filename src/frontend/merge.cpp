@@ -1,6 +1,7 @@
 #include "frontend/merge.h"
 
 #include "frontend/kinds.h"
+#include "frontend/pointers.h"
 #include "frontend/python_error.h"
 #include "support/plain_constant.h"
 
@@ -73,7 +74,10 @@ Merge::Index Merge::plan(PyObject *then, PyObject *otherwise) {
 }
 
 Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
-  if (then == otherwise)
+  if (formOnly_ && !mayVary(then) && mark_ && log_.isFreshSince(*mark_, then))
+    throw CannotMerge(std::string("a function gives a ") + Py_TYPE(then)->tp_name +
+                      " that it has made");
+  if (then == otherwise && !(formOnly_ && mayVary(then)))
     return {Plan::Kind::Same, PyRef::share(then)};
   if (!then || !otherwise)
     throw CannotMerge("a name or a place has a value on one way only");
@@ -88,6 +92,8 @@ Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
     yields_[1].push_back(std::move(b->value));
     return plan;
   }
+  if (pointerOf(then) || pointerOf(otherwise))
+    return planObject(then, otherwise);
   if (Py_TYPE(then) != Py_TYPE(otherwise))
     throw CannotMerge(std::string("a value is a ") + Py_TYPE(then)->tp_name + " on one way, a " +
                       Py_TYPE(otherwise)->tp_name + " on the other");
@@ -104,6 +110,41 @@ Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
                     Py_TYPE(then)->tp_name);
 }
 
+Merge::Index Merge::planForm(PyObject *value) {
+  formOnly_ = true;
+  Index index = plan(value, value);
+  formOnly_ = false;
+  return index;
+}
+
+bool Merge::mayVary(PyObject *object) const {
+  return isProxyTensor(object) || isGraphNumber(object) || pointerOf(object) ||
+         PyTuple_CheckExact(object) ||
+         ((PyList_CheckExact(object) || PyDict_CheckExact(object)) && mark_ &&
+          log_.isFreshSince(*mark_, object));
+}
+
+void Merge::refuseGradients() const {
+  for (const Plan &plan : plans_)
+    if (plan.requiresGrad)
+      throw CannotMerge("gradients go through a function that calls itself");
+}
+
+std::vector<ValueType> Merge::resultTypes() const {
+  std::vector<ValueType> types(yields_[0].size());
+  for (const Plan &plan : plans_)
+    if (plan.kind == Plan::Kind::Object)
+      types[plan.result] = ValueType::scalar(ValueType::Kind::Object);
+    else if (plan.kind == Plan::Kind::Tensor)
+      types[plan.result] = ValueType::ofTensor(plan.shape.type());
+    else if (plan.kind == Plan::Kind::Number)
+      types[plan.result] = ValueType::scalar(plan.number == NumberKind::Int ? ValueType::Kind::Int
+                                             : plan.number == NumberKind::Float
+                                                 ? ValueType::Kind::Float
+                                                 : ValueType::Kind::Bool);
+  return types;
+}
+
 // A container that others know too, or that is paired with two, cannot be replaced by a new one.
 void Merge::checkOwn(PyObject *then, PyObject *otherwise) {
   for (PyObject *container : {then, otherwise}) {
@@ -113,6 +154,19 @@ void Merge::checkOwn(PyObject *then, PyObject *otherwise) {
     if (!isNew && known->second != std::pair(then, otherwise))
       throw CannotMerge("a list or dict of one way is in the place of two of the other");
   }
+}
+
+Merge::Plan Merge::planObject(PyObject *then, PyObject *otherwise) {
+  Plan plan{Plan::Kind::Object};
+  plan.result = yields_[0].size();
+  for (PyObject *object : {then, otherwise})
+    if (!pointerOf(object) && object != Py_None)
+      throw CannotMerge("an object is one from outside on one way only");
+  for (int way : {0, 1}) {
+    auto pointer = pointerOf(way == 0 ? then : otherwise);
+    yields_[way].push_back(pointer ? *pointer : recording_.heldObject(Py_None));
+  }
+  return plan;
 }
 
 Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
@@ -223,6 +277,13 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
     yields[plan.result] = record(number->value);
     return true;
   }
+  case Plan::Kind::Object: {
+    auto pointer = pointerOf(object);
+    if (!pointer && object != Py_None)
+      return false;
+    yields[plan.result] = pointer ? *pointer : recording_.heldObject(Py_None);
+    return true;
+  }
   case Plan::Kind::Tuple: return sequence(PyTuple_CheckExact(object));
   case Plan::Kind::List: return sequence(PyList_CheckExact(object) && log_.isFresh(object));
   case Plan::Kind::Dict: {
@@ -303,6 +364,7 @@ PyRef Merge::make(Index value) {
     plan.made =
         numberForPython(SymbolicScalar::ofValue(recording, plan.number, results_[plan.result]));
     break;
+  case Plan::Kind::Object: plan.made = makePointer(results_[plan.result]); break;
   case Plan::Kind::Tuple:
   case Plan::Kind::List: {
     PyRef list = checked(PyList_New(0));

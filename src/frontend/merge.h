@@ -35,6 +35,13 @@ public:
 
   // Null stands for no value. Throws CannotMerge.
   Index plan(PyObject *then, PyObject *otherwise);
+  // The same of one value that every call of a function gives anew: what is of the graph in it is a
+  // result.
+  Index planForm(PyObject *value);
+  // Throws where a planned tensor requires grad.
+  void refuseGradients() const;
+  // Of the results that are planned so far.
+  std::vector<ValueType> resultTypes() const;
   // What a way yields, in the order of the branch's results. Records numbers that are not yet in
   // the graph, so the way's block is to be open.
   std::vector<ValueId> yields(int way);
@@ -53,9 +60,9 @@ public:
 
 private:
   struct Plan {
-    enum class Kind : uint8_t { Same, Tensor, Number, Tuple, List, Dict } kind;
+    enum class Kind : uint8_t { Same, Tensor, Number, Object, Tuple, List, Dict } kind;
     PyRef same = {};   // Same: the value; Dict: the keys
-    size_t result = 0; // Tensor, Number: which result of the branch
+    size_t result = 0; // Tensor, Number, Object: which result of the branch
     ProxyImpl::Shape shape = {};
     // Of a tensor:
     bool mayBeOutside = false, requiresGrad = false;
@@ -71,10 +78,12 @@ private:
   bool flatten(Index value, PyObject *object, std::vector<ValueId> &yields);
   ValueId record(const Yield &yield);
   Plan planOf(PyObject *then, PyObject *otherwise);
+  Plan planObject(PyObject *then, PyObject *otherwise);
   Plan planTensor(PyObject *then, PyObject *otherwise);
   Plan planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise);
   void checkOwn(PyObject *then, PyObject *otherwise);
   Plan planDict(PyObject *then, PyObject *otherwise);
+  bool mayVary(PyObject *object) const;
 
   Recording &recording_;
   PythonLog &log_;
@@ -86,6 +95,7 @@ private:
   std::vector<PyRef> held_; // so that the addresses in known_ stay theirs
   std::vector<Yield> yields_[2];
   std::vector<ValueId> results_;
+  bool formOnly_ = false;
   Place place_ = Place::BehindBranch;
 };
 

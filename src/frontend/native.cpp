@@ -3,6 +3,8 @@
 #include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/later.h"
+#include "frontend/pointers.h"
 
 #include <algorithm>
 #include <array>
@@ -250,15 +252,38 @@ bool isOrdinaryContainer(PyObject *container) {
 
 } // namespace
 
-PyRef Interpreter::callDirectly(PyObject *callee, const CallArguments &arguments) {
+PyRef Interpreter::callDirectly(PyObject *callee, const CallArguments &given) {
+  CallArguments arguments = given;
+  for (PyRef *argument : pointersTo(arguments))
+    *argument = settled(argument->get());
   FlatArguments flat(arguments);
   PyRef result =
       PyRef::steal(PyObject_Vectorcall(callee, flat.values.data(), flat.count, flat.names.get()));
   rethrowRefusal();
-  if (!result)
+  if (!result) {
+    if (auto known = withKnownNumbers(arguments))
+      return callDirectly(callee, *known);
     throw PythonError();
+  }
   noteMade(result.get());
   return result;
+}
+
+// What C could not do with ints and bools of the graph it may do with what they are: the arguments
+// of a call that has raised, with these. Nothing where that is not why.
+std::optional<CallArguments> Interpreter::withKnownNumbers(CallArguments arguments) {
+  bool isUnknown = PyErr_ExceptionMatches(PyExc_TypeError) ||
+                   PyErr_ExceptionMatches(PyExc_ValueError) ||
+                   PyErr_ExceptionMatches(PyExc_AttributeError);
+  bool found = false;
+  for (PyRef *argument : pointersTo(arguments))
+    if (isUnknown && isGraphNumber(argument->get()) &&
+        numberType(argument->get()) != &PyFloat_Type) {
+      PyErr_Clear();
+      *argument = knownNumber(argument->get());
+      found = true;
+    }
+  return found ? std::optional(std::move(arguments)) : std::nullopt;
 }
 
 PyRef Interpreter::newInstance(PyTypeObject *cls, const CallArguments &arguments) {
@@ -395,8 +420,12 @@ void Interpreter::readPlace(PyObject *place) {
 // it may call, are added to `ofProgram`.
 void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram, int depth) {
   constexpr int kDeepest = 4;
-  if (isImmutable(argument) || isTensor(argument))
+  if (isLater(argument)) // which C may take for something else
+    throw CannotInterpret("a text or a number that the end of the run makes is looked at");
+  if (isImmutable(argument) || isTensor(argument) || (depth == 0 && pointerOf(argument)))
     return;
+  if (pointerOf(argument))
+    throw CannotInterpret("C looks into an object that differs from call to call");
   if (!forks_.empty() && PyIter_Check(argument) && !log_.isFreshSince(forks_.back().mark, argument))
     throw CannotInterpret("an iterator from outside of a branch is used in it");
   if (callbackOf(argument))
@@ -451,6 +480,8 @@ bool hasOwnHash(PyObject *key) {
 } // namespace
 
 void Interpreter::checkKey(PyObject *key) {
+  if (isGraphNumber(key)) // keyOf
+    return;
   if (PyTuple_Check(key))
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
       checkKey(PyTuple_GET_ITEM(key, i));
@@ -463,6 +494,22 @@ void Interpreter::checkKey(PyObject *key) {
     return checked(PyObject_RichCompare(key, key, Py_EQ));
   });
   checkedKeys_.emplace(key, PyRef::share(key));
+}
+
+PyRef Interpreter::keyOf(PyObject *key) {
+  checkKey(key);
+  if (isGraphNumber(key))
+    return knownNumber(key);
+  bool hasNumbers = false;
+  for (Py_ssize_t i = 0; PyTuple_CheckExact(key) && i < PyTuple_GET_SIZE(key); ++i)
+    hasNumbers = hasNumbers || isGraphNumber(PyTuple_GET_ITEM(key, i)) ||
+                 PyTuple_CheckExact(PyTuple_GET_ITEM(key, i));
+  if (!hasNumbers)
+    return PyRef::share(key);
+  std::vector<PyRef> parts;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
+    parts.push_back(keyOf(PyTuple_GET_ITEM(key, i)));
+  return tupleOf(parts);
 }
 
 // What nobody else refers to, the call has made.

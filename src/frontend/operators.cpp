@@ -3,6 +3,7 @@
 #include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/pointers.h"
 
 namespace bifront {
 
@@ -87,6 +88,8 @@ std::optional<PyRef> Interpreter::dispatched(PyObject *left, PyObject *right, co
 }
 
 PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inPlace) {
+  if (pointerOf(left) || pointerOf(right))
+    return binary(op, settled(left).get(), settled(right).get(), inPlace);
   const BinaryRow &row = rowOf(op);
   if (inPlace) {
     if (auto result = callSpecial(left, row.inPlaceName, {right}))
@@ -107,16 +110,34 @@ PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inP
                  row.symbol, inPlace ? "=" : "", Py_TYPE(left)->tp_name, Py_TYPE(right)->tp_name);
     throw PythonError();
   }
+  if (op == BinaryOp::Remainder && PyUnicode_CheckExact(left)) {
+    static PyObject *remainder =
+        PyObject_GetAttrString(PyRef::steal(PyImport_ImportModule("operator")).get(), "mod");
+    if (auto text = textOf(remainder, {PyRef::share(left), PyRef::share(right)}))
+      return *text;
+  }
   PyRef result = natively(row.name, {left, right}, [&] {
-    return checked((inPlace ? row.inPlace : row.plain)(left, right));
+    PyRef value = PyRef::steal((inPlace ? row.inPlace : row.plain)(left, right));
+    if (value)
+      return value;
+    CallArguments operands;
+    operands.positional = {PyRef::share(left), PyRef::share(right)};
+    auto known = withKnownNumbers(operands);
+    if (!known)
+      throw PythonError();
+    return checked((inPlace ? row.inPlace : row.plain)(known->positional[0].get(),
+                                                       known->positional[1].get()));
   });
   noteMade(result.get());
+  noteComputed(result.get(), left, right, row.plain);
   return result;
 }
 
 PyRef Interpreter::unary(UnaryOp op, PyObject *operand) {
   if (op == UnaryOp::Not)
     return negated(operand);
+  if (pointerOf(operand))
+    return unary(op, settled(operand).get());
   const char *name = op == UnaryOp::Negative   ? "__neg__"
                      : op == UnaryOp::Positive ? "__pos__"
                                                : "__invert__";
@@ -137,6 +158,13 @@ PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
   case CompareOp::NotIn: return PyRef::share(contains(right, left) ? Py_False : Py_True);
   default: break;
   }
+  if (pointerOf(left) || pointerOf(right)) {
+    if (op == CompareOp::Eq)
+      return pointerEquals(left, right);
+    if (op == CompareOp::Ne)
+      return negated(pointerEquals(left, right).get());
+    return compare(op, settled(left).get(), settled(right).get());
+  }
   const CompareRow &row = rowOf(op);
   if (auto result = dispatched(left, right, row.name, row.reflected)) {
     if (result->get() != Py_NotImplemented)
@@ -151,12 +179,19 @@ PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
                  Py_TYPE(left)->tp_name, Py_TYPE(right)->tp_name);
     throw PythonError();
   }
-  return natively(row.name, {left, right},
-                  [&] { return checked(PyObject_RichCompare(left, right, row.native)); });
+  PyRef result = natively(row.name, {left, right}, [&] {
+    return checked(PyObject_RichCompare(left, right, row.native));
+  });
+  noteComputed(result.get(), left, right, [native = row.native](PyObject *a, PyObject *b) {
+    return PyObject_RichCompare(a, b, native);
+  });
+  return result;
 }
 
 // A bool of the graph is one of Python's two.
 PyRef Interpreter::sameObject(PyObject *left, PyObject *right) {
+  if (left != right && (pointerOf(left) || pointerOf(right)))
+    return pointerIs(left, right);
   if (left != right && (isEitherTensor(left) || isEitherTensor(right)) && isTensor(left) &&
       isTensor(right))
     throw CannotInterpret("which tensor a branch gives is asked by `is`");
@@ -175,12 +210,14 @@ PyRef Interpreter::sameObject(PyObject *left, PyObject *right) {
 }
 
 bool Interpreter::contains(PyObject *container, PyObject *item) {
+  if (pointerOf(container) || pointerOf(item))
+    return contains(settled(container).get(), settled(item).get());
   if (auto result = callSpecial(container, "__contains__", {item}))
     return truth(result->get());
   if (PyDict_Check(container)) {
-    checkKey(item);
-    PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(container, item));
-    log_.read(Slot::Kind::DictItem, container, item, value);
+    PyRef key = keyOf(item);
+    PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(container, key.get()));
+    log_.read(Slot::Kind::DictItem, container, key.get(), value);
     return value != nullptr;
   }
   if (hasWalkedMethod(container, "__iter__") || hasWalkedMethod(container, "__getitem__")) {
@@ -210,6 +247,12 @@ std::optional<PyRef> Interpreter::ownLength(PyObject *object) {
 }
 
 bool Interpreter::truth(PyObject *value) {
+  if (auto forced = std::exchange(forced_, std::nullopt))
+    return *forced;
+  if (pointerOf(value))
+    return truth(pointerTruth(value).get());
+  if (auto known = decided(value))
+    return *known;
   if (value == Py_True || value == Py_False || value == Py_None)
     return value == Py_True;
   if (auto result = callSpecial(value, "__bool__", {})) {
@@ -226,8 +269,16 @@ bool Interpreter::truth(PyObject *value) {
 }
 
 PyRef Interpreter::negated(PyObject *operand) {
-  if (isGraphNumber(operand)) // stays one
-    return checked(negatedNumber(operand));
+  if (pointerOf(operand))
+    return negated(pointerTruth(operand).get());
+  if (isGraphNumber(operand)) { // stays one
+    PyRef result = checked(negatedNumber(operand));
+    noteComputed(result.get(), operand, operand, [](PyObject *value, PyObject *) {
+      int is = PyObject_Not(value);
+      return is < 0 ? nullptr : PyBool_FromLong(is);
+    });
+    return result;
+  }
   return PyRef::share(truth(operand) ? Py_False : Py_True);
 }
 
@@ -250,6 +301,12 @@ std::optional<Py_ssize_t> plainIndex(PyObject *list, PyObject *key) {
 } // namespace
 
 PyRef Interpreter::item(PyObject *object, PyObject *key) {
+  if (pointerOf(object))
+    return pointerItem(object, key);
+  if (pointerOf(key))
+    return item(object, settled(key).get());
+  if (isGraphNumber(key) && (PyList_CheckExact(object) || PyTuple_CheckExact(object)))
+    return item(object, knownNumber(key).get());
   if (PyDict_Check(object) && !hasWalkedMethod(object, "__getitem__"))
     return dictItem(object, key);
   if (auto index = plainIndex(object, key))
@@ -265,8 +322,9 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
   return result;
 }
 
-PyRef Interpreter::dictItem(PyObject *dict, PyObject *key) {
-  checkKey(key);
+PyRef Interpreter::dictItem(PyObject *dict, PyObject *sought) {
+  PyRef held = keyOf(sought);
+  PyObject *key = held.get();
   PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, key));
   if (value)
     return found(Slot::Kind::DictItem, dict, key, value);
@@ -285,8 +343,17 @@ PyRef Interpreter::dictItem(PyObject *dict, PyObject *key) {
 }
 
 void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
+  if (pointerOf(object))
+    throw CannotInterpret("an object that differs from call to call is written");
+  if (pointerOf(key) || (isTensor(object) && pointerOf(value)))
+    return setItem(object, settled(key).get(), settled(value).get());
+  if (isGraphNumber(key) && PyList_CheckExact(object)) {
+    setItem(object, knownNumber(key).get(), value);
+    return;
+  }
   if (PyDict_Check(object) && !hasWalkedMethod(object, value ? "__setitem__" : "__delitem__")) {
-    checkKey(key);
+    PyRef held = keyOf(key);
+    key = held.get();
     if (!value && !checkedOrAbsent(PyDict_GetItemWithError(object, key))) {
       log_.read(Slot::Kind::DictItem, object, key, nullptr);
       PyErr_SetObject(PyExc_KeyError, key);
@@ -322,6 +389,8 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
 //===- Iteration ---------------------------------------------------------------------------===//
 
 PyRef Interpreter::iterate(PyObject *iterable) {
+  if (pointerOf(iterable))
+    return iterate(settled(iterable).get());
   if (auto iterator = callSpecial(iterable, "__iter__", {}))
     return *iterator;
   if (hasWalkedMethod(iterable, "__getitem__") && !typeAttribute(Py_TYPE(iterable), "__iter__"))
@@ -386,6 +455,9 @@ PyRef Interpreter::listOf(PyObject *iterable) {
 //===- Special methods ---------------------------------------------------------------------===//
 
 PyRef Interpreter::specialMethod(PyObject *object, const char *name) {
+  if (pointerOf(object))
+    throw CannotInterpret(std::string("calls ") + name +
+                          " of an object that differs from call to call");
   PyObject *descriptor = typeAttribute(Py_TYPE(object), name);
   if (!descriptor) {
     PyErr_Format(PyExc_TypeError, "'%.200s' object has no method %s", Py_TYPE(object)->tp_name,

@@ -214,6 +214,7 @@ Type mlirTypeOf(MLIRContext *context, const ValueType &type) {
   case ValueType::Kind::Bool: return builder.getI1Type();
   case ValueType::Kind::Complex: return ComplexType::get(builder.getF64Type());
   case ValueType::Kind::None: return builder.getNoneType();
+  case ValueType::Kind::Object: return bf::ObjectType::get(context);
   case ValueType::Kind::Tape: return bf::TapeType::get(context);
   case ValueType::Kind::TensorList: {
     SmallVector<Type> types;
@@ -250,6 +251,8 @@ ValueType valueTypeOf(Type type) {
     return ValueType::ofTensor(tensorTypeOf(tensor));
   if (isa<NoneType>(type))
     return ValueType::scalar(ValueType::Kind::None);
+  if (isa<bf::ObjectType>(type))
+    return ValueType::scalar(ValueType::Kind::Object);
   if (isa<bf::TapeType>(type))
     return ValueType::scalar(ValueType::Kind::Tape);
   if (isa<ComplexType>(type))

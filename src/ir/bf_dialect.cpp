@@ -184,6 +184,13 @@ LogicalResult GradOp::verify() {
 
 //===- bf.pointwise ------------------------------------------------------------------------===//
 
+LogicalResult UnboxOp::verify() {
+  Type type = getValue().getType();
+  if (isa<RankedTensorType>(type) || type.isInteger(1) || type.isInteger(64) || type.isF64())
+    return success();
+  return emitOpError() << "an object is not unboxed as " << type;
+}
+
 static bool isElement(Type type) {
   try {
     dtypeOf(type);

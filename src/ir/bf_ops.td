@@ -111,6 +111,16 @@ def Bf_AssertOp : Bf_Op<"assert", [MemoryEffects<[MemWrite]>]> {
   let hasCanonicalizeMethod = 1;
 }
 
+def Bf_DecideOp : Bf_Op<"decide", [MemoryEffects<[MemWrite]>]> {
+  let summary = "what follows is one path of a function: that on which the value is this one";
+  let description = [{
+    Capture leaves it where Python had to know a bool or an int of the graph. It is gone when the
+    paths of a function have become one (`merge_paths.h`), before any pass runs.
+  }];
+  let arguments = (ins AnyTypeOf<[I1, I64]>:$value, I64Attr:$outcome);
+  let assemblyFormat = "$value `is` $outcome attr-dict `:` type($value)";
+}
+
 def Bf_StoreOp : Bf_Op<"store", [MemoryEffects<[MemWrite]>]> {
   let summary = "sets the contents of a tensor that came in";
   let arguments = (ins AnyRankedTensor:$value, AnyRankedTensor:$target);
@@ -201,6 +211,88 @@ def Bf_YieldOp : Bf_Op<"yield", [Pure, Terminator, ReturnLike, ParentOneOf<["Poi
   let summary = "one element of each result of a bf.pointwise";
   let arguments = (ins Variadic<AnyType>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
+}
+
+//===- Python objects -----------------------------------------------------------------------------===//
+
+def Bf_ObjectType : TypeDef<Bf_Dialect, "Object"> {
+  let mnemonic = "object";
+  let summary = "a Python object, which may be another at each run of the graph";
+  let description = [{
+    The graph refers to it and keeps it alive while it runs. What is read of it is read without running any
+    Python code. An op that reads fails like a `bf.assert` where the object is none of which that is known.
+  }];
+}
+
+class Bf_ReadOp<string mnemonic> : Bf_Op<mnemonic, [MemoryEffects<[MemRead, MemWrite]>]>;
+
+def Bf_ReadAttrOp : Bf_ReadOp<"read_attr"> {
+  let summary = "an attribute of an object of exactly that class";
+  let description = [{
+    The class has the ordinary lookup of attributes, and nothing that runs code under that name.
+
+    ```mlir
+    %left = bf.read_attr %node, "left" of %class
+    ```
+  }];
+  let arguments = (ins Bf_ObjectType:$object, StrAttr:$name, Bf_ObjectType:$type);
+  let results = (outs Bf_ObjectType:$value);
+  let assemblyFormat = "$object `,` $name `of` $type attr-dict";
+}
+
+def Bf_ReadItemOp : Bf_ReadOp<"read_item"> {
+  let summary = "an item of a list or tuple, counted from the front";
+  let arguments = (ins Bf_ObjectType:$object, I64:$index);
+  let results = (outs Bf_ObjectType:$value);
+  let assemblyFormat = "$object `,` $index attr-dict";
+}
+
+def Bf_LengthOp : Bf_ReadOp<"length"> {
+  let summary = "the number of items of a list, a tuple or a dict";
+  let arguments = (ins Bf_ObjectType:$object);
+  let results = (outs I64:$length);
+  let assemblyFormat = "$object attr-dict";
+}
+
+def Bf_UnboxOp : Bf_ReadOp<"unbox"> {
+  let summary = "the tensor or the number that an object is";
+  let description = [{
+    An `int`, `float` or `bool`, exactly, or an ordinary tensor of that type, contiguous, that requires no
+    grad and shares no memory with what the graph writes.
+  }];
+  let arguments = (ins Bf_ObjectType:$object);
+  let results = (outs AnyType:$value);
+  let assemblyFormat = "$object attr-dict `:` type($value)";
+  let hasVerifier = 1;
+}
+
+def Bf_IsMethodOp : Bf_ReadOp<"is_method"> {
+  let summary = "whether an object of exactly that class has this function as its method";
+  let arguments = (ins Bf_ObjectType:$object, StrAttr:$name, Bf_ObjectType:$type,
+                       Bf_ObjectType:$function);
+  let results = (outs I1:$holds);
+  let assemblyFormat = "$object `,` $name `of` $type `,` $function attr-dict";
+}
+
+def Bf_IsSameOp : Bf_Op<"is_same", [Pure]> {
+  let summary = "whether two objects are one";
+  let arguments = (ins Bf_ObjectType:$left, Bf_ObjectType:$right);
+  let results = (outs I1:$holds);
+  let assemblyFormat = "$left `,` $right attr-dict";
+}
+
+def Bf_IsClassOp : Bf_ReadOp<"is_class"> {
+  let summary = "whether an object is of exactly that class";
+  let arguments = (ins Bf_ObjectType:$object, Bf_ObjectType:$type);
+  let results = (outs I1:$holds);
+  let assemblyFormat = "$object `,` $type attr-dict";
+}
+
+def Bf_IsEqualOp : Bf_ReadOp<"is_equal"> {
+  let summary = "whether an object is the same plain constant, of the same type";
+  let arguments = (ins Bf_ObjectType:$object, Bf_ObjectType:$constant);
+  let results = (outs I1:$holds);
+  let assemblyFormat = "$object `,` $constant attr-dict";
 }
 
 //===- Tapes --------------------------------------------------------------------------------------===//

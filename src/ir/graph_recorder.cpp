@@ -9,7 +9,11 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Transforms/RegionUtils.h"
+#include "llvm/ADT/SetVector.h"
 
+#include <map>
 #include <stdexcept>
 
 using namespace mlir;
@@ -80,6 +84,7 @@ struct GraphRecorder::State {
   }
 
   void end(func::FuncOp of, OpBuilder &at, ValueRange returned) const;
+  void eraseUnusedFunctions();
 
   OpBuilder builder;
   OwningOpRef<ModuleOp> module;
@@ -87,6 +92,7 @@ struct GraphRecorder::State {
   Location loc = UnknownLoc::get(builder.getContext());
   std::vector<Value> values; // null: of a block that is not open
   std::vector<BlockPtr> open;
+  std::map<std::string, SmallVector<Value>, std::less<>> functions; // what they use from outside
   // Set when the graph is finished: each change of the function's own list copies all of it.
   std::vector<SmallVector<NamedAttribute>> inputAttrs;
 };
@@ -195,6 +201,11 @@ void GraphRecorder::assertTrue(ValueId condition, std::string_view message) {
   bf::AssertOp::create(state->builder, state->loc, state->valueOf(condition), StringRef(message));
 }
 
+void GraphRecorder::decide(ValueId value, int64_t outcome) {
+  bf::DecideOp::create(state->builder, state->loc, state->valueOf(value),
+                       state->builder.getI64IntegerAttr(outcome));
+}
+
 //===- Blocks ------------------------------------------------------------------------------===//
 
 std::vector<ValueId> GraphRecorder::enterBlock(std::span<const ValueId> first) {
@@ -263,8 +274,155 @@ std::vector<ValueId> GraphRecorder::loop(std::span<const ValueId> initial, Block
   return results;
 }
 
+//===- Functions ---------------------------------------------------------------------------===//
+
+std::string GraphRecorder::newFunction(std::string_view name) {
+  std::string unique = std::string(name) + "." + std::to_string(state->functions.size());
+  state->functions.emplace(unique, SmallVector<Value>());
+  return unique;
+}
+
+std::vector<ValueId> GraphRecorder::callItself(std::string_view function,
+                                               std::span<const ValueId> operands,
+                                               std::span<const ValueType> results) {
+  MLIRContext *context = state->builder.getContext();
+  SmallVector<Type> types;
+  for (const ValueType &result : results)
+    types.push_back(mlirTypeOf(context, result));
+  auto op = func::CallOp::create(state->builder, state->loc, StringRef(function), types,
+                                 state->valuesOf(operands));
+  std::vector<ValueId> ids;
+  for (Value result : op.getResults())
+    ids.push_back(state->add(result));
+  return ids;
+}
+
+void GraphRecorder::defineFunction(std::string_view function, BlockPtr body,
+                                   std::span<const ValueId> returns) {
+  OpBuilder &builder = state->builder;
+  OpBuilder::InsertionGuard guard(builder);
+  SmallVector<Value> returned = state->valuesIn(*body, returns);
+  Region &region = body->region;
+  mlir::Block &block = region.front();
+  builder.setInsertionPointToEnd(&block);
+  func::ReturnOp::create(builder, state->loc, returned);
+  llvm::SetVector<Value> outside;
+  region.walk([&](Operation *op) {
+    for (Value operand : op->getOperands())
+      if (!region.isAncestor(operand.getParentRegion()))
+        outside.insert(operand);
+  });
+  SmallVector<Value> &captured = state->functions.find(function)->second;
+  SmallVector<Value> handed; // as the body has them
+  for (Value value : outside) {
+    if (auto constant = value.getDefiningOp<arith::ConstantOp>()) {
+      builder.setInsertionPointToStart(&block);
+      replaceAllUsesInRegionWith(value, builder.clone(*constant)->getResult(0), region);
+      continue;
+    }
+    captured.push_back(value);
+    handed.push_back(block.addArgument(value.getType(), state->loc));
+    replaceAllUsesInRegionWith(value, handed.back(), region);
+  }
+  region.walk([&](func::CallOp call) {
+    if (call.getCallee() == StringRef(function))
+      call->insertOperands(call->getNumOperands(), handed);
+  });
+  builder.setInsertionPointToEnd(state->module->getBody());
+  auto made = func::FuncOp::create(
+      builder, state->loc, StringRef(function),
+      builder.getFunctionType(block.getArgumentTypes(), block.getTerminator()->getOperandTypes()));
+  made.setPrivate();
+  made.getBody().takeBody(region);
+}
+
+std::vector<ValueId> GraphRecorder::callFunction(std::string_view function,
+                                                 std::span<const ValueId> operands) {
+  SmallVector<Value> all = state->valuesOf(operands);
+  llvm::append_range(all, state->functions.find(function)->second);
+  auto callee = state->module->lookupSymbol<func::FuncOp>(StringRef(function));
+  auto op = func::CallOp::create(state->builder, state->loc, callee, all);
+  std::vector<ValueId> ids;
+  for (Value result : op.getResults())
+    ids.push_back(state->add(result));
+  return ids;
+}
+
+// Those whose callers were let go.
+void GraphRecorder::State::eraseUnusedFunctions() {
+  for (bool erased = true; erased;) {
+    erased = false;
+    for (auto candidate : llvm::make_early_inc_range(module->getOps<func::FuncOp>())) {
+      bool isCalled = candidate == function;
+      module->walk([&](func::CallOp call) {
+        isCalled |= call.getCallee() == candidate.getSymName() &&
+                    call->getParentOfType<func::FuncOp>() != candidate;
+      });
+      if (isCalled)
+        continue;
+      candidate.erase();
+      erased = true;
+    }
+  }
+}
+
 bool GraphRecorder::isUsable(ValueId value) const {
   return value < state->values.size() && state->values[value];
+}
+
+//===- Python objects ----------------------------------------------------------------------===//
+
+ValueId GraphRecorder::readAttribute(ValueId object, std::string_view name, ValueId type) {
+  return state->add(bf::ReadAttrOp::create(state->builder, state->loc,
+                                           bf::ObjectType::get(state->builder.getContext()),
+                                           state->valueOf(object), StringRef(name),
+                                           state->valueOf(type)));
+}
+
+ValueId GraphRecorder::readItem(ValueId object, ValueId index) {
+  return state->add(bf::ReadItemOp::create(state->builder, state->loc,
+                                           bf::ObjectType::get(state->builder.getContext()),
+                                           state->valueOf(object), state->valueOf(index)));
+}
+
+ValueId GraphRecorder::lengthOf(ValueId object) {
+  return state->add(bf::LengthOp::create(state->builder, state->loc, state->builder.getI64Type(),
+                                         state->valueOf(object)));
+}
+
+ValueId GraphRecorder::unbox(ValueId object, const ValueType &as) {
+  Type type = mlirTypeOf(state->builder.getContext(), as);
+  return state->add(
+      bf::UnboxOp::create(state->builder, state->loc, type, state->valueOf(object)));
+}
+
+ValueId GraphRecorder::isMethod(ValueId object, std::string_view name, ValueId type,
+                                ValueId function) {
+  return state->add(bf::IsMethodOp::create(state->builder, state->loc, state->builder.getI1Type(),
+                                           state->valueOf(object), StringRef(name),
+                                           state->valueOf(type), state->valueOf(function)));
+}
+
+ValueId GraphRecorder::isSame(ValueId left, ValueId right) {
+  return state->add(bf::IsSameOp::create(state->builder, state->loc, state->builder.getI1Type(),
+                                         state->valueOf(left), state->valueOf(right)));
+}
+
+ValueId GraphRecorder::isOfClass(ValueId object, ValueId type) {
+  return state->add(bf::IsClassOp::create(state->builder, state->loc, state->builder.getI1Type(),
+                                          state->valueOf(object), state->valueOf(type)));
+}
+
+ValueId GraphRecorder::isEqual(ValueId object, ValueId constant) {
+  return state->add(bf::IsEqualOp::create(state->builder, state->loc, state->builder.getI1Type(),
+                                          state->valueOf(object), state->valueOf(constant)));
+}
+
+std::optional<bool> GraphRecorder::constantOf(ValueId value) const {
+  auto constant = state->valueOf(value).getDefiningOp<arith::ConstantOp>();
+  if (!constant || !constant.getType().isInteger(1))
+    return std::nullopt;
+  return cast<IntegerAttr>(constant.getValue()).getValue().getBoolValue();
 }
 
 std::vector<ValueId> GraphRecorder::grad(std::span<const ValueId> outputs,
@@ -318,6 +476,7 @@ ModuleOp GraphRecorder::upTo(ValueId value) const {
 
 ModuleOp GraphRecorder::finish(std::span<const ValueId> returns) {
   state->end(state->function, state->builder, state->valuesOf(returns));
+  state->eraseUnusedFunctions();
   return state->module.release();
 }
 

@@ -78,6 +78,8 @@ public:
   ValueId scalar(ScalarOp op, std::span<const ValueId> operands);
   // The graph is valid only where `condition` holds.
   void assertTrue(ValueId condition, std::string_view message);
+  // What is recorded from here on is the path on which the int or bool `value` is `outcome`.
+  void decide(ValueId value, int64_t outcome);
   // From enterBlock() to leaveBlock() ops are recorded into a block of their own, which becomes
   // part of a branch or a loop, or is let go with all its ops. What is made there is a value of the
   // graph only there.
@@ -94,10 +96,30 @@ public:
   // `scf.while`: both blocks take the carried values. `header` ends with whether to go on.
   std::vector<ValueId> loop(std::span<const ValueId> initial, BlockPtr header, ValueId goesOn,
                             BlockPtr body, std::span<const ValueId> next);
+  // Functions of the graph. A block that is left becomes the body of one, whose parameters are the
+  // block's arguments; what it uses of values around it is handed to it by each of its calls. It
+  // may call itself while it is recorded: by a name of newFunction(), before the body is known.
+  std::string newFunction(std::string_view name);
+  std::vector<ValueId> callItself(std::string_view function, std::span<const ValueId> operands,
+                                  std::span<const ValueType> results);
+  void defineFunction(std::string_view function, BlockPtr body, std::span<const ValueId> returns);
+  std::vector<ValueId> callFunction(std::string_view function, std::span<const ValueId> operands);
   // Whether `value` may be used by what is recorded next.
   bool isUsable(ValueId value) const;
   // Values that are made from here on have this number, or a higher one.
   ValueId numValues() const;
+
+  // Reads of Python objects; `type`, `function` and `constant` are objects as well.
+  ValueId readAttribute(ValueId object, std::string_view name, ValueId type);
+  ValueId readItem(ValueId object, ValueId index);
+  ValueId lengthOf(ValueId object);
+  ValueId unbox(ValueId object, const ValueType &as);
+  ValueId isMethod(ValueId object, std::string_view name, ValueId type, ValueId function);
+  ValueId isSame(ValueId left, ValueId right);
+  ValueId isOfClass(ValueId object, ValueId type);
+  ValueId isEqual(ValueId object, ValueId constant);
+  // The value of a bool that is a constant of the graph.
+  std::optional<bool> constantOf(ValueId value) const;
 
   // Gradients of sum_i <outputs[i], seeds[i]> with respect to `wrt`; an empty seed list means ones.
   std::vector<ValueId> grad(std::span<const ValueId> outputs, std::span<const ValueId> seeds,

@@ -2,9 +2,11 @@
 
 #include "ir/aten_op.h"
 #include "ir/bf_dialect.h"
+#include "ir/object_ops.h"
 #include "reference/element_ops.h"
 #include "runtime/aten_bridge.h"
 #include "runtime/below_autograd.h"
+#include "runtime/object_reads.h"
 #include "runtime/stack_room.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -84,6 +86,7 @@ private:
   std::vector<IValue> pointwise(bf::PointwiseOp op, std::span<const IValue> operands);
   std::vector<IValue> gradients(bf::GradOp op, std::span<const IValue> operands);
   std::vector<IValue> call(mlir::func::CallOp op, std::span<const IValue> operands);
+  IValue readObject(mlir::Operation *op, std::span<const IValue> operands);
   std::vector<IValue> pop(bf::PopOp op, std::span<const IValue> operands);
   void print(bf::PrintOp op, std::span<const IValue> operands) const;
   void check(mlir::Type type, const IValue &value, mlir::Operation &op);
@@ -92,6 +95,13 @@ private:
   bool aboveAutograd;
   std::map<std::pair<int64_t, int64_t>, int64_t> sizes; // of dynamic dimensions, by their worlds
   std::vector<Pending> pending;
+  struct Held {
+    std::vector<ObjectAddress> objects;
+    ~Held() {
+      if (!objects.empty())
+        objectReads().release(objects);
+    }
+  } held; // that the run has met
 };
 
 void Interpreter::check(mlir::Type type, const IValue &value, mlir::Operation &op) {
@@ -228,6 +238,10 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
           throw std::runtime_error("no attribute of a tensor but grad can be loaded");
         return std::vector<IValue>{in[0].toTensor().grad()};
       })
+      .Case([&](bf::IsSameOp) { return std::vector<IValue>{in[0].toInt() == in[1].toInt()}; })
+      .Case<bf::ReadAttrOp, bf::ReadItemOp, bf::LengthOp, bf::UnboxOp, bf::IsMethodOp,
+            bf::IsClassOp, bf::IsEqualOp>(
+          [&](auto read) { return std::vector<IValue>{readObject(read, in)}; })
       .Case([&](bf::PrintOp print) -> std::vector<IValue> {
         this->print(print, in);
         return {};
@@ -319,6 +333,23 @@ std::vector<IValue> Interpreter::call(mlir::func::CallOp op, std::span<const IVa
     throw std::runtime_error("no function " + op.getCallee().str());
   checkStackRoom();
   return run(callee, operands);
+}
+
+IValue Interpreter::readObject(mlir::Operation *op, std::span<const IValue> operands) {
+  ObjectRead read = *objectReadOf(op);
+  std::vector<ObjectAddress> addresses;
+  for (const IValue &operand : operands)
+    addresses.push_back(operand.toInt());
+  ObjectResult result;
+  if (!objectReads().read(read, objectReads().intern(read.name), addresses.data(), result,
+                          held.objects))
+    throw AssertionFailed("an object is not what it was");
+  switch (read.type.kind) {
+  case ValueType::Kind::Tensor: return result.tensor;
+  case ValueType::Kind::Float: return result.scalar.f;
+  case ValueType::Kind::Bool: return result.scalar.i != 0;
+  default: return result.scalar.i;
+  }
 }
 
 std::vector<IValue> Interpreter::pop(bf::PopOp op, std::span<const IValue> operands) {

@@ -1,5 +1,6 @@
 #include "runtime/frame.h"
 
+#include "runtime/call_depth.h"
 #include "runtime/stack_room.h"
 #include "runtime/tape.h"
 #include "support/fail_nth.h"
@@ -156,6 +157,8 @@ void Frame::end(bool failed) {
     arena->release();
     arena = nullptr;
   }
+  if (!run.held.empty())
+    objectReads().release(run.held);
   run.pool->endRun();
   if (run.watched)
     run.pool->shrink(); // the next run has other places for most of it
@@ -415,6 +418,7 @@ int32_t Frame::callFunction(uint32_t index) {
   run.location = step.location;
   poll();
   checkStackRoom();
+  CallInProgress inProgress;
   Frame &callee = *root.functions[step.function];
   Activation values = argumentsFor(callee, step);
   callee.exchange(values);

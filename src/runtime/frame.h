@@ -6,6 +6,7 @@
 #include "runtime/aten_bridge.h"
 #include "runtime/call_allocations.h"
 #include "runtime/iteration_plan.h"
+#include "runtime/object_reads.h"
 #include "runtime/program.h"
 
 #include <ATen/core/Tensor.h>
@@ -41,7 +42,8 @@ struct RunState {
   Scratch scratch;
   AllocationScope *scope = nullptr;
   uint32_t steps = 0;
-  bool watched = false;   // a call of this run
+  std::vector<ObjectAddress> held; // objects that the run has met
+  bool watched = false;            // a call of this run
   bool mayBeEnded = true; // by an interrupt: the outside has not been changed yet
 };
 
@@ -70,6 +72,7 @@ struct Frame {
   // The status of the callee.
   int32_t callFunction(uint32_t index);
   void releaseAll(uint32_t index) { release(program.releases[index].release); }
+  int32_t readObject(uint32_t index); // the status
   // Lets an interrupt end the run, if it still may.
   void poll();
 
@@ -119,6 +122,7 @@ private:
   at::Tensor outputOf(const KernelStep &step, KernelState &state, size_t output);
   at::Tensor headerFor(SlotId slot, const KernelState &state, c10::ScalarType type);
   void keepOldContents();
+  bool isWritten(const at::Tensor &tensor) const;
   void release(const std::vector<SlotId> &dead) {
     for (SlotId slot : dead)
       slots[slot].reset();
@@ -133,6 +137,7 @@ private:
   std::vector<at::Tensor> headers;     // by slot: tensors over the arena, for outputs of kernels
   std::vector<at::Tensor> moving;      // of a move, until all pairs are read
   std::vector<at::Tensor> oldContents; // by store: copies of values that stores overwrite
+  std::vector<const void *> objectNames;
   std::vector<CallState> calls;
   std::vector<KernelState> kernels;
   Arena *arena = nullptr;

@@ -50,6 +50,12 @@ int32_t bf_rt_function(Frame *frame, uint32_t call) {
   return thrown ? thrown : status;
 }
 
+int32_t bf_rt_object(Frame *frame, uint32_t read) {
+  int32_t status = kThrew;
+  int32_t thrown = statusOf(frame, [&] { status = frame->readObject(read); });
+  return thrown ? thrown : status;
+}
+
 int32_t bf_rt_poll(Frame *frame, uint32_t /*unused*/) {
   return statusOf(frame, [&] { frame->poll(); });
 }
@@ -79,8 +85,9 @@ std::span<const RuntimeFunction> runtimeFunctions() {
       {kStepFunctions[5], reinterpret_cast<void *>(&bf_rt_poll)},
       {kStepFunctions[6], reinterpret_cast<void *>(&bf_rt_function)},
       {kStepFunctions[7], reinterpret_cast<void *>(&bf_rt_assert_failed)},
-      {kStepFunctions[8], reinterpret_cast<void *>(&bf_rt_tape)},
-      {kStepFunctions[9], reinterpret_cast<void *>(&bf_rt_fails_on_purpose)},
+      {kStepFunctions[8], reinterpret_cast<void *>(&bf_rt_object)},
+      {kStepFunctions[9], reinterpret_cast<void *>(&bf_rt_tape)},
+      {kStepFunctions[10], reinterpret_cast<void *>(&bf_rt_fails_on_purpose)},
       {"bf_rt_dim", reinterpret_cast<void *>(&bf_rt_dim)},
   };
   return table;

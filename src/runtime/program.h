@@ -3,6 +3,7 @@
 #pragma once
 
 #include "support/aten_call.h"
+#include "support/object_read.h"
 #include "support/tensor_type.h"
 
 #include <cstdint>
@@ -113,6 +114,15 @@ struct FunctionStep {
   std::string location;
 };
 
+// A read of a Python object.
+struct ObjectStep {
+  ObjectRead read;
+  std::vector<uint32_t> operands; // scalars of the frame; objects are their addresses
+  OperandRef result;
+  uint32_t assertion; // that fails where the object is another than the read says
+  std::string location;
+};
+
 // A tape lies in a slot as a tensor does.
 struct TapeStep {
   enum class Action : uint8_t { Start, Push, Pop } action = Action::Start;
@@ -158,6 +168,7 @@ struct Program {
   std::vector<MoveStep> moves;
   std::vector<ReleaseStep> releases;
   std::vector<FunctionStep> functionCalls;
+  std::vector<ObjectStep> objectReads;
   std::vector<TapeStep> tapeSteps;
   std::vector<AssertSpec> asserts; // of all functions
   EntryFn entry = nullptr;
@@ -178,6 +189,7 @@ int32_t bf_rt_store(Frame *frame, uint32_t store);
 int32_t bf_rt_move(Frame *frame, uint32_t move);
 int32_t bf_rt_function(Frame *frame, uint32_t call);
 int32_t bf_rt_release(Frame *frame, uint32_t release);
+int32_t bf_rt_object(Frame *frame, uint32_t read);
 int32_t bf_rt_tape(Frame *frame, uint32_t step);
 // At the end of each iteration.
 int32_t bf_rt_poll(Frame *frame, uint32_t unused);
@@ -195,7 +207,8 @@ struct RuntimeFunction {
 };
 std::span<const RuntimeFunction> runtimeFunctions();
 constexpr const char *kStepFunctions[] = {
-    "bf_rt_call", "bf_rt_kernel",   "bf_rt_store",         "bf_rt_move", "bf_rt_release",
-    "bf_rt_poll", "bf_rt_function", "bf_rt_assert_failed", "bf_rt_tape", "bf_rt_fails_on_purpose"};
+    "bf_rt_call",     "bf_rt_kernel",        "bf_rt_store",  "bf_rt_move",
+    "bf_rt_release",  "bf_rt_poll",          "bf_rt_function", "bf_rt_assert_failed",
+    "bf_rt_object",   "bf_rt_tape",          "bf_rt_fails_on_purpose"};
 
 } // namespace bifront

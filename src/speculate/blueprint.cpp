@@ -1,6 +1,7 @@
 #include "speculate/blueprint.h"
 
 #include "frontend/kinds.h"
+#include "frontend/later.h"
 #include "support/plain_constant.h"
 
 #include <structmember.h>
@@ -142,6 +143,15 @@ uint32_t Blueprint::addChild(PyObject *value, PyObject *holder, const Origin &or
     nodes_[index].form = Form::Leaf;
     nodes_[index].leaf = *leaf;
     return index;
+  }
+  if (isLater(value)) {
+    Node node;
+    node.form = Form::Call;
+    node.object = PyRef::share(laterFunction(value));
+    PyObject *arguments = laterArguments(value);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(arguments); ++i)
+      node.items.push_back(addChild(PyTuple_GET_ITEM(arguments, i), value, origin));
+    return newAtOnce(std::move(node));
   }
   if (madeInside || origin.isFresh(value)) {
     Node node;
@@ -341,6 +351,10 @@ PyRef Blueprint::createAtOnce(const Node &node, const std::vector<PyRef> &made) 
   case Form::FrozenSet: {
     PyRef tuple = tupleOfItems();
     return PyRef::steal(tuple ? PyFrozenSet_New(tuple.get()) : nullptr);
+  }
+  case Form::Call: {
+    PyRef tuple = tupleOfItems();
+    return PyRef::steal(tuple ? PyObject_CallObject(node.object.get(), tuple.get()) : nullptr);
   }
   case Form::TupleLike: {
     PyRef tuple = tupleOfItems();

@@ -51,6 +51,7 @@ private:
     Tuple,
     TupleLike, // a struct sequence or torch.Size: its type is called with a tuple
     FrozenSet,
+    Call, // what a function returns for them (frontend/later.h)
     Slice,
     Method,
     // Made empty and filled later, so that they may contain themselves.

@@ -10,10 +10,13 @@
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/left_at.h"
+#include "frontend/pointers.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
+#include "speculate/capture_hooks.h"
 #include "speculate/foresee.h"
 #include "speculate/link_native.h"
+#include "speculate/paths.h"
 #include "speculate/random_state.h"
 #include "speculate/spent_gradient.h"
 #include "speculate/walk.h"
@@ -36,12 +39,9 @@
 namespace bifront {
 namespace {
 
-PyRef captureEnter, captureExit, reachableState, foreignRandom, restoreForeignRandom;
-
 mlir::MLIRContext &compilerContext() {
-  static auto *context = [] { // lives as long as the process: kernels and types are shared
-    return new mlir::MLIRContext(mlir::MLIRContext::Threading::DISABLED);
-  }();
+  // Lives as long as the process: kernels and types are shared.
+  static auto *context = new mlir::MLIRContext(mlir::MLIRContext::Threading::DISABLED);
   return *context;
 }
 
@@ -84,12 +84,24 @@ public:
     return leaf;
   }
 
+  // The leaf of a slot that another path has met.
+  std::optional<uint32_t> leafOf(const Slot &slot) const {
+    for (const auto &[leaf, known] : slots_)
+      if (sameSlot(known, slot))
+        return leaf;
+    return std::nullopt;
+  }
+
   const std::vector<PyObject *> &leaves() const { return leaves_.objects; } // each object once
   PyObject *object(size_t leaf) const { return leaves_.objects[leaf]; }
   bool isTensor(size_t leaf) const { return THPVariable_Check(object(leaf)); }
   // Only those that are inputs as numbers, or tensors.
   bool isNumber(size_t leaf) const { return isNumberOrTensor(object(leaf)) && !isTensor(leaf); }
   const at::Tensor &tensor(size_t leaf) const { return THPVariable_Unpack(object(leaf)); }
+  // An object of which the graph knows its class.
+  bool isPointer(size_t leaf) const {
+    return paths_.contains(leaf) && !isNumberOrTensor(object(leaf));
+  }
 
   LeafPlace placeOf(uint32_t leaf) const {
     auto slot = slots_.find(leaf);
@@ -203,25 +215,6 @@ private:
   std::map<int64_t, int64_t> factors_;
 };
 
-// What capture leaves: the module, the inputs, the shape of the result.
-struct Captured {
-  mlir::OwningOpRef<mlir::ModuleOp> module;
-  std::vector<CapturedInput> inputs;
-  std::map<uint32_t, uint32_t> leafOfInput;
-  PythonCommit commit;
-  std::vector<GraphResult> results;
-  std::vector<std::pair<uint32_t, bool>> gradPresence;
-  std::vector<uint32_t> gradsDroppedFirst;
-  CaptureCost cost;
-  bool drawsRandomNumbers = false;
-  std::vector<std::string> notes;
-  std::vector<PythonRead> reads;
-  std::vector<SlotInput> slotInputs;
-  Varying needed; // numbers that the program asked for
-  std::optional<TrainableResults> trainable;
-  BackwardSplit split; // of these
-};
-
 std::string textOf(mlir::ModuleOp module) {
   std::string text;
   llvm::raw_string_ostream stream(text);
@@ -244,21 +237,6 @@ bool overlap(const at::Tensor &a, const at::Tensor &b) {
   return beginA < endB && beginB < endA;
 }
 
-// Runs the Python hooks that reroute torch.autograd and the like to capture.
-class HookScope {
-public:
-  HookScope() {
-    if (!PyRef::steal(PyObject_CallNoArgs(captureEnter.get())))
-      fail(ExitReason::CaptureFailed, describeException(takeException().get()));
-  }
-  ~HookScope() {
-    PendingException ofTheFunction;
-    if (!PyRef::steal(PyObject_CallNoArgs(captureExit.get())))
-      PyErr_WriteUnraisable(captureExit.get());
-  }
-  HookScope(const HookScope &) = delete;
-};
-
 GraphResult::Kind scalarKind(const c10::SymNode &node) {
   return node->is_int()     ? GraphResult::Kind::Int
          : node->is_float() ? GraphResult::Kind::Float
@@ -273,7 +251,7 @@ public:
       : capture_(capture), arguments_(arguments), leafOfInput_(leafOfInput) {
     values_.resize(arguments.leaves().size());
     for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
-      if (isNumberOrTensor(arguments.object(leaf)))
+      if (isNumberOrTensor(arguments.object(leaf)) || arguments.isPointer(leaf))
         values_[leaf] = make(leaf);
   }
 
@@ -298,6 +276,8 @@ public:
           return std::pair(values_[leaf], leaf);
     if (!varying.has(slot) || !isNumberOrTensor(value))
       return std::nullopt;
+    if (auto leaf = arguments_.leafOf(slot))
+      return std::pair(values_[*leaf], *leaf);
     uint32_t leaf = arguments_.add(slot, value);
     values_.push_back(make(leaf));
     if (isTensor(value))
@@ -323,6 +303,8 @@ private:
     if (arguments_.isTensor(leaf))
       return PyRef::steal(THPVariable_Wrap(
           capture_.addInput(arguments_.tensor(leaf), name, arguments_.dimsOf(leaf))));
+    if (arguments_.isPointer(leaf))
+      return makePointer(capture_.addObject(object, name));
     c10::Scalar number = PyBool_Check(object) ? c10::Scalar(object == Py_True)
                          : PyFloat_CheckExact(object)
                              ? c10::Scalar(PyFloat_AS_DOUBLE(object))
@@ -347,6 +329,8 @@ public:
     std::optional<GraphResult> result;
     if (auto leaf = proxies_.leafOf(value))
       result = GraphResult{GraphResult::Kind::Leaf, *leaf, false};
+    else if (pointerOf(value))
+      fail(ExitReason::CaptureFailed, "an object that a pointer leads to is returned or kept");
     else if (isTensor(value) && capture_.isProxy(THPVariable_Unpack(value)))
       result = tensorResult(value);
     else if (isExactTensor(value))
@@ -419,37 +403,6 @@ private:
   const Proxies &proxies_;
 };
 
-// Capture draws nothing: when the random stream has moved, the program seeded it or drew behind
-// PyTorch's back. Puts it back in any case.
-struct RandomStateGuard {
-  ~RandomStateGuard() {
-    if (before.moved())
-      before.restore();
-  }
-  RandomState before;
-};
-
-// The generators of Python and numpy, which a capture must leave alone as well.
-class ForeignRandomGuard {
-public:
-  ForeignRandomGuard() : before(PyRef::steal(PyObject_CallNoArgs(foreignRandom.get()))) {
-    if (!before)
-      fail(ExitReason::CaptureFailed, describeException(takeException().get()));
-  }
-  ~ForeignRandomGuard() { restore(); }
-  // Whether they had moved.
-  bool restore() {
-    PendingException ofTheFunction;
-    PyRef moved = PyRef::steal(PyObject_CallOneArg(restoreForeignRandom.get(), before.get()));
-    if (!moved)
-      PyErr_WriteUnraisable(restoreForeignRandom.get());
-    return moved.get() == Py_True;
-  }
-
-private:
-  PyRef before;
-};
-
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request, Proxies &proxies,
                              Policies *policies) {
@@ -463,7 +416,7 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
     return walk(capture, {.function = request.function,
                           .arguments = borrowed,
                           .keywordNames = request.keywordNames,
-                          .reachable = reachableState.get(),
+                          .reachable = reachableStateHook(),
                           .policies = policies,
                           .varying = request.varying.slots,
                           .inputFor = [&](const Slot &slot, PyObject *value) {
@@ -493,7 +446,8 @@ void readResults(Captured &captured, Interpretation &interpretation, const Proxi
       [&](PyObject *value) { return reader.leafOf(value); }, effects.isFresh,
       [&](PyObject *value) { return young && !dicts.contains(value) && young->contains(value); }};
   try {
-    captured.commit.describe(interpretation.result.get(), effects.writes, origin);
+    captured.ends.emplace_back().commit.describe(interpretation.result.get(), effects.writes,
+                                                 origin);
   } catch (const CannotMake &why) {
     fail(ExitReason::CaptureFailed, why.what());
   }
@@ -575,8 +529,9 @@ std::string whereLeft() {
   return line.line ? line.file + ":" + std::to_string(line.line) : "";
 }
 
+// `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-             Policies *policies = nullptr) {
+             Policies *policies = nullptr, const Path &forced = {}) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
@@ -592,6 +547,11 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       return std::nullopt;
     return foresee(recorder, capture, torchDerivatives(), value);
   };
+  if (policies)
+    capture.recording().decide = decisions(recorder, capture, captured, forced, [&](ValueId value) {
+      return foresee(recorder, capture, torchDerivatives(), value);
+    });
+  bool raised = false;
   std::vector<ValueId> returns;
   try {
     Proxies proxies(capture, arguments, captured.leafOfInput);
@@ -601,24 +561,36 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     forgetLeftAt();
     capture.begin();
     Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
-    if (!interpretation.result)
+    raised = !interpretation.result;
+    if (raised)
       fail(ExitReason::CaptureFailed, describeException(takeException().get()));
     captured.notes = std::move(interpretation.notes);
+    captured.framesPerCall = interpretation.framesPerCall;
     readResults(captured, interpretation, proxies, reader,
                 request.options.walked ? &young : nullptr);
     capture.endProgram();
-    captured.results = std::move(reader.results);
+    captured.ends[0].results = std::move(reader.results);
     returns = std::move(reader.returns);
     if (!reader.trainable.empty())
       captureHistory(capture, reader, captured, returns);
     capture.end();
   } catch (const CannotFork &) {
     throw;
-  } catch (const ConversionError &error) {
-    throw ConversionError(error.reason, error.what(), captured.needed, whereLeft());
   } catch (const std::exception &error) {
-    throw ConversionError(ExitReason::CaptureFailed, messageOf(error), captured.needed,
-                          whereLeft());
+    auto *known = dynamic_cast<const ConversionError *>(&error);
+    ConversionError why(known ? known->reason : ExitReason::CaptureFailed,
+                        known ? known->what() : messageOf(error), captured.needed, raised,
+                        whereLeft());
+    if (captured.path.size() < std::max<size_t>(forced.size(), 1) || !captured.needed.empty())
+      throw why;
+    captured.refusal = std::string(kPathOfPython) + why.what();
+    captured.raised = raised;
+    captured.ends.clear();
+    captured.trainable.reset();
+    captured.inputs = capture.inputs();
+    captured.module = recorder.finish({});
+    dropUndecided(*captured.module);
+    return;
   }
   if (GlobalModes::now() != modesBefore)
     fail(ExitReason::CaptureFailed, "the function leaves one of PyTorch's modes switched");
@@ -680,7 +652,7 @@ PythonState readPythonState(const ConversionRequest &request) {
   for (size_t i = 0; args && i < request.total(); ++i)
     PyTuple_SET_ITEM(args.get(), i, Py_NewRef(request.args[i]));
   PyRef places =
-      PyRef::steal(args ? PyObject_CallFunctionObjArgs(reachableState.get(), request.function,
+      PyRef::steal(args ? PyObject_CallFunctionObjArgs(reachableStateHook(), request.function,
                                                        args.get(), nullptr)
                         : nullptr);
   PythonState state;
@@ -700,20 +672,19 @@ void refuseKnownArguments(const Guards &guards, const Arguments &arguments) {
 void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments &arguments,
                 bool walked) {
   const Program &program = graph.executor->program();
-  auto sourceOf = [&](uint32_t index) {
-    auto leaf = captured.leafOfInput.find(index);
-    return leaf != captured.leafOfInput.end() ? TensorSource{leaf->second, {}}
-                                              : TensorSource{0, captured.inputs[index].tensor};
-  };
+  auto sourceOf = [&](uint32_t index) { return bifront::sourceOf(captured, index); };
   for (uint32_t i = 0; i < captured.inputs.size(); ++i) {
     const CapturedInput &input = captured.inputs[i];
-    if (input.kind == CapturedInput::Kind::Number) {
-      graph.inputs.push_back({GraphInput::Kind::Number, sourceOf(i), std::nullopt});
+    if (!input.isTensor()) {
+      bool isNumber = input.kind == CapturedInput::Kind::Number;
+      graph.inputs.push_back({isNumber ? GraphInput::Kind::Number : GraphInput::Kind::Object,
+                              sourceOf(i), std::nullopt, nullptr, input.held});
       continue;
     }
     const void *storage = input.tensor.storage().unsafeGetStorageImpl();
     switch (input.kind) {
     case CapturedInput::Kind::Number:
+    case CapturedInput::Kind::Object:
     case CapturedInput::Kind::Seed: break;
     case CapturedInput::Kind::Argument:
       graph.inputs.push_back({GraphInput::Kind::Argument, sourceOf(i), std::nullopt});
@@ -753,20 +724,9 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
                                        " share memory, and the function writes there");
 }
 
-} // namespace
-
-void setCaptureHooks(const CaptureHooks &hooks) {
-  captureEnter = PyRef::share(hooks.enter);
-  captureExit = PyRef::share(hooks.exit);
-  reachableState = PyRef::share(hooks.reachable);
-  foreignRandom = PyRef::share(hooks.randomStates);
-  restoreForeignRandom = PyRef::share(hooks.restoreRandom);
-}
-
-namespace {
-
 // `policies`: as InterpreterHost's. Throws CannotFork too.
-std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies) {
+std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies,
+                                            bool withOthers = true) {
   auto graph = std::make_shared<ConvertedGraph>();
   graph->forks = policies != nullptr;
   try {
@@ -774,7 +734,11 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     Captured captured;
     graph->modes = GlobalModes::now();
     if (request.options.walked) {
-      capture(request, arguments, captured, policies);
+      captured = capturePaths(
+          [&](Captured &path, const Path &forced) {
+            capture(request, arguments, path, policies, forced);
+          },
+          policies, withOthers ? request.paths : std::vector<Path>());
       graph->guards.compile(captured.reads, captured.slotInputs);
       refuseKnownArguments(graph->guards, arguments);
     } else {
@@ -783,6 +747,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     }
     compileModule(captured, *graph);
     bindInputs(*graph, captured, arguments, request.options.walked);
+    bindEnds(*graph, captured);
     graph->keywordNames = PyRef::share(request.keywordNames);
     graph->numLeaves = arguments.leaves().size();
     graph->numArgumentLeaves = arguments.numArgumentLeaves;
@@ -793,8 +758,8 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     graph->drawsRandomNumbers = captured.drawsRandomNumbers;
     graph->captureCost = captured.cost;
     graph->notes = std::move(captured.notes);
-    graph->commit = std::move(captured.commit);
-    graph->results = std::move(captured.results);
+    graph->framesPerCall = captured.framesPerCall;
+    graph->paths = std::move(captured.paths);
   } catch (const ConversionError &) {
     throw;
   } catch (const CannotFork &) {
@@ -807,21 +772,44 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
 
 } // namespace
 
+static bool hasPointers(const ConversionRequest &request) {
+  Arguments arguments(request);
+  for (uint32_t leaf = 0; leaf < arguments.leaves().size(); ++leaf)
+    if (arguments.isPointer(leaf))
+      return true;
+  return false;
+}
+
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
   constexpr int kMostRestarts = 32;
   Policies policies;
-  std::string whyNot;
+  std::string whyNot, whyOnePath, lastFork;
   for (int start = 0; request.forks && start < kMostRestarts; ++start) {
     try {
-      return convertOnce(request, &policies);
+      auto graph = convertOnce(request, &policies, whyOnePath.empty());
+      if (!whyOnePath.empty())
+        graph->notes.push_back("with the paths of earlier calls: " + whyOnePath);
+      return graph;
     } catch (const CannotFork &branch) {
       Policy &policy = policies[branch.site];
       policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
+      lastFork = branch.what();
     } catch (const ConversionError &error) { // it may be what the branches have led to
+      if (error.raised)
+        throw;
+      if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
+        continue;
+      if (whyOnePath.empty() && error.needed.empty()) {
+        whyOnePath = error.what();
+        continue;
+      }
       whyNot = error.what();
       break;
     }
   }
+  // It would be a graph for these very objects.
+  if (request.forks && hasPointers(request))
+    fail(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot);
   std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
   try {
     auto graph = convertOnce(request, nullptr);

@@ -11,11 +11,12 @@ namespace bifront {
 
 struct ConversionError : std::runtime_error {
   ConversionError(ExitReason reason, const std::string &message, Varying needed = {},
-                  std::string location = {})
-      : std::runtime_error(message), reason(reason), needed(std::move(needed)),
+                  bool raised = false, std::string location = {})
+      : std::runtime_error(message), reason(reason), needed(std::move(needed)), raised(raised),
         location(std::move(location)) {}
   ExitReason reason;
   Varying needed;       // values that would have to be constants
+  bool raised;          // the program raises an exception of its own, which the next call may not
   std::string location; // "file:line", where that is known
 };
 
@@ -26,7 +27,8 @@ struct ConversionRequest {
   PyObject *keywordNames;
   size_t total() const { return count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0); }
   const ConversionOptions &options;
-  Varying varying; // what becomes an input of the graph, or a dynamic dimension
+  Varying varying;                // what becomes an input of the graph, or a dynamic dimension
+  const std::vector<Path> &paths; // of earlier calls
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
 };
 

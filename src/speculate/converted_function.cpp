@@ -160,9 +160,9 @@ std::optional<PyObject *> ConvertedFunction::runAny(PyObject *const *args, size_
     }
     // Asked before the run, which may change what they check.
     KeptGraphs older = olderThatFit(*kept, args, count, keywordNames);
-    uint64_t before = kept->lastCall;
-    if (auto result = run(*kept, leaves, args, count, keywordNames)) {
-      if (kept->lastCall != before)
+    bool ran = false;
+    if (auto result = run(*kept, leaves, args, count, keywordNames, ran)) {
+      if (ran)
         hasRun(kept, older, misfits);
       return result;
     }
@@ -192,7 +192,7 @@ void ConvertedFunction::learnVarying(PyObject *const *args, size_t count, PyObje
 PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
                                     const Misfits &misfits) {
   for (bool again = true; again;) {
-    auto kept = convert(args, count, keywordNames, misfits);
+    auto kept = convert(args, count, keywordNames);
     if (PyErr_Occurred())
       return nullptr;
     if (!kept)
@@ -201,14 +201,18 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
     PyObject **leaves = buffer.cleared(kept->graph->numLeaves);
     if (auto refused = kept->graph->refuses(args, count, keywordNames, leaves))
       return fallBack(*refused, args, count, keywordNames);
-    if (auto result = run(*kept, leaves, args, count, keywordNames))
+    bool ran = false;
+    if (auto result = run(*kept, leaves, args, count, keywordNames, ran)) {
+      if (ran)
+        takePlaces(*kept, misfits);
       return *result;
+    }
+    if (kept->graph->drawsRandomNumbers) // another call may draw what it assumes
+      break;
     // It has failed for the very call that it was made of: without inputs it knows this call
     // better.
-    again = !kept->graph->drawsRandomNumbers && !varying_.empty() &&
-            static_cast<int64_t>(stats_.conversions) < options_.maxGraphs;
-    if (!kept->graph->drawsRandomNumbers)
-      drop(kept.get());
+    drop(kept.get());
+    again = !varying_.empty() && static_cast<int64_t>(stats_.conversions) < options_.maxGraphs;
     if (again)
       makeConstant(Varying(varying_));
     else
@@ -216,6 +220,18 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
   }
   ++stats_.fallbackCalls;
   return callPython(args, count, keywordNames);
+}
+
+void ConvertedFunction::learnPaths(const ConvertedGraph &graph) {
+  constexpr size_t kMostPaths = 16;
+  std::vector<Path> paths = graph.paths;
+  std::erase_if(paths, [](const Path &path) { return path.empty(); });
+  for (Path &path : paths_)
+    if (std::find(paths.begin(), paths.end(), path) == paths.end())
+      paths.push_back(std::move(path));
+  if (paths.size() > kMostPaths)
+    paths.resize(kMostPaths);
+  paths_ = std::move(paths);
 }
 
 //===- The graphs that are kept ------------------------------------------------------------===//
@@ -231,18 +247,18 @@ void ConvertedFunction::drop(const Kept *graph) {
   std::erase_if(kept_, [&](const auto &kept) { return kept.get() == graph; });
 }
 
-void ConvertedFunction::keep(const std::shared_ptr<Kept> &made, const Misfits &misfits) {
+// Of graphs that did not fit the call that `made` has run.
+void ConvertedFunction::takePlaces(const Kept &made, const Misfits &misfits) {
+  missesInARow_ = 0;
   // What differed from these is an input of the new one.
   for (const auto &[older, difference] : misfits.differ)
     if (difference.wholly && varying_.hasAll(difference.values))
       drop(older.get());
   // With both ways of a branch it serves the calls of a graph that had one.
-  if (made->graph->forks)
+  if (made.graph->forks)
     for (const auto &older : misfits.wrong)
-      if (!older->graph->forks)
+      if (!older->graph->forks || made->graph->ends.size() > 1)
         drop(older.get());
-  kept_.insert(kept_.begin(), made);
-  boundMemory();
 }
 
 // The newest stays: it is about to run.
@@ -337,6 +353,8 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(Conversi
     } catch (const ConversionError &error) {
       if (!first)
         first = error;
+      if (!tried.empty())
+        log(std::string("cannot have as inputs what varies: ") + error.what());
       size_t before = tried.size();
       tried.remove(error.needed);
       if (tried.size() == before)
@@ -359,10 +377,8 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(Conversi
   throw ConversionError(*first);
 }
 
-std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *const *args,
-                                                                    size_t count,
-                                                                    PyObject *keywordNames,
-                                                                    const Misfits &misfits) {
+std::shared_ptr<ConvertedFunction::Kept>
+ConvertedFunction::convert(PyObject *const *args, size_t count, PyObject *keywordNames) {
   if (converting_.exchange(
           true)) // another thread, or the function calling itself while it is captured
     return nullptr;
@@ -378,15 +394,18 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
     bool varies = stats_.exits[static_cast<size_t>(ExitReason::AssertionFailed)] > 0 ||
                   !options_.dynamic.empty() || !varying_.empty();
     auto graph = convertVarying({function_.get(), args, count, keywordNames, options_, varying_,
-                                 options_.walked && varies});
+                                 paths_, options_.walked && varies});
+    learnPaths(*graph);
     stats_.captureCost.ops += graph->captureCost.ops;
     stats_.captureCost.seconds += graph->captureCost.seconds;
     made = std::make_shared<Kept>(
         Kept{.graph = std::move(graph), .made = stats_.conversions, .comparisons = kComparisons});
-    keep(made, misfits);
+    kept_.insert(kept_.begin(), made);
+    boundMemory();
   } catch (const ConversionError &error) {
     this->count(error.reason, error.what(), error.location);
-    noteFailedAttempt(ExitReason::CaptureFailed);
+    if (!error.raised) // the next call may not
+      noteFailedAttempt(ExitReason::CaptureFailed);
   }
   std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
   stats_.conversionSeconds += spent.count();
@@ -401,7 +420,7 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
 
 std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
                                                  PyObject *const *args, size_t count,
-                                                 PyObject *keywordNames) {
+                                                 PyObject *keywordNames, bool &ran) {
   const ConvertedGraph &graph = *kept.graph;
   RandomState random(graph.drawsRandomNumbers);
   GraphRun outcome = runGraph(graph, leaves);
@@ -409,6 +428,7 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
   case GraphRun::Status::Done:
     ++stats_.graphCalls;
     kept.lastCall = stats_.calls;
+    ran = true;
     return outcome.result;
   case GraphRun::Status::Interrupted: // the exception is set, nothing was written
     random.restore();

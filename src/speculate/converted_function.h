@@ -81,12 +81,12 @@ private:
   };
   // Converts for these arguments and runs the result; null without an exception where that did not
   // work.
-  std::shared_ptr<Kept> convert(PyObject *const *args, size_t count, PyObject *keywordNames,
-                                const Misfits &misfits);
+  std::shared_ptr<Kept> convert(PyObject *const *args, size_t count, PyObject *keywordNames);
   // The call's result (null with an exception set), or nothing where an assumption about this
   // call's values did not hold: then nothing has happened.
+  // `ran`: the graph has, rather than CPython in its place.
   std::optional<PyObject *> run(Kept &kept, PyObject **leaves, PyObject *const *args, size_t count,
-                                PyObject *keywordNames);
+                                PyObject *keywordNames, bool &ran);
   // As run: by the first of the graphs that can.
   std::optional<PyObject *> runAny(PyObject *const *args, size_t count, PyObject *keywordNames,
                                    Misfits &misfits);
@@ -95,13 +95,14 @@ private:
   std::shared_ptr<const ConvertedGraph> convertVarying(ConversionRequest request);
   // Learns from a call that no graph has run.
   void learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames, Misfits &misfits);
-  void keep(const std::shared_ptr<Kept> &graph, const Misfits &misfits);
+  void takePlaces(const Kept &made, const Misfits &misfits);
   void drop(const Kept *graph);
   void boundMemory();
   KeptGraphs olderThatFit(const Kept &kept, PyObject *const *args, size_t count,
                           PyObject *keywordNames) const;
   void hasRun(const std::shared_ptr<Kept> &kept, const KeptGraphs &olderToo,
               const Misfits &misfits);
+  void learnPaths(const ConvertedGraph &graph);
   bool wastesRuns();
   void makeConstant(const Varying &values);
   void noteFailedAttempt(ExitReason reason);
@@ -116,8 +117,9 @@ private:
   ConversionStats stats_;
   KeptGraphs kept_; // changed under the GIL only; calls try them in this order
   SeenCalls seen_;
-  Varying varying_;   // what has been seen to vary
-  Varying constants_; // of that, what a graph has to know
+  Varying varying_;         // what has been seen to vary
+  Varying constants_;       // of that, what a graph has to know
+  std::vector<Path> paths_; // that calls have taken, the latest first
   std::atomic<bool> converting_{false};
   // What stands in the way may be gone later: an optimizer makes its state at its first step.
   static constexpr int kAttempts = 3;

@@ -29,8 +29,11 @@ at::Tensor GraphInput::tensor(PyObject *const *leaves) const {
 }
 
 c10::IValue GraphInput::value(PyObject *const *leaves) const {
-  if (kind != Kind::Number)
+  if (isTensor())
     return tensor(leaves);
+  if (kind == Kind::Object)
+    return static_cast<int64_t>(
+        reinterpret_cast<intptr_t>(object ? object.get() : leaves[source.leaf]));
   PyObject *number = leaves[source.leaf];
   if (PyBool_Check(number))
     return number == Py_True;
@@ -61,15 +64,14 @@ bool ConvertedGraph::writesShared(PyObject *const *leaves) const {
                        [&](uint32_t i) { return &inputs[i] == &input; });
   };
   for (const GraphInput &input : inputs) {
-    if (input.kind == GraphInput::Kind::Number)
+    if (!input.isTensor())
       continue;
     const void *storage = storageOf(input);
     if (input.kind != GraphInput::Kind::Argument && storage == input.storage)
       continue;
     if (isWritten(input)) {
       for (const GraphInput &other : inputs)
-        if (&other != &input && other.kind != GraphInput::Kind::Number &&
-            storageOf(other) == storage)
+        if (&other != &input && other.isTensor() && storageOf(other) == storage)
           return true;
     } else {
       for (uint32_t i : writtenInputs)
@@ -163,7 +165,12 @@ int ConvertedGraph::traverse(visitproc visit, void *arg) const {
     return stop;
   if (int stop = guards.traverse(visit, arg))
     return stop;
-  return commit.traverse(visit, arg);
+  for (const GraphInput &input : inputs)
+    Py_VISIT(input.object.get());
+  for (const PathEnd &end : ends)
+    if (int stop = end.commit.traverse(visit, arg))
+      return stop;
+  return 0;
 }
 
 std::optional<ExitReason> ConvertedGraph::stateRefused(PyObject *const *leaves) const {

@@ -7,6 +7,7 @@
 #include "runtime/executor.h"
 #include "speculate/exit_reason.h"
 #include "speculate/guards.h"
+#include "speculate/path.h"
 #include "speculate/precheck.h"
 #include "speculate/python_commit.h"
 #include "speculate/python_state.h"
@@ -39,12 +40,14 @@ struct TensorSource {
 
 // Where an input of the graph comes from at each call.
 struct GraphInput {
-  enum class Kind : uint8_t { Argument, State, Grad, Number } kind;
-  TensorSource source;                 // Grad: of the tensor whose .grad it is; Number: a leaf
+  enum class Kind : uint8_t { Argument, State, Grad, Number, Object } kind;
+  TensorSource source; // Grad: of the tensor whose .grad it is; Number, Object: a leaf
   std::optional<TensorPrecheck> check; // of State and Grad; the leaves have theirs
   // State and Grad: its memory when it was last compared with what the graph writes.
   mutable const void *storage = nullptr;
-  at::Tensor tensor(PyObject *const *leaves) const; // not of a Number
+  PyRef object = {}; // an Object that is the same at each call
+  bool isTensor() const { return kind != Kind::Number && kind != Kind::Object; }
+  at::Tensor tensor(PyObject *const *leaves) const;
   c10::IValue value(PyObject *const *leaves) const;
 };
 
@@ -53,6 +56,15 @@ struct GraphResult {
   enum class Kind : uint8_t { Tensor, Int, Float, Bool, Leaf, Input } kind;
   uint32_t index = 0;   // the program's return; Leaf: which leaf; Input: which input, as it came
   bool isSpent = false; // backward has gone through its history
+};
+
+// What a run leaves behind on one path of the graph.
+struct PathEnd {
+  PythonCommit commit;
+  std::vector<GraphResult> results; // the leaves of the commit
+  // Tensors whose `.grad` becomes one of the program's returns, or nothing, where that is not among
+  // the program's own stores.
+  std::vector<std::pair<TensorSource, std::optional<uint32_t>>> gradients;
 };
 
 class ConvertedGraph {
@@ -79,9 +91,10 @@ public:
   bool forks = false; // has both ways of branches, where it can
   std::unique_ptr<Executor> executor;
   std::shared_ptr<const TrainableResults> trainable; // null: nothing that is left behind trains
-  PythonCommit commit;
-  std::vector<GraphResult> results; // the leaves of the commit
+  std::vector<PathEnd> ends; // where there are several, the first return says which
+  std::vector<Path> paths;   // that calls have taken, and the graph has
   CaptureCost captureCost;
+  uint32_t framesPerCall = 0;     // of CPython, for each call of a function of the graph
   std::vector<std::string> notes; // for reports: what went one way, and why
   std::string moduleText;         // after all passes; for reports
 

@@ -8,6 +8,7 @@
 #include "runtime/below_autograd.h"
 #include "speculate/random_state.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -23,7 +24,7 @@ bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
     llvm::SmallVector<mlir::Operation *> effects;
     module.walk([&](mlir::Operation *op) {
       // An assertion that does not hold says that the run would not get as far as the value.
-      if (mlir::isa<bf::StoreOp, bf::StoreAttrOp>(op))
+      if (mlir::isa<bf::StoreOp, bf::StoreAttrOp, bf::DecideOp>(op))
         effects.push_back(op);
     });
     for (mlir::Operation *op : effects)
@@ -41,6 +42,12 @@ std::optional<c10::Scalar> foresee(const GraphRecorder &recorder, const Capture 
                                    DerivativeSource &derivatives, ValueId value) {
   CaptureMode::Pause pause;
   mlir::OwningOpRef<mlir::ModuleOp> module = recorder.upTo(value);
+  bool isWhole = true; // a function that is still being recorded is not there
+  module->walk([&](mlir::func::CallOp call) {
+    isWhole = isWhole && module->lookupSymbol(call.getCallee());
+  });
+  if (!isWhole)
+    return std::nullopt;
   mlir::ScopedDiagnosticHandler quiet(module->getContext(),
                                       [](mlir::Diagnostic &) { return mlir::success(); });
   if (!reduce(*module, derivatives))

@@ -237,6 +237,8 @@ void Guards::compile(const std::vector<PythonRead> &reads, const std::vector<Slo
     case PythonRead::Kind::TypeOf: compileObject(object, read.value.get()); break;
     }
   }
+  // Each tensor's methods, whether or not one of the program's own has been read.
+  compileType(reinterpret_cast<PyTypeObject *>(THPVariableClass));
   inputs_ = inputs;
   for (SlotInput &input : inputs_) {
     inputTypes_.push_back(Py_TYPE(input.value.get()));

@@ -2,6 +2,7 @@
 
 #include "codegen/native_symbols.h"
 #include "runtime/program.h"
+#include "speculate/python_objects.h"
 
 #include <ATen/Parallel.h>
 
@@ -26,6 +27,7 @@ void linkNativeSymbols() {
     for (const RuntimeFunction &function : runtimeFunctions())
       registerSymbol(function.name, function.address);
     addTorch();
+    giveObjectReads();
     return true;
   }();
   (void)linked;

@@ -1,5 +1,8 @@
 #include "speculate/precheck.h"
 
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/variable.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -12,10 +15,27 @@ bool isOrdinaryTensor(const at::Tensor &tensor) {
          !tensor.unsafeGetTensorImpl()->has_symbolic_sizes_strides();
 }
 
+namespace {
+
+// Code that a backward would run: of the tensor, or where its gradient is accumulated.
+bool hasHooks(const at::Tensor &tensor) {
+  if (!tensor.requires_grad())
+    return false;
+  namespace impl = torch::autograd::impl;
+  if (!impl::hooks(tensor).empty() || impl::post_acc_grad_hooks(tensor))
+    return true;
+  if (!tensor.is_leaf())
+    return false;
+  auto accumulator = impl::try_get_grad_accumulator(tensor);
+  return accumulator && (!accumulator->pre_hooks().empty() || !accumulator->post_hooks().empty());
+}
+
+} // namespace
+
 TensorPrecheck::TensorPrecheck(const at::Tensor &tensor, const std::vector<bool> &dynamic)
     : keys_(tensor.key_set()), dtype_(tensor.scalar_type()), requiresGrad_(tensor.requires_grad()),
-      leaf_(tensor.is_leaf()), contiguous_(tensor.is_contiguous()), sizes_(tensor.sizes().vec()),
-      strides_(tensor.strides().vec()), order_(tensor.dim()) {
+      leaf_(tensor.is_leaf()), contiguous_(tensor.is_contiguous()), hooked_(hasHooks(tensor)),
+      sizes_(tensor.sizes().vec()), strides_(tensor.strides().vec()), order_(tensor.dim()) {
   for (size_t d = 0; d < dynamic.size() && d < sizes_.size(); ++d)
     if (dynamic[d])
       sizes_[d] = -1;
@@ -27,7 +47,7 @@ TensorPrecheck::TensorPrecheck(const at::Tensor &tensor, const std::vector<bool>
 bool TensorPrecheck::sameApartFromSizes(const at::Tensor &tensor) const {
   return tensor.key_set() == keys_ && tensor.scalar_type() == dtype_ &&
          tensor.requires_grad() == requiresGrad_ && tensor.is_leaf() == leaf_ &&
-         tensor.dim() == static_cast<int64_t>(sizes_.size());
+         hasHooks(tensor) == hooked_ && tensor.dim() == static_cast<int64_t>(sizes_.size());
 }
 
 bool TensorPrecheck::sameLayout(const at::Tensor &tensor) const {

@@ -33,7 +33,7 @@ private:
 
   c10::DispatchKeySet keys_;
   at::ScalarType dtype_;
-  bool requiresGrad_, leaf_, contiguous_;
+  bool requiresGrad_, leaf_, contiguous_, hooked_;
   std::vector<int64_t> sizes_;   // -1: dynamic
   std::vector<int64_t> strides_; // compared when the tensor was not contiguous
   std::vector<int64_t> order_;   // dimensions from the innermost out

@@ -1,10 +1,13 @@
 // Runs a converted graph for one call: inputs from the leaves and the state, the program, the
 // result.
+#include "runtime/call_depth.h"
 #include "runtime/frame.h"
 #include "speculate/convert.h"
 #include "speculate/spent_gradient.h"
 
 #include <torch/csrc/autograd/python_variable.h>
+
+#include <algorithm>
 
 namespace bifront {
 namespace {
@@ -49,7 +52,24 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
 
 // Graphs of a few steps are over before another thread could use the GIL.
 bool worthReleasingGil(const Program &program) {
-  return program.calls.size() + program.kernels.size() + program.stores.size() > 8;
+  // With the objects of Python it would come and go.
+  auto reads = [](const Program &of) { return !of.objectReads.empty(); };
+  for (const auto &function : program.functions)
+    if (reads(*function))
+      return false;
+  return !reads(program) &&
+         program.calls.size() + program.kernels.size() + program.stores.size() > 8;
+}
+
+// Before CPython would raise RecursionError.
+uint32_t remainingFrames() {
+  PyThreadState *state = PyThreadState_Get();
+#if PY_VERSION_HEX >= 0x030C0000
+  int remaining = state->py_recursion_remaining;
+#else
+  int remaining = state->recursion_remaining;
+#endif
+  return static_cast<uint32_t>(std::max(remaining, 0));
 }
 
 struct RunBuffers {
@@ -103,7 +123,10 @@ bool wasInterrupted(const std::exception_ptr &exception) {
 }
 
 GraphRun assertionFailed(const AssertSpec &assertion) {
-  return {GraphRun::Status::AssertionFailed, nullptr, assertion.message, assertion.location};
+  using Status = GraphRun::Status;
+  bool isPythons = assertion.message.starts_with(kPathOfPython);
+  return {isPythons ? Status::Raised : Status::AssertionFailed, nullptr, assertion.message,
+          assertion.location};
 }
 
 } // namespace
@@ -118,6 +141,8 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
     buffers->held.push_back(PyRef::share(leaves[i]));
   for (const TensorSource &owner : graph.gradsDroppedFirst)
     owner.in(leaves).mutable_grad().reset();
+  if (graph.framesPerCall > 0)
+    allowCallDepth(remainingFrames() / graph.framesPerCall);
   PyThreadState *released =
       worthReleasingGil(graph.executor->program()) ? PyEval_SaveThread() : nullptr;
   RunResult run = graph.executor->run(buffers->inputs, buffers->outputs);
@@ -134,14 +159,18 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
   }
   if (graph.trainable)
     attachHistory(graph.trainable, buffers->inputs, buffers->outputs);
+  const PathEnd &end = graph.ends[graph.ends.size() > 1 ? buffers->outputs[0].toInt() : 0];
+  for (const auto &[owner, gradient] : end.gradients)
+    owner.in(leaves).mutable_grad() =
+        gradient ? buffers->outputs[*gradient].toTensor() : at::Tensor();
   // In one object, which std::function refers to without an allocation.
   struct {
     const std::vector<GraphResult> &results;
     PyObject *const *leaves;
     const std::vector<c10::IValue> &inputs;
     std::vector<c10::IValue> &outputs;
-  } made{graph.results, leaves, buffers->inputs, buffers->outputs};
-  PyObject *result = graph.commit.run([&made](uint32_t leaf) {
+  } made{end.results, leaves, buffers->inputs, buffers->outputs};
+  PyObject *result = end.commit.run([&made](uint32_t leaf) {
     return wrapResult(made.results[leaf], made.leaves, made.inputs, made.outputs);
   });
   return {Status::Done, result, {}};

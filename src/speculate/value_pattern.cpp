@@ -25,6 +25,12 @@ bool isNumber(PyObject *value) {
   return PyLong_CheckExact(value) || PyFloat_CheckExact(value) || PyBool_Check(value);
 }
 
+// An object that the graph may know by its class.
+bool isOfProgram(PyObject *value) {
+  return (Py_TYPE(value)->tp_flags & Py_TPFLAGS_HEAPTYPE) && !PyType_Check(value) &&
+         !THPVariable_Check(value);
+}
+
 bool fitsGraph(PyObject *number) {
   if (!PyLong_CheckExact(number))
     return true;
@@ -74,6 +80,12 @@ ValuePattern ValuePattern::describe(PyObject *value, const ArgumentPath &path, L
   if (!isTuple && !isDict && !PyList_CheckExact(value)) {
     pattern.kind_ = isPlainConstant(value) ? Kind::Constant : Kind::Identity;
     pattern.object_ = PyRef::share(value);
+    if (isOfProgram(value) && leaves.varies && leaves.varies(path)) {
+      pattern.kind_ = Kind::Object;
+      pattern.object_ = PyRef::share(reinterpret_cast<PyObject *>(Py_TYPE(value)));
+      pattern.index_ =
+          known == leaves.objects.end() ? leafOf(value) : known - leaves.objects.begin();
+    }
     return pattern;
   }
   if (known != leaves.objects.end()) {
@@ -116,6 +128,12 @@ bool ValuePattern::match(PyObject *value, PyObject **leaves) const {
   case Kind::Number:
     leaves[index_] = value;
     return reinterpret_cast<PyObject *>(Py_TYPE(value)) == object_.get() && fitsGraph(value);
+  case Kind::Object:
+    if (reinterpret_cast<PyObject *>(Py_TYPE(value)) != object_.get() ||
+        (leaves[index_] && leaves[index_] != value))
+      return false;
+    leaves[index_] = value;
+    return true;
   case Kind::Constant: return sameConstant(object_.get(), value);
   case Kind::Identity: return object_.get() == value;
   case Kind::Again: return leaves[index_] == value;
@@ -157,8 +175,15 @@ bool ValuePattern::differsInNumbers(PyObject *value, const ArgumentPath &path, P
     return true;
   case Kind::Tensor:
   case Kind::Number:
-  case Kind::Identity:
+  case Kind::Object:
   case Kind::Again: return match(value, leaves);
+  case Kind::Identity:
+    if (match(value, leaves))
+      return true;
+    if (!isOfProgram(value) || Py_TYPE(value) != Py_TYPE(object_.get()))
+      return false;
+    paths.push_back(path);
+    return true;
   case Kind::Tuple:
   case Kind::List:
     if (Py_TYPE(value) != containerType() ||
@@ -190,6 +215,7 @@ bool ValuePattern::differsInNumbers(PyObject *value, const ArgumentPath &path, P
 PyObject *ValuePattern::rebuild(std::vector<PyRef> &leaves) const {
   switch (kind_) {
   case Kind::Tensor:
+  case Kind::Object:
   case Kind::Number: return Py_NewRef(leaves[index_].get());
   case Kind::Constant:
   case Kind::Identity: return Py_NewRef(object_.get());

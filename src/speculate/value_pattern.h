@@ -22,7 +22,7 @@ struct Leaves {
   std::vector<ArgumentPath> paths; // where each was met first
   // Whether the value is a tensor of the graph; may throw.
   std::function<bool(PyObject *)> isTensor;
-  // Whether a number is a leaf, rather than a constant.
+  // Whether a number or an object is a leaf, rather than a constant.
   std::function<bool(const ArgumentPath &)> varies;
 };
 
@@ -33,6 +33,7 @@ public:
     Number,   // an int of 64 bits, a float or a bool, of that very type
     Constant, // None, bool, int, float, str, bytes, ...: equal and of the same type
     Identity, // any other object: the same object
+    Object,   // of exactly that class, and a leaf
     Tuple,    // containers are leaves too
     List,
     Dict,
@@ -45,8 +46,9 @@ public:
   // for all. One leaf met twice must be one object twice. Does not look into tensors.
   bool match(PyObject *value, PyObject **leaves) const;
 
-  // Where `value` has this shape but for other numbers of the same types: adds their paths, and
-  // the leaves as `match` does. False where it differs in another way.
+  // Where `value` has this shape but for other numbers of the same types, and other objects of the
+  // same classes of the program: adds their paths, and the leaves as `match` does. False where it
+  // differs in another way.
   bool differsInNumbers(PyObject *value, const ArgumentPath &path, PyObject **leaves,
                         std::vector<ArgumentPath> &paths) const;
 

@@ -77,6 +77,9 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
     PendingException ofTheProgram;
     interpretation.effects = interpreter.finish();
   }
+  if (interpretation.result && interpreter.readsWhatItWrites(interpretation.effects))
+    throw CannotInterpret("an object that is written may be one that a pointer leads to");
+  interpretation.framesPerCall = interpreter.framesPerCall();
   if (interpretation.result && interpreter.endedWithEffects())
     throw CannotInterpret("a generator that is left half way changes something as it ends");
   return interpretation;

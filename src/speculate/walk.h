@@ -14,6 +14,7 @@ namespace bifront {
 struct Interpretation {
   PyRef result; // null with an exception set
   PythonEffects effects;
+  uint32_t framesPerCall = 0;     // as Interpreter's
   std::vector<std::string> notes; // for people: what went one way, and why
 };
 

@@ -47,7 +47,7 @@ struct TensorType {
 
 // What a graph value is.
 struct ValueType {
-  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Complex, None, TensorList, Tape };
+  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Complex, None, TensorList, Object, Tape };
   Kind kind = Kind::Tensor;
   TensorType tensor;               // Kind::Tensor
   std::vector<TensorType> tensors; // Kind::TensorList

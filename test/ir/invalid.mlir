@@ -258,3 +258,11 @@ func.func @f() {
   }
   return
 }
+
+// -----
+
+func.func @unbox(%object: !bf.object) {
+  // expected-error @+1 {{an object is not unboxed as 'f32'}}
+  %0 = bf.unbox %object : f32
+  return
+}

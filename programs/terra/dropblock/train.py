@@ -38,11 +38,7 @@ class Training(ImageClassification):
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         self.schedule.step()
-        self.optimizer.zero_grad()
-        loss = self.loss(self.model(images), labels)
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+        return super().step(images, labels)
 
 
 def build(seed: int, size: str, batch: int | None = None) -> Training:

@@ -25,11 +25,7 @@ class Training(ImageClassification):
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         self.model.point = random.choice(self.choices)
         self.chosen[self.model.point] += 1
-        self.optimizer.zero_grad()
-        loss = self.loss(self.model(images), labels)
-        loss.backward()
-        self.optimizer.step()
-        return loss.detach()
+        return super().step(images, labels)
 
 
 def build(seed: int, size: str, batch: int | None = None) -> Training:

@@ -1,0 +1,84 @@
+// What values of the graph have been seen to be. A function or a loop of the graph is walked once
+// for all its runs; a lane is one of these runs, as this call will have it, as far as Python's
+// values tell. Lanes are hints: what follows from them is asserted where the graph runs.
+#pragma once
+
+#include "ir/graph_recorder.h"
+#include "support/py_ref.h"
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <vector>
+
+namespace bifront {
+
+// One run of a function, inside one of the function around it.
+struct Activation {
+  const Activation *outer = nullptr;
+  std::vector<PyRef> values = {}; // of its parameters; null where they are not known
+};
+
+// What a value is in a lane; null: nobody knows.
+using Example = std::function<PyRef(const Activation &)>;
+
+class Lanes {
+public:
+  // `constant`: the object that comes in as a value; null for other values.
+  explicit Lanes(std::function<PyObject *(ValueId)> constant);
+
+  // From enter() to leave() values belong to runs of a function.
+  void enter(const std::deque<Activation> &activations);
+  void leave();
+
+  void note(ValueId value, Example example);
+  // As a function of the innermost runs; null where nothing is known.
+  Example of(ValueId value) const;
+  // A value that is `then` or `otherwise`, by a condition.
+  void noteMerged(ValueId value, const Example &condition, ValueId then, ValueId otherwise);
+
+  // While it lives, only the lanes count where a condition holds, or is not known.
+  class Filter {
+  public:
+    Filter(Lanes &lanes, Example condition, bool holds);
+    ~Filter();
+    Filter(const Filter &) = delete;
+
+  private:
+    Lanes &lanes_;
+    size_t before_;
+  };
+  // The same up to the end of the filter, or the function, around it.
+  void restrictTo(Example condition, bool holds) {
+    levels_.back().conditions.emplace_back(std::move(condition), holds);
+  }
+  using Conditions = std::vector<std::pair<Example, bool>>;
+  const Conditions &conditions() const { return levels_.back().conditions; }
+  static bool hold(const Conditions &conditions, const Activation &activation);
+
+  std::vector<const Activation *> active() const;
+  // What the value is in these, each object once.
+  std::vector<PyRef> seen(ValueId value) const;
+  // Which ways of a branch lanes take: false, true.
+  struct Ways {
+    bool taken[2] = {false, false};
+  };
+  Ways waysOf(const Example &condition) const;
+
+private:
+  struct Level {
+    const std::deque<Activation> *activations;
+    Conditions conditions = {};
+  };
+  struct Known {
+    size_t level;
+    Example example;
+  };
+  std::function<PyObject *(ValueId)> constant_;
+  std::deque<Activation> outermost_;
+  std::vector<Level> levels_;
+  std::map<ValueId, Known> known_;
+};
+
+} // namespace bifront

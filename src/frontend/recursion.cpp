@@ -1,0 +1,295 @@
+#include "frontend/recursion.h"
+
+#include "capture/python_values.h"
+#include "capture/recording.h"
+#include "frontend/kinds.h"
+#include "frontend/pointers.h"
+#include "frontend/way.h"
+
+#include <algorithm>
+#include <set>
+
+namespace bifront {
+
+using namespace syntax;
+
+struct Interpreter::FunctionWalk::ArgumentsVary : CannotFork {
+  explicit ArgumentsVary(const void *site)
+      : CannotFork(site, Policy::Unrolled, "a function calls itself with other arguments") {}
+};
+
+namespace {
+
+size_t numParameters(const Function &syntax) {
+  auto *code = reinterpret_cast<PyCodeObject *>(syntax.code.get());
+  return code->co_argcount + code->co_kwonlyargcount + ((code->co_flags & CO_VARARGS) != 0) +
+         ((code->co_flags & CO_VARKEYWORDS) != 0);
+}
+
+bool hasPointer(const PythonFrame &frame) {
+  return std::any_of(frame.slots.begin(), frame.slots.end(),
+                     [](const PyRef &value) { return pointerOf(value.get()); }) ||
+         std::any_of(frame.syntax.cellParameters.begin(), frame.syntax.cellParameters.end(),
+                     [&](const auto &parameter) {
+                       return pointerOf(PyCell_GET(frame.cells[parameter.second].get()));
+                     });
+}
+
+} // namespace
+
+//===- One function ------------------------------------------------------------------------===//
+
+Interpreter::FunctionWalk::FunctionWalk(Interpreter &interpreter, PythonFrame &frame)
+    : interpreter_(interpreter), frame_(frame), graph_(interpreter.host_.recording->graph()),
+      before_(interpreter.log_.mark()), outer_(parametersOf(frame)), inner_(outer_),
+      slots_(frame.slots) {
+  auto *code = reinterpret_cast<PyCodeObject *>(frame.syntax.code.get());
+  const char *name = PyUnicode_AsUTF8(code->co_name);
+  name_ = graph_.newFunction(name ? name : "function");
+}
+
+std::vector<PyRef> Interpreter::FunctionWalk::parametersOf(const PythonFrame &frame) const {
+  std::vector<PyRef> values(frame.slots.begin(),
+                            frame.slots.begin() +
+                                static_cast<ptrdiff_t>(numParameters(frame.syntax)));
+  for (const auto &[slot, cell] : frame.syntax.cellParameters)
+    values[slot] = PyRef::share(PyCell_GET(frame.cells[cell].get()));
+  return values;
+}
+
+void Interpreter::FunctionWalk::setParameter(size_t i, const PyRef &value) {
+  for (const auto &[slot, cell] : frame_.syntax.cellParameters)
+    if (slot == i) {
+      PyCell_Set(frame_.cells[cell].get(), value.get());
+      return;
+    }
+  frame_.slots[i] = value;
+}
+
+Interpreter::Way Interpreter::FunctionWalk::walkBody() {
+  parameters_ = std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_, site(),
+                                        nullptr);
+  values_.clear();
+  for (size_t i = 0; i < outer_.size(); ++i)
+    values_.push_back(parameters_->plan(outer_[i].get(), inner_[i].get()));
+  parameters_->refuseGradients();
+  start_ = parameters_->yields(0);
+  startLanes();
+  struct Entered {
+    FunctionWalk &walk;
+    // What the outermost call finds says nothing of the others.
+    decltype(Recording::foresee) foresee = {};
+    explicit Entered(FunctionWalk &walk) : walk(walk) {
+      walk.interpreter_.functions_.push_back(&walk);
+      walk.interpreter_.lanes_.enter(walk.activations_);
+      std::swap(walk.interpreter_.host_.recording->foresee, foresee);
+    }
+    ~Entered() {
+      std::swap(walk.interpreter_.host_.recording->foresee, foresee);
+      walk.interpreter_.lanes_.leave();
+      walk.interpreter_.functions_.pop_back();
+      walk.frame_.slots = walk.slots_;
+      walk.frame_.returned = {};
+      walk.frame_.pending.clear();
+      for (size_t i = 0; i < walk.outer_.size(); ++i)
+        walk.setParameter(i, walk.outer_[i]);
+    }
+  } entered(*this);
+  return interpreter_.walkWay(
+      frame_,
+      [&](Way &way) {
+        for (size_t k = 0; k < way.arguments.size(); ++k)
+          interpreter_.lanes_.note(way.arguments[k], [k](const Activation &activation) {
+            return activation.values[k];
+          });
+        parameters_->takeResults(way.arguments, Merge::Place::BehindBranch);
+        for (size_t i = 0; i < values_.size(); ++i)
+          setParameter(i, parameters_->make(values_[i]));
+        bodyDepth_ = interpreter_.depth_ + 1;
+        way.value = interpreter_.runBody(frame_);
+        return Completion::Return;
+      },
+      start_);
+}
+
+// The calls that the outermost one is known to lead to.
+void Interpreter::FunctionWalk::startLanes() {
+  sites_.clear();
+  if (!activations_.empty())
+    return;
+  Lanes &lanes = interpreter_.lanes_;
+  for (const Activation *outer : lanes.active()) {
+    Activation activation{outer, {}};
+    for (ValueId value : start_) {
+      Example example = lanes.of(value);
+      activation.values.push_back(example ? example(*outer) : PyRef());
+    }
+    activations_.push_back(std::move(activation));
+  }
+}
+
+// Those that these lead to in turn. Whether there are any that were not known.
+bool Interpreter::FunctionWalk::growLanes() {
+  constexpr size_t kMost = 512; // they are examples, after all
+  auto keyOf = [](const Activation &activation) {
+    std::vector<const void *> key{activation.outer};
+    for (const PyRef &value : activation.values)
+      key.push_back(value.get());
+    return key;
+  };
+  std::set<std::vector<const void *>> known;
+  for (const Activation &activation : activations_)
+    known.insert(keyOf(activation));
+  size_t before = activations_.size();
+  for (size_t i = 0; i < activations_.size() && activations_.size() < kMost; ++i)
+    for (const CallSite &site : sites_) {
+      if (!Lanes::hold(site.conditions, activations_[i]))
+        continue;
+      Activation next{activations_[i].outer, {}};
+      bool isKnown = true;
+      for (size_t k = 0; k < site.operands.size(); ++k) {
+        next.values.push_back(site.operands[k] ? site.operands[k](activations_[i]) : PyRef());
+        isKnown = isKnown && (next.values[k] || !isObject(k));
+        if (!isObject(k))
+          next.values[k] = {};
+      }
+      if (isKnown && known.insert(keyOf(next)).second)
+        activations_.push_back(std::move(next));
+    }
+  return activations_.size() > before;
+}
+
+bool Interpreter::FunctionWalk::isObject(size_t operand) const {
+  return graph_.typeOf(start_[operand]).kind == ValueType::Kind::Object;
+}
+
+// Whether all that the walk took for granted is as it found it; otherwise the next one knows more.
+bool Interpreter::FunctionWalk::settles(Way &way) {
+  if (!way.changes.empty())
+    throw CannotMerge("a function that calls itself changes Python's values");
+  Recording &recording = *interpreter_.host_.recording;
+  if (hasBase()) {
+    Recording::Scope scope(recording);
+    results_->takeResults(std::vector<ValueId>(results_->resultTypes().size()),
+                          Merge::Place::BehindBranch);
+    graph_.reenterBlock(std::move(way.block));
+    std::pair<Merge::Index, PyObject *> end{result_, way.value.get()};
+    auto yields = results_->yieldsOf({&end, 1});
+    way.block = graph_.leaveBlock();
+    if (yields) {
+      returns_ = *yields;
+      return true;
+    }
+  }
+  bool isFirst = !hasBase();
+  results_ = std::make_unique<Merge>(recording, interpreter_.log_, site(), &before_);
+  if (isFirst)
+    base_ = way.value;
+  result_ = isFirst ? results_->planForm(base_.get())
+                    : results_->plan(base_.get(), way.value.get());
+  results_->refuseGradients();
+  return false;
+}
+
+PyRef Interpreter::FunctionWalk::finish(Way &way) {
+  graph_.defineFunction(name_, std::move(way.block), returns_);
+  results_->takeResults(graph_.callFunction(name_, start_), Merge::Place::BehindBranch);
+  return results_->make(result_);
+}
+
+PyRef Interpreter::FunctionWalk::run() {
+  constexpr int kMostAttempts = 16;
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+    try {
+      Way way = walkBody();
+      bool grew = growLanes();
+      if (settles(way) && (!grew || attempt + 1 == kMostAttempts))
+        return finish(way);
+    } catch (const ArgumentsVary &varying) {
+      if (varying.site != site())
+        throw;
+      interpreter_.refusal_ = nullptr;
+      activations_.clear();
+    } catch (const ResultPending &pending) {
+      if (pending.site != site())
+        throw;
+      interpreter_.refusal_ = nullptr;
+      if (!growLanes())
+        throw CannotMerge(pending.what());
+    }
+  }
+  throw CannotMerge("a function gives, or is given, values of other kinds at each level");
+}
+
+PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
+  auto frames = static_cast<uint32_t>(interpreter_.depth_ - bodyDepth_ + 1);
+  if (frames > 1) // with calls of C in between, which count as well
+    ++frames;
+  interpreter_.framesPerCall_ = std::max(interpreter_.framesPerCall_, frames);
+  std::vector<PyRef> arguments = parametersOf(frame);
+  std::vector<std::pair<Merge::Index, PyObject *>> ends;
+  for (size_t i = 0; i < arguments.size(); ++i)
+    ends.emplace_back(values_[i], arguments[i].get());
+  auto operands = parameters_->yieldsOf(ends);
+  if (!operands) {
+    inner_ = std::move(arguments);
+    throw ArgumentsVary(site());
+  }
+  CallSite made{interpreter_.lanes_.conditions(), {}};
+  for (ValueId operand : *operands)
+    made.operands.push_back(interpreter_.lanes_.of(operand));
+  sites_.push_back(std::move(made));
+  if (!hasBase())
+    throw ResultPending(site());
+  results_->takeResults(graph_.callItself(name_, *operands, results_->resultTypes()),
+                        Merge::Place::BehindBranch);
+  return results_->make(result_);
+}
+
+//===- Calls -------------------------------------------------------------------------------===//
+
+// Of a function that is already being run, on a way of a branch that it has led to: each call would
+// be one more.
+void Interpreter::detectRecursion(const PythonFrame &frame) const {
+  auto *code = reinterpret_cast<PyCodeObject *>(frame.syntax.code.get());
+  const char *file = PyUnicode_AsUTF8(code->co_filename);
+  if (policyOf(&frame.syntax) == Policy::Unrolled || !file || isLibraryFile(file))
+    return;
+  for (const PythonFrame *outer = frame_; outer; outer = outer->caller)
+    if (outer->function == frame.function && (hasPointer(frame) || forks_.size() > outer->forks))
+      throw CannotFork(&frame.syntax, Policy::Function, "a function calls itself");
+}
+
+std::optional<PyRef> Interpreter::callInGraph(PythonFrame &frame) {
+  if (policyOf(&frame.syntax) != Policy::Function)
+    return std::nullopt;
+  for (FunctionWalk *walk : functions_)
+    if (walk->function() == frame.function) {
+      if (walk != functions_.back())
+        throw CannotFork(functions_.back()->site(), Policy::Unrolled,
+                         "functions of the graph call each other");
+      return walk->callItself(frame);
+    }
+  try {
+    return FunctionWalk(*this, frame).run();
+  } catch (const CannotFork &) {
+    throw;
+  } catch (const std::exception &why) {
+    std::string reason = forgetFailure(why);
+    if (hasPointer(frame)) // each object would be unrolled as this one is
+      throw CannotInterpret(reason);
+    noteOneWay("a function that calls itself", reason);
+  }
+  (*host_.policies)[&frame.syntax] = Policy::Unrolled;
+  return std::nullopt;
+}
+
+void Interpreter::assertWay(PyObject *condition, bool holds, const std::string &why) {
+  GraphRecorder &graph = host_.recording->graph();
+  ValueId value = conditionValue(condition);
+  if (!holds)
+    value = graph.scalar(ScalarOp::Not, {&value, 1});
+  graph.assertTrue(value, "a branch goes the way that can be walked: " + why);
+}
+
+} // namespace bifront

@@ -1,0 +1,71 @@
+// A Python function that calls itself becomes one of the graph. It is walked until three things
+// agree with what its own calls of itself take them to be: what varies among its arguments, what
+// it gives back, and the objects that its arguments have been seen to be.
+#pragma once
+
+#include "frontend/interpreter.h"
+#include "frontend/merge.h"
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+namespace bifront {
+
+// What the function's call of itself gives is not known yet. The way that leads there is left out
+// of this walk: what the others give says what form a result has.
+struct Interpreter::ResultPending : CannotFork {
+  explicit ResultPending(const void *site)
+      : CannotFork(site, Policy::Unrolled, "a function calls itself on all of its ways") {}
+};
+
+class Interpreter::FunctionWalk {
+public:
+  FunctionWalk(Interpreter &interpreter, PythonFrame &frame);
+
+  // The outermost call. Throws where it cannot be a function of the graph; then nothing has
+  // happened.
+  PyRef run();
+  // A call from inside; `frame` is bound.
+  PyRef callItself(PythonFrame &frame);
+
+  PyObject *function() const { return frame_.function; }
+  const void *site() const { return &frame_.syntax; }
+
+private:
+  struct ArgumentsVary; // otherwise than the walk has it
+
+  std::vector<PyRef> parametersOf(const PythonFrame &frame) const;
+  void setParameter(size_t i, const PyRef &value);
+  Way walkBody();
+  bool hasBase() const { return results_ != nullptr; }
+  bool settles(Way &way);
+  void startLanes();
+  bool growLanes();
+  bool isObject(size_t operand) const;
+  PyRef finish(Way &way);
+
+  Interpreter &interpreter_;
+  PythonFrame &frame_;
+  GraphRecorder &graph_;
+  PythonLog::Mark before_;
+  std::string name_;
+  std::vector<PyRef> outer_, inner_; // arguments of the outermost call, and of one from inside
+  std::vector<PyRef> slots_;         // as they were bound
+  std::unique_ptr<Merge> parameters_, results_;
+  std::vector<Merge::Index> values_; // of the parameters
+  Merge::Index result_ = 0;
+  std::vector<ValueId> start_;   // what varies of the outermost call's arguments
+  std::vector<ValueId> returns_; // of the body
+  std::deque<Activation> activations_;
+  // Its calls of itself in this walk: when they are made, and with what.
+  struct CallSite {
+    Lanes::Conditions conditions;
+    std::vector<Example> operands;
+  };
+  std::vector<CallSite> sites_;
+  int bodyDepth_ = 0;
+  PyRef base_;                   // what a way without a call of itself gives
+};
+
+} // namespace bifront

@@ -1,0 +1,147 @@
+#include "speculate/python_objects.h"
+
+#include "frontend/pointers.h"
+#include "runtime/object_reads.h"
+#include "speculate/precheck.h"
+#include "support/plain_constant.h"
+
+#include <torch/csrc/autograd/python_variable.h>
+
+namespace bifront {
+namespace {
+
+PyObject *objectAt(ObjectAddress address) { return reinterpret_cast<PyObject *>(address); }
+
+// The graph runs with the GIL in some threads and without it in others.
+class Gil {
+public:
+  Gil() : state_(PyGILState_Ensure()) {}
+  ~Gil() { PyGILState_Release(state_); }
+  Gil(const Gil &) = delete;
+
+private:
+  PyGILState_STATE state_;
+};
+
+const void *intern(const std::string &name) {
+  Gil gil;
+  return PyUnicode_InternFromString(name.c_str());
+}
+
+bool isClass(PyObject *object, PyObject *type) {
+  return reinterpret_cast<PyObject *>(Py_TYPE(object)) == type;
+}
+
+bool hold(PyRef value, ObjectResult &result, std::vector<ObjectAddress> &held) {
+  if (!value)
+    return false;
+  held.push_back(reinterpret_cast<ObjectAddress>(value.get()));
+  result.scalar.i = held.back();
+  value.release();
+  return true;
+}
+
+PyRef itemOf(PyObject *object, int64_t index) {
+  if (!PyList_CheckExact(object) && !PyTuple_CheckExact(object))
+    return {};
+  if (index < 0 || index >= PySequence_Fast_GET_SIZE(object))
+    return {};
+  return PyRef::share(PySequence_Fast_GET_ITEM(object, index));
+}
+
+bool lengthOf(PyObject *object, ObjectResult &result) {
+  if (PyList_CheckExact(object) || PyTuple_CheckExact(object))
+    result.scalar.i = PySequence_Fast_GET_SIZE(object);
+  else if (PyDict_CheckExact(object))
+    result.scalar.i = PyDict_GET_SIZE(object);
+  else
+    return false;
+  return true;
+}
+
+bool unboxTensor(PyObject *object, const TensorType &type, ObjectResult &result) {
+  if (!THPVariable_CheckExact(object))
+    return false;
+  const at::Tensor &tensor = THPVariable_Unpack(object);
+  if (!isOrdinaryTensor(tensor) || tensor.is_inference() || tensor.requires_grad() ||
+      tensor.scalar_type() != static_cast<c10::ScalarType>(type.dtype) ||
+      static_cast<size_t>(tensor.dim()) != type.dims.size() || !tensor.is_contiguous())
+    return false;
+  for (size_t d = 0; d < type.dims.size(); ++d)
+    if (type.dims[d].isDynamic() || tensor.size(static_cast<int64_t>(d)) != type.dims[d].world[0])
+      return false;
+  result.tensor = tensor;
+  return true;
+}
+
+bool unbox(PyObject *object, const ValueType &type, ObjectResult &result) {
+  switch (type.kind) {
+  case ValueType::Kind::Tensor: return unboxTensor(object, type.tensor, result);
+  case ValueType::Kind::Bool: result.scalar.i = object == Py_True; return PyBool_Check(object);
+  case ValueType::Kind::Float:
+    if (!PyFloat_CheckExact(object))
+      return false;
+    result.scalar.f = PyFloat_AS_DOUBLE(object);
+    return true;
+  case ValueType::Kind::Int: {
+    int overflow = 0;
+    if (!PyLong_CheckExact(object))
+      return false;
+    result.scalar.i = PyLong_AsLongLongAndOverflow(object, &overflow);
+    return overflow == 0;
+  }
+  default: return false;
+  }
+}
+
+bool isMethod(PyObject *object, PyObject *name, PyObject *function) {
+  PyRef found = PyRef::steal(PyObject_GenericGetAttr(object, name));
+  if (!found)
+    PyErr_Clear(); // it has none
+  return found && PyMethod_Check(found.get()) && PyMethod_GET_FUNCTION(found.get()) == function &&
+         PyMethod_GET_SELF(found.get()) == object;
+}
+
+bool read(const ObjectRead &what, const void *name, const ObjectAddress *operands,
+          ObjectResult &result, std::vector<ObjectAddress> &held) {
+  Gil gil;
+  auto *attribute = static_cast<PyObject *>(const_cast<void *>(name));
+  PyObject *object = objectAt(operands[0]);
+  switch (what.kind) {
+  case ObjectRead::Kind::Attribute:
+    return isClass(object, objectAt(operands[1])) &&
+           hold(plainAttribute(object, attribute), result, held);
+  case ObjectRead::Kind::Item: return hold(itemOf(object, operands[1]), result, held);
+  case ObjectRead::Kind::Length: return lengthOf(object, result);
+  case ObjectRead::Kind::Unbox: return unbox(object, what.type, result);
+  case ObjectRead::Kind::IsMethod:
+    result.scalar.i = isClass(object, objectAt(operands[1])) &&
+                      isMethod(object, attribute, objectAt(operands[2]));
+    return true;
+  case ObjectRead::Kind::IsClass:
+    result.scalar.i = isClass(object, objectAt(operands[1]));
+    return true;
+  case ObjectRead::Kind::IsEqual: {
+    PyObject *constant = objectAt(operands[1]);
+    if (object != constant && !isPlainConstant(object))
+      return false; // who knows how it compares
+    result.scalar.i = sameConstant(constant, object);
+    return true;
+  }
+  }
+  return false;
+}
+
+void release(std::vector<ObjectAddress> &held) {
+  Gil gil;
+  // What they take along as they go may run the program's code: not with this list half done.
+  std::vector<ObjectAddress> last = std::exchange(held, {});
+  for (ObjectAddress object : last)
+    Py_DECREF(objectAt(object));
+}
+
+} // namespace
+
+void giveObjectReads() { setObjectReads({intern, read, release}); }
+
+} // namespace bifront
