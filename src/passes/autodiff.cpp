@@ -157,12 +157,12 @@ private:
 };
 
 // What was called until its calls got functions of their own: those of `called` that nothing else
-// comes to any more.
+// comes to any more. The first function is the graph.
 void eraseUncalled(ModuleOp module, const llvm::DenseSet<Operation *> &called) {
   SymbolTable symbols(module);
   llvm::SetVector<Operation *> used;
   for (auto function : module.getOps<func::FuncOp>())
-    if (!called.contains(function))
+    if (used.empty() || !called.contains(function))
       used.insert(function);
   for (unsigned i = 0; i < used.size(); ++i)
     used[i]->walk([&](func::CallOp call) {

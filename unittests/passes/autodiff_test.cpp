@@ -342,6 +342,27 @@ TEST_F(AutodiffTest, AGradientThroughABranchIsNotDifferentiatedAgain) {
       << diagnostics;
 }
 
+TEST_F(AutodiffTest, WhatIsNotCalledAnyMoreGoes) {
+  source.answers["aten::mul.Tensor"] = {kMulBoth, {0, 1}};
+  expand(R"(func.func @f(%a: tensor<3xf32>, %n: i64) -> tensor<3xf32> {
+    %other = func.call @f(%a, %n) : (tensor<3xf32>, i64) -> tensor<3xf32>
+    %y = func.call @g(%a, %n) : (tensor<3xf32>, i64) -> tensor<3xf32>
+    %g = bf.grad outputs(%y) seeds() wrt(%a) : (tensor<3xf32>), (), (tensor<3xf32>) -> (tensor<3xf32>)
+    return %g : tensor<3xf32>
+  }
+  func.func private @g(%a: tensor<3xf32>, %n: i64) -> tensor<3xf32> {
+    %y = func.call @g(%a, %n) : (tensor<3xf32>, i64) -> tensor<3xf32>
+    %z = bf.aten "aten::mul.Tensor"(%y, %a) : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>
+    return %z : tensor<3xf32>
+  })");
+  std::vector<std::string> names;
+  for (auto function : module->getOps<mlir::func::FuncOp>())
+    names.push_back(function.getName().str());
+  // The pair that is called first has no sum to start with.
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"f", "g_taped", "g_backward", "g_taped_0", "g_backward_1"}));
+}
+
 TEST_F(AutodiffTest, AFunctionThatTakesGradientsOfItself) {
   source.answers["aten::relu"] = {kRelu, {0}};
   expand(R"(func.func @f(%a: tensor<3xf32>) -> tensor<3xf32> {
