@@ -5,7 +5,9 @@
 namespace bifront {
 
 Lanes::Lanes(std::function<PyObject *(ValueId)> constant)
-    : constant_(std::move(constant)), outermost_(1) { levels_.push_back({&outermost_}); }
+    : constant_(std::move(constant)), outermost_(1) {
+  levels_.push_back({&outermost_});
+}
 
 void Lanes::enter(const std::deque<Activation> &activations) { levels_.push_back({&activations}); }
 
@@ -45,8 +47,8 @@ void Lanes::noteMerged(ValueId value, const Example &condition, ValueId then, Va
     if (holds)
       return holds.get() == Py_True ? (first ? first(activation) : PyRef())
                                     : (second ? second(activation) : PyRef());
-    PyRef one = first ? first(activation) : PyRef();
-    return one || !second ? one : second(activation);
+    PyRef one = first ? first(activation) : PyRef(), other = second ? second(activation) : PyRef();
+    return one.get() == other.get() ? one : PyRef(); // nobody knows which
   });
 }
 

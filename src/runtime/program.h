@@ -206,9 +206,9 @@ struct RuntimeFunction {
   void *address;
 };
 std::span<const RuntimeFunction> runtimeFunctions();
-constexpr const char *kStepFunctions[] = {
-    "bf_rt_call",     "bf_rt_kernel",        "bf_rt_store",  "bf_rt_move",
-    "bf_rt_release",  "bf_rt_poll",          "bf_rt_function", "bf_rt_assert_failed",
-    "bf_rt_object",   "bf_rt_tape",          "bf_rt_fails_on_purpose"};
+constexpr const char *kStepFunctions[] = {"bf_rt_call",     "bf_rt_kernel",          "bf_rt_store",
+                                          "bf_rt_move",     "bf_rt_release",         "bf_rt_poll",
+                                          "bf_rt_function", "bf_rt_assert_failed",   "bf_rt_object",
+                                          "bf_rt_tape",     "bf_rt_fails_on_purpose"};
 
 } // namespace bifront
