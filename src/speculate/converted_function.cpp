@@ -257,7 +257,7 @@ void ConvertedFunction::takePlaces(const Kept &made, const Misfits &misfits) {
   // With both ways of a branch it serves the calls of a graph that had one.
   if (made.graph->forks)
     for (const auto &older : misfits.wrong)
-      if (!older->graph->forks || made->graph->ends.size() > 1)
+      if (!older->graph->forks || made.graph->ends.size() > 1)
         drop(older.get());
 }
 
