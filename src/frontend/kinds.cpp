@@ -136,7 +136,7 @@ PyRef knownNumber(PyObject *number) {
 PyObject *negatedNumber(PyObject *number) {
   // torch.sym_not would import sympy, in the middle of a walk.
   if (Py_TYPE(number) == graphNumberTypes()[2])
-    return numberForPython(symbolicNumber(number)->sym_not()).release();
+    return numberForPython(SymbolicScalar::of(symbolicNumber(number))->sym_not()).release();
   PyRef zero = PyRef::steal(PyLong_FromLong(0));
   return PyObject_RichCompare(number, zero.get(), Py_EQ);
 }
