@@ -1,14 +1,8 @@
-#include "codegen/build_program.h"
+#include "codegen/program_builder.h"
 
 #include "codegen/codegen_error.h"
 #include "codegen/sharing.h"
 #include "ir/aten_op.h"
-#include "ir/object_ops.h"
-
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "llvm/ADT/DenseMap.h"
-#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 
@@ -58,116 +52,7 @@ OperandRef::Kind scalarKind(Type type) {
                              : OperandRef::Kind::Int;
 }
 
-// Objects are passed on by their addresses.
-bool isNumber(Type type) {
-  return type.isF64() || type.isInteger(64) || type.isInteger(1) || isa<bf::ObjectType>(type);
-}
-
-class ProgramBuilder {
-public:
-  ProgramBuilder(func::FuncOp function, const FunctionNumbers &functions,
-                 std::vector<AssertSpec> &asserts)
-      : function(function), program(built.program), functions(functions), asserts(asserts) {}
-
-  BuiltProgram build();
-
-private:
-  void addInputs();
-  void visit(Operation *op);
-  void visitCall(bf::AtenOp op);
-  void visitFunctionCall(func::CallOp op);
-  void visitTape(Operation *op);
-  void visitKernel(bf::PointwiseOp op);
-  void visitStore(bf::StoreOp op);
-  void visitStoreAttr(bf::StoreAttrOp op);
-  void visitAssert(bf::AssertOp op);
-  void visitDim(bf::DimOp op);
-  void visitObjectRead(Operation *op, const ObjectRead &read);
-  void visitIsSame(bf::IsSameOp op);
-  void visitReturn(func::ReturnOp op);
-  void visitBody(Block &block);
-  void visitIf(scf::IfOp op);
-  void visitSelect(arith::SelectOp op);
-  void visitWhile(scf::WhileOp op);
-
-  // Where regions leave the values that they hand on: per value a slot (perhaps kNoSlot: nobody
-  // wants it), or the variable of a number.
-  using Places = SmallVector<uint32_t>;
-  Places placesFor(ValueRange values);
-  // Steps that bring `values` to the places, and code that takes numbers from there.
-  void hand(ValueRange values, ArrayRef<uint32_t> to);
-  void receive(ValueRange values, ArrayRef<uint32_t> from);
-  // The two sides of a branch: `side` makes its steps and hands its values to the places.
-  using BranchSide = llvm::function_ref<void(bool holds, ArrayRef<uint32_t> places)>;
-  void choose(Value condition, ValueRange results, BranchSide side);
-  void leaveLoop(ValueRange values, ArrayRef<uint32_t> to, ArrayRef<uint32_t> carried);
-  void releaseNow(ArrayRef<uint32_t> dead);
-  void openRegion() { regions.push_back({static_cast<SlotId>(program.slots.size()), {}}); }
-  void closeRegion();
-  void control(EntryOp::Kind kind, uint32_t value = 0) {
-    built.entry.ops.push_back({kind, 0, value});
-  }
-
-  SlotId addSlot(Type type);
-  SlotId slotOf(Value value) const { return slots.lookup(value); }
-  bool hasSlot(Value value) const { return slots.count(value) != 0; }
-  // The tensor is returned or becomes an attribute.
-  void leave(Value value, Operation *op, unsigned tensorNumber);
-  OperandRef operandRef(Value value);
-  OperandRef resultRef(Value value);
-  uint32_t numberOf(Value value);
-  // The place in the frame where steps find the number.
-  uint32_t frameScalar(Value value);
-  uint32_t constantScalar(int64_t value);
-  uint32_t dimScalar(SlotId slot, int64_t index);
-  void compute(Operation *op);
-  void addStep(EntryOp::Kind kind, uint32_t index, MemoryStep step);
-  void addMemoryStep(MemoryStep step); // of the last op
-  void setNumber(Value value, uint32_t number) {
-    numbers[value] = number;
-    numbered.push_back(value);
-  }
-  void setPlace(Value value, uint32_t place) {
-    places[value] = place;
-    placed.push_back(value);
-  }
-  std::vector<InnerAccess> accessOf(bf::PointwiseOp op) const;
-  std::vector<OperandRef> sizesOf(bf::PointwiseOp op);
-  OperandRef sizeLike(const Dim &dim, bf::PointwiseOp op);
-  void offerOverwrites(bf::PointwiseOp op, const KernelStep &step, MemoryStep &memory) const;
-  // The input that a store gives the value's contents, if it is the only such store and input.
-  Value storedTo(Value value) const;
-
-  func::FuncOp function;
-  BuiltProgram built;
-  Program &program;
-  const FunctionNumbers &functions;
-  std::vector<AssertSpec> &asserts;
-  DenseMap<Value, SlotId> slots;
-  DenseMap<Value, uint32_t> numbers;   // in entry.values
-  DenseMap<Value, uint32_t> places;    // of numbers, in the frame
-  std::vector<Value> numbered, placed; // what they got, in that order
-
-  // What code in a region found out of numbers holds only there.
-  class NumberScope {
-  public:
-    explicit NumberScope(ProgramBuilder &builder)
-        : builder(builder), numbered(builder.numbered.size()), placed(builder.placed.size()) {}
-    ~NumberScope();
-    NumberScope(const NumberScope &) = delete;
-
-  private:
-    ProgramBuilder &builder;
-    size_t numbered, placed;
-  };
-  // The branches of an scf.if, or a loop. Slots that are older and used inside die behind it: the
-  // other branch has not used them, and the next iteration will.
-  struct Region {
-    SlotId firstSlot;
-    llvm::SmallSetVector<SlotId, 8> olderSlots;
-  };
-  std::vector<Region> regions;
-};
+} // namespace
 
 ProgramBuilder::NumberScope::~NumberScope() {
   for (; builder.numbered.size() > numbered; builder.numbered.pop_back())
@@ -602,9 +487,9 @@ void ProgramBuilder::visitDim(bf::DimOp op) {
 
 void ProgramBuilder::visitObjectRead(Operation *op, const ObjectRead &read) {
   ObjectStep step{read, {}, {}, static_cast<uint32_t>(asserts.size()), describe(op->getLoc())};
-  asserts.push_back({"an object is not what it was" +
-                         (read.name.empty() ? "" : ", or has another ." + read.name),
-                     step.location});
+  asserts.push_back(
+      {"an object is not what it was" + (read.name.empty() ? "" : ", or has another ." + read.name),
+       step.location});
   MemoryStep memory;
   memory.releases = false;
   for (Value operand : op->getOperands())
@@ -621,7 +506,9 @@ void ProgramBuilder::visitObjectRead(Operation *op, const ObjectRead &read) {
 void ProgramBuilder::visitIsSame(bf::IsSameOp op) {
   uint32_t number = built.entry.newValue(ElementType::I1);
   EntryOp entry{EntryOp::Kind::Compute, 0, number};
-  entry.op = {Opcode::CmpI, ElementType::I1, static_cast<uint8_t>(arith::CmpIPredicate::eq),
+  entry.op = {Opcode::CmpI,
+              ElementType::I1,
+              static_cast<uint8_t>(arith::CmpIPredicate::eq),
               {numberOf(op.getLeft()), numberOf(op.getRight())}};
   built.entry.ops.push_back(entry);
   setNumber(op.getHolds(), number);
@@ -636,162 +523,6 @@ void ProgramBuilder::compute(Operation *op) {
   entry.op = made;
   built.entry.ops.push_back(entry);
   setNumber(op->getResult(0), number);
-}
-
-//===- Control flow ------------------------------------------------------------------------===//
-
-ProgramBuilder::Places ProgramBuilder::placesFor(ValueRange values) {
-  Places found;
-  for (Value value : values) {
-    if (isNumber(value.getType())) {
-      found.push_back(built.entry.newVariable(elementTypeOf(value.getType())));
-    } else if (!isa<RankedTensorType, NoneType>(value.getType())) {
-      throw CodegenError("a region hands on what is neither a tensor nor an int, float or bool");
-    } else if (value.use_empty()) {
-      found.push_back(kNoSlot);
-    } else {
-      found.push_back(slots[value] = addSlot(value.getType()));
-      built.memorySlots.back().handedOn = true;
-    }
-  }
-  return found;
-}
-
-void ProgramBuilder::hand(ValueRange values, ArrayRef<uint32_t> to) {
-  MoveStep step;
-  MemoryStep memory;
-  memory.mayFail = false;
-  SmallVector<std::pair<uint32_t, uint32_t>> set; // variables and numbers
-  for (auto [value, place] : llvm::zip_equal(values, to)) {
-    if (isNumber(value.getType())) {
-      set.emplace_back(place, numberOf(value));
-    } else if (place != kNoSlot) {
-      SlotId from = slotOf(value);
-      step.pairs.push_back({from, place});
-      memory.reads.push_back(from);
-      memory.results.push_back(place);
-      memory.shares.emplace_back(place, from);
-    }
-  }
-  for (auto [variable, number] : set)
-    built.entry.ops.push_back({EntryOp::Kind::Set, variable, number});
-  if (step.pairs.empty())
-    return;
-  program.moves.push_back(std::move(step));
-  addStep(EntryOp::Kind::Move, program.moves.size() - 1, std::move(memory));
-}
-
-void ProgramBuilder::receive(ValueRange values, ArrayRef<uint32_t> from) {
-  for (auto [value, place] : llvm::zip_equal(values, from)) {
-    if (!isNumber(value.getType()))
-      continue;
-    uint32_t number = built.entry.newValue(elementTypeOf(value.getType()));
-    built.entry.ops.push_back({EntryOp::Kind::Get, place, number});
-    setNumber(value, number);
-  }
-}
-
-void ProgramBuilder::closeRegion() {
-  Region region = std::move(regions.back());
-  regions.pop_back();
-  MemoryStep memory;
-  memory.mayFail = false;
-  memory.reads.assign(region.olderSlots.begin(), region.olderSlots.end());
-  program.releases.emplace_back();
-  addStep(EntryOp::Kind::Release, program.releases.size() - 1, std::move(memory));
-}
-
-void ProgramBuilder::visitBody(Block &block) {
-  for (Operation &op : block.without_terminator())
-    visit(&op);
-}
-
-void ProgramBuilder::choose(Value condition, ValueRange results, BranchSide side) {
-  uint32_t number = numberOf(condition);
-  Places places = placesFor(results);
-  openRegion();
-  control(EntryOp::Kind::If, number);
-  for (bool holds : {true, false}) {
-    NumberScope scope(*this);
-    side(holds, places);
-    if (holds)
-      control(EntryOp::Kind::Else);
-  }
-  control(EntryOp::Kind::EndIf);
-  closeRegion();
-  receive(results, places);
-}
-
-void ProgramBuilder::visitIf(scf::IfOp op) {
-  choose(op.getCondition(), op.getResults(), [&](bool holds, ArrayRef<uint32_t> places) {
-    mlir::Region &side = holds ? op.getThenRegion() : op.getElseRegion();
-    if (side.empty())
-      return;
-    visitBody(side.front());
-    hand(side.front().getTerminator()->getOperands(), places);
-  });
-}
-
-// What canonicalisation makes of a branch without ops.
-void ProgramBuilder::visitSelect(arith::SelectOp op) {
-  choose(op.getCondition(), op->getResults(), [&](bool holds, ArrayRef<uint32_t> places) {
-    hand(holds ? op.getTrueValue() : op.getFalseValue(), places);
-  });
-}
-
-// What is dead here on this path, whatever the steps that follow in the text read.
-void ProgramBuilder::releaseNow(ArrayRef<uint32_t> dead) {
-  ReleaseStep step;
-  llvm::copy_if(dead, std::back_inserter(step.release),
-                [](SlotId slot) { return slot != kNoSlot; });
-  if (step.release.empty())
-    return;
-  program.releases.push_back(std::move(step));
-  built.entry.ops.push_back(
-      {EntryOp::Kind::Release, static_cast<uint32_t>(program.releases.size() - 1)});
-}
-
-// On the way out nothing reads what the iteration made but the results.
-void ProgramBuilder::leaveLoop(ValueRange values, ArrayRef<uint32_t> to,
-                               ArrayRef<uint32_t> carried) {
-  NumberScope scope(*this);
-  hand(values, to);
-  Places dead(carried);
-  for (Value value : values)
-    if (hasSlot(value) && slotOf(value) >= regions.back().firstSlot)
-      dead.push_back(slotOf(value));
-  releaseNow(dead);
-}
-
-void ProgramBuilder::visitWhile(scf::WhileOp op) {
-  Places carried = placesFor(op.getBeforeArguments()), carriedTensors;
-  for (auto [argument, slot] : llvm::zip_equal(op.getBeforeArguments(), carried))
-    if (!isNumber(argument.getType()) && slot != kNoSlot) {
-      built.memorySlots[slot].carried = true;
-      carriedTensors.push_back(slot);
-    }
-  hand(op.getInits(), carried);
-  Places results = placesFor(op.getResults());
-  openRegion();
-  control(EntryOp::Kind::Loop);
-  {
-    NumberScope scope(*this);
-    receive(op.getBeforeArguments(), carried);
-    visitBody(*op.getBeforeBody());
-    scf::ConditionOp condition = op.getConditionOp();
-    Places arguments = placesFor(op.getAfterArguments());
-    control(EntryOp::Kind::Break, numberOf(condition.getCondition()));
-    leaveLoop(condition.getArgs(), results, carriedTensors);
-    control(EntryOp::Kind::Leave);
-    hand(condition.getArgs(), arguments);
-    releaseNow(carriedTensors); // so that the iteration may write over what it got
-    receive(op.getAfterArguments(), arguments);
-    visitBody(*op.getAfterBody());
-    hand(op.getYieldOp().getResults(), carried);
-  }
-  control(EntryOp::Kind::EndLoop);
-  closeRegion();
-  receive(op.getResults(), results);
 }
 
 void ProgramBuilder::visitReturn(func::ReturnOp op) {
@@ -843,8 +574,6 @@ BuiltProgram ProgramBuilder::build() {
     visit(&op);
   return std::move(built);
 }
-
-} // namespace
 
 BuiltProgram buildProgram(func::FuncOp function, const FunctionNumbers &functions,
                           std::vector<AssertSpec> &asserts) {

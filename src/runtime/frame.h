@@ -44,7 +44,7 @@ struct RunState {
   uint32_t steps = 0;
   std::vector<ObjectAddress> held; // objects that the run has met
   bool watched = false;            // a call of this run
-  bool mayBeEnded = true; // by an interrupt: the outside has not been changed yet
+  bool mayBeEnded = true;          // by an interrupt: the outside has not been changed yet
 };
 
 // The root frame runs the program; it has a frame for each function, which serves all the calls of

@@ -13,6 +13,7 @@
 #include "frontend/pointers.h"
 #include "ir/graph_recorder.h"
 #include "passes/pipeline.h"
+#include "speculate/arguments.h"
 #include "speculate/capture_hooks.h"
 #include "speculate/foresee.h"
 #include "speculate/link_native.h"
@@ -45,175 +46,10 @@ mlir::MLIRContext &compilerContext() {
   return *context;
 }
 
-[[noreturn]] void fail(ExitReason reason, const std::string &message) {
-  throw ConversionError(reason, message);
-}
-
 std::string messageOf(const std::exception &error) {
   auto *ofTorch = dynamic_cast<const c10::Error *>(&error);
   return ofTorch ? ofTorch->what_without_backtrace() : error.what();
 }
-
-// The objects that the call brings: its arguments, their patterns, and values in slots that vary;
-// and which of their dimensions vary.
-class Arguments {
-public:
-  explicit Arguments(const ConversionRequest &request) : request_(request) {
-    leaves_.isTensor = isTensorLeaf;
-    leaves_.varies = [this](const ArgumentPath &path) {
-      if (request_.varying.has(path))
-        paths_.emplace(leaves_.objects.size(), path);
-      return request_.varying.has(path);
-    };
-    for (uint32_t i = 0; i < request.total(); ++i)
-      patterns.push_back(ValuePattern::describe(request.args[i], {i}, leaves_));
-    numArgumentLeaves = leaves_.objects.size();
-    for (uint32_t leaf = 0; leaf < numArgumentLeaves; ++leaf)
-      readRelaxed(leaf);
-    for (const auto &[argument, dimension] : request.options.dynamic)
-      markDynamic(argument, dimension);
-  }
-
-  // The leaf of a value in a slot that varies.
-  uint32_t add(const Slot &slot, PyObject *value) {
-    uint32_t leaf = leaves_.objects.size();
-    leaves_.objects.push_back(value); // the slot's input keeps it
-    leaves_.paths.emplace_back();
-    slots_.emplace(leaf, slot);
-    readRelaxed(leaf);
-    return leaf;
-  }
-
-  // The leaf of a slot that another path has met.
-  std::optional<uint32_t> leafOf(const Slot &slot) const {
-    for (const auto &[leaf, known] : slots_)
-      if (sameSlot(known, slot))
-        return leaf;
-    return std::nullopt;
-  }
-
-  const std::vector<PyObject *> &leaves() const { return leaves_.objects; } // each object once
-  PyObject *object(size_t leaf) const { return leaves_.objects[leaf]; }
-  bool isTensor(size_t leaf) const { return THPVariable_Check(object(leaf)); }
-  // Only those that are inputs as numbers, or tensors.
-  bool isNumber(size_t leaf) const { return isNumberOrTensor(object(leaf)) && !isTensor(leaf); }
-  const at::Tensor &tensor(size_t leaf) const { return THPVariable_Unpack(object(leaf)); }
-  // An object of which the graph knows its class.
-  bool isPointer(size_t leaf) const {
-    return paths_.contains(leaf) && !isNumberOrTensor(object(leaf));
-  }
-
-  LeafPlace placeOf(uint32_t leaf) const {
-    auto slot = slots_.find(leaf);
-    return slot == slots_.end() ? LeafPlace{leaves_.paths[leaf], std::nullopt}
-                                : LeafPlace{{}, slot->second};
-  }
-
-  // How to say that a number is to be a constant after all.
-  Varying asVarying(size_t leaf) const {
-    Varying varying;
-    if (auto path = paths_.find(leaf); path != paths_.end())
-      varying.numbers.push_back(path->second);
-    if (auto slot = slots_.find(leaf); slot != slots_.end())
-      varying.slots.push_back(slot->second);
-    return varying;
-  }
-
-  // Sizes of the dimensions in both worlds. Equal sizes are taken to be one dimension: that is what
-  // a batch is, and the prechecks hold later calls to it.
-  std::vector<Dim> dimsOf(size_t leaf) {
-    std::vector<Dim> dims;
-    for (int64_t d = 0; d < tensor(leaf).dim(); ++d) {
-      int64_t size = tensor(leaf).size(d);
-      dims.push_back(isDynamic(leaf, d) ? Dim{{size, otherWorld(size)}} : Dim::fixed(size));
-    }
-    return dims;
-  }
-
-  bool isDynamic(size_t leaf, int64_t d) const {
-    return dynamic_[leaf][d] && tensor(leaf).size(d) > 1;
-  }
-
-  // Dynamic dimensions that were one size, so that they must stay equal.
-  std::vector<std::vector<std::pair<uint32_t, int64_t>>> equalDims() const {
-    std::map<int64_t, std::vector<std::pair<uint32_t, int64_t>>> bySize;
-    for (uint32_t leaf = 0; leaf < leaves().size(); ++leaf)
-      for (int64_t d = 0; isTensor(leaf) && d < tensor(leaf).dim(); ++d)
-        if (isDynamic(leaf, d))
-          bySize[tensor(leaf).size(d)].emplace_back(leaf, d);
-    std::vector<std::vector<std::pair<uint32_t, int64_t>>> groups;
-    for (auto &[size, group] : bySize)
-      if (group.size() > 1)
-        groups.push_back(std::move(group));
-    return groups;
-  }
-
-  std::vector<bool> dynamicDims(size_t leaf) const {
-    std::vector<bool> dims(dynamic_[leaf].size());
-    for (size_t d = 0; d < dims.size(); ++d)
-      dims[d] = isDynamic(leaf, d);
-    return dims;
-  }
-
-  std::string nameOf(size_t leaf) const { return "arg" + std::to_string(leaf); }
-
-  std::vector<ValuePattern> patterns;
-  uint32_t numArgumentLeaves = 0;
-
-private:
-  static bool isTensorLeaf(PyObject *value) {
-    if (!THPVariable_Check(value))
-      return false;
-    if (!THPVariable_CheckExact(value) || !isOrdinaryTensor(THPVariable_Unpack(value)))
-      fail(ExitReason::UnsupportedTensor, "an argument is not an ordinary dense CPU tensor");
-    return true;
-  }
-
-  void readRelaxed(uint32_t leaf) {
-    std::vector<bool> &dims = dynamic_.emplace_back();
-    if (!isTensor(leaf))
-      return;
-    dims.resize(tensor(leaf).dim());
-    for (const auto &[place, dimension] : request_.varying.dimensions)
-      if (dimension < static_cast<int64_t>(dims.size()) && samePlace(place, placeOf(leaf)))
-        dims[dimension] = true;
-  }
-
-  void markDynamic(const std::variant<int64_t, std::string> &argument, int64_t dimension) {
-    size_t position = patterns.size();
-    if (auto *index = std::get_if<int64_t>(&argument))
-      position = *index;
-    else
-      for (Py_ssize_t k = 0; request_.keywordNames && k < PyTuple_GET_SIZE(request_.keywordNames);
-           ++k)
-        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(request_.keywordNames, k),
-                                             std::get<std::string>(argument).c_str()) == 0)
-          position = request_.count + k;
-    if (position >= patterns.size() || patterns[position].kind() != ValuePattern::Kind::Tensor)
-      return; // this call does not pass it, or not as a tensor
-    auto &dims = dynamic_[patterns[position].index()];
-    int64_t d = dimension < 0 ? dimension + static_cast<int64_t>(dims.size()) : dimension;
-    if (d < 0 || d >= static_cast<int64_t>(dims.size()))
-      fail(ExitReason::CaptureFailed, "dynamic=: dimension " + std::to_string(dimension) +
-                                          " is out of range for a tensor of " +
-                                          std::to_string(dims.size()));
-    dims[d] = true;
-  }
-
-  // A multiple, so that what divides the one size divides the other.
-  int64_t otherWorld(int64_t size) {
-    static constexpr int64_t factors[] = {3, 5, 7, 11, 13, 17, 19, 23};
-    auto [entry, fresh] = factors_.try_emplace(size, factors[factors_.size() % std::size(factors)]);
-    return size * entry->second;
-  }
-
-  const ConversionRequest &request_;
-  Leaves leaves_;
-  std::map<size_t, ArgumentPath> paths_; // of numbers, by their leaf
-  std::map<size_t, Slot> slots_;
-  std::vector<std::vector<bool>> dynamic_;
-  std::map<int64_t, int64_t> factors_;
-};
 
 std::string textOf(mlir::ModuleOp module) {
   std::string text;

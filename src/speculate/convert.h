@@ -20,6 +20,10 @@ struct ConversionError : std::runtime_error {
   std::string location; // "file:line", where that is known
 };
 
+[[noreturn]] inline void fail(ExitReason reason, const std::string &message) {
+  throw ConversionError(reason, message);
+}
+
 struct ConversionRequest {
   PyObject *function;
   PyObject *const *args;

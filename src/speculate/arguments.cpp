@@ -1,0 +1,133 @@
+#include "speculate/arguments.h"
+
+#include "speculate/precheck.h"
+
+namespace bifront {
+
+namespace {
+
+bool isTensorLeaf(PyObject *value) {
+  if (!THPVariable_Check(value))
+    return false;
+  if (!THPVariable_CheckExact(value) || !isOrdinaryTensor(THPVariable_Unpack(value)))
+    fail(ExitReason::UnsupportedTensor, "an argument is not an ordinary dense CPU tensor");
+  return true;
+}
+
+} // namespace
+
+Arguments::Arguments(const ConversionRequest &request) : request_(request) {
+  leaves_.isTensor = isTensorLeaf;
+  leaves_.varies = [this](const ArgumentPath &path) {
+    if (request_.varying.has(path))
+      paths_.emplace(leaves_.objects.size(), path);
+    return request_.varying.has(path);
+  };
+  for (uint32_t i = 0; i < request.total(); ++i)
+    patterns.push_back(ValuePattern::describe(request.args[i], {i}, leaves_));
+  numArgumentLeaves = leaves_.objects.size();
+  for (uint32_t leaf = 0; leaf < numArgumentLeaves; ++leaf)
+    readRelaxed(leaf);
+  for (const auto &[argument, dimension] : request.options.dynamic)
+    markDynamic(argument, dimension);
+}
+
+uint32_t Arguments::add(const Slot &slot, PyObject *value) {
+  uint32_t leaf = leaves_.objects.size();
+  leaves_.objects.push_back(value); // the slot's input keeps it
+  leaves_.paths.emplace_back();
+  slots_.emplace(leaf, slot);
+  readRelaxed(leaf);
+  return leaf;
+}
+
+std::optional<uint32_t> Arguments::leafOf(const Slot &slot) const {
+  for (const auto &[leaf, known] : slots_)
+    if (sameSlot(known, slot))
+      return leaf;
+  return std::nullopt;
+}
+
+LeafPlace Arguments::placeOf(uint32_t leaf) const {
+  auto slot = slots_.find(leaf);
+  return slot == slots_.end() ? LeafPlace{leaves_.paths[leaf], std::nullopt}
+                              : LeafPlace{{}, slot->second};
+}
+
+Varying Arguments::asVarying(size_t leaf) const {
+  Varying varying;
+  if (auto path = paths_.find(leaf); path != paths_.end())
+    varying.numbers.push_back(path->second);
+  if (auto slot = slots_.find(leaf); slot != slots_.end())
+    varying.slots.push_back(slot->second);
+  return varying;
+}
+
+std::vector<Dim> Arguments::dimsOf(size_t leaf) {
+  std::vector<Dim> dims;
+  for (int64_t d = 0; d < tensor(leaf).dim(); ++d) {
+    int64_t size = tensor(leaf).size(d);
+    dims.push_back(isDynamic(leaf, d) ? Dim{{size, otherWorld(size)}} : Dim::fixed(size));
+  }
+  return dims;
+}
+
+std::vector<std::vector<std::pair<uint32_t, int64_t>>> Arguments::equalDims() const {
+  std::map<int64_t, std::vector<std::pair<uint32_t, int64_t>>> bySize;
+  for (uint32_t leaf = 0; leaf < leaves().size(); ++leaf)
+    for (int64_t d = 0; isTensor(leaf) && d < tensor(leaf).dim(); ++d)
+      if (isDynamic(leaf, d))
+        bySize[tensor(leaf).size(d)].emplace_back(leaf, d);
+  std::vector<std::vector<std::pair<uint32_t, int64_t>>> groups;
+  for (auto &[size, group] : bySize)
+    if (group.size() > 1)
+      groups.push_back(std::move(group));
+  return groups;
+}
+
+std::vector<bool> Arguments::dynamicDims(size_t leaf) const {
+  std::vector<bool> dims(dynamic_[leaf].size());
+  for (size_t d = 0; d < dims.size(); ++d)
+    dims[d] = isDynamic(leaf, d);
+  return dims;
+}
+
+void Arguments::readRelaxed(uint32_t leaf) {
+  std::vector<bool> &dims = dynamic_.emplace_back();
+  if (!isTensor(leaf))
+    return;
+  dims.resize(tensor(leaf).dim());
+  for (const auto &[place, dimension] : request_.varying.dimensions)
+    if (dimension < static_cast<int64_t>(dims.size()) && samePlace(place, placeOf(leaf)))
+      dims[dimension] = true;
+}
+
+void Arguments::markDynamic(const std::variant<int64_t, std::string> &argument, int64_t dimension) {
+  size_t position = patterns.size();
+  if (auto *index = std::get_if<int64_t>(&argument))
+    position = *index;
+  else
+    for (Py_ssize_t k = 0; request_.keywordNames && k < PyTuple_GET_SIZE(request_.keywordNames);
+         ++k)
+      if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(request_.keywordNames, k),
+                                           std::get<std::string>(argument).c_str()) == 0)
+        position = request_.count + k;
+  if (position >= patterns.size() || patterns[position].kind() != ValuePattern::Kind::Tensor)
+    return; // this call does not pass it, or not as a tensor
+  auto &dims = dynamic_[patterns[position].index()];
+  int64_t d = dimension < 0 ? dimension + static_cast<int64_t>(dims.size()) : dimension;
+  if (d < 0 || d >= static_cast<int64_t>(dims.size()))
+    fail(ExitReason::CaptureFailed, "dynamic=: dimension " + std::to_string(dimension) +
+                                        " is out of range for a tensor of " +
+                                        std::to_string(dims.size()));
+  dims[d] = true;
+}
+
+// A multiple, so that what divides the one size divides the other.
+int64_t Arguments::otherWorld(int64_t size) {
+  static constexpr int64_t factors[] = {3, 5, 7, 11, 13, 17, 19, 23};
+  auto [entry, fresh] = factors_.try_emplace(size, factors[factors_.size() % std::size(factors)]);
+  return size * entry->second;
+}
+
+} // namespace bifront
