@@ -1,12 +1,14 @@
 """Automatic differentiation: every way to ask for a gradient."""
 
+import copy
+
 import bifront
 import pytest
 import torch
 from torch import nn
 from torch.autograd import Function
 
-from tests.same_function import assert_same
+from tests.same_function import assert_same, assert_same_value
 
 
 def leaf(*shape: int) -> torch.Tensor:
@@ -429,32 +431,51 @@ def test_gradient_of_a_factor_with_more_dimensions_than_the_rest() -> None:
     assert converted.stats["graph_calls"] == 2, bifront.explain(converted)
 
 
-def test_batch_norm_twice_with_gradients_of_both() -> None:
-    class Twice(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = torch.nn.Linear(3, 3)
-            self.norm = torch.nn.BatchNorm1d(3)
+class Twice(nn.Module):
+    """One BatchNorm in two calls, both with gradients."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            first: Tensor = self.norm(self.inner(x))
-            return first.sum() + self.norm(self.inner(x + 1)).pow(2).sum()
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 3)
+        self.norm = nn.BatchNorm1d(3)
 
-    assert_same_training_of(Twice)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.zero_grad()
+        first = self.norm(self.inner(x))
+        loss = first.sum() + self.norm(self.inner(x + 1)).pow(2).sum()
+        loss.backward()
+        return loss.detach()
 
 
-def test_backward_that_adds_up_ahead_of_another() -> None:
-    class Adversaries(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.generator = torch.nn.Linear(3, 3)
-            self.judge = torch.nn.Linear(3, 3)
+class Adversaries(nn.Module):
+    """Two backward passes that add up, ahead of a third."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            fake = self.generator(x)
-            self.judge.zero_grad()
-            self.judge(x).pow(2).sum().backward()
-            self.judge(fake.detach()).sum().backward()
-            return self.judge(fake).pow(2).sum()
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = nn.Linear(3, 3)
+        self.judge = nn.Linear(3, 3)
 
-    assert_same_training_of(Adversaries)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.zero_grad()
+        fake = self.generator(x)
+        self.judge(x).pow(2).sum().backward()
+        self.judge(fake.detach()).sum().backward()
+        loss = self.judge(fake).pow(2).sum()
+        loss.backward()
+        return loss.detach()
+
+
+@pytest.mark.parametrize("model", [Twice, Adversaries])
+def test_steps_with_several_backward_passes(model: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    expected = model()
+    actual = copy.deepcopy(expected)
+    converted = bifront.function(actual)
+    for call in range(6):
+        x = torch.randn(5, 3)
+        assert_same_value(converted(x), expected(x), f"call {call}", loosen=10)
+        theirs = dict(expected.named_parameters()) | dict(expected.named_buffers())
+        for name, ours in [*actual.named_parameters(), *actual.named_buffers()]:
+            assert_same_value(ours, theirs[name], f"call {call}: {name}", loosen=10)
+    assert converted.stats["graphs"] == 1, bifront.explain(converted)
+    assert converted.stats["graph_calls"] == 5, bifront.explain(converted)

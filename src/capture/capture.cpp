@@ -130,9 +130,9 @@ public:
   ValueId heldObject(PyObject *object) override {
     if (auto found = held_.find(object); found != held_.end())
       return found->second;
-    ValueId value = addObject(object, PyType_Check(object)
-                                          ? reinterpret_cast<PyTypeObject *>(object)->tp_name
-                                          : Py_TYPE(object)->tp_name);
+    ValueId value =
+        addObject(object, PyType_Check(object) ? reinterpret_cast<PyTypeObject *>(object)->tp_name
+                                               : Py_TYPE(object)->tp_name);
     inputs.back().held = PyRef::share(object);
     held_.emplace(object, value);
     return value;

@@ -37,9 +37,7 @@ struct CapturedInput {
   c10::Scalar number = {}; // of an Object its address
   PyRef held = {};
   // What it is in this call.
-  c10::IValue now() const {
-    return isTensor() ? c10::IValue(tensor) : c10::IValue(number);
-  }
+  c10::IValue now() const { return isTensor() ? c10::IValue(tensor) : c10::IValue(number); }
   bool isTensor() const { return kind != Kind::Number && kind != Kind::Object; }
 };
 

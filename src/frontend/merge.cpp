@@ -138,10 +138,10 @@ std::vector<ValueType> Merge::resultTypes() const {
     else if (plan.kind == Plan::Kind::Tensor)
       types[plan.result] = ValueType::ofTensor(plan.shape.type());
     else if (plan.kind == Plan::Kind::Number)
-      types[plan.result] = ValueType::scalar(plan.number == NumberKind::Int ? ValueType::Kind::Int
-                                             : plan.number == NumberKind::Float
-                                                 ? ValueType::Kind::Float
-                                                 : ValueType::Kind::Bool);
+      types[plan.result] =
+          ValueType::scalar(plan.number == NumberKind::Int     ? ValueType::Kind::Int
+                            : plan.number == NumberKind::Float ? ValueType::Kind::Float
+                                                               : ValueType::Kind::Bool);
   return types;
 }
 

@@ -179,9 +179,8 @@ PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
                  Py_TYPE(left)->tp_name, Py_TYPE(right)->tp_name);
     throw PythonError();
   }
-  PyRef result = natively(row.name, {left, right}, [&] {
-    return checked(PyObject_RichCompare(left, right, row.native));
-  });
+  PyRef result = natively(row.name, {left, right},
+                          [&] { return checked(PyObject_RichCompare(left, right, row.native)); });
   noteComputed(result.get(), left, right, [native = row.native](PyObject *a, PyObject *b) {
     return PyObject_RichCompare(a, b, native);
   });

@@ -1,4 +1,5 @@
-// The statements that are still to run in a frame, as the bodies that run in it are entered and left.
+// The statements that are still to run in a frame, as the bodies that run in it are entered and
+// left.
 #pragma once
 
 #include "frontend/interpreter.h"

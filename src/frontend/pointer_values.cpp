@@ -32,9 +32,8 @@ bool isReadable(const at::Tensor &tensor) {
 // The type of the graph that all of them have; nothing where they have none.
 std::optional<ValueType> typeOfAll(const std::vector<PyRef> &objects) {
   PyObject *first = objects.front().get();
-  if (!std::all_of(objects.begin(), objects.end(), [&](const PyRef &object) {
-        return Py_TYPE(object.get()) == Py_TYPE(first);
-      }))
+  if (!std::all_of(objects.begin(), objects.end(),
+                   [&](const PyRef &object) { return Py_TYPE(object.get()) == Py_TYPE(first); }))
     return std::nullopt;
   if (PyBool_Check(first))
     return ValueType::scalar(ValueType::Kind::Bool);
@@ -210,8 +209,8 @@ PyRef Interpreter::pointerTruth(PyObject *pointer) {
   if (classes.empty())
     throw CannotInterpret("nothing is known of an object whose truth is asked for");
   GraphRecorder &graph = host_.recording->graph();
-  if (classes.size() == 1 && (classes[0] == &PyList_Type || classes[0] == &PyTuple_Type ||
-                              classes[0] == &PyDict_Type)) {
+  if (classes.size() == 1 &&
+      (classes[0] == &PyList_Type || classes[0] == &PyTuple_Type || classes[0] == &PyDict_Type)) {
     PyRef length = pointerLength(pointer), zero = checked(PyLong_FromLong(0));
     return compare(syntax::CompareOp::Ne, length.get(), zero.get());
   }
@@ -256,20 +255,19 @@ PyRef Interpreter::pointerEquals(PyObject *left, PyObject *right) {
     assertClasses(*first, classes);
     Example example = lanes_.of(*first);
     PyRef constant = PyRef::share(right);
-    return boolOf(host_.recording->graph().isEqual(*first, held(right)),
-                  [=](const Activation &activation) {
-                    PyRef object = example(activation);
-                    return object && PyUnicode_CheckExact(object.get())
-                               ? PyRef::steal(
-                                     PyObject_RichCompare(object.get(), constant.get(), Py_EQ))
-                               : PyRef();
-                  });
+    return boolOf(
+        host_.recording->graph().isEqual(*first, held(right)), [=](const Activation &activation) {
+          PyRef object = example(activation);
+          return object && PyUnicode_CheckExact(object.get())
+                     ? PyRef::steal(PyObject_RichCompare(object.get(), constant.get(), Py_EQ))
+                     : PyRef();
+        });
   }
-  bool byIdentity = right == Py_None && !classes.empty() &&
-                    std::all_of(classes.begin(), classes.end(), [](PyTypeObject *type) {
-                      return type == Py_TYPE(Py_None) ||
-                             typeAttribute(type, "__eq__") == plainEquality;
-                    });
+  bool byIdentity =
+      right == Py_None && !classes.empty() &&
+      std::all_of(classes.begin(), classes.end(), [](PyTypeObject *type) {
+        return type == Py_TYPE(Py_None) || typeAttribute(type, "__eq__") == plainEquality;
+      });
   if (!byIdentity)
     throw CannotInterpret("an object that differs from call to call is compared");
   assertClasses(*first, classes);
@@ -307,7 +305,8 @@ PyRef Interpreter::pointerAttribute(PyObject *pointer, PyObject *name) {
     return checked(PyMethod_New(descriptor, pointer));
   }
   bool isMember = descriptor && Py_IS_TYPE(descriptor, &PyMemberDescr_Type);
-  if (descriptor && !isMember && (Py_TYPE(descriptor)->tp_descr_get || Py_TYPE(descriptor)->tp_descr_set))
+  if (descriptor && !isMember &&
+      (Py_TYPE(descriptor)->tp_descr_get || Py_TYPE(descriptor)->tp_descr_set))
     refuse("an attribute");
   Example object = lanes_.of(value);
   PyRef key = PyRef::share(name);

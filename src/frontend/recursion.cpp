@@ -67,8 +67,8 @@ void Interpreter::FunctionWalk::setParameter(size_t i, const PyRef &value) {
 }
 
 Interpreter::Way Interpreter::FunctionWalk::walkBody() {
-  parameters_ = std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_, site(),
-                                        nullptr);
+  parameters_ =
+      std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_, site(), nullptr);
   values_.clear();
   for (size_t i = 0; i < outer_.size(); ++i)
     values_.push_back(parameters_->plan(outer_[i].get(), inner_[i].get()));
@@ -99,9 +99,8 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
       frame_,
       [&](Way &way) {
         for (size_t k = 0; k < way.arguments.size(); ++k)
-          interpreter_.lanes_.note(way.arguments[k], [k](const Activation &activation) {
-            return activation.values[k];
-          });
+          interpreter_.lanes_.note(
+              way.arguments[k], [k](const Activation &activation) { return activation.values[k]; });
         parameters_->takeResults(way.arguments, Merge::Place::BehindBranch);
         for (size_t i = 0; i < values_.size(); ++i)
           setParameter(i, parameters_->make(values_[i]));
@@ -185,8 +184,8 @@ bool Interpreter::FunctionWalk::settles(Way &way) {
   results_ = std::make_unique<Merge>(recording, interpreter_.log_, site(), &before_);
   if (isFirst)
     base_ = way.value;
-  result_ = isFirst ? results_->planForm(base_.get())
-                    : results_->plan(base_.get(), way.value.get());
+  result_ =
+      isFirst ? results_->planForm(base_.get()) : results_->plan(base_.get(), way.value.get());
   results_->refuseGradients();
   return false;
 }

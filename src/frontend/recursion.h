@@ -65,7 +65,7 @@ private:
   };
   std::vector<CallSite> sites_;
   int bodyDepth_ = 0;
-  PyRef base_;                   // what a way without a call of itself gives
+  PyRef base_; // what a way without a call of itself gives
 };
 
 } // namespace bifront

@@ -373,10 +373,9 @@ bool GraphRecorder::isUsable(ValueId value) const {
 //===- Python objects ----------------------------------------------------------------------===//
 
 ValueId GraphRecorder::readAttribute(ValueId object, std::string_view name, ValueId type) {
-  return state->add(bf::ReadAttrOp::create(state->builder, state->loc,
-                                           bf::ObjectType::get(state->builder.getContext()),
-                                           state->valueOf(object), StringRef(name),
-                                           state->valueOf(type)));
+  return state->add(bf::ReadAttrOp::create(
+      state->builder, state->loc, bf::ObjectType::get(state->builder.getContext()),
+      state->valueOf(object), StringRef(name), state->valueOf(type)));
 }
 
 ValueId GraphRecorder::readItem(ValueId object, ValueId index) {
@@ -392,8 +391,7 @@ ValueId GraphRecorder::lengthOf(ValueId object) {
 
 ValueId GraphRecorder::unbox(ValueId object, const ValueType &as) {
   Type type = mlirTypeOf(state->builder.getContext(), as);
-  return state->add(
-      bf::UnboxOp::create(state->builder, state->loc, type, state->valueOf(object)));
+  return state->add(bf::UnboxOp::create(state->builder, state->loc, type, state->valueOf(object)));
 }
 
 ValueId GraphRecorder::isMethod(ValueId object, std::string_view name, ValueId type,

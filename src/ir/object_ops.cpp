@@ -9,16 +9,15 @@ namespace bifront {
 
 std::optional<ObjectRead> objectReadOf(mlir::Operation *op) {
   using Kind = ObjectRead::Kind;
-  std::optional<Kind> kind =
-      llvm::TypeSwitch<mlir::Operation *, std::optional<Kind>>(op)
-          .Case([](bf::ReadAttrOp) { return Kind::Attribute; })
-          .Case([](bf::ReadItemOp) { return Kind::Item; })
-          .Case([](bf::LengthOp) { return Kind::Length; })
-          .Case([](bf::UnboxOp) { return Kind::Unbox; })
-          .Case([](bf::IsMethodOp) { return Kind::IsMethod; })
-          .Case([](bf::IsClassOp) { return Kind::IsClass; })
-          .Case([](bf::IsEqualOp) { return Kind::IsEqual; })
-          .Default([](mlir::Operation *) { return std::nullopt; });
+  std::optional<Kind> kind = llvm::TypeSwitch<mlir::Operation *, std::optional<Kind>>(op)
+                                 .Case([](bf::ReadAttrOp) { return Kind::Attribute; })
+                                 .Case([](bf::ReadItemOp) { return Kind::Item; })
+                                 .Case([](bf::LengthOp) { return Kind::Length; })
+                                 .Case([](bf::UnboxOp) { return Kind::Unbox; })
+                                 .Case([](bf::IsMethodOp) { return Kind::IsMethod; })
+                                 .Case([](bf::IsClassOp) { return Kind::IsClass; })
+                                 .Case([](bf::IsEqualOp) { return Kind::IsEqual; })
+                                 .Default([](mlir::Operation *) { return std::nullopt; });
   if (!kind)
     return std::nullopt;
   auto name = op->getAttrOfType<mlir::StringAttr>("name");

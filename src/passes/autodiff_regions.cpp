@@ -120,8 +120,8 @@ LogicalResult ReverseSweep::differentiateIteration(scf::WhileOp op, Block &block
 
   // What the iteration got is a carried value, or one from outside.
   DenseMap<unsigned, Value> firstOf;
-  for (auto [argument, number, handedOn] : llvm::zip_equal(
-           op.getAfterArguments(), values.numbers, op.getConditionOp().getArgs())) {
+  for (auto [argument, number, handedOn] :
+       llvm::zip_equal(op.getAfterArguments(), values.numbers, op.getConditionOp().getArgs())) {
     Value gradient = inner.gradientOf(argument);
     if (!number && gradient && flow.flowsThrough(handedOn))
       inner.accumulate(handedOn, gradient, loc);
@@ -184,8 +184,8 @@ LogicalResult ReverseSweep::differentiateWhile(scf::WhileOp op, Tape through) {
   OpBuilder inside(op.getContext());
   Block *before = inside.createBlock(&made.getBefore(), {}, types, locations);
   Value zero = arith::ConstantIntOp::create(inside, loc, 0, 64);
-  Value more = arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::sgt,
-                                     before->getArgument(0), zero);
+  Value more =
+      arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::sgt, before->getArgument(0), zero);
   scf::ConditionOp::create(inside, loc, more, before->getArguments());
   Block *after = inside.createBlock(&made.getAfter(), {}, types, locations);
   if (failed(differentiateIteration(op, *after, through)))

@@ -138,8 +138,7 @@ DerivativeRequest ReverseSweep::requestFor(bf::AtenOp op) {
 }
 
 LogicalResult ReverseSweep::splice(bf::AtenOp op, const DerivativeParts &parts,
-                                   const Derivative &derivative,
-                                   const DerivativeRequest &request) {
+                                   const Derivative &derivative, const DerivativeRequest &request) {
   SmallVector<Value> inputs(op.getInputs()); // outlives the op, which may be replaced
   Location location = op.getLoc();
   DenseMap<Value, Value> forwardOf; // of the derivative's values: what the forward pass calls them
@@ -150,8 +149,7 @@ LogicalResult ReverseSweep::splice(bf::AtenOp op, const DerivativeParts &parts,
   for (auto [index, seeded] : llvm::enumerate(request.seeded))
     if (seeded) {
       if (next >= parts.body.getNumArguments())
-        return op.emitError("the derivative of `")
-               << op.getSchema() << "` takes too few gradients";
+        return op.emitError("the derivative of `") << op.getSchema() << "` takes too few gradients";
       map.map(parts.body.getArgument(next++), gradients.lookup(op.getResult(index)));
     }
 
@@ -301,8 +299,8 @@ Value ReverseSweep::valueOf(Value value) {
   Operation *&standIn = read[value];
   if (!standIn) {
     OpBuilder start = OpBuilder::atBlockBegin(backward);
-    standIn = UnrealizedConversionCastOp::create(start, value.getLoc(), value.getType(),
-                                                 ValueRange());
+    standIn =
+        UnrealizedConversionCastOp::create(start, value.getLoc(), value.getType(), ValueRange());
   }
   return standIn->getResult(0);
 }

@@ -1,10 +1,10 @@
-// The reverse sweep of one `bf.grad`, over one block and, through branches, loops and functions, over
-// those inside. Internal to the autodiff pass.
+// The reverse sweep of one `bf.grad`, over one block and, through branches, loops and functions,
+// over those inside. Internal to the autodiff pass.
 //
 // Each forward block has a backward block. What the backward block of a region or a function reads
 // of its forward block's values goes over a tape: one push at the end of the forward block, one pop
-// at the beginning of the backward block. Values of enclosing blocks are asked of the sweep there, and
-// those of the block that `bf.grad` stands in are simply read.
+// at the beginning of the backward block. Values of enclosing blocks are asked of the sweep there,
+// and those of the block that `bf.grad` stands in are simply read.
 #pragma once
 
 #include "ir/bf_dialect.h"
@@ -38,7 +38,8 @@ private:
 
 // A function that leaves a tape, and the one that consumes it:
 //   forward(arguments..., tape) -> results
-//   backward(tape, gradients of the seeded results..., sums...) -> gradients of the wanted arguments
+//   backward(tape, gradients of the seeded results..., sums...) -> gradients of the wanted
+//   arguments
 // `sums` are gradients of arguments so far, to which the backward function adds.
 struct FunctionPair {
   mlir::func::FuncOp forward, backward;
@@ -109,7 +110,8 @@ private:
   mlir::LogicalResult differentiateIf(mlir::scf::IfOp op, Tape through);
   mlir::LogicalResult differentiateWhile(mlir::scf::WhileOp op, Tape through);
   mlir::LogicalResult differentiateFunction(mlir::func::CallOp op, Tape through);
-  mlir::LogicalResult differentiateIteration(mlir::scf::WhileOp op, mlir::Block &backward, Tape through);
+  mlir::LogicalResult differentiateIteration(mlir::scf::WhileOp op, mlir::Block &backward,
+                                             Tape through);
   DerivativeRequest requestFor(bf::AtenOp op);
   mlir::LogicalResult splice(bf::AtenOp op, const DerivativeParts &parts,
                              const Derivative &derivative, const DerivativeRequest &request);

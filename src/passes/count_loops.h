@@ -1,5 +1,5 @@
-// Gives loops the form in which autodiff can run them backwards: all that is computed is computed in
-// the body, and the number of iterations is a result.
+// Gives loops the form in which autodiff can run them backwards: all that is computed is computed
+// in the body, and the number of iterations is a result.
 //
 //   %r = scf.while (%x = %a) : ... {                 %c = cond(%a)
 //     %c = cond(%x)                            =>    %r:2 = scf.while (%go = %c, %x = %a, %n = 0) {

@@ -10,7 +10,8 @@
 //   }                                                }
 //
 // and what nobody uses. Simplification finds such values in code that autodiff has made. Pushes and
-// pops belong together where their kTapeSiteAttr is the same. Tested by test/passes/prune_tapes.mlir.
+// pops belong together where their kTapeSiteAttr is the same. Tested by
+// test/passes/prune_tapes.mlir.
 #pragma once
 
 #include "mlir/IR/BuiltinOps.h"
@@ -18,9 +19,9 @@
 
 namespace bifront {
 
-// On bf.push and bf.pop, set by autodiff: a number that all the pushes and pops of one forward block
-// and its backward block have, and no others; also where the blocks are cloned. They push and pop the
-// same number of values.
+// On bf.push and bf.pop, set by autodiff: a number that all the pushes and pops of one forward
+// block and its backward block have, and no others; also where the blocks are cloned. They push and
+// pop the same number of values.
 constexpr const char *kTapeSiteAttr = "bf.site";
 
 std::unique_ptr<mlir::Pass> createPruneTapesPass();
