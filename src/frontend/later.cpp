@@ -11,13 +11,13 @@ struct Later {
   PyObject *function, *arguments;
 };
 
-constexpr std::string_view kWhy = "a text or a number that the end of the run makes is looked at";
+constexpr const char *kWhy = "a text or a number that the end of the run makes is looked at";
 
 // Python's exceptions the program may catch; the capture fails in any case.
 PyObject *refuse() {
   if (Capture *capture = Capture::current())
-    capture->recording().noteFailure(std::string(kWhy));
-  PyErr_SetString(PyExc_RuntimeError, kWhy.data());
+    capture->recording().noteFailure(kWhy);
+  PyErr_SetString(PyExc_RuntimeError, kWhy);
   return nullptr;
 }
 

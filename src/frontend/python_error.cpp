@@ -14,6 +14,8 @@ PyRef takeException() {
 }
 
 std::string describeException(PyObject *exception) {
+  if (!exception)
+    return "an exception that nobody has kept";
   std::string description = Py_TYPE(exception)->tp_name;
   PyRef text = PyRef::steal(PyObject_Str(exception));
   const char *utf8 = text ? PyUnicode_AsUTF8(text.get()) : nullptr;

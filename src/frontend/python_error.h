@@ -36,7 +36,7 @@ inline PyObject *checkedOrAbsent(PyObject *borrowed) {
 // The pending exception, with its traceback; none is pending behind it.
 PyRef takeException();
 
-// Its class and its text.
+// Its class and its text; it may be null.
 std::string describeException(PyObject *exception);
 
 [[noreturn]] inline void raise(PyObject *type, const char *message) {

@@ -397,8 +397,9 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     forgetLeftAt();
     capture.begin();
     Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
-    raised = !interpretation.result;
-    if (raised)
+    // What the capture itself has refused the program sees as an exception too.
+    raised = !interpretation.result && !capture.recording().failure();
+    if (!interpretation.result)
       fail(ExitReason::CaptureFailed, describeException(takeException().get()));
     captured.notes = std::move(interpretation.notes);
     captured.framesPerCall = interpretation.framesPerCall;
@@ -418,7 +419,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
                         known ? known->what() : messageOf(error), captured.needed, raised,
                         whereLeft());
     if (captured.path.size() < std::max<size_t>(forced.size(), 1) || !captured.needed.empty())
-      throw why;
+      throw ConversionError(why);
     captured.refusal = std::string(kPathOfPython) + why.what();
     captured.raised = raised;
     captured.ends.clear();
