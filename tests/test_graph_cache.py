@@ -205,7 +205,9 @@ def test_eight_threads_fail_at_once() -> None:
     assert stats["conversions"] <= 8
 
 
-@pytest.mark.xfail(strict=True, reason="other threads see what stands in for numbers in a walk")
+@pytest.mark.xfail(
+    strict=False, reason="other threads may see what stands in for numbers while a walk runs"
+)
 def test_threads_change_state_that_the_others_read() -> None:
     """A guard may break between two calls of another thread; each result is one of the two."""
     box = Box(by=2.0)

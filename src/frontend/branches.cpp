@@ -8,6 +8,7 @@
 #include "frontend/pointers.h"
 #include "frontend/recursion.h"
 #include "frontend/way.h"
+#include "support/pending_exception.h"
 
 #include <algorithm>
 
@@ -178,6 +179,7 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
     std::vector<PyRef> slots = frame.slots;
     PyRef returned = frame.returned;
     ~TakeBack() {
+      PendingException ofTheWay;
       way.block = interpreter.host_.recording->graph().leaveBlock();
       interpreter.log_.rollBack(interpreter.forks_.back().mark);
       interpreter.forks_.pop_back();
