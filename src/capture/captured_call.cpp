@@ -499,12 +499,11 @@ void CapturedCall::readNumber() {
   auto kind = c10::isFloatingType(dtype) ? SymbolicScalar::Kind::Float
               : dtype == at::kBool       ? SymbolicScalar::Kind::Bool
                                          : SymbolicScalar::Kind::Int;
-  ValueType::Kind types[] = {ValueType::Kind::Int, ValueType::Kind::Float, ValueType::Kind::Bool};
   ValueId value = kNoValue;
   if (!recording_.isDry()) {
     GraphRecorder &graph = recording_.graph();
     graph.setLocation(recording_.sourceLine());
-    ValueType type = ValueType::scalar(types[static_cast<int>(kind)]);
+    ValueType type = typeOf(kind);
     value = graph.aten(call_, operands_, {&type, 1}, !c10::GradMode::is_enabled())[0];
   }
   c10::SymNode node = SymbolicScalar::ofValue(recording_.shared_from_this(), kind, value);

@@ -580,6 +580,20 @@ c10::SymNode SymbolicScalar::is_non_overlapping_and_dense(Nodes sizes, Nodes str
                   [](const Extent &e) { return e.isNonOverlappingAndDense(); });
 }
 
+ValueType typeOf(SymbolicScalar::Kind kind) {
+  using Kind = SymbolicScalar::Kind;
+  return ValueType::scalar(kind == Kind::Int     ? ValueType::Kind::Int
+                           : kind == Kind::Float ? ValueType::Kind::Float
+                                                 : ValueType::Kind::Bool);
+}
+
+SymbolicScalar::Kind kindOf(const ValueType &number) {
+  using Kind = SymbolicScalar::Kind;
+  return number.kind == ValueType::Kind::Int     ? Kind::Int
+         : number.kind == ValueType::Kind::Float ? Kind::Float
+                                                 : Kind::Bool;
+}
+
 std::optional<int64_t> decidedSize(const c10::SymInt &value) {
   auto *node = SymbolicScalar::of(value);
   return node && !node->isKnown() ? node->decide() : std::nullopt;

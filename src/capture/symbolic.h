@@ -151,6 +151,10 @@ private:
   c10::intrusive_ptr<SymbolicScalar> operands_[2];
 };
 
+// The type of a number of the graph of that kind, and back.
+ValueType typeOf(SymbolicScalar::Kind kind);
+SymbolicScalar::Kind kindOf(const ValueType &number);
+
 // What a symbolic or plain scalar is in a world; nothing for a number read from a tensor.
 std::optional<int64_t> sizeIn(const c10::SymInt &value, int world);
 // What a number read from a tensor is on the path that is captured, for a shape that depends on it.

@@ -76,6 +76,13 @@ bool isGraphNumber(PyObject *object) {
   return false;
 }
 
+bool fitsGraph(PyObject *number) {
+  int overflow = 0;
+  if (PyLong_CheckExact(number))
+    PyLong_AsLongLongAndOverflow(number, &overflow);
+  return overflow == 0;
+}
+
 PyTypeObject *numberType(PyObject *number) {
   const auto &types = graphNumberTypes();
   return Py_TYPE(number) == types[0]   ? &PyLong_Type

@@ -15,6 +15,8 @@ bool isEitherTensor(PyObject *object);
 bool isOfNoDimension(PyObject *tensor);
 // A torch.SymInt, SymFloat or SymBool.
 bool isGraphNumber(PyObject *object);
+// Of a plain number: not an int beyond 64 bits, which graphs have.
+bool fitsGraph(PyObject *number);
 // What Python would say that it is: int, float or bool.
 PyTypeObject *numberType(PyObject *number);
 // As PyObject_IsInstance; a number of the graph is of Python's type.

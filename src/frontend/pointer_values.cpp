@@ -16,12 +16,6 @@ namespace {
 
 PyObject *asObject(PyTypeObject *type) { return reinterpret_cast<PyObject *>(type); }
 
-bool fitsGraph(PyObject *number) {
-  int overflow = 0;
-  PyLong_AsLongLongAndOverflow(number, &overflow);
-  return overflow == 0;
-}
-
 // Whether the runs of a graph could read it as a tensor (speculate/python_objects.cpp).
 bool isReadable(const at::Tensor &tensor) {
   return tensor.layout() == at::kStrided && tensor.device().is_cpu() && !tensor.requires_grad() &&
@@ -120,10 +114,7 @@ PyRef Interpreter::objectOf(ValueId value) {
         recording, unboxed, ProxyImpl::Shape::fixed(Extent::of(like), like.device()))));
   }
   lanes_.note(unboxed, lanes_.of(value));
-  SymbolicScalar::Kind kind = type->kind == ValueType::Kind::Int     ? SymbolicScalar::Kind::Int
-                              : type->kind == ValueType::Kind::Float ? SymbolicScalar::Kind::Float
-                                                                     : SymbolicScalar::Kind::Bool;
-  return numberForPython(SymbolicScalar::ofValue(recording, kind, unboxed));
+  return numberForPython(SymbolicScalar::ofValue(recording, kindOf(*type), unboxed));
 }
 
 // In the place of a pointer that is a tensor or a number in the lanes that are left.

@@ -1,4 +1,6 @@
 #include "speculate/value_pattern.h"
+
+#include "frontend/kinds.h"
 #include "support/plain_constant.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -29,14 +31,6 @@ bool isNumber(PyObject *value) {
 bool isOfProgram(PyObject *value) {
   return (Py_TYPE(value)->tp_flags & Py_TPFLAGS_HEAPTYPE) && !PyType_Check(value) &&
          !THPVariable_Check(value);
-}
-
-bool fitsGraph(PyObject *number) {
-  if (!PyLong_CheckExact(number))
-    return true;
-  int overflow = 0;
-  PyLong_AsLongLongAndOverflow(number, &overflow);
-  return overflow == 0;
 }
 
 // Of a pattern: all of its keys are found without Python code.
