@@ -252,11 +252,14 @@ bool isOrdinaryContainer(PyObject *container) {
 
 } // namespace
 
-PyRef Interpreter::callDirectly(PyObject *callee, const CallArguments &given) {
-  CallArguments arguments = given;
-  for (PyRef *argument : pointersTo(arguments))
-    *argument = settled(argument->get());
+PyRef Interpreter::callDirectly(PyObject *callee, const CallArguments &arguments) {
   FlatArguments flat(arguments);
+  std::vector<PyRef> settledArguments;
+  for (PyObject *&argument : flat.values)
+    if (pointerOf(argument)) {
+      settledArguments.push_back(settled(argument));
+      argument = settledArguments.back().get();
+    }
   PyRef result =
       PyRef::steal(PyObject_Vectorcall(callee, flat.values.data(), flat.count, flat.names.get()));
   rethrowRefusal();
