@@ -37,6 +37,13 @@ struct GraphRecorder::State {
     return values.size() - 1;
   }
 
+  std::vector<ValueId> addAll(ValueRange added) {
+    std::vector<ValueId> ids;
+    for (Value value : added)
+      ids.push_back(add(value));
+    return ids;
+  }
+
   // An input is a value everywhere, wherever the program met it first.
   ValueId addEverywhere(Value value) {
     values.push_back(value);
@@ -155,11 +162,8 @@ std::vector<ValueId> GraphRecorder::aten(const AtenCall &call, std::span<const V
   SmallVector<int32_t> written(call.written.begin(), call.written.end());
   auto op = createAten(state->builder, state->loc, call.schema, call.args,
                        state->valuesOf(operands), types, written, noGrad);
-  std::vector<ValueId> ids;
-  auto setNextOrder = [&](const TensorType &type) {
-    setOrder(op->getResult(ids.size()), type.order);
-    ids.push_back(state->add(op->getResult(ids.size())));
-  };
+  unsigned next = 0;
+  auto setNextOrder = [&](const TensorType &type) { setOrder(op->getResult(next++), type.order); };
   for (const ValueType &result : results) {
     if (result.kind != ValueType::Kind::TensorList)
       setNextOrder(result.tensor);
@@ -167,9 +171,7 @@ std::vector<ValueId> GraphRecorder::aten(const AtenCall &call, std::span<const V
       for (const TensorType &tensor : result.tensors)
         setNextOrder(tensor);
   }
-  while (ids.size() < op->getNumResults())
-    ids.push_back(state->add(op->getResult(ids.size())));
-  return ids;
+  return state->addAll(op->getResults());
 }
 
 ValueId GraphRecorder::dim(ValueId tensor, int64_t index) {
@@ -250,10 +252,7 @@ std::vector<ValueId> GraphRecorder::branch(ValueId condition, BlockPtr then,
                [&] { scf::YieldOp::create(builder, state->loc, thenYields); });
   state->close(*otherwise, op.getElseRegion(),
                [&] { scf::YieldOp::create(builder, state->loc, otherYields); });
-  std::vector<ValueId> results;
-  for (Value result : op.getResults())
-    results.push_back(state->add(result));
-  return results;
+  return state->addAll(op.getResults());
 }
 
 std::vector<ValueId> GraphRecorder::loop(std::span<const ValueId> initial, BlockPtr header,
@@ -268,10 +267,7 @@ std::vector<ValueId> GraphRecorder::loop(std::span<const ValueId> initial, Block
     scf::ConditionOp::create(builder, state->loc, condition, header->region.getArguments());
   });
   state->close(*body, op.getAfter(), [&] { scf::YieldOp::create(builder, state->loc, yields); });
-  std::vector<ValueId> results;
-  for (Value result : op.getResults())
-    results.push_back(state->add(result));
-  return results;
+  return state->addAll(op.getResults());
 }
 
 //===- Functions ---------------------------------------------------------------------------===//
@@ -291,10 +287,7 @@ std::vector<ValueId> GraphRecorder::callItself(std::string_view function,
     types.push_back(mlirTypeOf(context, result));
   auto op = func::CallOp::create(state->builder, state->loc, StringRef(function), types,
                                  state->valuesOf(operands));
-  std::vector<ValueId> ids;
-  for (Value result : op.getResults())
-    ids.push_back(state->add(result));
-  return ids;
+  return state->addAll(op.getResults());
 }
 
 void GraphRecorder::defineFunction(std::string_view function, BlockPtr body,
@@ -342,10 +335,7 @@ std::vector<ValueId> GraphRecorder::callFunction(std::string_view function,
   llvm::append_range(all, state->functions.find(function)->second);
   auto callee = state->module->lookupSymbol<func::FuncOp>(StringRef(function));
   auto op = func::CallOp::create(state->builder, state->loc, callee, all);
-  std::vector<ValueId> ids;
-  for (Value result : op.getResults())
-    ids.push_back(state->add(result));
-  return ids;
+  return state->addAll(op.getResults());
 }
 
 // Those whose callers were let go.
@@ -432,10 +422,7 @@ std::vector<ValueId> GraphRecorder::grad(std::span<const ValueId> outputs,
     types.push_back(target.getType());
   auto op = bf::GradOp::create(state->builder, state->loc, types, state->valuesOf(outputs),
                                state->valuesOf(seeds), targets, createGraph);
-  std::vector<ValueId> ids;
-  for (Value result : op.getResults())
-    ids.push_back(state->add(result));
-  return ids;
+  return state->addAll(op.getResults());
 }
 
 void GraphRecorder::storeAttr(ValueId target, std::string_view name, std::optional<ValueId> value) {
