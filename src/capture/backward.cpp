@@ -9,6 +9,9 @@
 #include <torch/csrc/autograd/functions/basic_ops.h>
 #include <torch/csrc/autograd/utils/grad_layout_contract.h>
 
+#include <algorithm>
+#include <functional>
+#include <span>
 #include <string_view>
 #include <typeinfo>
 #include <unordered_map>
@@ -23,6 +26,24 @@ using namespace torch::autograd;
 // for.
 bool isPythonFunction(const Node &node) {
   return std::string_view(typeid(node).name()) == "N5torch8autograd6PyNodeE";
+}
+
+// Calls `visit` for each node of the graph behind `roots`, which says whether to go on behind it.
+void visitHistory(std::span<const Edge> roots, const std::function<bool(Node &)> &visit) {
+  std::vector<Node *> open;
+  std::unordered_set<Node *> seen;
+  auto enter = [&](std::span<const Edge> edges) {
+    for (const Edge &edge : edges)
+      if (edge.function && seen.insert(edge.function.get()).second)
+        open.push_back(edge.function.get());
+  };
+  enter(roots);
+  while (!open.empty()) {
+    Node *node = open.back();
+    open.pop_back();
+    if (visit(*node))
+      enter(node->next_edges());
+  }
 }
 
 class CapturedBackward {
@@ -61,26 +82,15 @@ private:
 
   // Refuses what would run Python in the middle, and finds the leaves.
   void inspectGraph() {
-    std::vector<Node *> open;
-    std::unordered_set<Node *> seen;
-    auto visit = [&](const Edge &edge) {
-      if (edge.function && seen.insert(edge.function.get()).second)
-        open.push_back(edge.function.get());
-    };
-    for (const Edge &root : roots_)
-      visit(root);
     std::unordered_set<Node *> targets;
     for (const Variable &input : call_.inputs)
       targets.insert(input.grad_fn().get());
-    while (!open.empty()) {
-      Node *node = open.back();
-      open.pop_back();
-      if (capture_.hasOutsideHistory(node) && targets.contains(node))
-        continue; // the engine goes no further
-      inspect(*node);
-      for (const Edge &next : node->next_edges())
-        visit(next);
-    }
+    visitHistory(roots_, [&](Node &node) {
+      if (capture_.hasOutsideHistory(&node) && targets.contains(&node))
+        return false; // the engine goes no further
+      inspect(node);
+      return true;
+    });
   }
 
   void inspect(Node &node) {
@@ -125,14 +135,15 @@ private:
   // The graph has one set of gradients for all runs.
   void requireSure() {
     for (const at::Tensor &output : call_.outputs)
-      capture_.requireSure(unsureHistory(output), "whether a tensor requires grad depends on it");
+      capture_.requireSure(capture_.unsureHistory(output),
+                           "whether a tensor requires grad depends on it");
     // What has a gradient already keeps its value where zeros are added.
     edge_list edges;
     for (size_t i = 0; i < targets_.size(); ++i)
       if (!call_.accumulate || !targets_[i].grad().defined())
         edges.push_back(edges_[i]);
-    if (auto unsure = findUnsure(roots_, edges))
-      capture_.requireSure(unsure->history, "which tensors have gradients depends on it");
+    if (capture_.recording().mergesHistories())
+      capture_.requireSure(findUnsure(roots_, edges), "which tensors have gradients depends on it");
   }
 
   variable_list runEngine() {
@@ -256,30 +267,33 @@ private:
   std::unordered_set<Node *> visited_;
 };
 
-// Where gradients of `results` leave the graph: leaves, and tensors with a history from outside.
-variable_list sourcesOf(const Capture &capture, const variable_list &results) {
-  variable_list sources;
-  std::vector<Node *> open;
-  std::unordered_set<Node *> seen;
-  auto visit = [&](const Edge &edge) {
-    if (edge.function && seen.insert(edge.function.get()).second)
-      open.push_back(edge.function.get());
+// Where gradients of results leave the graph: leaves, and tensors with a history from outside; and
+// which of the results they come from.
+struct Source {
+  at::Tensor tensor;
+  std::vector<uint32_t> results;
+};
+
+std::vector<Source> sourcesOf(const Capture &capture, const variable_list &results) {
+  std::vector<Source> sources;
+  auto note = [&](const at::Tensor &tensor, uint32_t result) {
+    auto known = std::find_if(sources.begin(), sources.end(),
+                              [&](const Source &source) { return source.tensor.is_same(tensor); });
+    if (known == sources.end())
+      known = sources.insert(sources.end(), {tensor, {}});
+    known->results.push_back(result);
   };
-  for (const at::Tensor &result : results)
-    visit(impl::gradient_edge(result));
-  for (; !open.empty();) {
-    Node *node = open.back();
-    open.pop_back();
-    if (auto *leaf = dynamic_cast<AccumulateGrad *>(node))
-      sources.push_back(leaf->variable);
-    if (capture.hasOutsideHistory(node))
-      continue;
-    for (const Edge &next : node->next_edges())
-      visit(next);
+  for (uint32_t result = 0; result < results.size(); ++result) {
+    Edge root = impl::gradient_edge(results[result]);
+    visitHistory({&root, 1}, [&](Node &node) {
+      if (auto *leaf = dynamic_cast<AccumulateGrad *>(&node))
+        note(leaf->variable, result);
+      for (const auto &[tensor, history] : capture.outsideHistories())
+        if (history.get() == &node)
+          note(tensor, result);
+      return !capture.hasOutsideHistory(&node);
+    });
   }
-  for (const auto &[tensor, history] : capture.outsideHistories())
-    if (seen.contains(history.get()))
-      sources.push_back(tensor);
   return sources;
 }
 
@@ -290,28 +304,22 @@ ResultGradients captureResultGradients(Capture &capture, const variable_list &re
   BackwardCall call;
   call.outputs = results;
   call.retainGraph = call.allowUnused = true;
-  call.inputs = sourcesOf(capture, results);
-  for (const at::Tensor &source : call.inputs) {
-    capture.valueOf(source); // an input, ahead of the seeds
-    if (!capture.inputOf(source))
+  std::vector<Source> sources = sourcesOf(capture, results);
+  for (const Source &source : sources) {
+    call.inputs.push_back(source.tensor);
+    capture.valueOf(source.tensor); // an input, ahead of the seeds
+    if (!capture.inputOf(source.tensor))
       capture.fail("a tensor that is trained is not the one that came in any more");
   }
   for (const at::Tensor &result : results)
     call.seeds.push_back(capture.addSeed(result));
   variable_list gradients = captureBackward(capture, call);
-  std::vector<variable_list> sources;
-  for (const at::Tensor &result : results)
-    sources.push_back(sourcesOf(capture, {result}));
   for (size_t i = 0; i < gradients.size(); ++i) {
     if (!gradients[i].defined())
       continue;
     found.inputs.push_back(*capture.inputOf(call.inputs[i]));
     found.gradients.push_back(capture.valueOf(gradients[i]));
-    found.from.emplace_back();
-    for (uint32_t result = 0; result < results.size(); ++result)
-      for (const at::Tensor &source : sources[result])
-        if (source.is_same(call.inputs[i]))
-          found.from.back().push_back(result);
+    found.from.push_back(std::move(sources[i].results));
   }
   return found;
 }

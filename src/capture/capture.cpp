@@ -1,5 +1,6 @@
 #include "capture/capture.h"
 
+#include "capture/merged_history.h"
 #include "capture/proxy.h"
 #include "capture/symbolic.h"
 
@@ -204,10 +205,7 @@ at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name,
 c10::SymNode Capture::addNumber(const c10::Scalar &number, std::string_view name) {
   using Kind = SymbolicScalar::Kind;
   Kind kind = number.isBoolean() ? Kind::Bool : number.isFloatingPoint() ? Kind::Float : Kind::Int;
-  ValueType::Kind type = kind == Kind::Bool    ? ValueType::Kind::Bool
-                         : kind == Kind::Float ? ValueType::Kind::Float
-                                               : ValueType::Kind::Int;
-  ValueId value = recording_->graph().addInput(ValueType::scalar(type), name, false);
+  ValueId value = recording_->graph().addInput(typeOf(kind), name, false);
   recording_->inputs.push_back(
       {CapturedInput::Kind::Number, {}, 0, std::string(name), value, number});
   return SymbolicScalar::ofValue(recording_, kind, value);
@@ -362,6 +360,10 @@ void Capture::requireSure(const MergedHistory *history, const std::string &why) 
   if (recording_->unsure)
     recording_->unsure(*history, why);
   fail(why);
+}
+
+const MergedHistory *Capture::unsureHistory(const at::Tensor &tensor) const {
+  return recording_->mergesHistories() ? findUnsure(tensor) : nullptr;
 }
 
 bool Capture::drawsRandomNumbers() const { return recording_->drawsRandomNumbers(); }

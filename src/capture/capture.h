@@ -107,6 +107,8 @@ public:
   Recording &recording();
   // The program asks what is not the same on all ways to `history`; null: it is the same.
   void requireSure(const MergedHistory *history, const std::string &why);
+  // What decides whether the tensor requires grad; null: all ways agree.
+  const MergedHistory *unsureHistory(const at::Tensor &tensor) const;
   // Backward has gone through `node` and freed what it had saved.
   void noteSpent(const NodePointer &node) { spent_.insert(node); }
   // The tensors from outside that bring an autograd history, made by ops that the graph does not

@@ -18,6 +18,12 @@ variable_list MergedHistory::apply(variable_list &&) {
   return zeros;
 }
 
+void MergedHistory::setWays(std::span<const Edge> edges) {
+  ways.clear();
+  for (const Edge &edge : edges)
+    ways.emplace_back(edge.function.get(), edge.input_nr);
+}
+
 Edge historyOf(const at::Tensor &tensor) {
   return tensor.requires_grad() ? impl::gradient_edge(tensor) : Edge();
 }
@@ -52,18 +58,18 @@ public:
     }
   }
 
-  std::optional<UnsureTarget> unsure() const {
+  const MergedHistory *unsure() const {
     if (!isMerged_)
-      return std::nullopt;
+      return nullptr;
     Bits certain = any(roots_);
     for (Node *node : order_) {
       auto *merged = dynamic_cast<MergedHistory *>(node);
       for (size_t target = 0; merged && target < size_; ++target)
         for (const auto &[way, output] : merged->ways)
           if (way && !certain[target] && !sure_.at(node)[target] && reaches(way, output)[target])
-            return UnsureTarget{target, merged};
+            return merged;
     }
-    return std::nullopt;
+    return nullptr;
   }
 
 private:
@@ -139,27 +145,27 @@ private:
 } // namespace
 
 NodePointer mergeHistory(const at::Tensor &tensor, const void *site, bool loops,
-                         std::vector<Edge> edges) {
+                         std::vector<Edge> edges, std::span<const Edge> ways) {
   NodePointer history = makeNode<MergedHistory>(site, loops);
+  static_cast<MergedHistory &>(*history).setWays(ways);
   history->set_next_edges(std::move(edges));
   uint32_t number = history->add_input_metadata(tensor);
   impl::set_gradient_edge(tensor, {history, number});
   return history;
 }
 
-std::optional<UnsureTarget> findUnsure(std::span<const Edge> roots, std::span<const Edge> targets) {
+const MergedHistory *findUnsure(std::span<const Edge> roots, std::span<const Edge> targets) {
   std::vector<std::pair<Node *, uint32_t>> nodes;
   for (const Edge &target : targets)
     nodes.emplace_back(target.function.get(), target.input_nr);
   return SureTargets(roots, std::move(nodes), false).unsure();
 }
 
-const MergedHistory *unsureHistory(const at::Tensor &tensor) {
+const MergedHistory *findUnsure(const at::Tensor &tensor) {
   if (!tensor.requires_grad())
     return nullptr;
   Edge root = impl::gradient_edge(tensor);
-  auto unsure = SureTargets(std::span(&root, 1), {}, true).unsure();
-  return unsure ? unsure->history : nullptr;
+  return SureTargets({&root, 1}, {}, true).unsure();
 }
 
 } // namespace bifront

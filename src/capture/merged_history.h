@@ -10,7 +10,6 @@
 #include <ATen/core/Tensor.h>
 #include <torch/csrc/autograd/function.h>
 
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -30,6 +29,7 @@ public:
   // One of these is the tensor's history; an edge that leads nowhere is none. They may form a
   // cycle: what an iteration begins with is what the last has ended with.
   std::vector<std::pair<Node *, uint32_t>> ways;
+  void setWays(std::span<const Edge> edges);
 
   // The gradients are zeros: they are never computed, only their shapes count.
   torch::autograd::variable_list apply(torch::autograd::variable_list &&gradients) override;
@@ -39,20 +39,18 @@ public:
 // The history of a tensor; none where it does not require grad.
 torch::autograd::Edge historyOf(const at::Tensor &tensor);
 
-// Makes a history for `tensor`, which has none: the engine goes on along all of `edges`.
+// Makes a history for `tensor`, which has none: one of `ways`. The engine goes on along all of
+// `edges`.
 NodePointer mergeHistory(const at::Tensor &tensor, const void *site, bool loops,
-                         std::vector<torch::autograd::Edge> edges);
+                         std::vector<torch::autograd::Edge> edges,
+                         std::span<const torch::autograd::Edge> ways);
 
-// Among `targets`, one that a run may fail to come to from the roots although another run does, as
-// its number, with the history that decides it.
-struct UnsureTarget {
-  size_t target;
-  const MergedHistory *history;
-};
-std::optional<UnsureTarget> findUnsure(std::span<const torch::autograd::Edge> roots,
-                                       std::span<const torch::autograd::Edge> targets);
+// What decides whether a run comes from the roots to all of the targets that another run comes to;
+// null: all do.
+const MergedHistory *findUnsure(std::span<const torch::autograd::Edge> roots,
+                                std::span<const torch::autograd::Edge> targets);
 
 // The same for whether a tensor requires grad at all.
-const MergedHistory *unsureHistory(const at::Tensor &tensor);
+const MergedHistory *findUnsure(const at::Tensor &tensor);
 
 } // namespace bifront

@@ -1,7 +1,6 @@
 #include "capture/python_functions.h"
 
 #include "capture/backward.h"
-#include "capture/merged_history.h"
 #include "capture/proxy.h"
 #include "capture/python_values.h"
 #include "capture/symbolic.h"
@@ -59,9 +58,10 @@ PyObject *dropGrad(PyObject *, PyObject *object) {
 
 PyObject *noteHistoryRead(PyObject *, PyObject *object) {
   HANDLE_TH_ERRORS
+  Capture &capture = runningCapture();
   if (THPVariable_Check(object))
-    runningCapture().requireSure(unsureHistory(THPVariable_Unpack(object)),
-                                 "the program asks whether a tensor has a history");
+    capture.requireSure(capture.unsureHistory(THPVariable_Unpack(object)),
+                        "the program asks whether a tensor has a history");
   return none();
   END_HANDLE_TH_ERRORS
 }

@@ -162,6 +162,9 @@ public:
         noteMemory(view, memory);
   }
 
+  // A tensor has one of several histories.
+  void noteMergedHistory() { mergesHistories_ = true; }
+  bool mergesHistories() const { return mergesHistories_; }
   // Hears that the program needs to know whether a tensor's history is the one or the other.
   std::function<void(const MergedHistory &history, const std::string &why)> unsure;
 
@@ -199,7 +202,7 @@ private:
   std::map<std::pair<int64_t, int64_t>, c10::SymNode> sizes_;
   std::unordered_map<ValueId, Memory> memory_;
   std::unordered_set<ValueId> merged_;
-  bool finds_ = false, writesOutside_ = false;
+  bool finds_ = false, writesOutside_ = false, mergesHistories_ = false;
   size_t scopes_ = 0;
   ValueId scopeStart_ = 0;             // the innermost scope's first value
   std::vector<c10::SymNode> asserted_; // in the innermost scope

@@ -138,10 +138,7 @@ std::vector<ValueType> Merge::resultTypes() const {
     else if (plan.kind == Plan::Kind::Tensor)
       types[plan.result] = ValueType::ofTensor(plan.shape.type());
     else if (plan.kind == Plan::Kind::Number)
-      types[plan.result] =
-          ValueType::scalar(plan.number == NumberKind::Int     ? ValueType::Kind::Int
-                            : plan.number == NumberKind::Float ? ValueType::Kind::Float
-                                                               : ValueType::Kind::Bool);
+      types[plan.result] = typeOf(plan.number);
   return types;
 }
 
@@ -313,21 +310,11 @@ void Merge::takeResults(std::vector<ValueId> results, Place place) {
 
 void Merge::attachHistory(Plan &plan, const at::Tensor &tensor) {
   using torch::autograd::Edge;
+  recording_.noteMergedHistory();
   Edge ways[] = {historyOf(plan.ways[0]), historyOf(plan.ways[1])};
-  auto setWays = [&](const NodePointer &pointer, size_t count) {
-    auto &history = static_cast<MergedHistory &>(*pointer);
-    history.ways.clear();
-    for (const Edge &way : std::span(ways, count))
-      history.ways.emplace_back(way.function.get(), way.input_nr);
-  };
   switch (place_) {
-  case Place::BehindBranch:
-    setWays(mergeHistory(tensor, site_, false, {ways[0], ways[1]}), 2);
-    break;
-  case Place::InLoop:
-    plan.inLoop = mergeHistory(tensor, site_, true, {ways[0]});
-    setWays(plan.inLoop, 1);
-    break;
+  case Place::BehindBranch: mergeHistory(tensor, site_, false, {ways[0], ways[1]}, ways); break;
+  case Place::InLoop: plan.inLoop = mergeHistory(tensor, site_, true, {ways[0]}, {ways, 1}); break;
   case Place::BehindLoop: {
     // What the other tensors begin with comes to this one in later iterations.
     std::vector<Edge> all;
@@ -335,34 +322,34 @@ void Merge::attachHistory(Plan &plan, const at::Tensor &tensor) {
       if (other.kind == Plan::Kind::Tensor && other.requiresGrad)
         for (const at::Tensor &way : other.ways)
           all.push_back(historyOf(way));
-    setWays(mergeHistory(tensor, site_, true, std::move(all)), 2);
+    mergeHistory(tensor, site_, true, std::move(all), ways);
     if (plan.inLoop)
-      setWays(plan.inLoop, 2);
+      static_cast<MergedHistory &>(*plan.inLoop).setWays(ways);
   }
   }
+}
+
+PyRef Merge::makeTensor(Plan &plan) {
+  ValueId value = results_[plan.result];
+  recording_.noteMerged(value);
+  if (plan.mayBeOutside)
+    recording_.noteMemory(value, Recording::Memory::Either);
+  at::Tensor tensor = ProxyImpl::make(recording_.shared_from_this(), value, plan.shape);
+  if (plan.requiresGrad)
+    attachHistory(plan, tensor);
+  return checked(THPVariable_Wrap(tensor));
 }
 
 PyRef Merge::make(Index value) {
   Plan &plan = plans_[value];
   if (plan.made)
     return plan.made;
-  auto recording = recording_.shared_from_this();
   switch (plan.kind) {
   case Plan::Kind::Same: return plan.same;
-  case Plan::Kind::Tensor:
-    recording_.noteMerged(results_[plan.result]);
-    if (plan.mayBeOutside)
-      recording_.noteMemory(results_[plan.result], Recording::Memory::Either);
-    {
-      at::Tensor tensor = ProxyImpl::make(recording, results_[plan.result], plan.shape);
-      if (plan.requiresGrad)
-        attachHistory(plan, tensor);
-      plan.made = checked(THPVariable_Wrap(tensor));
-    }
-    break;
+  case Plan::Kind::Tensor: plan.made = makeTensor(plan); break;
   case Plan::Kind::Number:
-    plan.made =
-        numberForPython(SymbolicScalar::ofValue(recording, plan.number, results_[plan.result]));
+    plan.made = numberForPython(
+        SymbolicScalar::ofValue(recording_.shared_from_this(), plan.number, results_[plan.result]));
     break;
   case Plan::Kind::Object: plan.made = makePointer(results_[plan.result]); break;
   case Plan::Kind::Tuple:

@@ -74,6 +74,7 @@ private:
   };
   using Yield = std::variant<ValueId, c10::SymNode, int64_t, double, bool>;
 
+  PyRef makeTensor(Plan &plan);
   void attachHistory(Plan &plan, const at::Tensor &tensor);
   bool flatten(Index value, PyObject *object, std::vector<ValueId> &yields);
   ValueId record(const Yield &yield);

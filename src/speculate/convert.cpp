@@ -3,7 +3,6 @@
 #include "capture/backward.h"
 #include "capture/capture.h"
 #include "capture/derivative.h"
-#include "capture/merged_history.h"
 #include "capture/modes.h"
 #include "capture/torch_schemas.h"
 #include "codegen/compile.h"
@@ -28,7 +27,6 @@
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 
-#include "support/pending_exception.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -190,7 +188,7 @@ private:
     const at::Tensor &tensor = THPVariable_Unpack(value);
     if (!THPVariable_CheckExact(value))
       fail(ExitReason::UnsupportedTensor, "a tensor of a subclass is returned");
-    if (unsureHistory(tensor))
+    if (capture_.unsureHistory(tensor))
       fail(ExitReason::CaptureFailed,
            "whether a returned tensor requires grad depends on a branch or a loop");
     GraphResult result{GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), false};
