@@ -33,7 +33,7 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "janus/ppo": (0, 0, 19),
     "janus/resnet50": (1, 0, 0),
     "janus/treelstm": (8, 0, 11),
-    "janus/treernn": (8, 0, 11),
+    "janus/treernn": (1, 0, 0),
     "terra/bert_cls": (0, 0, 19),
     "terra/bert_qa": (0, 0, 19),
     "terra/dcgan": (3, 0, 0),

@@ -165,6 +165,8 @@ public:
   // A tensor has one of several histories.
   void noteMergedHistory() { mergesHistories_ = true; }
   bool mergesHistories() const { return mergesHistories_; }
+  // By an output and a target: the bool of the graph that says whether the history leads there.
+  std::map<std::pair<ValueId, ValueId>, ValueId> reached;
   // Hears that the program needs to know whether a tensor's history is the one or the other.
   std::function<void(const MergedHistory &history, const std::string &why)> unsure;
 

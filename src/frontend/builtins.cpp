@@ -377,6 +377,8 @@ struct Interpreter::Builtins {
     return PyRef::share(Py_None);
   }
 
+  static Result tensorOfData(Interpreter &in, Args &args) { return in.tensorOfData(args); }
+
   static PyObject *builtin(const char *name) {
     return PyDict_GetItemString(PyEval_GetBuiltins(), name);
   }
@@ -426,6 +428,9 @@ struct Interpreter::Builtins {
       made.emplace(PyObject_GetAttrString(collections.get(), "_count_elements"), countElements);
       PyRef functools = PyRef::steal(PyImport_ImportModule("_functools"));
       made.emplace(PyObject_GetAttrString(functools.get(), "reduce"), overFunction);
+      PyRef torch = PyRef::steal(PyImport_ImportModule("torch"));
+      for (const char *name : {"tensor", "as_tensor"})
+        made.emplace(PyObject_GetAttrString(torch.get(), name), tensorOfData);
       return made;
     }();
     return handlers;

@@ -208,6 +208,8 @@ private:
   Completion runFrom(PythonFrame &, const syntax::Body &body, size_t first);
   Completion runRest(PythonFrame &);
   std::string forgetFailure(const std::exception &why);
+  // `site`, if another walk can take it to go one way: within functions of the graph none can.
+  const void *choiceAt(const void *site) const { return functions_.empty() ? site : nullptr; }
   void noteOneWay(const char *what, const std::string &why) const;
   Policy policyOf(const void *site) const;
   void preparePlace(const PythonLog::Change &place);
@@ -344,6 +346,11 @@ private:
 
   // tensor_items.cpp
   PyRef selected(PyObject *tensor, PyObject *key); // null: PyTorch's own indexing is to do it
+  // tensor_data.cpp: a tensor of numbers, some of them the graph's; nothing where there are none.
+  std::optional<PyRef> tensorOfData(const CallArguments &arguments);
+  PyRef stackedNumbers(PyObject *data, PyObject *keywords);
+  PyRef numberToFill(PyObject *number);
+  void noteRead(PyObject *data);
   bool setSelected(PyObject *tensor, PyObject *key, PyObject *value);
 
   // attributes.cpp

@@ -68,11 +68,10 @@ void Interpreter::FunctionWalk::setParameter(size_t i, const PyRef &value) {
 
 Interpreter::Way Interpreter::FunctionWalk::walkBody() {
   parameters_ =
-      std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_, site(), nullptr);
+      std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_, nullptr, nullptr);
   values_.clear();
   for (size_t i = 0; i < outer_.size(); ++i)
     values_.push_back(parameters_->plan(outer_[i].get(), inner_[i].get()));
-  parameters_->refuseGradients();
   start_ = parameters_->yields(0);
   startLanes();
   struct Entered {
@@ -101,7 +100,7 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
         for (size_t k = 0; k < way.arguments.size(); ++k)
           interpreter_.lanes_.note(
               way.arguments[k], [k](const Activation &activation) { return activation.values[k]; });
-        parameters_->takeResults(way.arguments, Merge::Place::BehindBranch);
+        parameters_->takeResults(way.arguments, Merge::Place::OfFunction);
         for (size_t i = 0; i < values_.size(); ++i)
           setParameter(i, parameters_->make(values_[i]));
         bodyDepth_ = interpreter_.depth_ + 1;
@@ -170,7 +169,7 @@ bool Interpreter::FunctionWalk::settles(Way &way) {
   if (hasBase()) {
     Recording::Scope scope(recording);
     results_->takeResults(std::vector<ValueId>(results_->resultTypes().size()),
-                          Merge::Place::BehindBranch);
+                          Merge::Place::OfFunction);
     graph_.reenterBlock(std::move(way.block));
     std::pair<Merge::Index, PyObject *> end{result_, way.value.get()};
     auto yields = results_->yieldsOf({&end, 1});
@@ -181,18 +180,18 @@ bool Interpreter::FunctionWalk::settles(Way &way) {
     }
   }
   bool isFirst = !hasBase();
-  results_ = std::make_unique<Merge>(recording, interpreter_.log_, site(), &before_);
+  results_ = std::make_unique<Merge>(recording, interpreter_.log_, nullptr, &before_);
   if (isFirst)
     base_ = way.value;
   result_ =
       isFirst ? results_->planForm(base_.get()) : results_->plan(base_.get(), way.value.get());
-  results_->refuseGradients();
   return false;
 }
 
 PyRef Interpreter::FunctionWalk::finish(Way &way) {
   graph_.defineFunction(name_, std::move(way.block), returns_);
-  results_->takeResults(graph_.callFunction(name_, start_), Merge::Place::BehindBranch);
+  results_->takeResults(graph_.callFunction(name_, start_), Merge::Place::OfFunction,
+                        parameters_->histories());
   return results_->make(result_);
 }
 
@@ -241,7 +240,7 @@ PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
   if (!hasBase())
     throw ResultPending(site());
   results_->takeResults(graph_.callItself(name_, *operands, results_->resultTypes()),
-                        Merge::Place::BehindBranch);
+                        Merge::Place::OfFunction, parameters_->histories());
   return results_->make(result_);
 }
 

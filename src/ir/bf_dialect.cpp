@@ -182,6 +182,13 @@ LogicalResult GradOp::verify() {
   return success();
 }
 
+LogicalResult ReachedOp::verify() {
+  if (getWrt().size() != getReached().size())
+    return emitOpError() << "has " << getReached().size() << " results for " << getWrt().size()
+                         << " inputs";
+  return success();
+}
+
 //===- bf.pointwise ------------------------------------------------------------------------===//
 
 LogicalResult UnboxOp::verify() {

@@ -179,6 +179,25 @@ def Bf_GradOp : Bf_Op<"grad", [Pure, AttrSizedOperandSegments]> {
   let hasVerifier = 1;
 }
 
+def Bf_ReachedOp : Bf_Op<"reached", [Pure, AttrSizedOperandSegments]> {
+  let summary = "which gradients a backward pass of this run comes to";
+  let description = [{
+    Result i says whether the history of an output leads to wrt[i] in this run of the graph. Autograd
+    leaves `.grad` of the others alone, where `bf.grad` has zeros for them.
+
+    ```mlir
+    %r = bf.reached outputs(%loss) wrt(%w) : (tensor<f32>), (tensor<4x4xf32>) -> (i1)
+    ```
+  }];
+  let arguments = (ins Variadic<AnyRankedTensor>:$outputs, Variadic<AnyRankedTensor>:$wrt);
+  let results = (outs Variadic<I1>:$reached);
+  let assemblyFormat = [{
+    `outputs` `(` $outputs `)` `wrt` `(` $wrt `)` attr-dict `:` custom<TypeGroup>(type($outputs)) `,`
+    custom<TypeGroup>(type($wrt)) `->` custom<TypeGroup>(type($reached))
+  }];
+  let hasVerifier = 1;
+}
+
 def Bf_PointwiseOp : Bf_Op<"pointwise", [Pure, IsolatedFromAbove, SingleBlock]> {
   let summary = "a group of pointwise ops over one iteration space";
   let description = [{

@@ -425,6 +425,14 @@ std::vector<ValueId> GraphRecorder::grad(std::span<const ValueId> outputs,
   return state->addAll(op.getResults());
 }
 
+std::vector<ValueId> GraphRecorder::reached(std::span<const ValueId> outputs,
+                                            std::span<const ValueId> wrt) {
+  SmallVector<Type> types(wrt.size(), state->builder.getI1Type());
+  auto op = bf::ReachedOp::create(state->builder, state->loc, types, state->valuesOf(outputs),
+                                  state->valuesOf(wrt));
+  return state->addAll(op.getResults());
+}
+
 void GraphRecorder::storeAttr(ValueId target, std::string_view name, std::optional<ValueId> value) {
   bf::StoreAttrOp::create(state->builder, state->loc, state->valueOf(target), StringRef(name),
                           value ? state->valueOf(*value) : Value());

@@ -122,6 +122,8 @@ public:
   std::optional<bool> constantOf(ValueId value) const;
 
   // Gradients of sum_i <outputs[i], seeds[i]> with respect to `wrt`; an empty seed list means ones.
+  // Bools: to which of `wrt` the histories of the outputs lead in a run.
+  std::vector<ValueId> reached(std::span<const ValueId> outputs, std::span<const ValueId> wrt);
   std::vector<ValueId> grad(std::span<const ValueId> outputs, std::span<const ValueId> seeds,
                             std::span<const ValueId> wrt, bool createGraph);
   // Sets the attribute `name` of the Python tensor object that came in as `target`.

@@ -85,6 +85,7 @@ private:
   std::vector<IValue> aten(bf::AtenOp op, std::span<const IValue> operands);
   std::vector<IValue> pointwise(bf::PointwiseOp op, std::span<const IValue> operands);
   std::vector<IValue> gradients(bf::GradOp op, std::span<const IValue> operands);
+  std::vector<IValue> reached(bf::ReachedOp op, std::span<const IValue> operands);
   std::vector<IValue> call(mlir::func::CallOp op, std::span<const IValue> operands);
   IValue readObject(mlir::Operation *op, std::span<const IValue> operands);
   std::vector<IValue> pop(bf::PopOp op, std::span<const IValue> operands);
@@ -198,6 +199,7 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
       .Case([&](bf::AtenOp aten) { return this->aten(aten, in); })
       .Case([&](bf::PointwiseOp group) { return pointwise(group, in); })
       .Case([&](bf::GradOp grad) { return gradients(grad, in); })
+      .Case([&](bf::ReachedOp reached) { return this->reached(reached, in); })
       .Case([&](mlir::func::CallOp call) { return this->call(call, in); })
       .Case([&](mlir::scf::IfOp op) { return branch(op, in[0].toBool(), values); })
       .Case([&](mlir::scf::WhileOp op) { return loop(op, std::move(in), values); })
@@ -326,6 +328,28 @@ std::vector<IValue> Interpreter::gradients(bf::GradOp op, std::span<const IValue
   return results;
 }
 
+std::vector<IValue> Interpreter::reached(bf::ReachedOp op, std::span<const IValue> operands) {
+  std::vector<at::Tensor> outputs, wrt;
+  for (const IValue &value : operands.first(op.getOutputs().size()))
+    if (value.toTensor().requires_grad())
+      outputs.push_back(value.toTensor());
+  for (const IValue &value : operands.subspan(op.getOutputs().size()))
+    wrt.push_back(value.toTensor());
+  std::vector<IValue> results(wrt.size(), false);
+  std::vector<at::Tensor> seeds;
+  for (const at::Tensor &output : outputs)
+    seeds.push_back(at::ones_like(output));
+  if (outputs.empty())
+    return results;
+  at::AutoGradMode mode(true);
+  std::vector<at::Tensor> found =
+      torch::autograd::grad(outputs, wrt, seeds, /*retain_graph=*/true, /*create_graph=*/false,
+                            /*allow_unused=*/true);
+  for (size_t i = 0; i < found.size(); ++i)
+    results[i] = found[i].defined();
+  return results;
+}
+
 std::vector<IValue> Interpreter::call(mlir::func::CallOp op, std::span<const IValue> operands) {
   auto callee =
       mlir::SymbolTable::lookupNearestSymbolFrom<mlir::func::FuncOp>(op, op.getCalleeAttr());
@@ -393,7 +417,8 @@ void Interpreter::store() {
 std::vector<IValue> interpret(mlir::func::FuncOp function, std::span<const IValue> inputs,
                               const InterpretOptions &options) {
   bool differentiates = false;
-  function->getParentOfType<mlir::ModuleOp>().walk([&](bf::GradOp) { differentiates = true; });
+  function->getParentOfType<mlir::ModuleOp>().walk(
+      [&](mlir::Operation *op) { differentiates |= mlir::isa<bf::GradOp, bf::ReachedOp>(op); });
   Interpreter interpreter(options, options.autograd || differentiates);
   std::vector<IValue> results = interpreter.run(function, inputs);
   interpreter.store();
