@@ -111,6 +111,9 @@ void ProgramPrinter::call(const CallStep &step) {
     if (k < step.reuse.size() && step.reuse[k]) {
       out << " over ";
       ref(step.operands[step.call.written[k]]);
+    } else if (k < step.reuseOwn.size() && step.reuseOwn[k]) {
+      out << " over its own ";
+      ref(step.operands[step.call.written[k]]);
     }
   release(step.release);
   out << "\n";

@@ -30,8 +30,6 @@ static bool drawsFreely(StringRef schema) {
 // Everything else without a derivative (comparisons, zeros_like, ...) is known to the derivative
 // source.
 bool cutsHistory(Operation &op) {
-  if (auto grad = dyn_cast<bf::GradOp>(op))
-    return !grad.getCreateGraph();
   auto aten = dyn_cast<bf::AtenOp>(op);
   if (!aten)
     return false;

@@ -168,7 +168,8 @@ void ReachedExpansion::spread(Operation &op, const GradientFlow &flow) {
   OpBuilder behind(op.getContext());
   behind.setInsertionPointAfter(&op);
   Flags known;
-  if (!cutsHistory(op))
+  auto grad = dyn_cast<bf::GradOp>(op);
+  if (!cutsHistory(op) && (!grad || grad.getCreateGraph()))
     for (Value operand : op.getOperands())
       addTo(known, operand, behind, op.getLoc());
   for (Value result : op.getResults()) {

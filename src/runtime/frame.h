@@ -98,6 +98,7 @@ private:
   struct CallState {
     BoundCall::Scratch scratch;
     std::vector<c10::IValue> operands, results;
+    std::vector<bool> reuse;
     CallAllocations allocations;
   };
   struct KernelState {
@@ -115,6 +116,11 @@ private:
   std::vector<int64_t> plannedOffsets() const;
   void takeResult(const OperandRef &place, c10::IValue &&value);
   void plan(const KernelStep &step, KernelState &state);
+  // Of the program, whose contents only a store may change.
+  bool isInput(SlotId slot) const { return &root == this && slot < program.inputs.size(); }
+  // Nobody has the tensor or its memory but the slot and as many others as are known.
+  bool isOwn(SlotId slot, const at::Tensor &tensor, size_t owners) const;
+  const std::vector<bool> &reusedBy(const CallStep &step, CallState &state) const;
   bool mayOverwrite(const KernelStep &step, const KernelState &state, size_t input,
                     DType type) const;
   bool isFreeToWrite(const KernelState &state, const char *at, int64_t bytes,

@@ -46,6 +46,7 @@ struct CallStep {
   // wanted.
   std::vector<OperandRef> results;
   std::vector<bool> reuse;     // per written operand: its old contents die here, write in place
+  std::vector<bool> reuseOwn;  // the same, if nobody else holds the tensor
   std::vector<SlotId> release; // slots that die after this step
   std::string location;        // "train.py:12", for exceptions
 };
