@@ -158,6 +158,7 @@ bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBod
   if (!ways[0] && !ways[1])
     throw CannotMerge(whyNot);
   forced_ = ways[0].has_value();
+  functions_.back()->noteWayLeftOut();
   lanes_.restrictTo(example, *forced_);
   if (!pending)
     assertWay(condition, *forced_, whyNot);

@@ -445,6 +445,7 @@ private:
   Lanes lanes_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
   std::vector<FunctionWalk *> functions_;                 // of the graph, that are being walked
+  std::vector<std::unique_ptr<FunctionWalk>> definedFunctions_; // and those that others can call
   uint32_t framesPerCall_ = 0;
   std::optional<bool> forced_; // what the next truth that is asked for is taken to be
 };

@@ -40,9 +40,10 @@ bool hasPointer(const PythonFrame &frame) {
 //===- One function ------------------------------------------------------------------------===//
 
 Interpreter::FunctionWalk::FunctionWalk(Interpreter &interpreter, PythonFrame &frame)
-    : interpreter_(interpreter), frame_(frame), graph_(interpreter.host_.recording->graph()),
+    : interpreter_(interpreter), frame_(frame), function_(PyRef::share(frame.function)),
+      site_(&frame.syntax), graph_(interpreter.host_.recording->graph()),
       before_(interpreter.log_.mark()), outer_(parametersOf(frame)), inner_(outer_),
-      slots_(frame.slots) {
+      slots_(frame.slots), definedAt_(before_) {
   auto *code = reinterpret_cast<PyCodeObject *>(frame.syntax.code.get());
   const char *name = PyUnicode_AsUTF8(code->co_name);
   name_ = graph_.newFunction(name ? name : "function");
@@ -113,6 +114,7 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
 // The calls that the outermost one is known to lead to.
 void Interpreter::FunctionWalk::startLanes() {
   sites_.clear();
+  leavesOut_ = false;
   if (!activations_.empty())
     return;
   Lanes &lanes = interpreter_.lanes_;
@@ -192,6 +194,21 @@ PyRef Interpreter::FunctionWalk::finish(Way &way) {
   graph_.defineFunction(name_, std::move(way.block), returns_);
   results_->takeResults(graph_.callFunction(name_, start_), Merge::Place::OfFunction,
                         parameters_->histories());
+  PyRef result = results_->make(result_);
+  definedAt_ = interpreter_.log_.mark();
+  return result;
+}
+
+std::optional<PyRef> Interpreter::FunctionWalk::callAgain(const PythonFrame &frame) {
+  PythonLog &log = interpreter_.log_;
+  if (leavesOut_ || !interpreter_.forks_.empty() || GlobalModes::now() != modes_ ||
+      log.hasCalledSince(definedAt_) || !log.changesSince(definedAt_).empty())
+    return std::nullopt;
+  auto operands = operandsFor(parametersOf(frame));
+  if (!operands)
+    return std::nullopt;
+  results_->takeResults(graph_.callFunction(name_, *operands), Merge::Place::OfFunction,
+                        parameters_->histories());
   return results_->make(result_);
 }
 
@@ -219,16 +236,22 @@ PyRef Interpreter::FunctionWalk::run() {
   throw CannotMerge("a function gives, or is given, values of other kinds at each level");
 }
 
+// Nothing where they are of another form than those that the walk was made for.
+std::optional<std::vector<ValueId>>
+Interpreter::FunctionWalk::operandsFor(const std::vector<PyRef> &arguments) {
+  std::vector<std::pair<Merge::Index, PyObject *>> ends;
+  for (size_t i = 0; i < arguments.size(); ++i)
+    ends.emplace_back(values_[i], arguments[i].get());
+  return parameters_->yieldsOf(ends);
+}
+
 PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
   auto frames = static_cast<uint32_t>(interpreter_.depth_ - bodyDepth_ + 1);
   if (frames > 1) // with calls of C in between, which count as well
     ++frames;
   interpreter_.framesPerCall_ = std::max(interpreter_.framesPerCall_, frames);
   std::vector<PyRef> arguments = parametersOf(frame);
-  std::vector<std::pair<Merge::Index, PyObject *>> ends;
-  for (size_t i = 0; i < arguments.size(); ++i)
-    ends.emplace_back(values_[i], arguments[i].get());
-  auto operands = parameters_->yieldsOf(ends);
+  auto operands = operandsFor(arguments);
   if (!operands) {
     inner_ = std::move(arguments);
     throw ArgumentsVary(site());
@@ -268,8 +291,16 @@ std::optional<PyRef> Interpreter::callInGraph(PythonFrame &frame) {
                          "functions of the graph call each other");
       return walk->callItself(frame);
     }
+  for (const auto &known : definedFunctions_)
+    if (known->function() == frame.function)
+      if (auto result = known->callAgain(frame))
+        return result;
   try {
-    return FunctionWalk(*this, frame).run();
+    auto walk = std::make_unique<FunctionWalk>(*this, frame);
+    PyRef result = walk->run();
+    if (forks_.empty())
+      definedFunctions_.push_back(std::move(walk));
+    return result;
   } catch (const CannotFork &) {
     throw;
   } catch (const std::exception &why) {
