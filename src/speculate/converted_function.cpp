@@ -203,7 +203,8 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
       return fallBack(*refused, args, count, keywordNames);
     bool ran = false;
     if (auto result = run(*kept, leaves, args, count, keywordNames, ran)) {
-      if (ran)
+      // CPython may have run the call because its path raises: the graph has the others' paths too.
+      if (ran || kept->graph->ends.size() > 1)
         takePlaces(*kept, misfits);
       return *result;
     }
