@@ -36,10 +36,10 @@ struct PythonRead {
 };
 
 // A Slot whose value varies from call to call: the graph reads it, and assumes no more than its
-// type.
+// type, or its pattern.
 struct SlotInput {
   Slot slot;
-  PyRef value;    // as it was before the call: a tensor, an int, a float or a bool
+  PyRef value;    // as it was before the call: a tensor, a number, a container, an object
   uint32_t input; // the number that those who make the graph gave it
 };
 
