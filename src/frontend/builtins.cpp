@@ -83,6 +83,8 @@ struct Interpreter::Builtins {
       if (PyTuple_GET_SIZE(shape.get()) > 0)
         return PyRef::share(PyTuple_GET_ITEM(shape.get(), 0));
     }
+    if (PyRef length = in.lengthOfList(at(args, 0)))
+      return length;
     if (isMutableContainer(at(args, 0)))
       in.log_.readContainer(at(args, 0));
     return checked(PyLong_FromSsize_t(checkedSize(PyObject_Size(at(args, 0)))));

@@ -285,6 +285,11 @@ private:
   // What the program finds in a slot: the value itself, or the graph's input for it.
   PyRef found(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value);
 
+  // list_ends.cpp
+  PyRef lengthOfList(PyObject *list);
+  PyRef itemFromEnd(PyObject *list, Py_ssize_t fromEnd, size_t appended);
+  PyRef itemsFromEnd(PyObject *list, PyObject *key);
+
   // expressions.cpp
   PyRef eval(PythonFrame &frame, const syntax::Expr &expr);
   PyRef eval(PythonFrame &, const syntax::Constant &);

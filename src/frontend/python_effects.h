@@ -14,7 +14,8 @@ namespace bifront {
 struct Slot {
   enum class Kind : uint8_t {
     DictItem, // also an attribute, by its object's dict, and a global
-    ListItem, // the key is an int
+    ListItem, // the key is an int, which counts from the end where it is negative
+    Length,   // of a list; no key
     Cell,     // no key
     Member,   // the key is a member descriptor of the object's type
   } kind;

@@ -100,9 +100,11 @@ PyRef valueIn(const Slot &slot) {
   switch (slot.kind) {
   case Slot::Kind::DictItem: return PyRef::share(itemOf(object, key));
   case Slot::Kind::ListItem: {
-    Py_ssize_t index = PyLong_AsSsize_t(key);
-    return PyRef::share(index < PyList_GET_SIZE(object) ? PyList_GET_ITEM(object, index) : nullptr);
+    Py_ssize_t index = PyLong_AsSsize_t(key), size = PyList_GET_SIZE(object);
+    index += index < 0 ? size : 0;
+    return PyRef::share(index >= 0 && index < size ? PyList_GET_ITEM(object, index) : nullptr);
   }
+  case Slot::Kind::Length: return PyRef::steal(PyLong_FromSsize_t(PyList_GET_SIZE(object)));
   case Slot::Kind::Cell: return PyRef::share(PyCell_GET(object));
   case Slot::Kind::Member: {
     if (PyObject **place = placeOf(object, key))
@@ -149,6 +151,12 @@ void Guards::compileSlot(const PythonRead &read) {
   guard->items.push_back({read.slot.key, std::move(value)});
 }
 
+// From the front.
+static size_t indexOf(const Slot &slot) {
+  Py_ssize_t index = PyLong_AsSsize_t(slot.key.get());
+  return index < 0 ? index + PyList_GET_SIZE(slot.object.get()) : index;
+}
+
 void Guards::compileContainer(PyObject *container, const std::vector<SlotPattern> &inputs) {
   ContainerGuard guard{PyRef::share(container), {}, {}};
   know(container);
@@ -157,7 +165,7 @@ void Guards::compileContainer(PyObject *container, const std::vector<SlotPattern
       const Slot &slot = input.slot;
       if (slot.kind != kind || slot.object.get() != container)
         return false;
-      return key ? sameValue(slot.key.get(), key) : PyLong_AsSize_t(slot.key.get()) == index;
+      return key ? sameValue(slot.key.get(), key) : indexOf(slot) == index;
     });
   };
   if (PyDict_Check(container)) {
