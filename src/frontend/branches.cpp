@@ -179,6 +179,7 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
     ModesGuard modes = {};
     std::vector<PyRef> slots = frame.slots;
     PyRef returned = frame.returned;
+    int line = frame.line; // by which later calls know a decision
     ~TakeBack() {
       PendingException ofTheWay;
       way.block = interpreter.host_.recording->graph().leaveBlock();
@@ -186,6 +187,7 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
       interpreter.forks_.pop_back();
       way.slots = std::exchange(frame.slots, std::move(slots));
       way.returned = std::exchange(frame.returned, std::move(returned));
+      frame.line = line;
     }
   };
   {

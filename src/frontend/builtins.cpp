@@ -58,7 +58,14 @@ struct Interpreter::Builtins {
     return PyRef::share(is ? Py_True : Py_False);
   }
 
-  static Result asIs(Interpreter &in, Args &args) { // issubclass, callable, id
+  static Result identity(Interpreter &in, Args &args) {
+    if (args.positional.size() == 1 &&
+        (isProxyTensor(at(args, 0)) || (in.host_.isCopy && in.host_.isCopy(at(args, 0)))))
+      throw CannotInterpret("asks for the address of an object that differs from call to call");
+    return asIs(in, args);
+  }
+
+  static Result asIs(Interpreter &in, Args &args) { // issubclass, callable
     if (!args.positional.empty())
       in.log_.readTypeOf(at(args, 0));
     return std::nullopt;
@@ -76,6 +83,8 @@ struct Interpreter::Builtins {
       if (PyTuple_GET_SIZE(shape.get()) > 0)
         return PyRef::share(PyTuple_GET_ITEM(shape.get(), 0));
     }
+    if (PyRef length = in.lengthOfList(at(args, 0)))
+      return length;
     if (isMutableContainer(at(args, 0)))
       in.log_.readContainer(at(args, 0));
     return checked(PyLong_FromSsize_t(checkedSize(PyObject_Size(at(args, 0)))));
@@ -390,7 +399,7 @@ struct Interpreter::Builtins {
           {"isinstance", isInstance},
           {"issubclass", asIs},
           {"callable", asIs},
-          {"id", asIs},
+          {"id", identity},
           {"len", length},
           {"getattr", getAttribute},
           {"hasattr", hasAttribute},

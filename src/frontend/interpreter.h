@@ -84,6 +84,10 @@ struct InterpreterHost {
   // A proxy for a value that varies from call to call, and the graph's input; nothing for others.
   std::function<std::optional<std::pair<PyRef, uint32_t>>(const Slot &slot, PyObject *value)>
       inputFor;
+  // Whether a copy is in the place of a container or an object from before the call, and whether
+  // this is such a copy: it differs from call to call, and is compared and written like the
+  // original.
+  std::function<bool(PyObject *object)> isReplaced, isCopy;
 };
 
 // Arguments of a call, owned.
@@ -283,6 +287,11 @@ private:
   // What the program finds in a slot: the value itself, or the graph's input for it.
   PyRef found(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value);
 
+  // list_ends.cpp
+  PyRef lengthOfList(PyObject *list);
+  PyRef itemFromEnd(PyObject *list, Py_ssize_t fromEnd, size_t appended);
+  PyRef itemsFromEnd(PyObject *list, PyObject *key);
+
   // expressions.cpp
   PyRef eval(PythonFrame &frame, const syntax::Expr &expr);
   PyRef eval(PythonFrame &, const syntax::Constant &);
@@ -396,6 +405,7 @@ private:
   // Does what C does with these values, which may run code of the program's objects among them.
   PyRef natively(const char *what, std::initializer_list<PyObject *> values,
                  const std::function<PyRef()> &call);
+  void refuseCopy(PyObject *object) const;
   // Before C finds `key` in a dict or a set.
   void checkKey(PyObject *key);
   // The same; gives the key to find it by, in which numbers of the graph are what they are on this

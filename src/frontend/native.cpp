@@ -419,6 +419,13 @@ void Interpreter::readPlace(PyObject *place) {
   }
 }
 
+// C tells objects by their addresses, which a copy has not. The containers among copies are not
+// told apart so.
+void Interpreter::refuseCopy(PyObject *object) const {
+  if (host_.isCopy && !isMutableContainer(object) && !PyTuple_Check(object) && host_.isCopy(object))
+    throw CannotInterpret("C looks into an object that differs from call to call");
+}
+
 // What a C function sees of an argument: all of a container; objects of the program, whose methods
 // it may call, are added to `ofProgram`.
 void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram, int depth) {
@@ -429,6 +436,7 @@ void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram
     return;
   if (pointerOf(argument))
     throw CannotInterpret("C looks into an object that differs from call to call");
+  refuseCopy(argument);
   if (!forks_.empty() && PyIter_Check(argument) && !log_.isFreshSince(forks_.back().mark, argument))
     throw CannotInterpret("an iterator from outside of a branch is used in it");
   if (callbackOf(argument))
@@ -488,6 +496,7 @@ void Interpreter::checkKey(PyObject *key) {
   if (PyTuple_Check(key))
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
       checkKey(PyTuple_GET_ITEM(key, i));
+  refuseCopy(key);
   if (!hasOwnHash(key) || checkedKeys_.contains(key))
     return;
   // What its code does once it does at every look-up.

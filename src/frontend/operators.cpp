@@ -262,6 +262,8 @@ bool Interpreter::truth(PyObject *value) {
   if (!typeAttribute(Py_TYPE(value), "__bool__"))
     if (auto length = ownLength(value))
       return checked(PyObject_IsTrue(length->get())) != 0;
+  if (PyRef length = lengthOfList(value))
+    return truth(length.get());
   if (isMutableContainer(value))
     log_.readContainer(value);
   return checked(PyObject_IsTrue(value)) != 0;
@@ -310,6 +312,8 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
     return dictItem(object, key);
   if (auto index = plainIndex(object, key))
     return found(Slot::Kind::ListItem, object, key, PyList_GET_ITEM(object, *index));
+  if (PyRef items = itemsFromEnd(object, key))
+    return items;
   if (auto result = callSpecial(object, "__getitem__", {key}))
     return *result;
   if (PyRef part = selected(object, key))

@@ -14,7 +14,8 @@ namespace bifront {
 struct Slot {
   enum class Kind : uint8_t {
     DictItem, // also an attribute, by its object's dict, and a global
-    ListItem, // the key is an int
+    ListItem, // the key is an int, which counts from the end where it is negative
+    Length,   // of a list; no key
     Cell,     // no key
     Member,   // the key is a member descriptor of the object's type
   } kind;
@@ -36,10 +37,10 @@ struct PythonRead {
 };
 
 // A Slot whose value varies from call to call: the graph reads it, and assumes no more than its
-// type.
+// type, or its pattern.
 struct SlotInput {
   Slot slot;
-  PyRef value;    // as it was before the call: a tensor, an int, a float or a bool
+  PyRef value;    // as it was before the call: a tensor, a number, a container, an object
   uint32_t input; // the number that those who make the graph gave it
 };
 

@@ -21,6 +21,7 @@
 #include "speculate/spent_gradient.h"
 #include "speculate/walk.h"
 #include "speculate/young_objects.h"
+#include "support/plain_constant.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -34,6 +35,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace bifront {
 namespace {
@@ -94,29 +96,37 @@ public:
     for (const ValuePattern &pattern : arguments_.patterns)
       if (PyObject *value = pattern.rebuild(values_))
         rebuilt.push_back(PyRef::steal(value));
-    for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
-      if (!arguments_.isNumber(leaf))
-        leafOf_.emplace(values_[leaf].get(), leaf);
+    noteLeaves();
     return rebuilt;
   }
 
-  // As InterpreterHost::inputFor.
+  // As InterpreterHost::inputFor. What is in a slot has a stand-in where it varies, and where it is
+  // an argument, or in another such slot, too.
   std::optional<std::pair<PyRef, uint32_t>> inputFor(const Slot &slot, PyObject *value,
                                                      const Varying &varying) {
-    const std::vector<PyObject *> &leaves = arguments_.leaves();
-    if (isTensor(value))
-      for (uint32_t leaf = 0; leaf < leaves.size(); ++leaf)
-        if (leaves[leaf] == value) // an argument, reached in another way
-          return std::pair(values_[leaf], leaf);
-    if (!varying.has(slot) || !isNumberOrTensor(value))
+    if (!varying.has(LeafPlace{{}, slot}) && !isLeaf(value))
       return std::nullopt;
-    if (auto leaf = arguments_.leafOf(slot))
-      return std::pair(values_[*leaf], *leaf);
-    uint32_t leaf = arguments_.add(slot, value);
-    values_.push_back(make(leaf));
-    if (isTensor(value))
-      leafOf_.emplace(values_[leaf].get(), leaf);
-    return std::pair(values_[leaf], leaf);
+    auto input = arguments_.add(slot, value);
+    if (!input)
+      return std::nullopt;
+    for (uint32_t leaf = values_.size(); leaf < arguments_.leaves().size(); ++leaf)
+      values_.push_back(arguments_.isCopied(leaf) ? PyRef() : make(leaf));
+    PyRef standIn = PyRef::steal(arguments_.slots[*input].pattern.rebuild(values_));
+    if (!standIn) {
+      PyErr_Clear(); // told by what is thrown
+      throw ConversionError(ExitReason::CaptureFailed, "what a slot holds cannot be copied",
+                            Varying{{{{}, slot}}, {}});
+    }
+    noteLeaves();
+    return std::pair(std::move(standIn), *input);
+  }
+
+  // Whether a copy is in the place of the object.
+  bool isReplaced(PyObject *object) const { return isLeaf(object) && !isTensor(object); }
+  // An object of the program that is such a copy.
+  bool isCopy(PyObject *object) const {
+    auto leaf = leafOf(object);
+    return leaf && arguments_.isCopied(*leaf);
   }
 
   // The leaf that the program knows as `object`; nothing for numbers.
@@ -130,13 +140,32 @@ public:
   }
 
 private:
+  bool isLeaf(PyObject *object) const {
+    const std::vector<PyObject *> &leaves = arguments_.leaves();
+    return !isPlainConstant(object) &&
+           std::find(leaves.begin(), leaves.end(), object) != leaves.end();
+  }
+
+  // Another path may have left leaves that this one has yet to meet.
+  void noteLeaves() {
+    for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
+      if (values_[leaf] && !arguments_.isNumber(leaf))
+        leafOf_.emplace(values_[leaf].get(), leaf);
+  }
+
   PyRef make(uint32_t leaf) {
     std::string name = arguments_.nameOf(leaf);
     PyObject *object = arguments_.object(leaf);
     leafOfInput_.emplace(capture_.inputs().size(), leaf);
-    if (arguments_.isTensor(leaf))
-      return PyRef::steal(THPVariable_Wrap(
+    if (arguments_.isTensor(leaf)) {
+      PyRef proxy = PyRef::steal(THPVariable_Wrap(
           capture_.addInput(arguments_.tensor(leaf), name, arguments_.dimsOf(leaf))));
+      auto *type = reinterpret_cast<PyObject *>(Py_TYPE(object));
+      if (type != THPVariableClass && // a parameter
+          PyObject_SetAttrString(proxy.get(), "__class__", type) < 0)
+        fail(ExitReason::UnsupportedTensor, describeException(takeException().get()));
+      return proxy;
+    }
     if (arguments_.isPointer(leaf))
       return makePointer(capture_.addObject(object, name));
     c10::Scalar number = PyBool_Check(object) ? c10::Scalar(object == Py_True)
@@ -237,6 +266,19 @@ private:
   const Proxies &proxies_;
 };
 
+// Those of containers come first: what is in them has its place in their patterns.
+std::vector<Slot> slotsOf(const Varying &varying) {
+  std::vector<Slot> slots;
+  for (const LeafPlace &place : varying.values)
+    if (place.slot && place.path.empty())
+      slots.push_back(*place.slot);
+  std::stable_partition(slots.begin(), slots.end(), [](const Slot &slot) {
+    PyRef value = valueIn(slot);
+    return value && !isNumberOrTensor(value.get());
+  });
+  return slots;
+}
+
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request, Proxies &proxies,
                              Policies *policies) {
@@ -247,15 +289,19 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
   for (const PyRef &value : values)
     borrowed.push_back(value.get());
   if (request.options.walked)
-    return walk(capture, {.function = request.function,
-                          .arguments = borrowed,
-                          .keywordNames = request.keywordNames,
-                          .reachable = reachableStateHook(),
-                          .policies = policies,
-                          .varying = request.varying.slots,
-                          .inputFor = [&](const Slot &slot, PyObject *value) {
-                            return proxies.inputFor(slot, value, request.varying);
-                          }});
+    return walk(capture,
+                {.function = request.function,
+                 .arguments = borrowed,
+                 .keywordNames = request.keywordNames,
+                 .reachable = reachableStateHook(),
+                 .policies = policies,
+                 .varying = slotsOf(request.varying),
+                 .inputFor =
+                     [&](const Slot &slot, PyObject *value) {
+                       return proxies.inputFor(slot, value, request.varying);
+                     },
+                 .isReplaced = [&](PyObject *object) { return proxies.isReplaced(object); },
+                 .isCopy = [&](PyObject *object) { return proxies.isCopy(object); }});
   Interpretation called;
   called.result = PyRef::steal(
       PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
@@ -268,10 +314,14 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
 
 // What the call leaves behind, as values of the graph; of the effects, the reads are left.
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
-                 ResultReader &reader, YoungObjects *young) {
+                 ResultReader &reader, const Varying &varying, YoungObjects *young) {
   PythonEffects &effects = interpretation.effects;
-  // The dict of an object may be new where the object is not.
+  // The dict of an object may be new where the object is not, and the collector may only hear of a
+  // dict when a proxy is in it.
   std::set<PyObject *> dicts;
+  for (const LeafPlace &place : varying.values)
+    if (place.slot)
+      dicts.insert(place.slot->object.get());
   for (const PythonRead &read : effects.reads)
     if (read.kind == PythonRead::Kind::TypeOf && Py_TYPE(read.slot.object.get())->tp_dictoffset)
       dicts.insert(PyRef::steal(PyObject_GenericGetDict(read.slot.object.get(), nullptr)).get());
@@ -401,7 +451,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       fail(ExitReason::CaptureFailed, describeException(takeException().get()));
     captured.notes = std::move(interpretation.notes);
     captured.framesPerCall = interpretation.framesPerCall;
-    readResults(captured, interpretation, proxies, reader,
+    readResults(captured, interpretation, proxies, reader, request.varying,
                 request.options.walked ? &young : nullptr);
     capture.endProgram();
     captured.ends[0].results = std::move(reader.results);
@@ -496,11 +546,28 @@ PythonState readPythonState(const ConversionRequest &request) {
   return state;
 }
 
-// The program saw an argument's proxy or copy, and the object itself elsewhere.
-void refuseKnownArguments(const Guards &guards, const Arguments &arguments) {
-  for (uint32_t leaf = 0; leaf < arguments.numArgumentLeaves; ++leaf)
-    if (!arguments.isNumber(leaf) && guards.knows(arguments.object(leaf)))
-      fail(ExitReason::CaptureFailed, "an argument is reached in another way too");
+// Of a pointer the run asks what it is.
+bool isStrange(const Arguments &arguments, uint32_t leaf) {
+  return !arguments.isNumber(leaf) && !arguments.isPointer(leaf);
+}
+
+// The program saw an input's proxy or copy, and the object itself elsewhere.
+void refuseKnownInputs(const Guards &guards, const Arguments &arguments) {
+  for (uint32_t leaf = 0; leaf < arguments.leaves().size(); ++leaf)
+    if (isStrange(arguments, leaf) && guards.knows(arguments.object(leaf)))
+      throw ConversionError(ExitReason::CaptureFailed, "an input is reached in another way too",
+                            arguments.asVarying(leaf));
+}
+
+// In the order in which they were described: later patterns refer to leaves of earlier ones.
+std::vector<SlotPattern> usedSlots(const Captured &captured, const Arguments &arguments) {
+  std::set<uint32_t> used;
+  for (const SlotInput &input : captured.slotInputs)
+    used.insert(input.input);
+  std::vector<SlotPattern> slots;
+  for (uint32_t input : used)
+    slots.push_back(arguments.slots[input]);
+  return slots;
 }
 
 // What the graph reads and writes, and what must hold of it.
@@ -546,6 +613,8 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
       graph.leafChecks.back().emplace(arguments.tensor(leaf), arguments.dynamicDims(leaf));
     if (walked && !arguments.isNumber(leaf))
       graph.distinctLeaves.push_back(leaf);
+    if (walked && isStrange(arguments, leaf))
+      graph.strangeLeaves.push_back(leaf);
   }
   for (const StoreStep &store : program.stores)
     if (store.attribute.empty())
@@ -574,8 +643,10 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
             capture(request, arguments, path, policies, forced);
           },
           policies, withOthers ? request.paths : std::vector<Path>());
-      graph->guards.compile(captured.reads, captured.slotInputs);
-      refuseKnownArguments(graph->guards, arguments);
+      graph->guards.compile(captured.reads, usedSlots(captured, arguments));
+      for (const ValuePattern &pattern : arguments.patterns)
+        pattern.forEachIdentity([&](PyObject *object) { graph->guards.know(object); });
+      refuseKnownInputs(graph->guards, arguments);
     } else {
       graph->pythonState = readPythonState(request);
       captureAndUndo(request, arguments, captured, graph->pythonState);

@@ -174,19 +174,20 @@ std::optional<PyObject *> ConvertedFunction::runAny(PyObject *const *args, size_
 void ConvertedFunction::learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames,
                                      Misfits &misfits) {
   Varying learned;
+  std::vector<PyRef> replaced;
   if (options_.walked)
     learned = seen_.add(args, count, keywordNames);
   for (const auto &kept : kept_)
     if (auto difference = kept->graph->differs(args, count, keywordNames)) {
       learned.add(difference->values);
+      replaced.insert(replaced.end(), difference->replaced.begin(), difference->replaced.end());
       misfits.differ.emplace_back(kept, std::move(*difference));
     }
-  if (!options_.walked) { // of numbers it has constants alone
-    learned.numbers.clear();
-    learned.slots.clear();
-  }
+  if (!options_.walked) // of numbers it has constants alone
+    learned.values.clear();
   learned.remove(constants_);
   varying_.add(learned);
+  varying_.removeInside(replaced);
 }
 
 PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
@@ -203,7 +204,8 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
       return fallBack(*refused, args, count, keywordNames);
     bool ran = false;
     if (auto result = run(*kept, leaves, args, count, keywordNames, ran)) {
-      if (ran)
+      // CPython may have run the call because its path raises: the graph has the others' paths too.
+      if (ran || kept->graph->ends.size() > 1)
         takePlaces(*kept, misfits);
       return *result;
     }
@@ -453,15 +455,19 @@ int ConvertedFunction::traverse(visitproc visit, void *arg) {
       if (int stop = kept->graph->traverse(visit, arg))
         return stop;
   for (const Varying *values : {&varying_, &constants_}) {
-    for (const Slot &slot : values->slots) {
-      Py_VISIT(slot.object.get());
-      Py_VISIT(slot.key.get());
-    }
-    for (const Varying::Dimension &dimension : values->dimensions)
-      if (dimension.place.slot) {
-        Py_VISIT(dimension.place.slot->object.get());
-        Py_VISIT(dimension.place.slot->key.get());
+    auto visitSlot = [&](const LeafPlace &place) {
+      if (place.slot) {
+        Py_VISIT(place.slot->object.get());
+        Py_VISIT(place.slot->key.get());
       }
+      return 0;
+    };
+    for (const LeafPlace &place : values->values)
+      if (int stop = visitSlot(place))
+        return stop;
+    for (const Varying::Dimension &dimension : values->dimensions)
+      if (int stop = visitSlot(dimension.place))
+        return stop;
   }
   return 0;
 }

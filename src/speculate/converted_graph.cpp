@@ -118,8 +118,8 @@ bool ConvertedGraph::leavesAreOthers(PyObject *const *leaves) const {
         if (leaves[distinctLeaves[i]] == leaves[distinctLeaves[k]])
           return false;
   }
-  return std::none_of(distinctLeaves.begin(), distinctLeaves.end(),
-                      [&](uint32_t i) { return i < numArgumentLeaves && guards.knows(leaves[i]); });
+  return std::none_of(strangeLeaves.begin(), strangeLeaves.end(),
+                      [&](uint32_t i) { return guards.knows(leaves[i]); });
 }
 
 std::optional<Difference> ConvertedGraph::differs(PyObject *const *args, size_t count,
@@ -130,13 +130,19 @@ std::optional<Difference> ConvertedGraph::differs(PyObject *const *args, size_t 
     return std::nullopt;
   Difference difference;
   std::vector<PyObject *> leaves(numLeaves, nullptr);
+  std::vector<ValuePath> numbers;
   for (uint32_t i = 0; i < arguments.size(); ++i)
-    if (!arguments[i].differsInNumbers(args[i], {i}, leaves.data(), difference.values.numbers))
+    if (!arguments[i].differsInNumbers(args[i], {i}, leaves.data(), numbers))
       return std::nullopt;
-  auto slots = guards.varyingSlots();
-  if (!slots || !guards.fetch(leaves.data()) || !leavesAreOthers(leaves.data()))
+  for (ValuePath &path : numbers)
+    difference.values.values.push_back({std::move(path), std::nullopt});
+  auto slots = guards.differs(leaves.data());
+  if (!slots || !leavesAreOthers(leaves.data()))
     return std::nullopt;
-  difference.values.slots = std::move(*slots);
+  difference.values.values.insert(difference.values.values.end(), slots->values.begin(),
+                                  slots->values.end());
+  difference.wholly = slots->wholly;
+  difference.replaced = std::move(slots->replaced);
   for (uint32_t i = 0; i < numLeaves; ++i) {
     if (!leafChecks[i])
       continue;

@@ -29,6 +29,7 @@ struct Difference {
   Varying values;
   // A graph with these as inputs would have served, as far as can be told.
   bool wholly = true;
+  std::vector<PyRef> replaced; // containers and objects that slots had, and will not be asked for
 };
 
 // A tensor that each call brings, or that the graph holds.
@@ -77,6 +78,7 @@ public:
   std::vector<LeafPlace> leafPlaces;
   std::vector<std::optional<TensorPrecheck>> leafChecks; // of tensors
   std::vector<uint32_t> distinctLeaves;                  // that were different objects, and must be
+  std::vector<uint32_t> strangeLeaves; // of these: objects that the call has met in no other way
   GlobalModes modes;
   std::vector<GraphInput> inputs;
   // Dynamic dimensions (leaf, dimension) that were one size and must stay equal.

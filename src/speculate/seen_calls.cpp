@@ -7,7 +7,7 @@
 
 namespace bifront {
 
-void SeenCalls::note(PyObject *value, const ArgumentPath &path, std::vector<Leaf> &leaves) {
+void SeenCalls::note(PyObject *value, const ValuePath &path, std::vector<Leaf> &leaves) {
   if (leaves.size() >= kMostLeaves || path.size() > kDeepest)
     return;
   if (THPVariable_CheckExact(value)) {
@@ -20,7 +20,7 @@ void SeenCalls::note(PyObject *value, const ArgumentPath &path, std::vector<Leaf
     leaves.push_back({path, PyRef::share(value), {}});
     return;
   }
-  ArgumentPath inside = path;
+  ValuePath inside = path;
   inside.push_back(0);
   if (PyTuple_CheckExact(value) || PyList_CheckExact(value)) {
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(value); ++i, ++inside.back())
@@ -49,7 +49,7 @@ Varying SeenCalls::add(PyObject *const *args, size_t count, PyObject *keywordNam
     if (before->number && leaf->number) {
       if (Py_TYPE(before->number.get()) == Py_TYPE(leaf->number.get()) &&
           !sameConstant(before->number.get(), leaf->number.get()))
-        varying.numbers.push_back(leaf->path);
+        varying.values.push_back({leaf->path, std::nullopt});
     } else if (!before->number && !leaf->number && before->sizes.size() == leaf->sizes.size()) {
       for (size_t d = 0; d < leaf->sizes.size(); ++d)
         if (before->sizes[d] != leaf->sizes[d] && before->sizes[d] > 1 && leaf->sizes[d] > 1)

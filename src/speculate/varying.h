@@ -12,9 +12,9 @@
 
 namespace bifront {
 
-// Where a tensor or a number comes from: the arguments, or a slot.
+// Where a value comes from: the arguments, or a slot and what it holds.
 struct LeafPlace {
-  ArgumentPath path;        // empty for a slot
+  ValuePath path;           // empty for a slot itself
   std::optional<Slot> slot; // nothing for an argument
 };
 
@@ -24,9 +24,9 @@ inline bool sameSlot(const Slot &one, const Slot &other) {
 }
 
 inline bool samePlace(const LeafPlace &one, const LeafPlace &other) {
-  if (one.slot || other.slot)
-    return one.slot && other.slot && sameSlot(*one.slot, *other.slot);
-  return one.path == other.path;
+  if (one.slot.has_value() != other.slot.has_value() || one.path != other.path)
+    return false;
+  return !one.slot || sameSlot(*one.slot, *other.slot);
 }
 
 struct Varying {
@@ -34,18 +34,15 @@ struct Varying {
     LeafPlace place;
     int64_t dimension;
   };
-  std::vector<ArgumentPath> numbers; // among the arguments
-  std::vector<Slot> slots;
+  // Slots, and numbers and objects in them and among the arguments.
+  std::vector<LeafPlace> values;
   std::vector<Dimension> dimensions;
 
-  size_t size() const { return numbers.size() + slots.size() + dimensions.size(); }
+  size_t size() const { return values.size() + dimensions.size(); }
   bool empty() const { return size() == 0; }
-  bool has(const ArgumentPath &path) const {
-    return std::find(numbers.begin(), numbers.end(), path) != numbers.end();
-  }
-  bool has(const Slot &slot) const {
-    return std::any_of(slots.begin(), slots.end(),
-                       [&](const Slot &other) { return sameSlot(slot, other); });
+  bool has(const LeafPlace &place) const {
+    return std::any_of(values.begin(), values.end(),
+                       [&](const LeafPlace &other) { return samePlace(place, other); });
   }
   bool has(const Dimension &one) const {
     return std::any_of(dimensions.begin(), dimensions.end(), [&](const Dimension &other) {
@@ -54,25 +51,33 @@ struct Varying {
   }
   bool hasAll(const Varying &others) const {
     auto mine = [&](const auto &value) { return has(value); };
-    return std::all_of(others.numbers.begin(), others.numbers.end(), mine) &&
-           std::all_of(others.slots.begin(), others.slots.end(), mine) &&
+    return std::all_of(others.values.begin(), others.values.end(), mine) &&
            std::all_of(others.dimensions.begin(), others.dimensions.end(), mine);
   }
   void add(const Varying &more) {
-    auto addTo = [&](auto &values, const auto &added) {
+    auto addTo = [&](auto &mine, const auto &added) {
       for (const auto &value : added)
         if (!has(value))
-          values.push_back(value);
+          mine.push_back(value);
     };
-    addTo(numbers, more.numbers);
-    addTo(slots, more.slots);
+    addTo(values, more.values);
     addTo(dimensions, more.dimensions);
   }
   void remove(const Varying &less) {
     auto removed = [&](const auto &value) { return less.has(value); };
-    std::erase_if(numbers, removed);
-    std::erase_if(slots, removed);
+    std::erase_if(values, removed);
     std::erase_if(dimensions, removed);
+  }
+  // The slots of containers that are not looked at any more.
+  void removeInside(const std::vector<PyRef> &containers) {
+    auto isInside = [&](const LeafPlace &place) {
+      return place.slot &&
+             std::any_of(containers.begin(), containers.end(), [&](const PyRef &container) {
+               return container.get() == place.slot->object.get();
+             });
+    };
+    std::erase_if(values, isInside);
+    std::erase_if(dimensions, [&](const Dimension &one) { return isInside(one.place); });
   }
 };
 
