@@ -42,7 +42,7 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "terra/gpt2": (8, 0, 11),
     "terra/music_transformer": (0, 0, 19),
     "terra/resnet50": (1, 0, 0),
-    "terra/sdpoint": (0, 0, 19),
+    "terra/sdpoint": (5, 10, 10),
     "terra/yolov3": (0, 0, 19),
 }
 

@@ -214,6 +214,13 @@ private:
   void fillPlace(const PythonLog::Change &place, PyObject *value);
   ValueId conditionValue(PyObject *condition) const;
 
+  // opaque.cpp
+  std::optional<PyRef> callOpaque(PyObject *callee, const CallArguments &arguments);
+  void refuseOperand(PyObject *operand) const;
+  PyRef sampleOf(PyObject *function, const CallArguments &arguments);
+  ValueId recordCall(PyObject *function, const CallArguments &arguments);
+  PyRef opaqueResult(ValueId value, const PyRef &sample);
+
   // pointer_values.cpp
   ValueId held(PyObject *object);
   PyRef boolOf(ValueId value, Example example);

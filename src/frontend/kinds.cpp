@@ -48,6 +48,13 @@ const std::array<PyTypeObject *, 3> &graphNumberTypes() {
   return types;
 }
 
+// Whether the runs of a graph could read it as a tensor (speculate/python_objects.cpp).
+bool isReadable(const at::Tensor &tensor) {
+  return tensor.layout() == at::kStrided && tensor.device().is_cpu() && !tensor.requires_grad() &&
+         tensor.is_contiguous() && !tensor.is_neg() && !tensor.is_conj() &&
+         !tensor.is_inference() && !tensor.is_quantized() && !ProxyImpl::of(tensor);
+}
+
 } // namespace
 
 // Not THPVariable_Check: it asks the object, which may lie about its class.
@@ -81,6 +88,31 @@ bool fitsGraph(PyObject *number) {
   if (PyLong_CheckExact(number))
     PyLong_AsLongLongAndOverflow(number, &overflow);
   return overflow == 0;
+}
+
+std::optional<ValueType> graphTypeOf(const std::vector<PyRef> &objects) {
+  PyObject *first = objects.front().get();
+  if (!std::all_of(objects.begin(), objects.end(),
+                   [&](const PyRef &object) { return Py_TYPE(object.get()) == Py_TYPE(first); }))
+    return std::nullopt;
+  if (PyBool_Check(first))
+    return ValueType::scalar(ValueType::Kind::Bool);
+  if (PyFloat_CheckExact(first))
+    return ValueType::scalar(ValueType::Kind::Float);
+  if (PyLong_CheckExact(first) &&
+      std::all_of(objects.begin(), objects.end(),
+                  [](const PyRef &object) { return fitsGraph(object.get()); }))
+    return ValueType::scalar(ValueType::Kind::Int);
+  if (!isExactTensor(first))
+    return std::nullopt;
+  const at::Tensor &like = THPVariable_Unpack(first);
+  for (const PyRef &object : objects) {
+    const at::Tensor &tensor = THPVariable_Unpack(object.get());
+    if (!isReadable(tensor) || tensor.scalar_type() != like.scalar_type() ||
+        tensor.sizes() != like.sizes())
+      return std::nullopt;
+  }
+  return ValueType::ofTensor(ProxyImpl::Shape::fixed(Extent::of(like), like.device()).type());
 }
 
 PyTypeObject *numberType(PyObject *number) {
@@ -177,6 +209,20 @@ bool hasOrdinaryLookup(PyTypeObject *type) {
   static PyObject *ordinary = typeAttribute(&PyBaseObject_Type, "__getattribute__");
   return type->tp_getattro == PyObject_GenericGetAttr ||
          typeAttribute(type, "__getattribute__") == ordinary;
+}
+
+std::string attributeText(PyObject *object, const char *name) {
+  PyRef value = PyRef::steal(PyObject_GetAttrString(object, name));
+  PyErr_Clear(); // it need not have one
+  const char *utf8 =
+      value && PyUnicode_Check(value.get()) ? PyUnicode_AsUTF8(value.get()) : nullptr;
+  return utf8 ? utf8 : "";
+}
+
+std::string nameOf(PyObject *callee) {
+  std::string name = attributeText(callee, "__qualname__");
+  std::string module = attributeText(callee, "__module__");
+  return (module.empty() ? "" : module + ".") + (name.empty() ? Py_TYPE(callee)->tp_name : name);
 }
 
 bool hasWalkedMethod(PyObject *object, const char *name) {

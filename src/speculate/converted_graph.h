@@ -106,6 +106,8 @@ public:
   std::optional<Difference> differs(PyObject *const *args, size_t count, PyObject *names) const;
   // What it keeps for its tensors.
   int64_t bytes() const;
+  // The places where it calls Python functions.
+  size_t opaqueCalls() const;
   int traverse(visitproc visit, void *arg) const;
 
 private:

@@ -6,6 +6,8 @@
 #include "passes/simplify.h"
 #include "reference/interpreter.h"
 #include "runtime/below_autograd.h"
+#include "speculate/link_native.h"
+#include "speculate/opaque_run.h"
 #include "speculate/random_state.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -55,7 +57,9 @@ std::optional<c10::Scalar> foresee(const GraphRecorder &recorder, const Capture 
   std::vector<c10::IValue> inputs;
   for (const CapturedInput &input : capture.inputs())
     inputs.push_back(input.now());
+  linkNativeSymbols();
   RandomState random;
+  OpaqueRun opaque;
   std::optional<c10::Scalar> found;
   try {
     BelowAutograd belowAutograd;
@@ -64,6 +68,7 @@ std::optional<c10::Scalar> foresee(const GraphRecorder &recorder, const Capture 
     found.reset(); // an op that throws, or an assertion that does not hold
   }
   random.restore();
+  opaque.restore();
   return found;
 }
 

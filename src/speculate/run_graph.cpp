@@ -53,11 +53,13 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
 // Graphs of a few steps are over before another thread could use the GIL.
 bool worthReleasingGil(const Program &program) {
   // With the objects of Python it would come and go.
-  auto reads = [](const Program &of) { return !of.objectReads.empty(); };
+  auto needsIt = [](const Program &of) {
+    return !of.objectReads.empty() || !of.pythonCalls.empty();
+  };
   for (const auto &function : program.functions)
-    if (reads(*function))
+    if (needsIt(*function))
       return false;
-  return !reads(program) &&
+  return !needsIt(program) &&
          program.calls.size() + program.kernels.size() + program.stores.size() > 8;
 }
 
