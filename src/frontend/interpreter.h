@@ -84,6 +84,8 @@ struct InterpreterHost {
   // A proxy for a value that varies from call to call, and the graph's input; nothing for others.
   std::function<std::optional<std::pair<PyRef, uint32_t>>(const Slot &slot, PyObject *value)>
       inputFor;
+  // What the tensor `value` will be in this call; null where nobody can tell. May be empty.
+  std::function<PyRef(ValueId value)> foreseeTensor = {};
 };
 
 // Arguments of a call, owned.
@@ -220,6 +222,23 @@ private:
   PyRef sampleOf(PyObject *function, const CallArguments &arguments);
   ValueId recordCall(PyObject *function, const CallArguments &arguments);
   PyRef opaqueResult(ValueId value, const PyRef &sample);
+
+  // numpy_values.cpp
+  struct SharedMemory {
+    PyRef tensor; // null: an array from outside
+    int64_t version = 0;
+  };
+  PyRef dataOf(PyObject *object) const;
+  std::optional<PyRef> callOnData(PyObject *callee, const CallArguments &arguments);
+  PyRef callPure(PyObject *function, const CallArguments &arguments);
+  PyRef callPure(PyObject *function, std::initializer_list<PyObject *> operands);
+  std::vector<SharedMemory> sharedBy(PyObject *data) const;
+  static bool sharesWithTensor(const std::vector<SharedMemory> &shared);
+  std::optional<PyRef> arrayOfTensor(PyObject *callee, const CallArguments &arguments);
+  PyRef dataAttribute(PyObject *object, PyObject *like, PyObject *name);
+  PyRef numberOfScalar(PyObject *scalar);
+  std::optional<PyRef> operatorOnData(const char *name, PyObject *left, PyObject *right,
+                                      bool inPlace = false);
 
   // pointer_values.cpp
   ValueId held(PyObject *object);
@@ -443,6 +462,9 @@ private:
   };
   std::vector<Poison> poisons_;
   Lanes lanes_;
+  // Pointers to what opaque calls have returned; some to arrays in the memory of others.
+  std::shared_ptr<std::set<ValueId>> opaqueResults_ = std::make_shared<std::set<ValueId>>();
+  std::map<ValueId, std::vector<SharedMemory>> shared_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
   std::vector<FunctionWalk *> functions_;                 // of the graph, that are being walked
   uint32_t framesPerCall_ = 0;

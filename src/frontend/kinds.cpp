@@ -5,6 +5,7 @@
 #include "capture/symbolic.h"
 #include "frontend/interpreter.h"
 #include "frontend/later.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 #include "frontend/python_error.h"
 
@@ -195,8 +196,8 @@ bool isImmutable(PyObject *object) {
     if (type == known)
       return true;
   std::string_view name = type->tp_name;
-  return isGraphNumber(object) || name == "torch.dtype" || name == "torch.device" ||
-         name == "torch.layout" || name == "torch.memory_format";
+  return isGraphNumber(object) || isNumpyScalar(object) || name == "torch.dtype" ||
+         name == "torch.device" || name == "torch.layout" || name == "torch.memory_format";
 }
 
 PyObject *typeAttribute(PyTypeObject *type, PyObject *name) { return _PyType_Lookup(type, name); }
@@ -209,6 +210,24 @@ bool hasOrdinaryLookup(PyTypeObject *type) {
   static PyObject *ordinary = typeAttribute(&PyBaseObject_Type, "__getattribute__");
   return type->tp_getattro == PyObject_GenericGetAttr ||
          typeAttribute(type, "__getattribute__") == ordinary;
+}
+
+PyRef unbound(PyObject *callee, std::vector<PyRef> &positional) {
+  PyObject *self = PyCFunction_Check(callee) ? PyCFunction_GET_SELF(callee) : nullptr;
+  if (!self || PyModule_Check(self) || PyType_Check(self))
+    return PyRef::share(callee);
+  PyMethodDef *definition = reinterpret_cast<PyCFunctionObject *>(callee)->m_ml;
+  PyObject *method = typeAttribute(Py_TYPE(self), definition->ml_name);
+  PyTypeObject *type = Py_TYPE(self);
+  // A class of the program may have another method of that name.
+  for (; type && (!method || !Py_IS_TYPE(method, &PyMethodDescr_Type) ||
+                  reinterpret_cast<PyMethodDescrObject *>(method)->d_method != definition);
+       type = type->tp_base)
+    method = type->tp_base ? typeAttribute(type->tp_base, definition->ml_name) : nullptr;
+  if (!type)
+    return PyRef::share(callee);
+  positional.insert(positional.begin(), PyRef::share(self));
+  return PyRef::share(method);
 }
 
 std::string attributeText(PyObject *object, const char *name) {

@@ -52,6 +52,9 @@ PyObject *typeAttribute(PyTypeObject *type, const char *name);
 PyObject *typeAttribute(PyTypeObject *type, PyObject *name);
 // Objects whose attributes are found by the ordinary rules, `__getattr__` among them.
 bool hasOrdinaryLookup(PyTypeObject *type);
+// A method of C and the object that it is bound to, as a function and its first argument, which is
+// added: those are the same objects whenever they are asked for. Other callables as they are.
+PyRef unbound(PyObject *callee, std::vector<PyRef> &positional);
 // The text that an attribute of the object is; empty where it has none.
 std::string attributeText(PyObject *object, const char *name);
 // Of a function or a class, for people: "numpy.linspace".

@@ -3,9 +3,11 @@
 // of the type that a call during the walk returns, which leaves nothing behind.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 #include "frontend/random_sources.h"
 
+#include "capture/dispatch_mode.h"
 #include "capture/symbolic.h"
 #include "support/pending_exception.h"
 
@@ -14,26 +16,6 @@
 
 namespace bifront {
 namespace {
-
-// A method of C and the object that it is bound to, as a function and its first argument: those are
-// the same objects at each walk.
-PyRef unbound(PyObject *callee, std::vector<PyRef> &positional) {
-  PyObject *self = PyCFunction_Check(callee) ? PyCFunction_GET_SELF(callee) : nullptr;
-  if (!self || PyModule_Check(self) || PyType_Check(self))
-    return PyRef::share(callee);
-  PyMethodDef *definition = reinterpret_cast<PyCFunctionObject *>(callee)->m_ml;
-  PyObject *method = typeAttribute(Py_TYPE(self), definition->ml_name);
-  PyTypeObject *type = Py_TYPE(self);
-  // A class of the program may have another method of that name.
-  for (; type && (!method || !Py_IS_TYPE(method, &PyMethodDescr_Type) ||
-                  reinterpret_cast<PyMethodDescrObject *>(method)->d_method != definition);
-       type = type->tp_base)
-    method = type->tp_base ? typeAttribute(type->tp_base, definition->ml_name) : nullptr;
-  if (!type)
-    return PyRef::share(callee);
-  positional.insert(positional.begin(), PyRef::share(self));
-  return PyRef::share(method);
-}
 
 // Nobody can tell whether a clock has been looked at twice.
 bool readsClock(PyObject *function) {
@@ -52,6 +34,10 @@ bool isConstant(PyObject *object) {
       if (!isConstant(PyTuple_GET_ITEM(object, i)))
         return false;
     return true;
+  }
+  if (PySlice_Check(object)) {
+    auto *slice = reinterpret_cast<PySliceObject *>(object);
+    return isConstant(slice->start) && isConstant(slice->stop) && isConstant(slice->step);
   }
   return (isImmutable(object) && !isGraphNumber(object)) || PyType_Check(object);
 }
@@ -100,13 +86,16 @@ std::optional<PyRef> Interpreter::callOpaque(PyObject *callee, const CallArgumen
 }
 
 void Interpreter::refuseOperand(PyObject *operand) const {
-  if (!isGraphNumber(operand) && !isConstant(operand))
+  if (!isGraphNumber(operand) && !isConstant(operand) && !dataOf(operand))
     throw CannotInterpret(std::string("an opaque call is given a ") + Py_TYPE(operand)->tp_name);
+  sharedBy(operand); // is still as it was
 }
 
 // What the call returns for what its arguments will be in this call of the program.
 PyRef Interpreter::sampleOf(PyObject *function, const CallArguments &arguments) {
   auto exampleFor = [&](const PyRef &argument) {
+    if (PyRef data = dataOf(argument.get()))
+      return data;
     if (!isGraphNumber(argument.get()))
       return argument;
     auto foreseen = host_.recording->foresee(held(argument.get()));
@@ -122,6 +111,8 @@ PyRef Interpreter::sampleOf(PyObject *function, const CallArguments &arguments) 
     examples.positional.push_back(exampleFor(argument));
   for (const auto &[name, argument] : arguments.keywords)
     examples.keywords.emplace_back(name, exampleFor(argument));
+  CaptureMode::Pause notTheProgram;
+  NumpyErrors untilTheRun("ignore");
   return callDirectly(function, examples);
 }
 
@@ -142,7 +133,13 @@ PyRef Interpreter::opaqueResult(ValueId value, const PyRef &sample) {
   auto type = graphTypeOf({sample});
   if (!type || type->kind == ValueType::Kind::Tensor) {
     lanes_.note(value, [sample](const Activation &) { return sample; });
-    return objectOf(value);
+    auto shared = shared_.find(value);
+    if (shared == shared_.end() || !sharesWithTensor(shared->second))
+      opaqueResults_->insert(value);
+    PyRef result = objectOf(value);
+    if (pointerOf(result.get()))
+      assertClasses(value, {Py_TYPE(sample.get())});
+    return result;
   }
   // Not the sample's value, which another draw does not have.
   return numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(), kindOf(*type),

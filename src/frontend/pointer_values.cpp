@@ -2,6 +2,7 @@
 // be is what the lanes have seen (lanes.h), and the graph asserts it.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 
 #include "capture/proxy.h"
@@ -53,6 +54,10 @@ Example isOfOne(const Example &example, std::vector<PyTypeObject *> classes) {
 ValueId Interpreter::held(PyObject *object) {
   if (isGraphNumber(object))
     return SymbolicScalar::of(symbolicNumber(object))->value();
+  if (isTensor(object)) {
+    ProxyImpl *proxy = ProxyImpl::of(THPVariable_Unpack(object));
+    return proxy ? proxy->value() : host_.recording->outsideTensor(THPVariable_Unpack(object));
+  }
   auto pointer = pointerOf(object);
   return pointer ? *pointer : host_.recording->heldObject(object);
 }
@@ -168,6 +173,8 @@ PyRef Interpreter::pointerType(PyObject *pointer) {
 
 // Whether it is true: a bool of the graph, or one of Python's where nothing else was seen.
 PyRef Interpreter::pointerTruth(PyObject *pointer) {
+  if (dataOf(pointer))
+    return callPure(operatorFunction("truth"), {pointer});
   ValueId value = *pointerOf(pointer);
   std::vector<PyTypeObject *> classes = classesOf(lanes_.seen(value));
   if (classes.empty())

@@ -163,6 +163,8 @@ public:
     std::optional<GraphResult> result;
     if (auto leaf = proxies_.leafOf(value))
       result = GraphResult{GraphResult::Kind::Leaf, *leaf, false};
+    else if (isKept && isKept(value))
+      result = GraphResult{GraphResult::Kind::Object, addReturn(*pointerOf(value)), false};
     else if (pointerOf(value))
       fail(ExitReason::CaptureFailed, "an object that a pointer leads to is returned or kept");
     else if (isTensor(value) && capture_.isProxy(THPVariable_Unpack(value)))
@@ -177,6 +179,7 @@ public:
     return results.size() - 1;
   }
 
+  std::function<bool(PyObject *)> isKept; // as PythonEffects'
   std::vector<GraphResult> results;
   std::vector<ValueId> returns;
   // Tensors whose history is still to be gone through, and their returns.
@@ -239,7 +242,8 @@ private:
 
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request, Proxies &proxies,
-                             Policies *policies) {
+                             Policies *policies,
+                             const std::function<PyRef(ValueId)> &foreseeTensor) {
   std::vector<PyRef> values = proxies.rebuildArguments();
   if (PyErr_Occurred())
     return {};
@@ -253,9 +257,11 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                           .reachable = reachableStateHook(),
                           .policies = policies,
                           .varying = request.varying.slots,
-                          .inputFor = [&](const Slot &slot, PyObject *value) {
-                            return proxies.inputFor(slot, value, request.varying);
-                          }});
+                          .inputFor =
+                              [&](const Slot &slot, PyObject *value) {
+                                return proxies.inputFor(slot, value, request.varying);
+                              },
+                          .foreseeTensor = foreseeTensor});
   Interpretation called;
   called.result = PyRef::steal(
       PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
@@ -270,6 +276,7 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
                  ResultReader &reader, YoungObjects *young) {
   PythonEffects &effects = interpretation.effects;
+  reader.isKept = effects.isKept;
   // The dict of an object may be new where the object is not.
   std::set<PyObject *> dicts;
   for (const PythonRead &read : effects.reads)
@@ -374,17 +381,26 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   ForeignRandomGuard foreignGenerators;
   Capture capture(recorder);
   size_t foreseen = 0;
+  auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
+    auto found = foresee(recorder, capture, torchDerivatives(), value);
+    return found ? std::optional(found->toScalar()) : std::nullopt;
+  };
+  auto foreseeTensor = [&](ValueId value) -> PyRef {
+    if (++foreseen > kMostForeseen)
+      return {};
+    auto found = foresee(recorder, capture, torchDerivatives(), value);
+    CaptureMode::Pause notTheProgram;
+    return found ? checked(THPVariable_Wrap(found->toTensor().detach())) : PyRef();
+  };
   capture.recording().foresee = [&](ValueId value) -> std::optional<c10::Scalar> {
     if (needsNumbers(recorder, capture, arguments, captured, value))
       return std::nullopt;
     if (++foreseen > kMostForeseen)
       return std::nullopt;
-    return foresee(recorder, capture, torchDerivatives(), value);
+    return foreseeNumber(value);
   };
   if (policies)
-    capture.recording().decide = decisions(recorder, capture, captured, forced, [&](ValueId value) {
-      return foresee(recorder, capture, torchDerivatives(), value);
-    });
+    capture.recording().decide = decisions(recorder, capture, captured, forced, foreseeNumber);
   bool raised = false;
   std::vector<ValueId> returns;
   try {
@@ -394,7 +410,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     YoungObjects young;
     forgetLeftAt();
     capture.begin();
-    Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
+    Interpretation interpretation =
+        callOnProxies(capture, request, proxies, policies, foreseeTensor);
     // What the capture itself has refused the program sees as an exception too.
     raised = !interpretation.result && !capture.recording().failure();
     if (!interpretation.result)

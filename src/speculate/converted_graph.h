@@ -53,7 +53,7 @@ struct GraphInput {
 
 // What a run brings to the objects that the call leaves behind.
 struct GraphResult {
-  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Leaf, Input } kind;
+  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Object, Leaf, Input } kind;
   uint32_t index = 0;   // the program's return; Leaf: which leaf; Input: which input, as it came
   bool isSpent = false; // backward has gone through its history
 };

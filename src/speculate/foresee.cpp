@@ -40,7 +40,7 @@ bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
 
 } // namespace
 
-std::optional<c10::Scalar> foresee(const GraphRecorder &recorder, const Capture &capture,
+std::optional<c10::IValue> foresee(const GraphRecorder &recorder, const Capture &capture,
                                    DerivativeSource &derivatives, ValueId value) {
   CaptureMode::Pause pause;
   mlir::OwningOpRef<mlir::ModuleOp> module = recorder.upTo(value);
@@ -60,10 +60,10 @@ std::optional<c10::Scalar> foresee(const GraphRecorder &recorder, const Capture 
   linkNativeSymbols();
   RandomState random;
   OpaqueRun opaque;
-  std::optional<c10::Scalar> found;
+  std::optional<c10::IValue> found;
   try {
     BelowAutograd belowAutograd;
-    found = interpret(*module, inputs)[0].toScalar();
+    found = interpret(*module, inputs)[0];
   } catch (const std::exception &) {
     found.reset(); // an op that throws, or an assertion that does not hold
   }

@@ -18,9 +18,10 @@ OpaqueRun::OpaqueRun(bool needed) : isCurrent_(needed) {
 OpaqueRun::~OpaqueRun() {
   if (isCurrent_)
     currentRun = outer_;
-  if (!sources_.empty()) {
+  if (!sources_.empty() || !held_.empty()) {
     Gil gil;
     sources_.clear();
+    held_.clear();
   }
 }
 

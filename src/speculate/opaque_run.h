@@ -20,6 +20,8 @@ public:
 
   // With the GIL: a call is about to draw from this random source. Throws PythonError.
   void keepState(PyObject *source);
+  // The object lives as long as the run, and what is made of it.
+  void hold(PyRef object) { held_.push_back(std::move(object)); }
   // Random sources are as they were before the run.
   void restore();
 
@@ -27,6 +29,7 @@ private:
   bool isCurrent_;
   OpaqueRun *outer_ = nullptr;
   std::vector<std::pair<PyRef, PyRef>> sources_; // and their states
+  std::vector<PyRef> held_;
 };
 
 } // namespace bifront

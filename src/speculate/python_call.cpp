@@ -1,5 +1,6 @@
 #include "speculate/python_call.h"
 
+#include "frontend/numpy_data.h"
 #include "frontend/python_error.h"
 #include "frontend/random_sources.h"
 #include "runtime/python_calls.h"
@@ -8,6 +9,8 @@
 
 #include <torch/csrc/autograd/python_variable.h>
 
+#include <algorithm>
+#include <optional>
 #include <stdexcept>
 
 namespace bifront {
@@ -46,6 +49,9 @@ PyRef callWith(const PythonCall &what, PyObject *callee, std::span<const c10::IV
   if (run && !arguments.empty() && isRandomSource(arguments[0]))
     run->keepState(arguments[0]);
   PyRef names = keywordsOf(what);
+  std::optional<NumpyErrors> atTheirLines; // CPython warns where the program stands
+  if (std::any_of(arguments.begin(), arguments.end(), isNumpyData))
+    atTheirLines.emplace("raise");
   return checked(PyObject_Vectorcall(callee, arguments.data(),
                                      arguments.size() - what.keywords.size(), names.get()));
 }
@@ -55,6 +61,8 @@ ObjectAddress callPython(const PythonCall &what, ObjectAddress callee,
   Gil gil;
   try {
     PyRef result = callWith(what, objectAt(callee), operands);
+    if (OpaqueRun *run = OpaqueRun::current())
+      run->hold(result);
     held.push_back(reinterpret_cast<ObjectAddress>(result.release()));
     return held.back();
   } catch (const PythonError &) { // CPython raises it again

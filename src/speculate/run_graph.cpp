@@ -44,6 +44,8 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
   case GraphResult::Kind::Int: return PyLong_FromLongLong(outputs[result.index].toInt());
   case GraphResult::Kind::Float: return PyFloat_FromDouble(outputs[result.index].toDouble());
   case GraphResult::Kind::Bool: return PyBool_FromLong(outputs[result.index].toBool());
+  case GraphResult::Kind::Object: // an opaque call has returned it, and the run holds it
+    return Py_NewRef(reinterpret_cast<PyObject *>(outputs[result.index].toInt()));
   case GraphResult::Kind::Input: return THPVariable_Wrap(inputs[result.index].toTensor());
   case GraphResult::Kind::Leaf: return Py_NewRef(leaves[result.index]);
   }

@@ -57,7 +57,8 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
                 PyObject_CallFunctionObjArgs(request.reachable, function, arguments, nullptr));
           },
       .unchanged = callUnchanged,
-      .inputFor = request.inputFor};
+      .inputFor = request.inputFor,
+      .foreseeTensor = request.foreseeTensor};
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
   struct Reset {
