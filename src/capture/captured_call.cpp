@@ -69,6 +69,7 @@ void CapturedCall::run() {
   if (traits_.random)
     recording_.noteRandom();
   readArguments();
+  noteWrites();
   if (recording_.isConditional())
     refuseHistory();
   if (traits_.readsNumber) {
@@ -87,29 +88,40 @@ void CapturedCall::run() {
   recordAndReturn();
 }
 
+// Calls `look` with each tensor among the arguments, and whether the operator writes it.
+template <typename Look> void CapturedCall::forTensors(const Look &look) const {
+  c10::ArrayRef<c10::Argument> declared = op_.schema().arguments();
+  for (size_t i = 0; i < args_.size(); ++i) {
+    bool writes = declared[i].alias_info() && declared[i].alias_info()->isWrite();
+    if (args_[i].isTensor())
+      look(args_[i].toTensor(), writes);
+    else if (args_[i].isTensorList())
+      for (const at::Tensor &tensor : args_[i].toTensorVector())
+        look(tensor, writes);
+  }
+}
+
+void CapturedCall::noteWrites() {
+  if (!op_.schema().is_mutable())
+    return;
+  forTensors([&](const at::Tensor &tensor, bool writes) {
+    ProxyImpl *proxy = writes && tensor.defined() ? ProxyImpl::of(tensor) : nullptr;
+    if (proxy)
+      recording_.refuseWrite(proxy->value());
+    else if (writes)
+      recording_.noteOutsideWrite();
+  });
+}
+
 // Autograd's history of a tensor that is changed in place would outlive the branch.
 void CapturedCall::refuseHistory() {
   if (traits_.changesShape)
     recording_.refuseInScope("a tensor's shape is changed in place");
-  c10::ArrayRef<c10::Argument> declared = op_.schema().arguments();
   bool trains = false, writesOutside = false;
-  for (size_t i = 0; i < args_.size(); ++i) {
-    bool writes = declared[i].alias_info() && declared[i].alias_info()->isWrite();
-    auto look = [&](const at::Tensor &tensor) {
-      trains = trains || (tensor.defined() && tensor.requires_grad());
-      writesOutside = writesOutside || (writes && !recording_.isOfScope(tensor));
-      ProxyImpl *proxy = writes && tensor.defined() ? ProxyImpl::of(tensor) : nullptr;
-      if (proxy)
-        recording_.refuseWrite(proxy->value());
-      else if (writes)
-        recording_.noteOutsideWrite();
-    };
-    if (args_[i].isTensor())
-      look(args_[i].toTensor());
-    else if (args_[i].isTensorList())
-      for (const at::Tensor &tensor : args_[i].toTensorVector())
-        look(tensor);
-  }
+  forTensors([&](const at::Tensor &tensor, bool writes) {
+    trains = trains || (tensor.defined() && tensor.requires_grad());
+    writesOutside = writesOutside || (writes && !recording_.isOfScope(tensor));
+  });
   if (writesOutside && trains && c10::GradMode::is_enabled())
     recording_.refuseInScope("a tensor with gradients is changed in place");
 }

@@ -41,6 +41,8 @@ private:
   at::Tensor metaTensor(const at::Tensor &tensor, int world) const;
   void readMetaResults(const torch::jit::Stack &first, const torch::jit::Stack &second);
 
+  template <typename Look> void forTensors(const Look &look) const;
+  void noteWrites();
   void refuseHistory();
   void recordAndReturn();
   c10::IValue wrap(const Result &result, const c10::Argument &declared, const ValueId *values);

@@ -42,6 +42,8 @@ void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan) {
       program.moves[op.index].release = plan.release[k];
     } else if (op.kind == EntryOp::Kind::Function) {
       program.functionCalls[op.index].release = plan.release[k];
+    } else if (op.kind == EntryOp::Kind::Python) {
+      program.pythonCalls[op.index].release = plan.release[k];
     } else if (op.kind == EntryOp::Kind::Tape) {
       program.tapeSteps[op.index].release = plan.release[k];
     } else if (op.kind == EntryOp::Kind::Release) {

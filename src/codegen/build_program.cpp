@@ -508,6 +508,19 @@ void ProgramBuilder::visitObjectRead(Operation *op, const ObjectRead &read) {
   addStep(EntryOp::Kind::Object, program.objectReads.size() - 1, std::move(memory));
 }
 
+void ProgramBuilder::visitPythonCall(bf::PycallOp op) {
+  PythonStep step{pythonCallOf(op), frameScalar(op.getCallee()), {}, 0, {}, describe(op.getLoc())};
+  MemoryStep memory;
+  for (Value operand : op.getInputs()) {
+    step.operands.push_back(operandRef(operand));
+    if (hasSlot(operand))
+      memory.reads.push_back(slotOf(operand));
+  }
+  step.result = resultRef(op.getResult()).index;
+  program.pythonCalls.push_back(std::move(step));
+  addStep(EntryOp::Kind::Python, program.pythonCalls.size() - 1, std::move(memory));
+}
+
 void ProgramBuilder::visitIsSame(bf::IsSameOp op) {
   uint32_t number = built.entry.newValue(ElementType::I1);
   EntryOp entry{EntryOp::Kind::Compute, 0, number};
@@ -564,6 +577,8 @@ void ProgramBuilder::visit(Operation *op) {
     return visitSelect(choice);
   if (auto read = objectReadOf(op))
     return visitObjectRead(op, *read);
+  if (auto call = dyn_cast<bf::PycallOp>(op))
+    return visitPythonCall(call);
   if (auto same = dyn_cast<bf::IsSameOp>(op))
     return visitIsSame(same);
   if (op->getNumRegions() != 0)

@@ -54,6 +54,7 @@ private:
   void move(const MoveStep &step);
   void functionCall(const FunctionStep &step);
   void object(const ObjectStep &step);
+  void python(const PythonStep &step);
   void tape(const TapeStep &step);
 
   void op(const EntryOp &op);
@@ -180,6 +181,14 @@ void ProgramPrinter::object(const ObjectStep &step) {
   out << "\n";
 }
 
+void ProgramPrinter::python(const PythonStep &step) {
+  out << "s" << step.result << " = python " << step.call.name << " s" << step.callee << "(";
+  refs(step.operands);
+  out << ")";
+  release(step.release);
+  out << "\n";
+}
+
 void ProgramPrinter::tape(const TapeStep &step) {
   if (step.action == TapeStep::Action::Start) {
     out << "tape ";
@@ -253,6 +262,7 @@ void ProgramPrinter::op(const EntryOp &op) {
   case EntryOp::Kind::Kernel: return kernel(program.kernels[op.index]);
   case EntryOp::Kind::Store: return store(program.stores[op.index]);
   case EntryOp::Kind::Object: return object(program.objectReads[op.index]);
+  case EntryOp::Kind::Python: return python(program.pythonCalls[op.index]);
   case EntryOp::Kind::Assert:
     out << "assert v" << op.value << ", \"" << asserts[op.index].message << "\"\n";
     return;

@@ -38,6 +38,7 @@ private:
   void visitAssert(bf::AssertOp op);
   void visitDim(bf::DimOp op);
   void visitObjectRead(mlir::Operation *op, const ObjectRead &read);
+  void visitPythonCall(bf::PycallOp op);
   void visitIsSame(bf::IsSameOp op);
   void visitReturn(mlir::func::ReturnOp op);
   void visitBody(mlir::Block &block);

@@ -41,7 +41,12 @@ PythonEffects Interpreter::finish() {
   PythonLog::Mark before = log_.mark();
   endCallbacks();
   endedWithEffects_ = !log_.changesSince(before).empty() || log_.hasCalledSince(before);
-  return log_.finish();
+  PythonEffects effects = log_.finish();
+  effects.isKept = [kept = opaqueResults_](PyObject *object) {
+    auto pointer = pointerOf(object);
+    return pointer && kept->contains(*pointer);
+  };
+  return effects;
 }
 
 PyRef Interpreter::run(PyObject *callee, CallArguments arguments) {

@@ -88,6 +88,8 @@ struct InterpreterHost {
   // this is such a copy: it differs from call to call, and is compared and written like the
   // original.
   std::function<bool(PyObject *object)> isReplaced, isCopy;
+  // What the tensor `value` will be in this call; null where nobody can tell. May be empty.
+  std::function<PyRef(ValueId value)> foreseeTensor = {};
 };
 
 // Arguments of a call, owned.
@@ -219,6 +221,30 @@ private:
   void preparePlace(const PythonLog::Change &place);
   void fillPlace(const PythonLog::Change &place, PyObject *value);
   ValueId conditionValue(PyObject *condition) const;
+
+  // opaque.cpp
+  std::optional<PyRef> callOpaque(PyObject *callee, const CallArguments &arguments);
+  void refuseOperand(PyObject *operand) const;
+  PyRef sampleOf(PyObject *function, const CallArguments &arguments);
+  ValueId recordCall(PyObject *function, const CallArguments &arguments);
+  PyRef opaqueResult(ValueId value, const PyRef &sample);
+
+  // numpy_values.cpp
+  struct SharedMemory {
+    PyRef tensor; // null: an array from outside
+    int64_t version = 0;
+  };
+  PyRef dataOf(PyObject *object) const;
+  std::optional<PyRef> callOnData(PyObject *callee, const CallArguments &arguments);
+  PyRef callPure(PyObject *function, const CallArguments &arguments);
+  PyRef callPure(PyObject *function, std::initializer_list<PyObject *> operands);
+  std::vector<SharedMemory> sharedBy(PyObject *data) const;
+  static bool sharesWithTensor(const std::vector<SharedMemory> &shared);
+  std::optional<PyRef> arrayOfTensor(PyObject *callee, const CallArguments &arguments);
+  PyRef dataAttribute(PyObject *object, PyObject *like, PyObject *name);
+  PyRef numberOfScalar(PyObject *scalar);
+  std::optional<PyRef> operatorOnData(const char *name, PyObject *left, PyObject *right,
+                                      bool inPlace = false);
 
   // pointer_values.cpp
   ValueId held(PyObject *object);
@@ -453,6 +479,9 @@ private:
   };
   std::vector<Poison> poisons_;
   Lanes lanes_;
+  // Pointers to what opaque calls have returned; some to arrays in the memory of others.
+  std::shared_ptr<std::set<ValueId>> opaqueResults_ = std::make_shared<std::set<ValueId>>();
+  std::map<ValueId, std::vector<SharedMemory>> shared_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
   std::vector<FunctionWalk *> functions_;                 // of the graph, that are being walked
   std::vector<std::unique_ptr<FunctionWalk>> definedFunctions_; // and those that others can call

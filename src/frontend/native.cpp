@@ -13,17 +13,6 @@
 namespace bifront {
 namespace {
 
-std::string textOf(PyObject *text) {
-  const char *utf8 = text && PyUnicode_Check(text) ? PyUnicode_AsUTF8(text) : nullptr;
-  return utf8 ? utf8 : "";
-}
-
-std::string attributeText(PyObject *object, const char *name) {
-  PyRef value = PyRef::steal(PyObject_GetAttrString(object, name));
-  PyErr_Clear(); // it need not have one
-  return textOf(value.get());
-}
-
 // What pybind11 keeps beside a function of a module.
 bool isOfPybind(PyObject *self) {
   return std::string_view(Py_TYPE(self)->tp_name).find("pybind11_detail_function_record") !=
@@ -152,12 +141,6 @@ bool isEffectFree(PyObject *callee) {
                        reinterpret_cast<PyTypeObject *>(PyExc_BaseException)))
     return true;
   return std::find(std::begin(owners), std::end(owners), owner) != std::end(owners);
-}
-
-std::string nameOf(PyObject *callee) {
-  std::string name = attributeText(callee, "__qualname__");
-  std::string module = attributeText(callee, "__module__");
-  return (module.empty() ? "" : module + ".") + (name.empty() ? Py_TYPE(callee)->tp_name : name);
 }
 
 // The arguments in the order and form that PyObject_Vectorcall takes.
@@ -295,8 +278,11 @@ PyRef Interpreter::newInstance(PyTypeObject *cls, const CallArguments &arguments
 }
 
 PyRef Interpreter::callNative(PyObject *callee, CallArguments &arguments) {
-  if (!isEffectFree(callee) && !isOfEffectFreeBase(callee))
+  if (!isEffectFree(callee) && !isOfEffectFreeBase(callee)) {
+    if (auto result = callOpaque(callee, arguments))
+      return *result;
     throw CannotInterpret("calls " + nameOf(callee) + ", of which nothing is known");
+  }
   refuseSetter(callee);
   if (callsBack(callee))
     for (PyRef *argument : pointersTo(arguments))

@@ -198,6 +198,17 @@ LogicalResult UnboxOp::verify() {
   return emitOpError() << "an object is not unboxed as " << type;
 }
 
+LogicalResult PycallOp::verify() {
+  if (getKeywords() && getKeywords()->size() > getInputs().size())
+    return emitOpError() << "has " << getKeywords()->size() << " keywords for "
+                         << getInputs().size() << " operands";
+  for (Type type : getInputs().getTypes())
+    if (!isa<RankedTensorType, ObjectType>(type) && !type.isInteger(1) && !type.isInteger(64) &&
+        !type.isF64())
+      return emitOpError() << "hands " << type << " to Python";
+  return success();
+}
+
 static bool isElement(Type type) {
   try {
     dtypeOf(type);

@@ -143,13 +143,6 @@ def Bf_LoadAttrOp : Bf_Op<"load_attr", [MemoryEffects<[MemRead]>]> {
   let assemblyFormat = "$target `,` $name attr-dict `:` type($target) `->` type($value)";
 }
 
-def Bf_PycallOp : Bf_Op<"pycall", [MemoryEffects<[MemRead, MemWrite]>]> {
-  let summary = "a call of a Python function that the compiler knows nothing of";
-  let arguments = (ins StrAttr:$callee, Variadic<AnyType>:$inputs);
-  let results = (outs Variadic<AnyType>:$outputs);
-  let assemblyFormat = "$callee `(` $inputs `)` attr-dict `:` functional-type($inputs, $outputs)";
-}
-
 def Bf_PrintOp : Bf_Op<"print", [MemoryEffects<[MemWrite]>]> {
   let summary = "prints at commit; each {} of the format takes a value";
   let arguments = (ins StrAttr:$format, Variadic<AnyType>:$inputs);
@@ -312,6 +305,27 @@ def Bf_IsEqualOp : Bf_ReadOp<"is_equal"> {
   let arguments = (ins Bf_ObjectType:$object, Bf_ObjectType:$constant);
   let results = (outs I1:$holds);
   let assemblyFormat = "$object `,` $constant attr-dict";
+}
+
+def Bf_PycallOp : Bf_Op<"pycall", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "an opaque call: a Python function is called where the program calls it";
+  let description = [{
+    Numbers and tensors are handed over as objects of Python, tensors as copies. Of the result nothing is
+    known; `bf.unbox` and its like say what it is taken to be. `keywords` are the names of the last operands.
+    Where the run fails later, CPython must find things as if the call had not been made.
+
+    ```mlir
+    %r = bf.pycall "random.random" %random(%generator) : (!bf.object)
+    %x = bf.unbox %r : f64
+    ```
+  }];
+  let arguments = (ins StrAttr:$name, Bf_ObjectType:$callee, Variadic<AnyType>:$inputs,
+                       OptionalAttr<StrArrayAttr>:$keywords);
+  let results = (outs Bf_ObjectType:$result);
+  let assemblyFormat = [{
+    $name $callee `(` $inputs `)` (`keywords` $keywords^)? attr-dict `:` custom<TypeGroup>(type($inputs))
+  }];
+  let hasVerifier = 1;
 }
 
 //===- Tapes --------------------------------------------------------------------------------------===//

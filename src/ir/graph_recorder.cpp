@@ -406,6 +406,16 @@ ValueId GraphRecorder::isEqual(ValueId object, ValueId constant) {
                                           state->valueOf(object), state->valueOf(constant)));
 }
 
+ValueId GraphRecorder::callPython(std::string_view name, ValueId callee,
+                                  std::span<const ValueId> operands,
+                                  std::span<const std::string> keywords) {
+  SmallVector<StringRef> names(keywords.begin(), keywords.end());
+  ArrayAttr namesOrNone = names.empty() ? ArrayAttr() : state->builder.getStrArrayAttr(names);
+  return state->add(bf::PycallOp::create(
+      state->builder, state->loc, bf::ObjectType::get(state->builder.getContext()), StringRef(name),
+      state->valueOf(callee), state->valuesOf(operands), namesOrNone));
+}
+
 std::optional<bool> GraphRecorder::constantOf(ValueId value) const {
   auto constant = state->valueOf(value).getDefiningOp<arith::ConstantOp>();
   if (!constant || !constant.getType().isInteger(1))

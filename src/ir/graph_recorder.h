@@ -118,6 +118,9 @@ public:
   ValueId isSame(ValueId left, ValueId right);
   ValueId isOfClass(ValueId object, ValueId type);
   ValueId isEqual(ValueId object, ValueId constant);
+  // An opaque call; gives the object that it returns. `keywords`: names of the last operands.
+  ValueId callPython(std::string_view name, ValueId callee, std::span<const ValueId> operands,
+                     std::span<const std::string> keywords);
   // The value of a bool that is a constant of the graph.
   std::optional<bool> constantOf(ValueId value) const;
 

@@ -7,6 +7,7 @@
 #include "runtime/aten_bridge.h"
 #include "runtime/below_autograd.h"
 #include "runtime/object_reads.h"
+#include "runtime/python_calls.h"
 #include "runtime/stack_room.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -88,6 +89,7 @@ private:
   std::vector<IValue> reached(bf::ReachedOp op, std::span<const IValue> operands);
   std::vector<IValue> call(mlir::func::CallOp op, std::span<const IValue> operands);
   IValue readObject(mlir::Operation *op, std::span<const IValue> operands);
+  IValue callPython(bf::PycallOp op, std::span<const IValue> operands);
   std::vector<IValue> pop(bf::PopOp op, std::span<const IValue> operands);
   void print(bf::PrintOp op, std::span<const IValue> operands) const;
   void check(mlir::Type type, const IValue &value, mlir::Operation &op);
@@ -244,6 +246,7 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
       .Case<bf::ReadAttrOp, bf::ReadItemOp, bf::LengthOp, bf::UnboxOp, bf::IsMethodOp,
             bf::IsClassOp, bf::IsEqualOp>(
           [&](auto read) { return std::vector<IValue>{readObject(read, in)}; })
+      .Case([&](bf::PycallOp call) { return std::vector<IValue>{callPython(call, in)}; })
       .Case([&](bf::PrintOp print) -> std::vector<IValue> {
         this->print(print, in);
         return {};
@@ -374,6 +377,14 @@ IValue Interpreter::readObject(mlir::Operation *op, std::span<const IValue> oper
   case ValueType::Kind::Bool: return result.scalar.i != 0;
   default: return result.scalar.i;
   }
+}
+
+IValue Interpreter::callPython(bf::PycallOp op, std::span<const IValue> operands) {
+  std::vector<IValue> given(operands.begin() + 1, operands.end());
+  for (IValue &operand : given)
+    if (operand.isTensor())
+      operand = operand.toTensor().clone();
+  return pythonCalls()(pythonCallOf(op), operands[0].toInt(), given, held.objects);
 }
 
 std::vector<IValue> Interpreter::pop(bf::PopOp op, std::span<const IValue> operands) {

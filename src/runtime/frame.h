@@ -73,6 +73,7 @@ struct Frame {
   int32_t callFunction(uint32_t index);
   void releaseAll(uint32_t index) { release(program.releases[index].release); }
   int32_t readObject(uint32_t index); // the status
+  void callPython(uint32_t index);
   // Lets an interrupt end the run, if it still may.
   void poll();
 

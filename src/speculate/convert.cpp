@@ -192,6 +192,8 @@ public:
     std::optional<GraphResult> result;
     if (auto leaf = proxies_.leafOf(value))
       result = GraphResult{GraphResult::Kind::Leaf, *leaf, false};
+    else if (isKept && isKept(value))
+      result = GraphResult{GraphResult::Kind::Object, addReturn(*pointerOf(value)), false};
     else if (pointerOf(value))
       fail(ExitReason::CaptureFailed, "an object that a pointer leads to is returned or kept");
     else if (isTensor(value) && capture_.isProxy(THPVariable_Unpack(value)))
@@ -206,6 +208,7 @@ public:
     return results.size() - 1;
   }
 
+  std::function<bool(PyObject *)> isKept; // as PythonEffects'
   std::vector<GraphResult> results;
   std::vector<ValueId> returns;
   // Tensors whose history is still to be gone through, and their returns.
@@ -281,7 +284,8 @@ std::vector<Slot> slotsOf(const Varying &varying) {
 
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request, Proxies &proxies,
-                             Policies *policies) {
+                             Policies *policies,
+                             const std::function<PyRef(ValueId)> &foreseeTensor) {
   std::vector<PyRef> values = proxies.rebuildArguments();
   if (PyErr_Occurred())
     return {};
@@ -301,7 +305,8 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                        return proxies.inputFor(slot, value, request.varying);
                      },
                  .isReplaced = [&](PyObject *object) { return proxies.isReplaced(object); },
-                 .isCopy = [&](PyObject *object) { return proxies.isCopy(object); }});
+                 .isCopy = [&](PyObject *object) { return proxies.isCopy(object); },
+                 .foreseeTensor = foreseeTensor});
   Interpretation called;
   called.result = PyRef::steal(
       PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
@@ -316,6 +321,7 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
                  ResultReader &reader, const Varying &varying, YoungObjects *young) {
   PythonEffects &effects = interpretation.effects;
+  reader.isKept = effects.isKept;
   // The dict of an object may be new where the object is not, and the collector may only hear of a
   // dict when a proxy is in it.
   std::set<PyObject *> dicts;
@@ -424,17 +430,26 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   ForeignRandomGuard foreignGenerators;
   Capture capture(recorder);
   size_t foreseen = 0;
+  auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
+    auto found = foresee(recorder, capture, torchDerivatives(), value);
+    return found ? std::optional(found->toScalar()) : std::nullopt;
+  };
+  auto foreseeTensor = [&](ValueId value) -> PyRef {
+    if (++foreseen > kMostForeseen)
+      return {};
+    auto found = foresee(recorder, capture, torchDerivatives(), value);
+    CaptureMode::Pause notTheProgram;
+    return found ? checked(THPVariable_Wrap(found->toTensor().detach())) : PyRef();
+  };
   capture.recording().foresee = [&](ValueId value) -> std::optional<c10::Scalar> {
     if (needsNumbers(recorder, capture, arguments, captured, value))
       return std::nullopt;
     if (++foreseen > kMostForeseen)
       return std::nullopt;
-    return foresee(recorder, capture, torchDerivatives(), value);
+    return foreseeNumber(value);
   };
   if (policies)
-    capture.recording().decide = decisions(recorder, capture, captured, forced, [&](ValueId value) {
-      return foresee(recorder, capture, torchDerivatives(), value);
-    });
+    capture.recording().decide = decisions(recorder, capture, captured, forced, foreseeNumber);
   bool raised = false;
   std::vector<ValueId> returns;
   try {
@@ -444,7 +459,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     YoungObjects young;
     forgetLeftAt();
     capture.begin();
-    Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
+    Interpretation interpretation =
+        callOnProxies(capture, request, proxies, policies, foreseeTensor);
     // What the capture itself has refused the program sees as an exception too.
     raised = !interpretation.result && !capture.recording().failure();
     if (!interpretation.result)

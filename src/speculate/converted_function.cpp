@@ -1,6 +1,7 @@
 #include "speculate/converted_function.h"
 
 #include "speculate/convert.h"
+#include "speculate/opaque_run.h"
 #include "speculate/random_state.h"
 #include "support/options.h"
 
@@ -209,7 +210,8 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
         takePlaces(*kept, misfits);
       return *result;
     }
-    if (kept->graph->drawsRandomNumbers) // another call may draw what it assumes
+    // Another call may draw what it assumes.
+    if (kept->graph->drawsRandomNumbers || kept->graph->opaqueCalls() > 0)
       break;
     // It has failed for the very call that it was made of: without inputs it knows this call
     // better.
@@ -425,7 +427,12 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
                                                  PyObject *keywordNames, bool &ran) {
   const ConvertedGraph &graph = *kept.graph;
   RandomState random(graph.drawsRandomNumbers);
+  OpaqueRun opaque(graph.opaqueCalls() > 0);
   GraphRun outcome = runGraph(graph, leaves);
+  if (outcome.status != GraphRun::Status::Done) {
+    random.restore();
+    opaque.restore();
+  }
   switch (outcome.status) {
   case GraphRun::Status::Done:
     ++stats_.graphCalls;
@@ -433,13 +440,10 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
     ran = true;
     return outcome.result;
   case GraphRun::Status::Interrupted: // the exception is set, nothing was written
-    random.restore();
     return nullptr;
   case GraphRun::Status::Raised:
-    random.restore();
     return fallBack(ExitReason::GraphRaised, args, count, keywordNames, outcome.message);
   case GraphRun::Status::AssertionFailed:
-    random.restore();
     ++wastedRuns_;
     this->count(ExitReason::AssertionFailed, outcome.message, outcome.location);
     return std::nullopt;

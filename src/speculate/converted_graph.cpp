@@ -166,6 +166,13 @@ int64_t ConvertedGraph::bytes() const {
   return executor->program().arenaBytes * static_cast<int64_t>(executor->numFrames());
 }
 
+size_t ConvertedGraph::opaqueCalls() const {
+  size_t count = executor->program().pythonCalls.size();
+  for (const auto &function : executor->program().functions)
+    count += function->pythonCalls.size();
+  return count;
+}
+
 int ConvertedGraph::traverse(visitproc visit, void *arg) const {
   if (int stop = pythonState.traverse(visit, arg))
     return stop;

@@ -54,7 +54,7 @@ struct GraphInput {
 
 // What a run brings to the objects that the call leaves behind.
 struct GraphResult {
-  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Leaf, Input } kind;
+  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Object, Leaf, Input } kind;
   uint32_t index = 0;   // the program's return; Leaf: which leaf; Input: which input, as it came
   bool isSpent = false; // backward has gone through its history
 };
@@ -108,6 +108,8 @@ public:
   std::optional<Difference> differs(PyObject *const *args, size_t count, PyObject *names) const;
   // What it keeps for its tensors.
   int64_t bytes() const;
+  // The places where it calls Python functions.
+  size_t opaqueCalls() const;
   int traverse(visitproc visit, void *arg) const;
 
 private:

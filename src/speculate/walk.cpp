@@ -58,8 +58,9 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
           },
       .unchanged = callUnchanged,
       .inputFor = request.inputFor,
-      .isReplaced = request.isReplaced,
-      .isCopy = request.isCopy};
+       .isReplaced = request.isReplaced,
+       .isCopy = request.isCopy,
+       .foreseeTensor = request.foreseeTensor};
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
   struct Reset {

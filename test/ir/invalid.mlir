@@ -266,3 +266,19 @@ func.func @unbox(%object: !bf.object) {
   %0 = bf.unbox %object : f32
   return
 }
+
+// -----
+
+func.func @pycall(%object: !bf.object, %n: i64) {
+  // expected-error @+1 {{has 2 keywords for 1 operands}}
+  %0 = bf.pycall "f" %object(%n) keywords ["a", "b"] : (i64)
+  return
+}
+
+// -----
+
+func.func @pycall(%object: !bf.object, %n: i32) {
+  // expected-error @+1 {{hands 'i32' to Python}}
+  %0 = bf.pycall "f" %object(%n) : (i32)
+  return
+}

@@ -1,0 +1,149 @@
+// Opaque calls: of C functions that do something which the walk can neither do nor leave to the
+// end. They are made when the graph runs, in the program's order. What they return is taken to be
+// of the type that a call during the walk returns, which leaves nothing behind.
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
+#include "frontend/pointers.h"
+#include "frontend/random_sources.h"
+
+#include "capture/dispatch_mode.h"
+#include "capture/symbolic.h"
+#include "support/pending_exception.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace bifront {
+namespace {
+
+// Nobody can tell whether a clock has been looked at twice.
+bool readsClock(PyObject *function) {
+  static constexpr std::string_view clocks[] = {
+      "monotonic",    "monotonic_ns",    "perf_counter", "perf_counter_ns",
+      "process_time", "process_time_ns", "time",         "time_ns"};
+  return PyCFunction_Check(function) && attributeText(function, "__module__") == "time" &&
+         std::find(std::begin(clocks), std::end(clocks), attributeText(function, "__name__")) !=
+             std::end(clocks);
+}
+
+// What is the same object, or as good as that, at each run.
+bool isConstant(PyObject *object) {
+  if (PyTuple_CheckExact(object)) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i)
+      if (!isConstant(PyTuple_GET_ITEM(object, i)))
+        return false;
+    return true;
+  }
+  if (PySlice_Check(object)) {
+    auto *slice = reinterpret_cast<PySliceObject *>(object);
+    return isConstant(slice->start) && isConstant(slice->stop) && isConstant(slice->step);
+  }
+  return (isImmutable(object) && !isGraphNumber(object)) || PyType_Check(object);
+}
+
+class StatePutBack {
+public:
+  explicit StatePutBack(PyObject *source) : source_(source), state_(stateOfSource(source)) {}
+  ~StatePutBack() {
+    PendingException ofTheCall;
+    try {
+      setStateOfSource(source_, state_.get());
+    } catch (const PythonError &) {
+      PyErr_WriteUnraisable(source_);
+    }
+  }
+  StatePutBack(const StatePutBack &) = delete;
+
+private:
+  PyObject *source_;
+  PyRef state_;
+};
+
+} // namespace
+
+// Nothing where the callee is none that can be called so.
+std::optional<PyRef> Interpreter::callOpaque(PyObject *callee, const CallArguments &arguments) {
+  CallArguments all = arguments;
+  PyRef function = unbound(callee, all.positional);
+  if (readsClock(function.get()))
+    return opaqueResult(recordCall(function.get(), all), sampleOf(function.get(), all));
+  if (all.positional.empty() || !isRandomSource(all.positional[0].get()) ||
+      !drawsFromSource(function.get()))
+    return std::nullopt;
+  PyObject *source = all.positional[0].get();
+  if (log_.isFresh(source))
+    throw CannotInterpret("draws from a random generator that the call has made");
+  for (size_t i = 1; i < all.positional.size(); ++i)
+    refuseOperand(all.positional[i].get());
+  for (const auto &[name, value] : all.keywords)
+    refuseOperand(value.get());
+  PyRef sample = [&] {
+    StatePutBack putBack(source);
+    return sampleOf(function.get(), all);
+  }();
+  return opaqueResult(recordCall(function.get(), all), sample);
+}
+
+void Interpreter::refuseOperand(PyObject *operand) const {
+  if (!isGraphNumber(operand) && !isConstant(operand) && !dataOf(operand))
+    throw CannotInterpret(std::string("an opaque call is given a ") + Py_TYPE(operand)->tp_name);
+  sharedBy(operand); // is still as it was
+}
+
+// What the call returns for what its arguments will be in this call of the program.
+PyRef Interpreter::sampleOf(PyObject *function, const CallArguments &arguments) {
+  auto exampleFor = [&](const PyRef &argument) {
+    if (PyRef data = dataOf(argument.get()))
+      return data;
+    if (!isGraphNumber(argument.get()))
+      return argument;
+    auto foreseen = host_.recording->foresee(held(argument.get()));
+    if (!foreseen)
+      throw CannotInterpret("what an opaque call is given is not known before the run");
+    PyTypeObject *type = numberType(argument.get());
+    return checked(type == &PyFloat_Type  ? PyFloat_FromDouble(foreseen->toDouble())
+                   : type == &PyLong_Type ? PyLong_FromLongLong(foreseen->toLong())
+                                          : PyBool_FromLong(foreseen->toBool()));
+  };
+  CallArguments examples;
+  for (const PyRef &argument : arguments.positional)
+    examples.positional.push_back(exampleFor(argument));
+  for (const auto &[name, argument] : arguments.keywords)
+    examples.keywords.emplace_back(name, exampleFor(argument));
+  CaptureMode::Pause notTheProgram;
+  NumpyErrors untilTheRun("ignore");
+  return callDirectly(function, examples);
+}
+
+ValueId Interpreter::recordCall(PyObject *function, const CallArguments &arguments) {
+  std::vector<ValueId> operands;
+  std::vector<std::string> keywords;
+  for (const PyRef &argument : arguments.positional)
+    operands.push_back(held(argument.get()));
+  for (const auto &[name, argument] : arguments.keywords) {
+    operands.push_back(held(argument.get()));
+    keywords.emplace_back(PyUnicode_AsUTF8(name.get()));
+  }
+  return host_.recording->graph().callPython(nameOf(function), held(function), operands, keywords);
+}
+
+// In the program's hands: what no op has to know is a pointer.
+PyRef Interpreter::opaqueResult(ValueId value, const PyRef &sample) {
+  auto type = graphTypeOf({sample});
+  if (!type || type->kind == ValueType::Kind::Tensor) {
+    lanes_.note(value, [sample](const Activation &) { return sample; });
+    auto shared = shared_.find(value);
+    if (shared == shared_.end() || !sharesWithTensor(shared->second))
+      opaqueResults_->insert(value);
+    PyRef result = objectOf(value);
+    if (pointerOf(result.get()))
+      assertClasses(value, {Py_TYPE(sample.get())});
+    return result;
+  }
+  // Not the sample's value, which another draw does not have.
+  return numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(), kindOf(*type),
+                                                 host_.recording->graph().unbox(value, *type)));
+}
+
+} // namespace bifront
