@@ -36,7 +36,7 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "janus/treernn": (8, 0, 11),
     "terra/bert_cls": (0, 0, 19),
     "terra/bert_qa": (0, 0, 19),
-    "terra/dcgan": (3, 0, 0),
+    "terra/dcgan": (2, 0, 0),
     "terra/dropblock": (1, 0, 12),
     "terra/faster_rcnn": (0, 0, 19),
     "terra/gpt2": (8, 0, 11),

@@ -48,6 +48,18 @@ PyRef Interpreter::conditionOf(PyObject *value) {
   return pointerOf(value) ? pointerTruth(value) : graphCondition(value);
 }
 
+namespace {
+
+bool isInUnrolledLoop(const PythonFrame &frame) {
+  auto isLoop = [](const PendingBody &body) {
+    return body.kind == PendingBody::Kind::LoopBody || body.kind == PendingBody::Kind::UnrolledLoop;
+  };
+  auto loop = std::find_if(frame.pending.rbegin(), frame.pending.rend(), isLoop);
+  return loop != frame.pending.rend() && loop->kind == PendingBody::Kind::UnrolledLoop;
+}
+
+} // namespace
+
 std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const If &stmt,
                                                      PyObject *condition) {
   for (bool withRest : {false, true}) {
@@ -58,6 +70,8 @@ std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const I
           completion = runRest(frame);
         if (!withRest || completion == Completion::Return)
           return completion;
+        if (completion == Completion::Break && isInUnrolledLoop(frame))
+          throw CannotEndHere("a way of a branch leaves a loop that is unrolled");
         way.value = PyRef::share(completion == Completion::Break ? Py_True : Py_False);
         return Completion::LoopBodyEnd;
       };
@@ -178,6 +192,7 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
     ModesGuard modes = {};
     std::vector<PyRef> slots = frame.slots;
     PyRef returned = frame.returned;
+    int line = frame.line;
     ~TakeBack() {
       PendingException ofTheWay;
       way.block = interpreter.host_.recording->graph().leaveBlock();
@@ -185,6 +200,7 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
       interpreter.forks_.pop_back();
       way.slots = std::exchange(frame.slots, std::move(slots));
       way.returned = std::exchange(frame.returned, std::move(returned));
+      frame.line = line;
     }
   };
   {

@@ -60,11 +60,17 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
       .inputFor = request.inputFor};
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
+  capture.recording().refusesAssumption = [&] {
+    return request.policies && !request.assumesInBranches && capture.recording().isConditional() &&
+           interpreter.isInBranch();
+  };
   struct Reset {
     Capture &capture;
-    Interpreter &interpreter;
-    ~Reset() { capture.recording().walkedLine = nullptr; }
-  } reset{capture, interpreter};
+    ~Reset() {
+      capture.recording().walkedLine = nullptr;
+      capture.recording().refusesAssumption = nullptr;
+    }
+  } reset{capture};
   try {
     interpreter.standIn(request.varying);
     interpretation.result = interpreter.run(request.function, argumentsOf(request));
