@@ -170,7 +170,7 @@ Capture *Capture::current() {
 }
 
 at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name,
-                             std::span<const Dim> dims) {
+                             std::span<const Dim> dims, std::span<const DecidedDim> decided) {
   if (const char *reason = whyNoInput(real))
     fail(std::string(reason) + ": " + std::string(name));
   Extent first = Extent::of(real);
@@ -184,7 +184,9 @@ at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name,
               : ProxyImpl::Shape::fixed(first, real.device());
   CapturedInput input{CapturedInput::Kind::Argument, real, 0, std::string(name), kNoValue};
   uint32_t index = recording_->add(std::move(input), shape, real.requires_grad());
-  at::Tensor proxy = ProxyImpl::make(recording_, recording_->inputs[index].value, shape, true);
+  at::Tensor proxy = decided.empty()
+                         ? ProxyImpl::make(recording_, recording_->inputs[index].value, shape, true)
+                         : decidedProxy(index, first, dims, decided);
   recording_->byTensor.emplace(proxy.unsafeGetTensorImpl(), index);
   recording_->arguments.emplace_back(index, proxy);
   if (real.requires_grad() && real.is_leaf()) {
@@ -200,6 +202,69 @@ at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name,
     proxy.mutable_grad() = real.grad();
   }
   return proxy;
+}
+
+// The input under the sizes that are decided, as a view of it.
+at::Tensor Capture::decidedProxy(uint32_t input, const Extent &real, std::span<const Dim> dims,
+                                 std::span<const DecidedDim> decided) {
+  const CapturedInput &captured = recording_->inputs[input];
+  if (!real.isContiguous() || captured.tensor.requires_grad())
+    fail("sizes of " + captured.name + " decide, and it is not contiguous or has gradients");
+  GraphRecorder &graph = recording_->graph();
+  Dims sizes[2];
+  for (size_t d = 0; d < dims.size(); ++d)
+    for (int world : {0, 1})
+      sizes[world].push_back(dims[d].world[world]);
+  for (const DecidedDim &dim : decided)
+    if (auto size = decide(input, dim))
+      sizes[0][dim.index] = sizes[1][dim.index] = *size;
+  c10::Device device = captured.tensor.device();
+  Extent first = Extent::contiguous(sizes[0], real.dtype);
+  ProxyImpl::Shape shape =
+      sizes[0] == sizes[1]
+          ? ProxyImpl::Shape::fixed(first, device)
+          : ProxyImpl::Shape::of(first, Extent::contiguous(sizes[1], real.dtype), device);
+  AtenCall view{"aten::view", {{AtenArg::Operand{0}}}, {}};
+  AtenArg::List list;
+  std::vector<ValueId> operands{captured.value};
+  for (size_t d = 0; d < dims.size(); ++d) {
+    if (sizes[0][d] == sizes[1][d]) {
+      list.push_back({sizes[0][d]});
+      continue;
+    }
+    list.push_back({AtenArg::Operand{static_cast<uint32_t>(operands.size())}});
+    operands.push_back(graph.dim(captured.value, static_cast<int64_t>(d)));
+  }
+  view.args.push_back({std::move(list)});
+  ValueType type = ValueType::ofTensor(shape.type());
+  ValueId value = graph.aten(view, operands, {&type, 1}, /*noGrad=*/true)[0];
+  recording_->noteMemory(value, Recording::Memory::Outside);
+  return ProxyImpl::make(recording_, value, shape, true);
+}
+
+// The size, or nothing where it is not decided.
+std::optional<int64_t> Capture::decide(uint32_t input, const DecidedDim &dim) {
+  const CapturedInput &captured = recording_->inputs[input];
+  GraphRecorder &graph = recording_->graph();
+  std::string what = "size " + std::to_string(dim.index) + " of " + captured.name;
+  ValueId size = graph.dim(captured.value, dim.index);
+  if (dim.onlySmall) {
+    ValueId operands[] = {size, graph.constantInt(2)};
+    if (!decide(graph.scalar(ScalarOp::Lt, operands), what + " < 2"))
+      return std::nullopt;
+  }
+  return decide(size, what);
+}
+
+int64_t Capture::decide(ValueId number, const std::string &what) {
+  auto outcome = recording_->mayDecide() ? recording_->decide(number, what) : std::nullopt;
+  if (!outcome)
+    fail(what + " is not known ahead");
+  return *outcome;
+}
+
+int64_t Capture::decide(const c10::SymNode &number, const std::string &name) {
+  return decide(SymbolicScalar::of(number)->value(), name);
 }
 
 c10::SymNode Capture::addNumber(const c10::Scalar &number, std::string_view name) {

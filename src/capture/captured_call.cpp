@@ -302,8 +302,8 @@ c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool
       recording_.fail("a shape depends on a tensor's value");
     return *number;
   }
-  if (value.isSymFloat())
-    return 1.0;
+  if (value.isSymFloat()) // the length of a range follows from it
+    return isNumber ? 1.0 : value.toSymFloat().guard_float(__FILE__, __LINE__);
   if (value.isSymBool())
     return true;
   if (value.isList())
@@ -396,8 +396,10 @@ void CapturedCall::readMetaResults(const torch::jit::Stack &first,
     } else if (value.isTensorList()) {
       result.kind = Result::Kind::List;
       auto tensors = value.toTensorVector(), others = other.toTensorVector();
-      if (tensors.size() != others.size())
+      if (tensors.size() != others.size()) {
+        noteNeededSizes();
         recording_.fail(traits_.schema + " returns another number of tensors for other sizes");
+      }
       for (size_t k = 0; k < tensors.size(); ++k)
         result.shapes.push_back(shapeOf(tensors[k], others[k]));
     } else if (value.isInt() || value.isDouble() || value.isBool()) {
@@ -409,6 +411,22 @@ void CapturedCall::readMetaResults(const torch::jit::Stack &first,
     }
     results_.push_back(std::move(result));
   }
+}
+
+// How many tensors there are follows from a size along the dimension that the op goes by, or from
+// some size.
+void CapturedCall::noteNeededSizes() {
+  ProxyImpl *proxy = args_[0].isTensor() ? ProxyImpl::of(args_[0].toTensor()) : nullptr;
+  if (!proxy)
+    return;
+  const ProxyImpl::Shape &shape = proxy->shape();
+  int64_t dim = -1;
+  for (size_t i = 1; i < args_.size(); ++i)
+    if (op_.schema().arguments()[i].name() == "dim" && args_[i].isInt())
+      dim = c10::maybe_wrap_dim(args_[i].toInt(), shape.in(0).dim());
+  for (int64_t d = 0; d < shape.in(0).dim(); ++d)
+    if (dim < 0 || d == dim)
+      recording_.noteNeededSize(shape.in(0).sizes[d], shape.in(1).sizes[d]);
 }
 
 //===- Results -----------------------------------------------------------------------------===//
@@ -456,6 +474,9 @@ void CapturedCall::recordAndReturn() {
   for (size_t i = 0, next = 0; i < results_.size(); ++i) {
     if (results_[i].kind == Result::Kind::Absent)
       recording_.noteAbsent(values[next]);
+    if (dynamic_ && !recording_.isDry() && results_[i].kind != Result::Kind::Argument)
+      for (size_t k = 0; k < results_[i].shapes.size(); ++k)
+        assertSizes(results_[i].shapes[k], values[next + k]);
     next += results_[i].kind == Result::Kind::List ? results_[i].shapes.size() : 1;
   }
   torch::jit::Stack returned;
@@ -567,6 +588,54 @@ void CapturedCall::liftConstant() {
   }
   torch::jit::drop(stack_, 1);
   stack_.emplace_back(ProxyImpl::make(recording, value, std::move(shape)));
+}
+
+// A size that the op computes is taken for another one where the two agree in both worlds: half of
+// an even size and the rest of it do. Where the op hands a size on, there is nothing to check.
+void CapturedCall::assertSizes(const ProxyImpl::Shape &shape, ValueId result) {
+  if (!shape.dynamic)
+    return;
+  TensorType type = shape.type();
+  for (size_t d = 0; d < type.dims.size(); ++d) {
+    const Dim &size = type.dims[d];
+    auto known =
+        size.isDynamic() ? recording_.knownSize(size.world[0], size.world[1]) : std::nullopt;
+    if (!known || hasOperandOfSize(size, static_cast<int64_t>(d)))
+      continue;
+    GraphRecorder &graph = recording_.graph();
+    ValueId sides[] = {graph.dim(result, static_cast<int64_t>(d)),
+                       SymbolicScalar::of(*known)->value()};
+    graph.assertTrue(graph.scalar(ScalarOp::Eq, sides),
+                     "a size of the result of " + traits_.schema + " is what another one is");
+  }
+}
+
+bool CapturedCall::hasOperandOfSize(const Dim &size, int64_t dim) const {
+  auto hasSize = [&](const at::Tensor &tensor) {
+    ProxyImpl *proxy = tensor.defined() ? ProxyImpl::of(tensor) : nullptr;
+    if (!proxy)
+      return false;
+    std::vector<Dim> dims = proxy->shape().type().dims;
+    if (traits_.slices) // the other dimensions stay
+      return dim < static_cast<int64_t>(dims.size()) && dims[dim] == size;
+    return std::find(dims.begin(), dims.end(), size) != dims.end();
+  };
+  auto isSize = [&](const c10::IValue &value) {
+    return !traits_.slices && value.isSymInt() && sizeIn(value.toSymInt(), 0) == size.world[0] &&
+           sizeIn(value.toSymInt(), 1) == size.world[1];
+  };
+  return std::any_of(args_.begin(), args_.end(), [&](const c10::IValue &arg) {
+    if (arg.isTensor())
+      return hasSize(arg.toTensor());
+    if (arg.isTensorList()) {
+      auto tensors = arg.toTensorVector();
+      return std::any_of(tensors.begin(), tensors.end(), hasSize);
+    }
+    if (!arg.isList())
+      return isSize(arg);
+    auto list = arg.toListRef();
+    return std::any_of(list.begin(), list.end(), isSize);
+  });
 }
 
 // unsqueeze_ and its kin: the tensor becomes a view of what it was, under the same Python object.

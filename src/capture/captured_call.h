@@ -40,6 +40,7 @@ private:
   c10::IValue metaArgument(const c10::IValue &value, int world, bool isNumber) const;
   at::Tensor metaTensor(const at::Tensor &tensor, int world) const;
   void readMetaResults(const torch::jit::Stack &first, const torch::jit::Stack &second);
+  void noteNeededSizes();
 
   template <typename Look> void forTensors(const Look &look) const;
   void noteWrites();
@@ -51,6 +52,8 @@ private:
   void changeShape();
   void assertSliceBounds();
   void avoidStrides();
+  void assertSizes(const ProxyImpl::Shape &shape, ValueId result);
+  bool hasOperandOfSize(const Dim &size, int64_t dim) const;
 
   Recording &recording_;
   const c10::OperatorHandle &op_;

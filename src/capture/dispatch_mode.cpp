@@ -28,8 +28,16 @@ struct CapturingInterpreter final : c10::impl::PyInterpreterVTable {
     return real().try_incref(slot);
   }
   size_t refcnt(PyObject *object) const override { return real().refcnt(object); }
+  // `.data` of a tensor from outside; a proxy copies itself. No op tells of it.
   c10::intrusive_ptr<c10::TensorImpl> detach(const c10::TensorImpl *self) const override {
-    return real().detach(self);
+    static const c10::OperatorHandle op =
+        c10::Dispatcher::singleton().findSchemaOrThrow("aten::detach", "");
+    torch::jit::Stack stack;
+    stack.emplace_back(
+        at::Tensor(c10::intrusive_ptr<c10::TensorImpl>::unsafe_reclaim_from_nonowning(
+            const_cast<c10::TensorImpl *>(self))));
+    capture(op, stack);
+    return stack.back().toTensor().getIntrusivePtr();
   }
   void dispatch(const c10::OperatorHandle &op, torch::jit::Stack *stack) const override {
     capture(op, *stack);

@@ -79,6 +79,11 @@ c10::SymInt Recording::size(int64_t first, int64_t second, ValueId tensor, int64
   return c10::SymInt(node);
 }
 
+std::optional<c10::SymInt> Recording::knownSize(int64_t first, int64_t second) const {
+  auto found = sizes_.find({first, second});
+  return found == sizes_.end() ? std::nullopt : std::optional(c10::SymInt(found->second));
+}
+
 c10::SymInt Recording::stride(int64_t first, int64_t second, c10::ArrayRef<c10::SymInt> ownSizes) {
   if (first == second)
     return first;

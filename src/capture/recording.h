@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <unordered_map>
@@ -50,6 +51,14 @@ public:
   virtual ValueId heldObject(PyObject *object) = 0;
   // The object that comes in as `value`, or null.
   virtual PyObject *objectAt(ValueId value) const = 0;
+
+  // Python needs to know this size: by its values in the two worlds, those that it would have to
+  // know for this.
+  void noteNeededSize(int64_t first, int64_t second) {
+    if (first != second)
+      neededSizes_.emplace(first, second);
+  }
+  const std::set<std::pair<int64_t, int64_t>> &neededSizes() const { return neededSizes_; }
 
   // During a dry run ops are inferred, so that autograd sees what it would see, but not recorded.
   bool isDry() const { return dry_; }
@@ -117,6 +126,8 @@ public:
   // A size with the given values in the two worlds, read from dimension `dim` of `tensor` unless
   // the same size is known already. `fromInput`: the prechecks hold it to at least two.
   c10::SymInt size(int64_t first, int64_t second, ValueId tensor, int64_t dim, bool fromInput);
+  // The size of these values that is known already.
+  std::optional<c10::SymInt> knownSize(int64_t first, int64_t second) const;
   // A stride, as a multiple of sizes.
   c10::SymInt stride(int64_t first, int64_t second, c10::ArrayRef<c10::SymInt> ownSizes);
 
@@ -184,6 +195,8 @@ public:
   // path that is captured, which is asserted by it. Nothing where nobody can tell; empty where
   // there is one path. `what` says which number it is, the same for each path.
   std::function<std::optional<int64_t>(ValueId, const std::string &what)> decide;
+  // Whether a branch of the graph with an assumption in it is to decide the path in its place.
+  std::function<bool()> refusesAssumption;
   // Whether that may be asked here: a branch of the graph has a path of its own.
   bool mayDecide() const { return decide && !isConditional() && !isDry() && isOpen(); }
   // The line of the program that is running, where it is not CPython that runs it.
@@ -202,6 +215,7 @@ private:
   bool drawsRandomNumbers_ = false;
   std::optional<std::string> failure_;
   std::map<std::pair<int64_t, int64_t>, c10::SymNode> sizes_;
+  std::set<std::pair<int64_t, int64_t>> neededSizes_;
   std::unordered_map<ValueId, Memory> memory_;
   std::unordered_set<ValueId> merged_;
   bool finds_ = false, writesOutside_ = false, mergesHistories_ = false;

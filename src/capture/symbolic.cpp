@@ -247,8 +247,10 @@ std::optional<bool> SymbolicScalar::settled(ScalarOp op, const SymbolicScalar &a
                                             const SymbolicScalar &b) {
   if (!isComparison(op) || a.kind_ != Kind::Int || b.kind_ != Kind::Int || !a.known_ || !b.known_)
     return std::nullopt;
-  // Sizes that agree in both worlds are one size: the run checks that.
-  bool same = a.differsByWorld() && a.ints_[0] == b.ints_[0] && a.ints_[1] == b.ints_[1];
+  // Sizes of tensors that agree in both worlds are one size: the run checks that.
+  bool areSizes = a.form_ != Form::Expression && b.form_ != Form::Expression;
+  bool same = &a == &b || (areSizes && a.differsByWorld() && a.ints_[0] == b.ints_[0] &&
+                           a.ints_[1] == b.ints_[1]);
   bool beyond = (a.atLeastTwo_ && b.form_ == Form::Constant && b.ints_[0] < 2) ||
                 (b.atLeastTwo_ && a.form_ == Form::Constant && a.ints_[0] < 2);
   bool constants = a.form_ == Form::Constant && b.form_ == Form::Constant;
@@ -380,6 +382,19 @@ c10::SymNode SymbolicScalar::round() { return unary(ScalarOp::Round); }
 
 //===- Questions that Python or PyTorch decide by ------------------------------------------===//
 
+void SymbolicScalar::noteNeeded() const {
+  if (form_ == Form::Dim || (form_ == Form::Recorded && known_))
+    recording_->noteNeededSize(ints_[0], ints_[1]);
+  for (const auto &operand : operands_)
+    if (operand)
+      operand->noteNeeded();
+}
+
+void SymbolicScalar::needSizes(const std::string &why) const {
+  noteNeeded();
+  recording_->fail(why + text());
+}
+
 std::optional<int64_t> SymbolicScalar::decided() {
   if (decided_ || known_ || kind_ == Kind::Float || form_ != Form::Expression)
     return decided_;
@@ -407,12 +422,14 @@ std::optional<int64_t> SymbolicScalar::decided() {
 std::optional<int64_t> SymbolicScalar::decide() {
   if (kind_ == Kind::Float || known_ || decided() || !recording_->mayDecide())
     return decided_;
-  return decided_ = recording_->decide(value(), text());
+  return decided_ = recording_->decide(value(), nameOnPaths());
 }
 
 c10::Scalar SymbolicScalar::assumed(const char *what) {
   if (auto number = decide())
     return kind_ == Kind::Bool ? c10::Scalar(*number != 0) : c10::Scalar(*number);
+  if (recording_->refusesAssumption && recording_->refusesAssumption())
+    recording_->refuseInScope(what);
   if (!foreseen_ && recording_->foresee && !recording_->isDry())
     foreseen_ = recording_->foresee(value());
   if (!foreseen_)
@@ -450,7 +467,7 @@ bool SymbolicScalar::guard_bool(const char *, int64_t) {
     return assumed("a branch").toBool();
   bool truth = kind_ == Kind::Float ? floats_[0] != 0 : ints_[0] != 0;
   if (truthVaries())
-    recording_->fail("a branch goes another way for other sizes: " + text());
+    needSizes("a branch goes another way for other sizes: ");
   if (kind_ == Kind::Bool)
     assertHolds(truth);
   else if (form_ != Form::Constant)
@@ -458,7 +475,19 @@ bool SymbolicScalar::guard_bool(const char *, int64_t) {
   return truth;
 }
 
-bool SymbolicScalar::bool_() { return guard_bool("", 0); }
+// Python decides by it, where PyTorch only wants to be sure.
+bool SymbolicScalar::bool_() {
+  bool isOpen = known_ && kind_ == Kind::Bool && form_ != Form::Constant && !asserted_;
+  if (!isOpen || truthVaries() || !recording_->mayDecide())
+    return guard_bool("", 0);
+  if (!decided_)
+    decided_ = recording_->decide(value(), nameOnPaths());
+  if (!decided_)
+    return guard_bool("", 0);
+  if (*decided_ != ints_[0]) // what follows is inferred for other sizes
+    noteNeeded();
+  return *decided_ != 0;
+}
 
 int64_t SymbolicScalar::guard_int(const char *, int64_t) {
   if (kind_ == Kind::Float)
@@ -466,7 +495,7 @@ int64_t SymbolicScalar::guard_int(const char *, int64_t) {
   if (!known_)
     return assumed("a number that Python needs").toLong();
   if (ints_[0] != ints_[1])
-    recording_->fail("Python needs the value of a dynamic size: " + text());
+    needSizes("Python needs the value of a dynamic size: ");
   if (form_ != Form::Constant)
     of(eq(wrap_int(ints_[0])))->guard_bool("", 0);
   return ints_[0];
@@ -476,7 +505,7 @@ double SymbolicScalar::guard_float(const char *, int64_t) {
   if (!known_)
     return assumed("a number that Python needs").toDouble();
   if (floats_[0] != floats_[1])
-    recording_->fail("Python needs a number that follows from a dynamic size: " + text());
+    needSizes("Python needs a number that follows from a dynamic size: ");
   if (form_ != Form::Constant)
     of(eq(wrap_float(floats_[0])))->guard_bool("", 0);
   return floats_[0];
@@ -514,23 +543,24 @@ std::string SymbolicScalar::str() {
   if (auto number = recording_->isOpen() ? decide() : std::nullopt)
     return kind_ == Kind::Int ? std::to_string(*number) : *number ? "True" : "False";
   if (recording_->isOpen())
-    recording_->fail("a number of the graph becomes text: " + text());
+    needSizes("a number of the graph becomes text: ");
   return text();
 }
 
-std::string SymbolicScalar::text() const {
+std::string SymbolicScalar::text(bool withSizes) const {
   switch (form_) {
   case Form::Constant:
     return kind_ == Kind::Float  ? std::to_string(floats_[0])
            : kind_ == Kind::Bool ? (ints_[0] ? "True" : "False")
                                  : std::to_string(ints_[0]);
-  case Form::Dim: return "size " + std::to_string(ints_[0]);
+  case Form::Dim: return withSizes ? "size " + std::to_string(ints_[0]) : "a size";
   case Form::Recorded: return "a tensor's value";
   case Form::Expression: break;
   }
   if (!operands_[1])
-    return std::string(symbolOf(op_)) + "(" + operands_[0]->text() + ")";
-  return "(" + operands_[0]->text() + " " + symbolOf(op_) + " " + operands_[1]->text() + ")";
+    return std::string(symbolOf(op_)) + "(" + operands_[0]->text(withSizes) + ")";
+  return "(" + operands_[0]->text(withSizes) + " " + symbolOf(op_) + " " +
+         operands_[1]->text(withSizes) + ")";
 }
 
 //===- Layouts -----------------------------------------------------------------------------===//

@@ -118,7 +118,11 @@ private:
   enum class Form : uint8_t { Constant, Dim, Expression, Recorded };
   using Nodes = c10::ArrayRef<c10::SymNode>;
 
-  std::string text() const; // for messages
+  std::string text(bool withSizes = true) const; // for messages
+  std::string nameOnPaths() const { return text(/*withSizes=*/false); }
+  // What Python asks of it differs for other sizes.
+  [[noreturn]] void needSizes(const std::string &why) const;
+  void noteNeeded() const;
   c10::SymNode constant(Kind kind, int64_t number, double real) const;
   c10::SymNode binary(ScalarOp op, const c10::SymNode &other);
   c10::SymNode unary(ScalarOp op);

@@ -48,6 +48,18 @@ PyRef Interpreter::conditionOf(PyObject *value) {
   return pointerOf(value) ? pointerTruth(value) : graphCondition(value);
 }
 
+namespace {
+
+bool isInUnrolledLoop(const PythonFrame &frame) {
+  auto isLoop = [](const PendingBody &body) {
+    return body.kind == PendingBody::Kind::LoopBody || body.kind == PendingBody::Kind::UnrolledLoop;
+  };
+  auto loop = std::find_if(frame.pending.rbegin(), frame.pending.rend(), isLoop);
+  return loop != frame.pending.rend() && loop->kind == PendingBody::Kind::UnrolledLoop;
+}
+
+} // namespace
+
 std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const If &stmt,
                                                      PyObject *condition) {
   for (bool withRest : {false, true}) {
@@ -58,6 +70,8 @@ std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const I
           completion = runRest(frame);
         if (!withRest || completion == Completion::Return)
           return completion;
+        if (completion == Completion::Break && isInUnrolledLoop(frame))
+          throw CannotEndHere("a way of a branch leaves a loop that is unrolled");
         way.value = PyRef::share(completion == Completion::Break ? Py_True : Py_False);
         return Completion::LoopBodyEnd;
       };

@@ -145,6 +145,8 @@ public:
   PythonEffects finish();
   // Whether that has ended a generator which then did something.
   bool endedWithEffects() const { return endedWithEffects_; }
+  // Whether it walks one way of a branch, outside of loops and functions of the graph.
+  bool isInBranch() const { return !forks_.empty() && loopWalks_ == 0 && functions_.empty(); }
   // Of CPython's frames, at most, from one call of a function of the graph to its call of itself; 0
   // where there is none.
   uint32_t framesPerCall() const { return framesPerCall_; }
@@ -471,6 +473,7 @@ private:
   void endCallbacks();
   bool endedWithEffects_ = false;
   std::vector<Fork> forks_; // ways that are being walked
+  int loopWalks_ = 0;       // of these, iterations of loops of the graph
   struct Poison {
     PyRef object; // in the place of a value that is not known
     const void *site;

@@ -61,6 +61,11 @@ private:
   static constexpr int kMostAttempts = 4;
 
   Way walkIteration(const Carried *carried, Merge *merge = nullptr) {
+    ++interpreter_.loopWalks_;
+    struct Leave {
+      int &walks;
+      ~Leave() { --walks; }
+    } leave{interpreter_.loopWalks_};
     return interpreter_.walkWay(
         frame_,
         [&](Way &way) {

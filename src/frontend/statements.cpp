@@ -39,7 +39,7 @@ Completion Interpreter::runRest(PythonFrame &frame) {
     case PendingBody::Kind::UnrolledLoop:
       if (policyOf(rest.site) < Policy::Loop)
         throw CannotFork(rest.site, Policy::Loop, "a loop ends early on one way of a branch");
-      throw CannotEndHere("a way of a branch leaves a loop that is unrolled");
+      return Completion::Continue; // what comes next is the same on both ways
     case PendingBody::Kind::Guarded:
       throw CannotEndHere("a way of a branch leaves a `with` or a `try`");
     case PendingBody::Kind::Statements: break;

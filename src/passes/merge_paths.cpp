@@ -272,7 +272,7 @@ private:
     return createAten(builder_, loc, "aten::zeros", args, operands, type)->getResult(0);
   }
 
-  // A dimension of an input that is known to be as large.
+  // A dimension of an input that is known to be as large; any size, where there is none.
   Value sizeLike(Location loc, const Dim &wanted) {
     for (BlockArgument input : function_.getArguments()) {
       if (!isa<RankedTensorType>(input.getType()))
@@ -283,7 +283,7 @@ private:
           return bf::DimOp::create(builder_, loc, builder_.getI64Type(), input,
                                    builder_.getI64IntegerAttr(static_cast<int64_t>(index)));
     }
-    throw std::invalid_argument("a path gives a tensor whose size follows from no input's alone");
+    return arith::ConstantOp::create(builder_, loc, builder_.getI64IntegerAttr(0));
   }
 
   std::span<const CapturedPath> paths_;

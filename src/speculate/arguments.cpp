@@ -1,7 +1,5 @@
 #include "speculate/arguments.h"
 
-#include "speculate/precheck.h"
-
 namespace bifront {
 
 namespace {
@@ -73,20 +71,71 @@ Varying Arguments::asVarying(size_t leaf) const {
   return varying;
 }
 
+bool Arguments::isDecided(size_t leaf) const {
+  LeafPlace place = placeOf(leaf);
+  return place.slot ? request_.decided.has(*place.slot) : request_.decided.has(place.path);
+}
+
+std::optional<DecidedDim> Arguments::decision(size_t leaf, int64_t d) const {
+  for (const DecidedDim &dim : decided_[leaf])
+    if (dim.index == d)
+      return dim;
+  return std::nullopt;
+}
+
+std::vector<DecidedDim> Arguments::decidedDims(size_t leaf) const { return decided_[leaf]; }
+
 std::vector<Dim> Arguments::dimsOf(size_t leaf) {
   std::vector<Dim> dims;
   for (int64_t d = 0; d < tensor(leaf).dim(); ++d) {
     int64_t size = tensor(leaf).size(d);
-    dims.push_back(isDynamic(leaf, d) ? Dim{{size, otherWorld(size)}} : Dim::fixed(size));
+    auto decides = decision(leaf, d);
+    if (decides && !decides->onlySmall) // nothing is inferred of these sizes
+      dims.push_back({{size, size + 1}});
+    else if (isDynamic(leaf, d))
+      dims.push_back({{largeSize(size), otherWorld(largeSize(size))}});
+    else
+      dims.push_back(Dim::fixed(size));
   }
   return dims;
+}
+
+// On a path on which a small size is not: one that no other dimension has.
+int64_t Arguments::largeSize(int64_t size) {
+  if (size > 1)
+    return size;
+  std::set<int64_t> known;
+  for (uint32_t leaf = 0; leaf < leaves().size(); ++leaf)
+    if (isTensor(leaf))
+      known.insert(tensor(leaf).sizes().begin(), tensor(leaf).sizes().end());
+  int64_t unused = 2;
+  while (known.contains(unused) || unused % 2 != size)
+    ++unused;
+  return unused;
+}
+
+Varying Arguments::withSizes(const std::set<std::pair<int64_t, int64_t>> &sizes) const {
+  Varying named, all;
+  for (uint32_t leaf = 0; leaf < leaves().size(); ++leaf)
+    for (int64_t d = 0; isTensor(leaf) && d < tensor(leaf).dim(); ++d) {
+      auto decides = decision(leaf, d);
+      if (!isDynamic(leaf, d) || (decides && !decides->onlySmall))
+        continue;
+      int64_t size = tensor(leaf).size(d);
+      auto factor = factors_.find(size);
+      if (factor != factors_.end() && sizes.contains({size, size * factor->second}))
+        named.dimensions.push_back({placeOf(leaf), d});
+      all.dimensions.push_back({placeOf(leaf), d});
+    }
+  // A size that is none of theirs follows from some of them.
+  return sizes.empty() || !named.empty() ? named : all;
 }
 
 std::vector<std::vector<std::pair<uint32_t, int64_t>>> Arguments::equalDims() const {
   std::map<int64_t, std::vector<std::pair<uint32_t, int64_t>>> bySize;
   for (uint32_t leaf = 0; leaf < leaves().size(); ++leaf)
     for (int64_t d = 0; isTensor(leaf) && d < tensor(leaf).dim(); ++d)
-      if (isDynamic(leaf, d))
+      if (auto decides = decision(leaf, d); isDynamic(leaf, d) && (!decides || decides->onlySmall))
         bySize[tensor(leaf).size(d)].emplace_back(leaf, d);
   std::vector<std::vector<std::pair<uint32_t, int64_t>>> groups;
   for (auto &[size, group] : bySize)
@@ -95,21 +144,31 @@ std::vector<std::vector<std::pair<uint32_t, int64_t>>> Arguments::equalDims() co
   return groups;
 }
 
-std::vector<bool> Arguments::dynamicDims(size_t leaf) const {
-  std::vector<bool> dims(dynamic_[leaf].size());
-  for (size_t d = 0; d < dims.size(); ++d)
-    dims[d] = isDynamic(leaf, d);
-  return dims;
+std::vector<TensorPrecheck::Size> Arguments::sizeChecks(size_t leaf) const {
+  using Size = TensorPrecheck::Size;
+  std::vector<Size> checks;
+  for (int64_t d = 0; d < tensor(leaf).dim(); ++d)
+    checks.push_back(decision(leaf, d)    ? Size::Any
+                     : isDynamic(leaf, d) ? Size::AtLeastTwo
+                                          : Size::Same);
+  return checks;
 }
 
 void Arguments::readRelaxed(uint32_t leaf) {
   std::vector<bool> &dims = dynamic_.emplace_back();
+  decided_.emplace_back();
   if (!isTensor(leaf))
     return;
   dims.resize(tensor(leaf).dim());
-  for (const auto &[place, dimension] : request_.varying.dimensions)
-    if (dimension < static_cast<int64_t>(dims.size()) && samePlace(place, placeOf(leaf)))
-      dims[dimension] = true;
+  for (const Varying::Dimension &varies : request_.varying.dimensions) {
+    int64_t d = varies.dimension;
+    if (d >= static_cast<int64_t>(dims.size()) || !samePlace(varies.place, placeOf(leaf)))
+      continue;
+    dims[d] = true;
+    bool isDecided = request_.decided.has(varies);
+    if (isDecided || varies.small)
+      decided_[leaf].push_back({d, !isDecided});
+  }
 }
 
 void Arguments::markDynamic(const std::variant<int64_t, std::string> &argument, int64_t dimension) {

@@ -2,14 +2,17 @@
 // patterns of both; and which of their dimensions vary.
 #pragma once
 
+#include "capture/capture.h"
 #include "frontend/kinds.h"
 #include "speculate/convert.h"
+#include "speculate/precheck.h"
 
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -49,13 +52,19 @@ public:
   std::vector<Dim> dimsOf(size_t leaf);
 
   bool isDynamic(size_t leaf, int64_t d) const {
-    return dynamic_[leaf][d] && tensor(leaf).size(d) > 1;
+    return decision(leaf, d) || (dynamic_[leaf][d] && tensor(leaf).size(d) > 1);
   }
+
+  // Whether Python knows a number, which decides the path.
+  bool isDecided(size_t leaf) const;
+  std::vector<DecidedDim> decidedDims(size_t leaf) const;
+  // These sizes as dimensions of the leaves, by their values in the two worlds.
+  Varying withSizes(const std::set<std::pair<int64_t, int64_t>> &sizes) const;
 
   // Dynamic dimensions that were one size, so that they must stay equal.
   std::vector<std::vector<std::pair<uint32_t, int64_t>>> equalDims() const;
 
-  std::vector<bool> dynamicDims(size_t leaf) const;
+  std::vector<TensorPrecheck::Size> sizeChecks(size_t leaf) const;
 
   std::string nameOf(size_t leaf) const { return "arg" + std::to_string(leaf); }
 
@@ -65,16 +74,19 @@ public:
 
 private:
   void readRelaxed(uint32_t leaf);
+  std::optional<DecidedDim> decision(size_t leaf, int64_t d) const;
 
   void markDynamic(const std::variant<int64_t, std::string> &argument, int64_t dimension);
 
   int64_t otherWorld(int64_t size);
+  int64_t largeSize(int64_t size);
 
   const ConversionRequest &request_;
   Leaves leaves_;
   std::map<size_t, Slot> slotOf_; // by leaf
   std::optional<Slot> described_; // whose pattern is being made
   std::vector<std::vector<bool>> dynamic_;
+  std::vector<std::vector<DecidedDim>> decided_;
   std::map<int64_t, int64_t> factors_;
 };
 

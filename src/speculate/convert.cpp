@@ -158,8 +158,8 @@ private:
     PyObject *object = arguments_.object(leaf);
     leafOfInput_.emplace(capture_.inputs().size(), leaf);
     if (arguments_.isTensor(leaf)) {
-      PyRef proxy = PyRef::steal(THPVariable_Wrap(
-          capture_.addInput(arguments_.tensor(leaf), name, arguments_.dimsOf(leaf))));
+      PyRef proxy = PyRef::steal(THPVariable_Wrap(capture_.addInput(
+          arguments_.tensor(leaf), name, arguments_.dimsOf(leaf), arguments_.decidedDims(leaf))));
       auto *type = reinterpret_cast<PyObject *>(Py_TYPE(object));
       if (type != THPVariableClass && // a parameter
           PyObject_SetAttrString(proxy.get(), "__class__", type) < 0)
@@ -172,7 +172,18 @@ private:
                          : PyFloat_CheckExact(object)
                              ? c10::Scalar(PyFloat_AS_DOUBLE(object))
                              : c10::Scalar(static_cast<int64_t>(PyLong_AsLongLong(object)));
-    return numberForPython(capture_.addNumber(number, name));
+    c10::SymNode ofGraph = capture_.addNumber(number, name);
+    return arguments_.isDecided(leaf) ? decided(leaf, ofGraph) : numberForPython(ofGraph);
+  }
+
+  // A plain number: what it is on the path that is captured.
+  PyRef decided(uint32_t leaf, const c10::SymNode &number) {
+    if (number->is_float())
+      throw ConversionError(ExitReason::CaptureFailed, "a float that Python needs to know",
+                            arguments_.asVarying(leaf));
+    int64_t outcome = capture_.decide(number, arguments_.nameOf(leaf));
+    return PyRef::steal(number->is_bool() ? PyBool_FromLong(outcome != 0)
+                                          : PyLong_FromLongLong(outcome));
   }
 
   Capture &capture_;
@@ -298,6 +309,7 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                  .arguments = borrowed,
                  .keywordNames = request.keywordNames,
                  .reachable = reachableStateHook(),
+                 .assumesInBranches = request.assumesInBranches,
                  .policies = policies,
                  .varying = slotsOf(request.varying),
                  .inputFor =
@@ -419,6 +431,15 @@ std::string whereLeft() {
   return line.line ? line.file + ":" + std::to_string(line.line) : "";
 }
 
+// Each value that decides would repeat all of it.
+void refusePaths(const Capture &capture, const ResultReader &reader) {
+  constexpr uint64_t kMostOps = 800;
+  if (!reader.trainable.empty())
+    fail(ExitReason::CaptureFailed, "a result of one of several paths still trains");
+  if (capture.cost().ops > kMostOps)
+    fail(ExitReason::CaptureFailed, "the function is too long for a path for each value");
+}
+
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
              Policies *policies = nullptr, const Path &forced = {}) {
@@ -472,6 +493,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     capture.endProgram();
     captured.ends[0].results = std::move(reader.results);
     returns = std::move(reader.returns);
+    if (request.decides())
+      refusePaths(capture, reader);
     if (!reader.trainable.empty())
       captureHistory(capture, reader, captured, returns);
     capture.end();
@@ -479,6 +502,9 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     throw;
   } catch (const std::exception &error) {
     auto *known = dynamic_cast<const ConversionError *>(&error);
+    if (known)
+      captured.needed.add(known->needed);
+    captured.needed.add(arguments.withSizes(capture.recording().neededSizes()));
     ConversionError why(known ? known->reason : ExitReason::CaptureFailed,
                         known ? known->what() : messageOf(error), captured.needed, raised,
                         whereLeft());
@@ -626,7 +652,7 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
   for (uint32_t leaf = 0; leaf < arguments.leaves().size(); ++leaf) {
     graph.leafChecks.emplace_back();
     if (arguments.isTensor(leaf))
-      graph.leafChecks.back().emplace(arguments.tensor(leaf), arguments.dynamicDims(leaf));
+      graph.leafChecks.back().emplace(arguments.tensor(leaf), arguments.sizeChecks(leaf));
     if (walked && !arguments.isNumber(leaf))
       graph.distinctLeaves.push_back(leaf);
     if (walked && isStrange(arguments, leaf))
@@ -682,6 +708,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     graph->notes = std::move(captured.notes);
     graph->framesPerCall = captured.framesPerCall;
     graph->paths = std::move(captured.paths);
+    graph->decides = request.decides();
   } catch (const ConversionError &) {
     throw;
   } catch (const CannotFork &) {
@@ -706,6 +733,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
   constexpr int kMostRestarts = 32;
   Policies policies;
   std::string whyNot, whyOnePath, lastFork;
+  Varying needed;
   for (int start = 0; request.forks && start < kMostRestarts; ++start) {
     try {
       auto graph = convertOnce(request, &policies, whyOnePath.empty());
@@ -721,17 +749,18 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
         continue;
       if (error.raised)
         throw;
-      if (whyOnePath.empty() && error.needed.empty()) {
+      if (whyOnePath.empty() && error.needed.empty() && !request.decides()) {
         whyOnePath = error.what();
         continue;
       }
       whyNot = error.what();
+      needed = error.needed;
       break;
     }
   }
-  // It would be a graph for these very objects.
-  if (request.forks && hasPointers(request))
-    fail(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot);
+  // It would be a graph for these very objects, or values.
+  if (request.forks && (hasPointers(request) || request.decides()))
+    throw ConversionError(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot, needed);
   std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
   try {
     auto graph = convertOnce(request, nullptr);

@@ -32,8 +32,12 @@ struct ConversionRequest {
   size_t total() const { return count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0); }
   const ConversionOptions &options;
   Varying varying;                // what becomes an input of the graph, or a dynamic dimension
+  Varying decided;                // of that, what decides the path: Python knows it
   const std::vector<Path> &paths; // of earlier calls
+  // Whether the path depends on arguments, from its start on.
+  bool decides() const { return !decided.empty() || varying.hasSmall(); }
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
+  bool assumesInBranches; // or branches with assumptions in them decide the path
 };
 
 // Throws ConversionError, after which the program's state is as it was. An exception that the

@@ -186,6 +186,8 @@ void ConvertedFunction::learnVarying(PyObject *const *args, size_t count, PyObje
     }
   if (!options_.walked) // of numbers it has constants alone
     learned.values.clear();
+  if (!options_.walked || smallSizesApart_)
+    learned.forgetSmall();
   learned.remove(constants_);
   varying_.add(learned);
   varying_.removeInside(replaced);
@@ -194,7 +196,7 @@ void ConvertedFunction::learnVarying(PyObject *const *args, size_t count, PyObje
 PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
                                     const Misfits &misfits) {
   for (bool again = true; again;) {
-    auto kept = convert(args, count, keywordNames);
+    auto kept = convert(args, count, keywordNames, misfits);
     if (PyErr_Occurred())
       return nullptr;
     if (!kept)
@@ -217,7 +219,12 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
     // better.
     drop(kept.get());
     again = !varying_.empty() && static_cast<int64_t>(stats_.conversions) < options_.maxGraphs;
-    if (again)
+    Varying undecided = varying_;
+    undecided.dropSlots();
+    undecided.remove(decided_);
+    if (again && !undecided.empty())
+      decided_.add(undecided);
+    else if (again)
       makeConstant(Varying(varying_));
     else
       noteFailedAttempt(ExitReason::TooManyWays);
@@ -261,7 +268,8 @@ void ConvertedFunction::takePlaces(const Kept &made, const Misfits &misfits) {
   // With both ways of a branch it serves the calls of a graph that had one.
   if (made.graph->forks)
     for (const auto &older : misfits.wrong)
-      if (!older->graph->forks || made.graph->ends.size() > 1)
+      if (!older->graph->forks || made.graph->ends.size() > 1 ||
+          (made.graph->decides && !older->graph->decides))
         drop(older.get());
 }
 
@@ -330,6 +338,15 @@ bool ConvertedFunction::wastesRuns() {
 void ConvertedFunction::makeConstant(const Varying &values) {
   constants_.add(values);
   varying_.remove(values);
+  size_t before = decided_.size();
+  decided_.remove(values);
+  if (decided_.size() != before) // their assertions would fail where a graph for the value fits
+    std::erase_if(kept_, [](const auto &kept) { return kept->graph->decides; });
+}
+
+void ConvertedFunction::keepSmallSizesApart() {
+  smallSizesApart_ = true;
+  varying_.forgetSmall();
 }
 
 void ConvertedFunction::noteFailedAttempt(ExitReason reason) {
@@ -338,51 +355,91 @@ void ConvertedFunction::noteFailedAttempt(ExitReason reason) {
   nextAttempt_ = stats_.calls + (uint64_t{2} << failedAttempts_);
 }
 
-// An input may be what stands in the way: a number that the program needs to know, or a size.
-std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(ConversionRequest request) {
+// What a graph is to have as inputs, and which of that is to decide its path.
+struct ConvertedFunction::Attempt {
+  Varying inputs, decided;
+  std::optional<ConversionError> first = {}; // what stood in the way
+
+  // Gives up as little as it can of what the conversion could not do without; whether that is
+  // anything.
+  bool yieldTo(const Varying &needed) {
+    Varying values = needed;
+    values.keep(inputs);
+    if (values.empty())
+      return false;
+    Varying undecided = values;
+    undecided.remove(decided);
+    undecided.dropSlots();
+    if (undecided.empty()) {
+      inputs.remove(values);
+      decided.remove(values);
+    }
+    decided.add(undecided);
+    return true;
+  }
+};
+
+// Null where it cannot be.
+std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertWith(Attempt &attempt,
+                                                                     ConversionRequest &request) {
   const Varying asked = varying_; // other threads may learn more during a conversion
-  Varying tried = asked;
-  std::optional<ConversionError> first;
-  auto convertWith = [&](const Varying &inputs) {
-    request.varying = inputs;
-    auto graph = bifront::convert(request);
-    Varying rest = asked;
-    rest.remove(inputs);
-    makeConstant(rest);
-    return graph;
-  };
-  while (true) {
+  do {
+    request.varying = attempt.inputs;
+    request.decided = attempt.decided;
     try {
-      return convertWith(tried);
+      auto graph = bifront::convert(request);
+      if (!decided_.hasAll(attempt.decided)) // earlier paths begin without these decisions
+        paths_.clear();
+      decided_.add(attempt.decided);
+      if (varying_.hasSmall() && !attempt.inputs.hasSmall())
+        keepSmallSizesApart();
+      Varying rest = asked;
+      rest.remove(attempt.inputs);
+      makeConstant(rest);
+      return graph;
     } catch (const ConversionError &error) {
-      if (!first)
-        first = error;
-      if (!tried.empty())
-        log(std::string("cannot have as inputs what varies: ") + error.what());
-      size_t before = tried.size();
-      tried.remove(error.needed);
-      if (tried.size() == before)
-        break;
+      attempt.first = error;
     }
-  }
-  Varying sizes, values = tried;
-  std::swap(sizes.dimensions, values.dimensions);
-  std::vector<Varying> parts;
-  if (!sizes.empty() && !values.empty())
-    parts = {sizes, values};
-  if (!tried.empty())
-    parts.emplace_back();
-  for (const Varying &part : parts) {
-    try {
-      return convertWith(part);
-    } catch (const ConversionError &) { // the first one says what stands in the way
-    }
-  }
-  throw ConversionError(*first);
+    if (!attempt.inputs.empty())
+      log(std::string("cannot have as inputs what varies: ") + attempt.first->what());
+  } while (attempt.yieldTo(attempt.first->needed));
+  return nullptr;
 }
 
-std::shared_ptr<ConvertedFunction::Kept>
-ConvertedFunction::convert(PyObject *const *args, size_t count, PyObject *keywordNames) {
+// An input may be what stands in the way: a number that the program needs to know, or a size. Then
+// it decides the path, if that helps, and is a constant otherwise.
+std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(ConversionRequest request) {
+  Attempt whole{varying_, decided_};
+  if (auto graph = convertWith(whole, request))
+    return graph;
+  std::vector<Attempt> others;
+  auto tryToo = [&](Varying inputs, Varying decided) {
+    others.push_back({std::move(inputs), std::move(decided)});
+  };
+  Varying sizes, values = whole.inputs, all = whole.inputs, large = whole.inputs;
+  large.forgetSmall();
+  std::swap(sizes.dimensions, values.dimensions);
+  all.dropSlots();
+  if (whole.inputs.hasSmall())
+    tryToo(large, whole.decided);
+  if (all.size() > whole.decided.size())
+    tryToo(whole.inputs, all);
+  if (!sizes.empty() && !values.empty()) {
+    tryToo(sizes, {});
+    tryToo(values, {});
+  }
+  if (!whole.inputs.empty())
+    tryToo({}, {});
+  for (Attempt &other : others)
+    if (auto graph = convertWith(other, request))
+      return graph;
+  throw ConversionError(*whole.first); // it says what stands in the way
+}
+
+std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *const *args,
+                                                                    size_t count,
+                                                                    PyObject *keywordNames,
+                                                                    const Misfits &misfits) {
   if (converting_.exchange(
           true)) // another thread, or the function calling itself while it is captured
     return nullptr;
@@ -397,8 +454,11 @@ ConvertedFunction::convert(PyObject *const *args, size_t count, PyObject *keywor
     ++stats_.conversions;
     bool varies = stats_.exits[static_cast<size_t>(ExitReason::AssertionFailed)] > 0 ||
                   !options_.dynamic.empty() || !varying_.empty();
-    auto graph = convertVarying({function_.get(), args, count, keywordNames, options_, varying_,
-                                 paths_, options_.walked && varies});
+    bool hasBoth = std::any_of(misfits.wrong.begin(), misfits.wrong.end(),
+                               [](const auto &wrong) { return wrong->graph->forks; });
+    auto graph =
+        convertVarying({function_.get(), args, count, keywordNames, options_, varying_, decided_,
+                        paths_, options_.walked && varies, /*assumesInBranches=*/!hasBoth});
     learnPaths(*graph);
     stats_.captureCost.ops += graph->captureCost.ops;
     stats_.captureCost.seconds += graph->captureCost.seconds;
@@ -442,6 +502,7 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
   case GraphRun::Status::Interrupted: // the exception is set, nothing was written
     return nullptr;
   case GraphRun::Status::Raised:
+    ran = outcome.message.starts_with(kPathOfPython); // then it knows this call
     return fallBack(ExitReason::GraphRaised, args, count, keywordNames, outcome.message);
   case GraphRun::Status::AssertionFailed:
     ++wastedRuns_;
@@ -458,7 +519,7 @@ int ConvertedFunction::traverse(visitproc visit, void *arg) {
     if (kept.use_count() == 1 && kept->graph.use_count() == 1)
       if (int stop = kept->graph->traverse(visit, arg))
         return stop;
-  for (const Varying *values : {&varying_, &constants_}) {
+  for (const Varying *values : {&varying_, &decided_, &constants_}) {
     auto visitSlot = [&](const LeafPlace &place) {
       if (place.slot) {
         Py_VISIT(place.slot->object.get());

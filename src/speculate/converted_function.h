@@ -81,7 +81,8 @@ private:
   };
   // Converts for these arguments and runs the result; null without an exception where that did not
   // work.
-  std::shared_ptr<Kept> convert(PyObject *const *args, size_t count, PyObject *keywordNames);
+  std::shared_ptr<Kept> convert(PyObject *const *args, size_t count, PyObject *keywordNames,
+                                const Misfits &misfits);
   // The call's result (null with an exception set), or nothing where an assumption about this
   // call's values did not hold: then nothing has happened.
   // `ran`: the graph has, rather than CPython in its place.
@@ -93,6 +94,8 @@ private:
   PyObject *runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
                    const Misfits &misfits);
   std::shared_ptr<const ConvertedGraph> convertVarying(ConversionRequest request);
+  struct Attempt;
+  std::shared_ptr<const ConvertedGraph> convertWith(Attempt &attempt, ConversionRequest &request);
   // Learns from a call that no graph has run.
   void learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames, Misfits &misfits);
   void takePlaces(const Kept &made, const Misfits &misfits);
@@ -105,6 +108,7 @@ private:
   void learnPaths(const ConvertedGraph &graph);
   bool wastesRuns();
   void makeConstant(const Varying &values);
+  void keepSmallSizesApart();
   void noteFailedAttempt(ExitReason reason);
   bool hasGivenUp() const;
   bool mayConvert() const { return failedAttempts_ < kAttempts && stats_.calls >= nextAttempt_; }
@@ -117,9 +121,11 @@ private:
   ConversionStats stats_;
   KeptGraphs kept_; // changed under the GIL only; calls try them in this order
   SeenCalls seen_;
-  Varying varying_;         // what has been seen to vary
-  Varying constants_;       // of that, what a graph has to know
-  std::vector<Path> paths_; // that calls have taken, the latest first
+  Varying varying_;              // what has been seen to vary
+  Varying decided_;              // of that, what decides the path: Python knows it
+  Varying constants_;            // what a graph has to know
+  bool smallSizesApart_ = false; // a graph for dimensions of 0 and 1 serves no others
+  std::vector<Path> paths_;      // that calls have taken, the latest first
   std::atomic<bool> converting_{false};
   // What stands in the way may be gone later: an optimizer makes its state at its first step.
   static constexpr int kAttempts = 3;

@@ -152,9 +152,9 @@ std::optional<Difference> ConvertedGraph::differs(PyObject *const *args, size_t 
     auto sizes = leafChecks[i]->differsInSizes(tensor);
     if (!sizes)
       return std::nullopt;
-    difference.wholly &= sizes->wholly;
-    for (int64_t dimension : sizes->dimensions)
-      difference.values.dimensions.push_back({leafPlaces[i], dimension});
+    for (const TensorPrecheck::Difference &size : *sizes)
+      difference.values.dimensions.push_back(
+          {leafPlaces[i], size.dimension, size.isSmall, /*large=*/!size.isSmall});
   }
   if (stateRefused(leaves.data()) ||
       (difference.wholly && difference.values.empty() && sizesAreEqual(leaves.data())))

@@ -24,11 +24,11 @@ namespace bifront {
 
 bool sameKeywords(PyObject *expected, PyObject *names); // either may be null
 
-// How a call differs from those that a graph may run for.
+// How a call differs from those that a graph may run for: a graph with these as inputs would have
+// served, as far as can be told.
 struct Difference {
   Varying values;
-  // A graph with these as inputs would have served, as far as can be told.
-  bool wholly = true;
+  bool wholly = true;          // nothing else differs
   std::vector<PyRef> replaced; // containers and objects that slots had, and will not be asked for
 };
 
@@ -90,7 +90,8 @@ public:
   PythonState pythonState; // traced: what the function could reach and must not have changed
   Guards guards;           // walked: what the call has read
   bool drawsRandomNumbers = false;
-  bool forks = false; // has both ways of branches, where it can
+  bool forks = false;   // has both ways of branches, where it can
+  bool decides = false; // has paths for values of arguments that Python knows
   std::unique_ptr<Executor> executor;
   std::shared_ptr<const TrainableResults> trainable; // null: nothing that is left behind trains
   std::vector<PathEnd> ends; // where there are several, the first return says which

@@ -169,7 +169,10 @@ void captureOthers(const CapturePath &capture, const std::vector<Path> &others,
     Captured captured;
     try {
       capture(captured, earlier);
-    } catch (const ConversionError &) { // for other arguments, or other code
+    } catch (const ConversionError &error) { // for other arguments, or other code
+      if (!error.needed.empty()) // of these arguments: it would be one, were they decided
+        throw;
+      paths[0].notes.push_back(std::string("a path of an earlier call: ") + error.what());
       continue;
     }
     if (!isKnown(captured.path))

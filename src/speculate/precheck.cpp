@@ -32,13 +32,12 @@ bool hasHooks(const at::Tensor &tensor) {
 
 } // namespace
 
-TensorPrecheck::TensorPrecheck(const at::Tensor &tensor, const std::vector<bool> &dynamic)
+TensorPrecheck::TensorPrecheck(const at::Tensor &tensor, std::vector<Size> checks)
     : keys_(tensor.key_set()), dtype_(tensor.scalar_type()), requiresGrad_(tensor.requires_grad()),
       leaf_(tensor.is_leaf()), contiguous_(tensor.is_contiguous()), hooked_(hasHooks(tensor)),
-      sizes_(tensor.sizes().vec()), strides_(tensor.strides().vec()), order_(tensor.dim()) {
-  for (size_t d = 0; d < dynamic.size() && d < sizes_.size(); ++d)
-    if (dynamic[d])
-      sizes_[d] = -1;
+      checks_(std::move(checks)), sizes_(tensor.sizes().vec()), strides_(tensor.strides().vec()),
+      order_(tensor.dim()) {
+  checks_.resize(sizes_.size(), Size::Same);
   std::iota(order_.begin(), order_.end(), 0);
   std::stable_sort(order_.begin(), order_.end(),
                    [&](int64_t a, int64_t b) { return strides_[a] < strides_[b]; });
@@ -55,7 +54,7 @@ bool TensorPrecheck::sameLayout(const at::Tensor &tensor) const {
     return tensor.is_contiguous();
   // A dense permutation stays one when a dimension's size changes; anything else must be as it was.
   auto strides = tensor.strides();
-  if (std::find(sizes_.begin(), sizes_.end(), -1) == sizes_.end())
+  if (std::all_of(checks_.begin(), checks_.end(), [](Size size) { return size == Size::Same; }))
     return strides == at::IntArrayRef(strides_);
   int64_t expected = 1;
   for (int64_t d : order_) {
@@ -66,31 +65,38 @@ bool TensorPrecheck::sameLayout(const at::Tensor &tensor) const {
   return true;
 }
 
+bool TensorPrecheck::fits(size_t dimension, int64_t size) const {
+  switch (checks_[dimension]) {
+  case Size::Same: return size == sizes_[dimension];
+  case Size::AtLeastTwo: return size >= 2;
+  case Size::Any: break;
+  }
+  return true;
+}
+
 bool TensorPrecheck::holds(const at::Tensor &tensor) const {
   if (!sameApartFromSizes(tensor))
     return false;
   auto sizes = tensor.sizes();
   for (size_t d = 0; d < sizes_.size(); ++d)
-    if (sizes_[d] < 0 ? sizes[d] < 2 : sizes[d] != sizes_[d])
+    if (!fits(d, sizes[d]))
       return false;
   return sameLayout(tensor);
 }
 
-std::optional<TensorPrecheck::Sizes>
+std::optional<std::vector<TensorPrecheck::Difference>>
 TensorPrecheck::differsInSizes(const at::Tensor &tensor) const {
   if (!sameApartFromSizes(tensor))
     return std::nullopt;
-  Sizes sizes;
+  std::vector<Difference> differences;
   for (size_t d = 0; d < sizes_.size(); ++d) {
-    int64_t expected = sizes_[d], now = tensor.size(static_cast<int64_t>(d));
-    if (expected < 0 ? now >= 2 : now == expected)
+    int64_t now = tensor.size(static_cast<int64_t>(d));
+    if (fits(d, now))
       continue;
-    if (expected > 1 && now > 1)
-      sizes.dimensions.push_back(static_cast<int64_t>(d));
-    else
-      sizes.wholly = false; // sizes of 0 and 1 have meanings of their own
+    bool isSmall = now < 2 || (checks_[d] == Size::Same && sizes_[d] < 2);
+    differences.push_back({static_cast<int64_t>(d), isSmall});
   }
-  return sizes;
+  return differences;
 }
 
 } // namespace bifront

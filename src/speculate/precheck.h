@@ -16,25 +16,28 @@ bool isOrdinaryTensor(const at::Tensor &tensor);
 
 class TensorPrecheck {
 public:
-  // `dynamic[d]`: dimension d may have any size of at least two.
-  TensorPrecheck(const at::Tensor &tensor, const std::vector<bool> &dynamic);
+  enum class Size : uint8_t { Same, AtLeastTwo, Any };
+  // What the size of each dimension must be; all the same where there is no more said.
+  TensorPrecheck(const at::Tensor &tensor, std::vector<Size> checks);
   bool holds(const at::Tensor &tensor) const;
   // How a tensor that does not hold differs: in the sizes of these dimensions, which could be
-  // dynamic, and in nothing else if `wholly`. Nothing where relaxing sizes does not help.
-  struct Sizes {
-    std::vector<int64_t> dimensions;
-    bool wholly = true;
+  // dynamic. Nothing where relaxing sizes does not help.
+  struct Difference {
+    int64_t dimension;
+    bool isSmall; // one of the two sizes is 0 or 1
   };
-  std::optional<Sizes> differsInSizes(const at::Tensor &tensor) const;
+  std::optional<std::vector<Difference>> differsInSizes(const at::Tensor &tensor) const;
 
 private:
   bool sameApartFromSizes(const at::Tensor &tensor) const;
   bool sameLayout(const at::Tensor &tensor) const;
+  bool fits(size_t dimension, int64_t size) const;
 
   c10::DispatchKeySet keys_;
   at::ScalarType dtype_;
   bool requiresGrad_, leaf_, contiguous_, hooked_;
-  std::vector<int64_t> sizes_;   // -1: dynamic
+  std::vector<Size> checks_;     // by dimension
+  std::vector<int64_t> sizes_;   // where they must be the same
   std::vector<int64_t> strides_; // compared when the tensor was not contiguous
   std::vector<int64_t> order_;   // dimensions from the innermost out
 };

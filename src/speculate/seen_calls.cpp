@@ -52,8 +52,11 @@ Varying SeenCalls::add(PyObject *const *args, size_t count, PyObject *keywordNam
         varying.values.push_back({leaf->path, std::nullopt});
     } else if (!before->number && !leaf->number && before->sizes.size() == leaf->sizes.size()) {
       for (size_t d = 0; d < leaf->sizes.size(); ++d)
-        if (before->sizes[d] != leaf->sizes[d] && before->sizes[d] > 1 && leaf->sizes[d] > 1)
-          varying.dimensions.push_back({{leaf->path, std::nullopt}, static_cast<int64_t>(d)});
+        if (int64_t one = before->sizes[d], other = leaf->sizes[d]; one != other)
+          varying.dimensions.push_back({{leaf->path, std::nullopt},
+                                        static_cast<int64_t>(d),
+                                        /*small=*/one < 2 || other < 2,
+                                        /*large=*/one > 1 && other > 1});
     }
     ++before, ++leaf;
   }

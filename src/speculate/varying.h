@@ -33,6 +33,8 @@ struct Varying {
   struct Dimension {
     LeafPlace place;
     int64_t dimension;
+    // What sizes it has had: 0 and 1, which have meanings of their own, others, or both.
+    bool small = false, large = true;
   };
   // Slots, and numbers and objects in them and among the arguments.
   std::vector<LeafPlace> values;
@@ -62,6 +64,30 @@ struct Varying {
     };
     addTo(values, more.values);
     addTo(dimensions, more.dimensions);
+    for (Dimension &dimension : dimensions)
+      for (const Dimension &other : more.dimensions)
+        if (dimension.dimension == other.dimension && samePlace(dimension.place, other.place)) {
+          dimension.small |= other.small;
+          dimension.large |= other.large;
+        }
+  }
+  bool hasSmall() const {
+    return std::any_of(dimensions.begin(), dimensions.end(),
+                       [](const Dimension &dimension) { return dimension.small; });
+  }
+  // As if the sizes 0 and 1 had not been seen.
+  void forgetSmall() {
+    std::erase_if(dimensions, [](const Dimension &dimension) { return !dimension.large; });
+    for (Dimension &dimension : dimensions)
+      dimension.small = false;
+  }
+  void keep(const Varying &others) { // what these have too
+    auto isOnlyMine = [&](const auto &value) { return !others.has(value); };
+    std::erase_if(values, isOnlyMine);
+    std::erase_if(dimensions, isOnlyMine);
+  }
+  void dropSlots() { // but for the sizes of what they hold
+    std::erase_if(values, [](const LeafPlace &place) { return place.slot.has_value(); });
   }
   void remove(const Varying &less) {
     auto removed = [&](const auto &value) { return less.has(value); };

@@ -58,16 +58,22 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
           },
       .unchanged = callUnchanged,
       .inputFor = request.inputFor,
-       .isReplaced = request.isReplaced,
-       .isCopy = request.isCopy,
-       .foreseeTensor = request.foreseeTensor};
+      .isReplaced = request.isReplaced,
+      .isCopy = request.isCopy,
+      .foreseeTensor = request.foreseeTensor};
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
+  capture.recording().refusesAssumption = [&] {
+    return request.policies && !request.assumesInBranches && capture.recording().isConditional() &&
+           interpreter.isInBranch();
+  };
   struct Reset {
     Capture &capture;
-    Interpreter &interpreter;
-    ~Reset() { capture.recording().walkedLine = nullptr; }
-  } reset{capture, interpreter};
+    ~Reset() {
+      capture.recording().walkedLine = nullptr;
+      capture.recording().refusesAssumption = nullptr;
+    }
+  } reset{capture};
   try {
     interpreter.standIn(request.varying);
     interpretation.result = interpreter.run(request.function, argumentsOf(request));

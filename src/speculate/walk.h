@@ -25,6 +25,7 @@ struct WalkRequest {
   // bifront._reachable_state.reachable
   PyObject *reachable;
   // As InterpreterHost's; may be null.
+  bool assumesInBranches = true; // as ConversionRequest's
   Policies *policies = nullptr;
   // Asked for before the walk, so that C functions too find the inputs in their places.
   std::vector<Slot> varying;
