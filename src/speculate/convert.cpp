@@ -363,9 +363,15 @@ std::string whereLeft() {
   return line.line ? line.file + ":" + std::to_string(line.line) : "";
 }
 
+// Sizes that values decide: they are sizes of the graph, or numbers that Python knows.
+struct SizesByValues {
+  bool decided = false;
+  bool met = false; // there was one
+};
+
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-             Policies *policies = nullptr, const Path &forced = {}) {
+             SizesByValues &sizes, Policies *policies = nullptr, const Path &forced = {}) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
@@ -373,6 +379,13 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   RandomStateGuard random; // looked at when the capture is over
   ForeignRandomGuard foreignGenerators;
   Capture capture(recorder);
+  if (sizes.decided)
+    capture.recording().decideSizes();
+  struct NoteSizes {
+    const Recording &recording;
+    SizesByValues &sizes;
+    ~NoteSizes() { sizes.met = sizes.met || recording.hasFreeSizes(); }
+  } noteSizes{capture.recording(), sizes};
   size_t foreseen = 0;
   capture.recording().foresee = [&](ValueId value) -> std::optional<c10::Scalar> {
     if (needsNumbers(recorder, capture, arguments, captured, value))
@@ -447,12 +460,12 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
 
 // The function ran on proxies: what it did to Python's values must not last.
 void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-                    const PythonState &state) {
+                    SizesByValues &sizes, const PythonState &state) {
   struct Undo {
     const PythonState &state;
     ~Undo() { state.restore(); }
   } undo{state};
-  capture(request, arguments, captured);
+  capture(request, arguments, captured, sizes);
   if (state.restore())
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
 }
@@ -559,9 +572,8 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
                                        " share memory, and the function writes there");
 }
 
-// `policies`: as InterpreterHost's. Throws CannotFork too.
-std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies,
-                                            bool withOthers = true) {
+std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, SizesByValues &sizes,
+                                            Policies *policies, bool withOthers) {
   auto graph = std::make_shared<ConvertedGraph>();
   graph->forks = policies != nullptr;
   try {
@@ -571,14 +583,14 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     if (request.options.walked) {
       captured = capturePaths(
           [&](Captured &path, const Path &forced) {
-            capture(request, arguments, path, policies, forced);
+            capture(request, arguments, path, sizes, policies, forced);
           },
           policies, withOthers ? request.paths : std::vector<Path>());
       graph->guards.compile(captured.reads, captured.slotInputs);
       refuseKnownArguments(graph->guards, arguments);
     } else {
       graph->pythonState = readPythonState(request);
-      captureAndUndo(request, arguments, captured, graph->pythonState);
+      captureAndUndo(request, arguments, captured, sizes, graph->pythonState);
     }
     compileModule(captured, *graph);
     bindInputs(*graph, captured, arguments, request.options.walked);
@@ -603,6 +615,24 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     fail(ExitReason::CaptureFailed, messageOf(error));
   }
   return graph;
+}
+
+// `policies`: as InterpreterHost's. Throws CannotFork too.
+std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies,
+                                            bool withOthers = true) {
+  SizesByValues sizes;
+  try {
+    return convertWith(request, sizes, policies, withOthers);
+  } catch (const ConversionError &asSizes) {
+    if (!sizes.met || !asSizes.needed.empty())
+      throw;
+    sizes.decided = true;
+    try {
+      return convertWith(request, sizes, policies, withOthers);
+    } catch (const ConversionError &) { // what there is to mend is in the first
+      throw asSizes;
+    }
+  }
 }
 
 } // namespace
