@@ -24,6 +24,7 @@ private:
     std::vector<ProxyImpl::Shape> shapes;
     int argument = -1;
     c10::IValue number[2];
+    bool isGiven = false; // expectedResults(): for a derivative, which holds for any size
   };
 
   void readArguments();
@@ -35,9 +36,22 @@ private:
 
   void infer();
   bool inferByRule();
+  bool inferByValues();
+  void takeShapes(const std::vector<ValueType> &types);
+  bool apply(ShapeRule rule, const Dim &byValues);
+  Dim sizeByValues();
+  Dim countOf(const at::Tensor &mask);
+  std::vector<at::Tensor> masks() const;
+  void keepDimensions();
+  // The shape that the call returns.
+  ProxyImpl::Shape shapeOf(Extent first, std::optional<Extent> second) const;
+  // Slices that are told by values.
+  bool isSlicedByValues() const;
+  void inferSlice();
+  c10::SymInt sliceLength(const c10::SymInt &size);
   void inferByMetaKernel();
   torch::jit::Stack metaStack(int world);
-  c10::IValue metaArgument(const c10::IValue &value, int world, bool isNumber) const;
+  c10::IValue metaArgument(const c10::IValue &value, int world, bool isNumber, bool isSize) const;
   at::Tensor metaTensor(const at::Tensor &tensor, int world) const;
   void readMetaResults(const torch::jit::Stack &first, const torch::jit::Stack &second);
   void noteNeededSizes();
@@ -61,11 +75,17 @@ private:
   torch::jit::Stack &stack_;
   c10::ArrayRef<c10::IValue> args_;
   bool dynamic_ = false;
+  bool byValues_ = false; // sizes of the results may depend on values
   c10::Device device_ = c10::Device(c10::kCPU);
   bool deviceKnown_ = false;
   AtenCall call_;
   std::vector<ValueId> operands_;
   std::vector<Result> results_;
+  bool readsSize_ = false;  // the argument that is being read is one
+  std::vector<Dim> counts_; // for each mask among the indices: how many elements it selects
 };
+
+// Whether indices of this dtype select where they hold.
+bool isMask(const at::Tensor &indices);
 
 } // namespace bifront

@@ -123,11 +123,27 @@ public:
   [[noreturn]] void fail(const std::string &message);
   const std::optional<std::string> &failure() const { return failure_; }
 
+  // Where a size comes from: the prechecks hold those of inputs to at least two; what depends on
+  // values is told by no input.
+  enum class SizeOrigin : uint8_t { Input, Sizes, Values };
   // A size with the given values in the two worlds, read from dimension `dim` of `tensor` unless
-  // the same size is known already. `fromInput`: the prechecks hold it to at least two.
-  c10::SymInt size(int64_t first, int64_t second, ValueId tensor, int64_t dim, bool fromInput);
+  // the same size is known already.
+  c10::SymInt size(int64_t first, int64_t second, ValueId tensor, int64_t dim, SizeOrigin origin);
   // The size of these values that is known already.
   std::optional<c10::SymInt> knownSize(int64_t first, int64_t second) const;
+  // Sizes that stand in the two worlds for one that values decide: those of no other size. Fails
+  // where such sizes have to be numbers that Python knows.
+  virtual Dim freeSize();
+  // What the op that is recorded next returns, where a derivative of it is made; null elsewhere.
+  virtual const std::vector<ValueType> *expectedResults() const { return nullptr; }
+  // That of what a mask selects, the same for each use of it.
+  Dim countOf(const at::Tensor &mask, ValueId value);
+  // `number` has these sizes in the worlds.
+  void noteSize(const Dim &worlds, c10::SymNode number);
+  // Whether shapes may depend on values, or Python decides what their sizes are.
+  void decideSizes() { decidesSizes_ = true; }
+  bool decidesSizes() const { return decidesSizes_; }
+  bool hasFreeSizes() const { return numFreeSizes_ > 0; }
   // A stride, as a multiple of sizes.
   c10::SymInt stride(int64_t first, int64_t second, c10::ArrayRef<c10::SymInt> ownSizes);
 
@@ -216,6 +232,9 @@ private:
   std::optional<std::string> failure_;
   std::map<std::pair<int64_t, int64_t>, c10::SymNode> sizes_;
   std::set<std::pair<int64_t, int64_t>> neededSizes_;
+  bool decidesSizes_ = false;
+  uint64_t numFreeSizes_ = 0;
+  std::map<std::pair<ValueId, uint32_t>, Dim> counts_; // by the mask and its version
   std::unordered_map<ValueId, Memory> memory_;
   std::unordered_set<ValueId> merged_;
   bool finds_ = false, writesOutside_ = false, mergesHistories_ = false;

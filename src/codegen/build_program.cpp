@@ -567,6 +567,8 @@ void ProgramBuilder::visit(Operation *op) {
     return visitAssert(assertion);
   if (auto dim = dyn_cast<bf::DimOp>(op))
     return visitDim(dim);
+  if (auto size = dyn_cast<bf::SizeOp>(op))
+    return setNumber(size.getSize(), numberOf(size.getNumber()));
   if (auto back = dyn_cast<func::ReturnOp>(op))
     return visitReturn(back);
   if (auto branch = dyn_cast<scf::IfOp>(op))

@@ -124,7 +124,7 @@ Attribute TensorEncodingAttr::parse(AsmParser &parser, Type) {
                                         worlds, device);
 }
 
-//===- bf.dim, bf.assert -------------------------------------------------------------------===//
+//===- bf.dim, bf.size, bf.assert ----------------------------------------------------------===//
 
 LogicalResult DimOp::verify() {
   int64_t rank = getTensor().getType().getRank();
@@ -139,6 +139,12 @@ OpFoldResult DimOp::fold(FoldAdaptor) {
   if (ShapedType::isDynamic(size))
     return {};
   return IntegerAttr::get(getType(), size);
+}
+
+LogicalResult SizeOp::verify() {
+  if (getWorlds().size() != 2 || getWorlds()[0] == getWorlds()[1])
+    return emitOpError() << "has one size in each of the two worlds, and they differ";
+  return success();
 }
 
 Operation *BfDialect::materializeConstant(OpBuilder &builder, Attribute value, Type type,

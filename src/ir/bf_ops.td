@@ -103,6 +103,24 @@ def Bf_DimOp : Bf_Op<"dim", [Pure]> {
   let hasFolder = 1;
 }
 
+def Bf_SizeOp : Bf_Op<"size", [Pure]> {
+  let summary = "an int, as the size of something";
+  let description = [{
+    The int itself. `worlds` are the sizes that stand for it in the two worlds in which shapes were inferred:
+    dimensions that have this size have this pair in their types.
+
+    ```mlir
+    %n = bf.size %number in [4807920, 9612240]
+    %0 = bf.aten "aten::zeros"([%n], 6, none, none, none) : (i64)
+        -> tensor<?xf32, #bf.tensor<worlds = [[4807920, 9612240]]>>
+    ```
+  }];
+  let arguments = (ins I64:$number, DenseI64ArrayAttr:$worlds);
+  let results = (outs I64:$size);
+  let assemblyFormat = "$number `in` $worlds attr-dict";
+  let hasVerifier = 1;
+}
+
 def Bf_AssertOp : Bf_Op<"assert", [MemoryEffects<[MemWrite]>]> {
   let summary = "the graph is valid only where the condition holds";
   let description = [{ Where it does not, nothing of the graph has happened and CPython runs instead. }];

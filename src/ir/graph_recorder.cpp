@@ -180,6 +180,12 @@ ValueId GraphRecorder::dim(ValueId tensor, int64_t index) {
       state->builder.getI64IntegerAttr(index)));
 }
 
+ValueId GraphRecorder::size(ValueId number, const Dim &worlds) {
+  return state->add(bf::SizeOp::create(
+      state->builder, state->loc, state->builder.getI64Type(), state->valueOf(number),
+      state->builder.getDenseI64ArrayAttr({worlds.world[0], worlds.world[1]})));
+}
+
 ValueId GraphRecorder::constantInt(int64_t value) {
   return state->add(arith::ConstantOp::create(state->builder, state->loc,
                                               state->builder.getI64IntegerAttr(value)));

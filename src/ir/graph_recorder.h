@@ -72,6 +72,8 @@ public:
   std::vector<ValueId> aten(const AtenCall &call, std::span<const ValueId> operands,
                             std::span<const ValueType> results, bool noGrad);
   ValueId dim(ValueId tensor, int64_t index);
+  // The int `number`, as a size that stands for it in the two worlds.
+  ValueId size(ValueId number, const Dim &worlds);
   ValueId constantInt(int64_t value);
   ValueId constantFloat(double value);
   ValueId constantBool(bool value);

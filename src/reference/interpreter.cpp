@@ -159,6 +159,11 @@ std::vector<IValue> Interpreter::run(mlir::func::FuncOp function, std::span<cons
 
 std::vector<IValue> Interpreter::run(mlir::Block &block, std::span<const IValue> arguments,
                                      Values &values) {
+  // What values decide in a block may be another size each time that it runs.
+  struct Sizes {
+    std::map<std::pair<int64_t, int64_t>, int64_t> &now, before = now;
+    ~Sizes() { now = std::move(before); }
+  } restoreSizes{sizes};
   for (auto [argument, value] : llvm::zip(block.getArguments(), arguments)) {
     if (options.checkTypes)
       check(argument.getType(), value, *block.getParentOp());
@@ -221,6 +226,7 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
       .Case([&](bf::DimOp dim) {
         return std::vector<IValue>{in[0].toTensor().size(static_cast<int64_t>(dim.getIndex()))};
       })
+      .Case([&](bf::SizeOp) { return std::move(in); })
       .Case([&](bf::AssertOp assertion) -> std::vector<IValue> {
         if (!in[0].toBool())
           throw AssertionFailed(assertion.getMessage().str());

@@ -431,6 +431,7 @@ std::string whereLeft() {
   return line.line ? line.file + ":" + std::to_string(line.line) : "";
 }
 
+<<<<<<< HEAD
 // Each value that decides would repeat all of it.
 void refusePaths(const Capture &capture, const ResultReader &reader) {
   constexpr uint64_t kMostOps = 800;
@@ -439,10 +440,17 @@ void refusePaths(const Capture &capture, const ResultReader &reader) {
   if (capture.cost().ops > kMostOps)
     fail(ExitReason::CaptureFailed, "the function is too long for a path for each value");
 }
+=======
+// Sizes that values decide: they are sizes of the graph, or numbers that Python knows.
+struct SizesByValues {
+  bool decided = false;
+  bool met = false; // there was one
+};
+>>>>>>> shapes
 
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-             Policies *policies = nullptr, const Path &forced = {}) {
+             SizesByValues &sizes, Policies *policies = nullptr, const Path &forced = {}) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
@@ -450,6 +458,13 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   RandomStateGuard random; // looked at when the capture is over
   ForeignRandomGuard foreignGenerators;
   Capture capture(recorder);
+  if (sizes.decided)
+    capture.recording().decideSizes();
+  struct NoteSizes {
+    const Recording &recording;
+    SizesByValues &sizes;
+    ~NoteSizes() { sizes.met = sizes.met || recording.hasFreeSizes(); }
+  } noteSizes{capture.recording(), sizes};
   size_t foreseen = 0;
   auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
     auto found = foresee(recorder, capture, torchDerivatives(), value);
@@ -539,12 +554,12 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
 
 // The function ran on proxies: what it did to Python's values must not last.
 void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-                    const PythonState &state) {
+                    SizesByValues &sizes, const PythonState &state) {
   struct Undo {
     const PythonState &state;
     ~Undo() { state.restore(); }
   } undo{state};
-  capture(request, arguments, captured);
+  capture(request, arguments, captured, sizes);
   if (state.restore())
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
 }
@@ -670,9 +685,8 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
                                        " share memory, and the function writes there");
 }
 
-// `policies`: as InterpreterHost's. Throws CannotFork too.
-std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies,
-                                            bool withOthers = true) {
+std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, SizesByValues &sizes,
+                                            Policies *policies, bool withOthers) {
   auto graph = std::make_shared<ConvertedGraph>();
   graph->forks = policies != nullptr;
   try {
@@ -682,7 +696,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     if (request.options.walked) {
       captured = capturePaths(
           [&](Captured &path, const Path &forced) {
-            capture(request, arguments, path, policies, forced);
+            capture(request, arguments, path, sizes, policies, forced);
           },
           policies, withOthers ? request.paths : std::vector<Path>());
       graph->guards.compile(captured.reads, usedSlots(captured, arguments));
@@ -691,7 +705,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
       refuseKnownInputs(graph->guards, arguments);
     } else {
       graph->pythonState = readPythonState(request);
-      captureAndUndo(request, arguments, captured, graph->pythonState);
+      captureAndUndo(request, arguments, captured, sizes, graph->pythonState);
     }
     compileModule(captured, *graph);
     bindInputs(*graph, captured, arguments, request.options.walked);
@@ -717,6 +731,24 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     fail(ExitReason::CaptureFailed, messageOf(error));
   }
   return graph;
+}
+
+// `policies`: as InterpreterHost's. Throws CannotFork too.
+std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies,
+                                            bool withOthers = true) {
+  SizesByValues sizes;
+  try {
+    return convertWith(request, sizes, policies, withOthers);
+  } catch (const ConversionError &asSizes) {
+    if (!sizes.met || !asSizes.needed.empty())
+      throw;
+    sizes.decided = true;
+    try {
+      return convertWith(request, sizes, policies, withOthers);
+    } catch (const ConversionError &) { // what there is to mend is in the first
+      throw asSizes;
+    }
+  }
 }
 
 } // namespace

@@ -100,6 +100,12 @@ func.func @f(%a: tensor<4xf32>) {
   return
 }
 // -----
+func.func @f(%k: i64) {
+  // expected-error@+1 {{has one size in each of the two worlds, and they differ}}
+  %0 = bf.size %k in [7, 7]
+  return
+}
+// -----
 func.func @f(%a: tensor<4xf32>, %b: tensor<4xi64>) {
   // expected-error@+1 {{stores 'i64' elements into a tensor of 'f32'}}
   bf.store %b to %a : tensor<4xi64> to tensor<4xf32>

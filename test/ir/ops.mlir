@@ -26,6 +26,13 @@ func.func @sizes(%x: tensor<?x4xf32, #bf.tensor<worlds = [[3, 5]]>>) -> i64 {
   return %n : i64
 }
 
+// CHECK-LABEL: func.func @size_by_values
+func.func @size_by_values(%k: i64) -> i64 {
+  // CHECK: bf.size %{{.*}} in [2400, 7200]
+  %n = bf.size %k in [2400, 7200]
+  return %n : i64
+}
+
 // CHECK-LABEL: func.func @gradients
 func.func @gradients(%l: tensor<f32>, %s: tensor<f32>, %w: tensor<4xf32>) {
   // CHECK: bf.grad outputs(%{{.*}}) seeds() wrt(%{{.*}}) {create_graph} : (tensor<f32>), (), (tensor<4xf32>) -> (tensor<4xf32>)
