@@ -35,15 +35,9 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "janus/treelstm": (8, 0, 11),
     "janus/treernn": (1, 0, 0),
     "terra/bert_cls": (0, 0, 19),
-<<<<<<< HEAD
-    "terra/bert_qa": (0, 0, 19),
+    "terra/bert_qa": (8, 0, 11),
     "terra/dcgan": (2, 0, 0),
     "terra/dropblock": (8, 144, 11),
-=======
-    "terra/bert_qa": (8, 0, 11),
-    "terra/dcgan": (3, 0, 0),
-    "terra/dropblock": (1, 0, 12),
->>>>>>> shapes
     "terra/faster_rcnn": (0, 0, 19),
     "terra/gpt2": (8, 0, 11),
     "terra/music_transformer": (8, 0, 11),

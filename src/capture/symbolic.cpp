@@ -251,17 +251,12 @@ std::optional<bool> SymbolicScalar::settled(ScalarOp op, const SymbolicScalar &a
                                             const SymbolicScalar &b) {
   if (!isComparison(op) || a.kind_ != Kind::Int || b.kind_ != Kind::Int)
     return std::nullopt;
-<<<<<<< HEAD
+  if (!a.known_ || !b.known_)
+    return settledOfSizes(op, a, b);
   // Sizes of tensors that agree in both worlds are one size: the run checks that.
   bool areSizes = a.form_ != Form::Expression && b.form_ != Form::Expression;
   bool same = &a == &b || (areSizes && a.differsByWorld() && a.ints_[0] == b.ints_[0] &&
                            a.ints_[1] == b.ints_[1]);
-=======
-  if (!a.known_ || !b.known_)
-    return settledOfSizes(op, a, b);
-  // Sizes that agree in both worlds are one size: the run checks that.
-  bool same = a.differsByWorld() && a.ints_[0] == b.ints_[0] && a.ints_[1] == b.ints_[1];
->>>>>>> shapes
   bool beyond = (a.atLeastTwo_ && b.form_ == Form::Constant && b.ints_[0] < 2) ||
                 (b.atLeastTwo_ && a.form_ == Form::Constant && a.ints_[0] < 2);
   bool constants = a.form_ == Form::Constant && b.form_ == Form::Constant;
@@ -523,13 +518,10 @@ std::optional<int64_t> SymbolicScalar::decide() {
 c10::Scalar SymbolicScalar::assumed(const char *what) {
   if (auto number = decide())
     return kind_ == Kind::Bool ? c10::Scalar(*number != 0) : c10::Scalar(*number);
-<<<<<<< HEAD
   if (recording_->refusesAssumption && recording_->refusesAssumption())
     recording_->refuseInScope(what);
-=======
   if (!foreseen_ && recording_->isDry() && kind_ == Kind::Bool && inferStandIns() && !truthVaries())
     return ints_[0] != 0; // what autograd asks of a size, of which a derivative asks it again
->>>>>>> shapes
   if (!foreseen_ && recording_->foresee && !recording_->isDry())
     foreseen_ = recording_->foresee(value());
   if (!foreseen_)
@@ -659,11 +651,10 @@ std::string SymbolicScalar::text(bool withSizes) const {
     return kind_ == Kind::Float  ? std::to_string(floats_[0])
            : kind_ == Kind::Bool ? (ints_[0] ? "True" : "False")
                                  : std::to_string(ints_[0]);
-<<<<<<< HEAD
-  case Form::Dim: return withSizes ? "size " + std::to_string(ints_[0]) : "a size";
-=======
-  case Form::Dim: return known_ ? "size " + std::to_string(ints_[0]) : "a size that values decide";
->>>>>>> shapes
+  case Form::Dim:
+    if (!known_)
+      return "a size that values decide";
+    return withSizes ? "size " + std::to_string(ints_[0]) : "a size";
   case Form::Recorded: return "a tensor's value";
   case Form::Expression: break;
   }

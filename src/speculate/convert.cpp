@@ -431,7 +431,6 @@ std::string whereLeft() {
   return line.line ? line.file + ":" + std::to_string(line.line) : "";
 }
 
-<<<<<<< HEAD
 // Each value that decides would repeat all of it.
 void refusePaths(const Capture &capture, const ResultReader &reader) {
   constexpr uint64_t kMostOps = 800;
@@ -440,13 +439,12 @@ void refusePaths(const Capture &capture, const ResultReader &reader) {
   if (capture.cost().ops > kMostOps)
     fail(ExitReason::CaptureFailed, "the function is too long for a path for each value");
 }
-=======
+
 // Sizes that values decide: they are sizes of the graph, or numbers that Python knows.
 struct SizesByValues {
   bool decided = false;
   bool met = false; // there was one
 };
->>>>>>> shapes
 
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
