@@ -54,6 +54,7 @@ std::optional<uint32_t> Arguments::add(const Slot &slot, PyObject *value) {
     slotOf_.emplace(leaf, slot);
     readRelaxed(leaf);
   }
+  held_.push_back(PyRef::share(value));
   slots.push_back({slot, std::move(pattern)});
   return slots.size() - 1;
 }
