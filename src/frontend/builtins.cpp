@@ -162,6 +162,20 @@ struct Interpreter::Builtins {
     return PyRef::share(in.truth(at(args, 0)) ? Py_True : Py_False);
   }
 
+  static Result real(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1 || !isGraphNumber(at(args, 0)))
+      return std::nullopt;
+    return in.toFloat(at(args, 0));
+  }
+
+  static Result whole(Interpreter &in, Args &args) {
+    bool isWhole = args.positional.size() == 1 && args.keywords.empty() &&
+                   isGraphNumber(at(args, 0)) && numberType(at(args, 0)) == &PyLong_Type;
+    return isWhole ? Result(args.positional[0]) : std::nullopt;
+  }
+
+  static Result tensor(Interpreter &in, Args &args) { return in.tensorOfNumbers(args); }
+
   static Result text(Interpreter &in, Args &args) {
     if (args.positional.size() != 1 || PyUnicode_CheckExact(at(args, 0)))
       return std::nullopt;
@@ -407,6 +421,8 @@ struct Interpreter::Builtins {
           {"next", next},
           {"type", type},
           {"bool", boolean},
+          {"float", real},
+          {"int", whole},
           {"str", text},
           {"repr", representation},
           {"ascii", ascii},
@@ -433,6 +449,8 @@ struct Interpreter::Builtins {
         made.emplace(builtin(name), handler);
       PyRef collections = PyRef::steal(PyImport_ImportModule("_collections"));
       made.emplace(PyObject_GetAttrString(collections.get(), "_count_elements"), countElements);
+      PyRef torch = PyRef::steal(PyImport_ImportModule("torch"));
+      made.emplace(PyObject_GetAttrString(torch.get(), "tensor"), tensor);
       PyRef functools = PyRef::steal(PyImport_ImportModule("_functools"));
       made.emplace(PyObject_GetAttrString(functools.get(), "reduce"), overFunction);
       return made;

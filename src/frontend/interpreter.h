@@ -290,6 +290,10 @@ private:
   PyRef itemFromEnd(PyObject *list, Py_ssize_t fromEnd, size_t appended);
   PyRef itemsFromEnd(PyObject *list, PyObject *key);
 
+  // graph_numbers.cpp
+  PyRef toFloat(PyObject *number);
+  std::optional<PyRef> tensorOfNumbers(CallArguments &arguments);
+
   // expressions.cpp
   PyRef eval(PythonFrame &frame, const syntax::Expr &expr);
   PyRef eval(PythonFrame &, const syntax::Constant &);
