@@ -34,15 +34,13 @@ Arguments::Arguments(const ConversionRequest &request) : request_(request) {
 }
 
 std::optional<uint32_t> Arguments::add(const Slot &slot, PyObject *value) {
-  constexpr size_t kMost = 256; // a longer nest than this is data
   for (uint32_t i = 0; i < slots.size(); ++i)
     if (sameSlot(slots[i].slot, slot))
       return i;
   if (!isNumberOrTensor(value) && !isNest(value))
     return std::nullopt;
   Leaves before = leaves_;
-  leaves_.copiesObjects = true;
-  leaves_.room = kMost;
+  leaves_.ofSlot();
   described_ = slot;
   ValuePattern pattern = ValuePattern::describe(value, {}, leaves_);
   described_.reset();
