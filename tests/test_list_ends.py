@@ -27,6 +27,14 @@ def test_length() -> None:
     grows(function, [])
 
 
+def test_length_that_is_no_small_int() -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        state.items.append(len(state.items))
+        return x * len(state.items), state.items[-2]
+
+    grows(function, list(range(1000)))
+
+
 def test_truth() -> None:
     def function(state: Any, x: Tensor) -> Any:
         result = x if state.items else -x

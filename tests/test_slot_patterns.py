@@ -624,3 +624,28 @@ def test_parameter_is_replaced() -> None:
         return function, Box(weight=None, spare=torch.nn.Parameter(X))
 
     check(make, several(9), between=between, graph_calls=7)
+
+
+@pytest.mark.parametrize("length", [200, 2000])
+def test_long_lists(length: int) -> None:
+    """A long list is data: it is guarded as it is, and each new one has a graph."""
+
+    def function(state: Any, x: Tensor) -> Any:
+        result = state.items[0] * x, state.items[-1]
+        state.items = [value + 1.0 for value in state.items]
+        return result
+
+    converted = check(
+        lambda: (function, Box(items=[float(i) for i in range(length)])),
+        several(6),
+        graph_calls=0,
+    )
+    assert (converted.stats["conversions"] == 2) == (length == 200)
+
+
+def test_deep_nest() -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        state.chain = (x, state.chain)
+        return state.chain[1][0] * x
+
+    check(lambda: (function, Box(chain=(X, None))), several(60), graph_calls=0)

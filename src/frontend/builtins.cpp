@@ -162,6 +162,18 @@ struct Interpreter::Builtins {
     return PyRef::share(in.truth(at(args, 0)) ? Py_True : Py_False);
   }
 
+  static Result real(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1 || !isGraphNumber(at(args, 0)))
+      return std::nullopt;
+    return in.toFloat(at(args, 0));
+  }
+
+  static Result whole(Interpreter &in, Args &args) {
+    bool isWhole = args.positional.size() == 1 && args.keywords.empty() &&
+                   isGraphNumber(at(args, 0)) && numberType(at(args, 0)) == &PyLong_Type;
+    return isWhole ? Result(args.positional[0]) : std::nullopt;
+  }
+
   static Result text(Interpreter &in, Args &args) {
     if (args.positional.size() != 1 || PyUnicode_CheckExact(at(args, 0)))
       return std::nullopt;
@@ -409,6 +421,8 @@ struct Interpreter::Builtins {
           {"next", next},
           {"type", type},
           {"bool", boolean},
+          {"float", real},
+          {"int", whole},
           {"str", text},
           {"repr", representation},
           {"ascii", ascii},

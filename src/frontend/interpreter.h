@@ -320,6 +320,14 @@ private:
   PyRef itemFromEnd(PyObject *list, Py_ssize_t fromEnd, size_t appended);
   PyRef itemsFromEnd(PyObject *list, PyObject *key);
 
+  // graph_numbers.cpp
+  PyRef toFloat(PyObject *number);
+  // A tensor of numbers, some of them the graph's; nothing where there are none.
+  std::optional<PyRef> tensorOfData(const CallArguments &arguments);
+  PyRef stackedNumbers(PyObject *data, PyObject *keywords, bool isReal);
+  PyRef numberToFill(PyObject *number, bool isReal);
+  void noteRead(PyObject *data);
+
   // expressions.cpp
   PyRef eval(PythonFrame &frame, const syntax::Expr &expr);
   PyRef eval(PythonFrame &, const syntax::Constant &);
@@ -383,11 +391,6 @@ private:
 
   // tensor_items.cpp
   PyRef selected(PyObject *tensor, PyObject *key); // null: PyTorch's own indexing is to do it
-  // tensor_data.cpp: a tensor of numbers, some of them the graph's; nothing where there are none.
-  std::optional<PyRef> tensorOfData(const CallArguments &arguments);
-  PyRef stackedNumbers(PyObject *data, PyObject *keywords);
-  PyRef numberToFill(PyObject *number);
-  void noteRead(PyObject *data);
   bool setSelected(PyObject *tensor, PyObject *key, PyObject *value);
 
   // attributes.cpp

@@ -32,15 +32,13 @@ Arguments::Arguments(const ConversionRequest &request) : request_(request) {
 }
 
 std::optional<uint32_t> Arguments::add(const Slot &slot, PyObject *value) {
-  constexpr size_t kMost = 256; // a longer nest than this is data
   for (uint32_t i = 0; i < slots.size(); ++i)
     if (sameSlot(slots[i].slot, slot))
       return i;
   if (!isNumberOrTensor(value) && !isNest(value))
     return std::nullopt;
   Leaves before = leaves_;
-  leaves_.copiesObjects = true;
-  leaves_.room = kMost;
+  leaves_.ofSlot();
   described_ = slot;
   ValuePattern pattern = ValuePattern::describe(value, {}, leaves_);
   described_.reset();
@@ -52,6 +50,7 @@ std::optional<uint32_t> Arguments::add(const Slot &slot, PyObject *value) {
     slotOf_.emplace(leaf, slot);
     readRelaxed(leaf);
   }
+  held_.push_back(PyRef::share(value));
   slots.push_back({slot, std::move(pattern)});
   return slots.size() - 1;
 }

@@ -83,6 +83,7 @@ private:
 
   const ConversionRequest &request_;
   Leaves leaves_;
+  std::vector<PyRef> held_;       // of the slots, which may make their values anew
   std::map<size_t, Slot> slotOf_; // by leaf
   std::optional<Slot> described_; // whose pattern is being made
   std::vector<std::vector<bool>> dynamic_;

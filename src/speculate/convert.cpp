@@ -334,12 +334,15 @@ void readResults(Captured &captured, Interpretation &interpretation, const Proxi
                  ResultReader &reader, const Varying &varying, YoungObjects *young) {
   PythonEffects &effects = interpretation.effects;
   reader.isKept = effects.isKept;
-  // The dict of an object may be new where the object is not, and the collector may only hear of a
-  // dict when a proxy is in it.
+  // The dict of an object may be new where the object is not. The collector may hear of another
+  // only when a proxy is in it; but what a guard finds in its slot was there before.
   std::set<PyObject *> dicts;
   for (const LeafPlace &place : varying.values)
     if (place.slot)
       dicts.insert(place.slot->object.get());
+  for (const PythonRead &read : effects.reads)
+    if (read.kind == PythonRead::Kind::Slot && read.value)
+      dicts.insert(read.value.get());
   for (const PythonRead &read : effects.reads)
     if (read.kind == PythonRead::Kind::TypeOf && Py_TYPE(read.slot.object.get())->tp_dictoffset)
       dicts.insert(PyRef::steal(PyObject_GenericGetDict(read.slot.object.get(), nullptr)).get());

@@ -129,12 +129,17 @@ std::optional<SlotDifference> Guards::differs(PyObject **leaves) const {
   };
   if (!std::all_of(lost.begin(), lost.end(), isReplaced))
     return std::nullopt;
+  // What was there is not what it was: how it differs says nothing of what this graph serves.
+  bool hasAged =
+      !lost.empty() || std::any_of(changes.begin(), changes.end(), [&](const auto &change) {
+        return isReplaced(change.slot.object.get());
+      });
   for (const Change &change : changes) {
     if (isReplaced(change.slot.object.get()))
       continue; // a graph with an input in its place does not look there
     if (!change.difference)
       return std::nullopt;
-    difference.wholly = difference.wholly && change.difference->wholly;
+    difference.wholly = difference.wholly && (change.difference->wholly || hasAged);
     difference.values.push_back({{}, change.slot});
     for (const ValuePath &path : change.difference->paths)
       difference.values.push_back({path, change.slot});

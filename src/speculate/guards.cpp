@@ -252,6 +252,7 @@ void Guards::compile(const std::vector<PythonRead> &reads, std::vector<SlotPatte
   // Each tensor's methods, whether or not one of the program's own has been read.
   compileType(reinterpret_cast<PyTypeObject *>(THPVariableClass));
   inputs_ = std::move(inputs);
+  numbers_.resize(inputs_.size());
   for (const SlotPattern &input : inputs_) {
     know(input.slot.object.get());
     input.pattern.forEachIdentity([&](PyObject *object) { know(object); });
@@ -395,11 +396,14 @@ bool Guards::hold() const {
 }
 
 bool Guards::fetch(PyObject **leaves) const {
-  // The slots keep the values alive.
-  return std::all_of(inputs_.begin(), inputs_.end(), [&](const SlotPattern &input) {
-    return input.pattern.match(valueIn(input.slot).get(), leaves) &&
-           !failsOnPurpose(Failure::Check);
-  });
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    PyRef value = valueIn(inputs_[i].slot);
+    if (!inputs_[i].pattern.match(value.get(), leaves) || failsOnPurpose(Failure::Check))
+      return false;
+    if (inputs_[i].pattern.kind() == ValuePattern::Kind::Number)
+      numbers_[i] = std::move(value);
+  }
+  return true;
 }
 
 int Guards::traverse(visitproc visit, void *arg) const {

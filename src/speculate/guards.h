@@ -36,8 +36,8 @@ public:
   void know(PyObject *object);
   bool hold() const;
 
-  // Puts what is in the slots of the inputs into `leaves`; false where that is no value of its
-  // type.
+  // Puts what is in the slots of the inputs into `leaves`; false where that is of another pattern.
+  // The slots keep it alive, and numbers this does until the next call.
   bool fetch(PyObject **leaves) const;
 
   // Of guards that do not hold, or inputs that are of another pattern; puts what is in the inputs
@@ -124,6 +124,7 @@ private:
   std::vector<MemberGuard> members_;
   std::vector<ContainerGuard> containers_;
   std::vector<SlotPattern> inputs_;
+  mutable std::vector<PyRef> numbers_;   // of the inputs: a length is made anew each time
   std::unordered_set<PyObject *> known_; // kept alive by the guards
 };
 

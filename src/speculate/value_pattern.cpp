@@ -122,12 +122,13 @@ bool isPlainTensor(PyObject *value) {
 //===- Describing --------------------------------------------------------------------------===//
 
 ValuePattern ValuePattern::describe(PyObject *value, const ValuePath &path, Leaves &leaves) {
-  constexpr size_t kDeepest = 64; // where there is not room for all
   ValuePattern pattern;
   if (!value) {
     pattern.kind_ = Kind::Absent;
     return pattern;
   }
+  leaves.full = leaves.full || leaves.room == 0 || path.size() > leaves.deepest;
+  --leaves.room;
   auto leafOf = [&](PyObject *object) {
     leaves.objects.push_back(object);
     leaves.paths.push_back(path);
@@ -152,8 +153,6 @@ ValuePattern ValuePattern::describe(PyObject *value, const ValuePath &path, Leav
     pattern.index_ = known - leaves.objects.begin();
     return pattern;
   }
-  leaves.full =
-      leaves.full || leaves.room == 0 || (leaves.room < SIZE_MAX && path.size() > kDeepest);
   bool isContainer = isTuple(value) || PyList_CheckExact(value) || isPlainDict(value) ||
                      (leaves.copiesObjects && (isDeque(value) || isPlainDefaultDict(value)));
   bool isObject = !isContainer && isOfProgram(value) && varies();
@@ -163,7 +162,6 @@ ValuePattern ValuePattern::describe(PyObject *value, const ValuePath &path, Leav
     pattern.object_ = PyRef::share(value);
     return pattern;
   }
-  --leaves.room;
   pattern.index_ = leafOf(value);
   if (isObject && !leaves.copiesObjects) {
     pattern.kind_ = Kind::Object;
@@ -182,14 +180,14 @@ void ValuePattern::describeItems(PyObject *value, const ValuePath &path, Leaves 
   kind_ = PyTuple_Check(value) ? Kind::Tuple : PyList_Check(value) ? Kind::List : Kind::Deque;
   if (kind_ == Kind::Deque)
     keys_.push_back(longestOf(value));
-  for (Py_ssize_t i = 0; i < Py_SIZE(value); ++i)
+  for (Py_ssize_t i = 0; i < Py_SIZE(value) && !leaves.full; ++i)
     children_.push_back(describe(itemAt(value, i), inside(path, i), leaves));
 }
 
 void ValuePattern::describeDict(PyObject *dict, const ValuePath &path, Leaves &leaves) {
   kind_ = Kind::Dict;
   PyObject *key = nullptr, *item = nullptr;
-  for (Py_ssize_t position = 0; PyDict_Next(dict, &position, &key, &item);) {
+  for (Py_ssize_t position = 0; !leaves.full && PyDict_Next(dict, &position, &key, &item);) {
     keys_.push_back(PyRef::share(key));
     children_.push_back(describe(item, inside(path, children_.size()), leaves));
   }
@@ -420,12 +418,10 @@ namespace {
 
 // With all numbers and objects as leaves, unless `varies` says which.
 Leaves leavesOfPlace() {
-  constexpr size_t kMost = 1024; // a longer nest than this is data
   Leaves leaves;
   leaves.isTensor = isPlainTensor;
   leaves.varies = [](const ValuePath &) { return true; };
-  leaves.copiesObjects = true;
-  leaves.room = kMost;
+  leaves.ofSlot();
   return leaves;
 }
 

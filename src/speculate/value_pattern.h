@@ -27,9 +27,16 @@ struct Leaves {
   std::function<bool(const ValuePath &)> varies;
   // Objects that vary are looked into and copied, rather than known by their class.
   bool copiesObjects = false;
-  // How many more values may be looked into; `full` when that is over, or a nest is too deep.
-  size_t room = SIZE_MAX;
+  // How many more values may be looked at, and how deep; `full` when there are more: then the
+  // pattern is not to be used.
+  size_t room = SIZE_MAX, deepest = SIZE_MAX;
   bool full = false;
+  // For what a slot holds. A longer nest than this is data.
+  void ofSlot() {
+    copiesObjects = true;
+    room = 256;
+    deepest = 32;
+  }
 };
 
 class ValuePattern {

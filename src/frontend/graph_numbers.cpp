@@ -1,5 +1,5 @@
-// `torch.tensor` of lists with numbers in them that only the run of the graph knows: PyTorch's own
-// would ask what they are.
+// What float() and torch.tensor() make of numbers of the graph, where Python and PyTorch would ask
+// what these are.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 
@@ -43,6 +43,7 @@ public:
       if (!element || depth != shape.size())
         return false;
       type = count++ == 0 ? *element : c10::promoteTypes(type, *element);
+      hasFloats = hasFloats || c10::isFloatingType(*element);
       ofGraph = ofGraph || isGraphNumber(data) || isProxyTensor(data);
       return true;
     }
@@ -63,7 +64,7 @@ public:
   std::vector<int64_t> shape;
   c10::ScalarType type = c10::ScalarType::Undefined;
   size_t count = 0;
-  bool ofGraph = false;
+  bool ofGraph = false, hasFloats = false;
 };
 
 PyRef filled(const std::vector<int64_t> &shape, PyObject *number, PyObject *keywords) {
@@ -82,13 +83,25 @@ PyObject *firstOf(PyObject *data) {
 
 } // namespace
 
-// `keywords`: the dtype.
-PyRef Interpreter::stackedNumbers(PyObject *data, PyObject *keywords) {
+// float() of a number of the graph.
+PyRef Interpreter::toFloat(PyObject *number) {
+  if (numberType(number) == &PyFloat_Type)
+    return PyRef::share(number);
+  PyRef result = numberForPython(symbolicNumber(number)->sym_float());
+  noteComputed(result.get(), number, number,
+               [](PyObject *value, PyObject *) { return PyNumber_Float(value); });
+  return result;
+}
+
+//===- torch.tensor ------------------------------------------------------------------------===//
+
+// `keywords`: the dtype; `isReal`: of what it is.
+PyRef Interpreter::stackedNumbers(PyObject *data, PyObject *keywords, bool isReal) {
   if (isSequence(data)) {
     PyRef parts = checked(PyList_New(0));
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(data); ++i)
-      checked(PyList_Append(parts.get(),
-                            stackedNumbers(PySequence_Fast_GET_ITEM(data, i), keywords).get()));
+      checked(PyList_Append(
+          parts.get(), stackedNumbers(PySequence_Fast_GET_ITEM(data, i), keywords, isReal).get()));
     return checked(PyObject_CallOneArg(torchAttribute("stack").get(), parts.get()));
   }
   if (isExactTensor(data)) {
@@ -96,15 +109,18 @@ PyRef Interpreter::stackedNumbers(PyObject *data, PyObject *keywords) {
     PyRef to = checked(PyObject_GetAttrString(value.get(), "to"));
     return checked(PyObject_VectorcallDict(to.get(), nullptr, 0, keywords));
   }
-  return filled({}, numberToFill(data).get(), keywords);
+  return filled({}, numberToFill(data, isReal).get(), keywords);
 }
 
-// torch.full takes no bool of the graph.
-PyRef Interpreter::numberToFill(PyObject *number) {
-  if (!isGraphNumber(number) || numberType(number) != &PyBool_Type)
-    return PyRef::share(number);
-  PyRef zero = checked(PyLong_FromLong(0));
-  return binary(syntax::BinaryOp::Add, number, zero.get());
+// torch.tensor goes by way of a double where the tensor is real, and torch.full takes no bool of
+// the graph.
+PyRef Interpreter::numberToFill(PyObject *number, bool isReal) {
+  PyRef value = PyRef::share(number);
+  if (isGraphNumber(number) && numberType(number) == &PyBool_Type)
+    value = binary(syntax::BinaryOp::Add, number, checked(PyLong_FromLong(0)).get());
+  if (!isReal)
+    return value;
+  return isGraphNumber(value.get()) ? toFloat(value.get()) : checked(PyNumber_Float(value.get()));
 }
 
 void Interpreter::noteRead(PyObject *data) {
@@ -127,15 +143,20 @@ std::optional<PyRef> Interpreter::tensorOfData(const CallArguments &arguments) {
       !numbers.ofGraph)
     return std::nullopt;
   PyObject *data = arguments.positional[0].get();
-  noteRead(data);
   if (!dtype || dtype.get() == Py_None)
     dtype = PyRef::share(reinterpret_cast<PyObject *>(torch::getTHPDtype(numbers.type)));
+  if (!THPDtype_Check(dtype.get()))
+    return std::nullopt;
+  bool isReal = c10::isFloatingType(reinterpret_cast<THPDtype *>(dtype.get())->scalar_type);
+  if (!isReal && numbers.hasFloats)
+    return std::nullopt; // it cuts them off
+  noteRead(data);
   PyRef keywords = checked(PyDict_New());
   checked(PyDict_SetItemString(keywords.get(), "dtype", dtype.get()));
   PyObject *first = firstOf(data);
   if (numbers.count == 1 && !isExactTensor(first))
-    return filled(numbers.shape, numberToFill(first).get(), keywords.get());
-  return stackedNumbers(data, keywords.get());
+    return filled(numbers.shape, numberToFill(first, isReal).get(), keywords.get());
+  return stackedNumbers(data, keywords.get(), isReal);
 }
 
 } // namespace bifront
