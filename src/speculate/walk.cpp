@@ -58,7 +58,7 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
           },
       .unchanged = callUnchanged,
       .inputFor = request.inputFor,
-      .foreseeTensor = request.foreseeTensor};
+      .exampleOf = request.exampleOf};
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
   struct Reset {
