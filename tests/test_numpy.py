@@ -74,6 +74,13 @@ STEPS: dict[str, Callable[[], Callable[..., Any]]] = {
     "argmax": lambda: lambda x: (x, int(x.numpy().argmax())),
     "from outside": lambda w=weights(): lambda x: x * float(w[1]),
     "two arrays": lambda w=weights(): lambda x: torch.from_numpy(np.maximum(w, x.numpy())),
+    "stack": lambda w=weights(): lambda x: torch.from_numpy(np.stack([w, x.numpy()])),
+    "concatenate": lambda w=weights(): lambda x: np.concatenate((w, x.numpy() * 2, w[1:])),
+    "array of numbers": lambda: lambda x: np.array([x.sum().item(), 2, x[0].item()]) * 3,
+    "array of a tuple": lambda: lambda x: np.array((x[0].item(), 1.0), dtype=np.float32),
+    "zeros": lambda: lambda x: torch.from_numpy(np.zeros((4,), dtype=np.float32)) + x,
+    "nested": lambda: lambda x: np.array([[x[0].item(), 1.0], [2.0, x[1].item()]]).sum(),
+    "index arrays": lambda w=weights(): lambda x: w[[0, 2]] + w[(x.numpy() > 9)].sum(),
     "where": lambda w=weights(): lambda x: np.where(x.numpy() > 0, w, -w),
 }
 
@@ -264,6 +271,41 @@ def test_a_slice_up_to_a_number_of_the_graph() -> None:
         argument=lambda call: torch.full((4,), float(call % 3)),
         graphs=3,
     )
+
+
+def test_one_path_returns_an_array() -> None:
+    def make() -> Callable[..., Any]:
+        def step(x: Tensor) -> Any:
+            kind = ("array", "tensor")[int(x[0].item())]
+            return x.numpy() * 2 if kind == "array" else x * 2
+
+        return step
+
+    check(make, argument=lambda call: torch.full((4,), float(call % 2)), fallbacks=2)
+
+
+def test_lists_that_hold_themselves() -> None:
+    knot: list[Any] = []
+    knot.append(knot)
+
+    def step(x: Tensor) -> Any:
+        return x * len(knot), x.numpy().sum() * isinstance(knot, list)
+
+    check(lambda: step)
+
+
+def test_a_list_that_grows_between_calls() -> None:
+    def make() -> Callable[..., Any]:
+        rows = [weights()]
+
+        def step(x: Tensor) -> Any:
+            total = np.stack(rows).sum()
+            rows.append(weights())
+            return x * float(total)
+
+        return step
+
+    check(make, graphs=5)
 
 
 def test_one_of_two_arrays() -> None:

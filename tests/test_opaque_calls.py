@@ -229,6 +229,28 @@ def test_the_clock_is_read_in_each_run() -> None:
     assert converted.stats["graph_calls"] == 5 and converted.stats["opaque_calls"] == 3
 
 
+def test_a_draw_into_an_array_is_left_to_cpython() -> None:
+    arrays = numpy.zeros(3), numpy.zeros(3)
+    sides = Sources(), Sources()
+
+    def make(s: Sources, array: Any) -> Step:
+        def step(x: Any) -> Any:
+            s.numpy.standard_normal(out=array)
+            s.numpy.random(3, numpy.float64, array)
+            return x * 2
+
+        return step
+
+    step = make(sides[0], arrays[0])
+    converted = bifront.function(make(sides[1], arrays[1]))
+    for _ in range(3):
+        converted(torch.ones(2))
+        step(torch.ones(2))
+        assert arrays[0].tolist() == arrays[1].tolist()
+        assert sides[0].states() == sides[1].states()
+    assert converted.stats["graphs"] == 0
+
+
 def test_a_source_that_the_call_makes_is_left_to_cpython() -> None:
     converted = bifront.function(lambda x: x * random.Random(3).random())
     for _ in range(3):

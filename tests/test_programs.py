@@ -37,7 +37,7 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "terra/bert_cls": (0, 0, 19),
     "terra/bert_qa": (8, 0, 11),
     "terra/dcgan": (2, 0, 0),
-    "terra/dropblock": (8, 144, 11),
+    "terra/dropblock": (1, 1, 0),
     "terra/faster_rcnn": (0, 0, 19),
     "terra/gpt2": (8, 0, 11),
     "terra/music_transformer": (8, 0, 11),

@@ -265,12 +265,20 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
       found->now[way] = change.now;
     }
   for (Place &place : places) {
+    size_t reads = log_.numReads();
     if (place.change.isContainer || place.now[0].get() != place.now[1].get())
       preparePlace(place.change);
     if (place.change.isContainer)
       for (PyRef &contents : place.now)
         log_.noteFresh(contents.get());
-    place.value = merge.plan(place.now[0].get(), place.now[1].get());
+    try {
+      place.value = merge.plan(place.now[0].get(), place.now[1].get());
+    } catch (const CannotMerge &why) {
+      if (log_.numReads() == reads)
+        throw;
+      // The one way may not read what was there before, of which nothing is to be assumed then.
+      throw CannotFork(site, Policy::OneWay, why.what());
+    }
   }
 
   std::vector<ValueId> yields[2];

@@ -88,8 +88,9 @@ struct InterpreterHost {
   // this is such a copy: it differs from call to call, and is compared and written like the
   // original.
   std::function<bool(PyObject *object)> isReplaced, isCopy;
-  // What the tensor `value` will be in this call; null where nobody can tell. May be empty.
-  std::function<PyRef(ValueId value)> foreseeTensor = {};
+  // What a tensor or a number of the graph will be in this call, for a trial of what is given it;
+  // null where nobody can tell. May be empty.
+  std::function<PyRef(ValueId value)> exampleOf = {};
 };
 
 // Arguments of a call, owned.
@@ -226,7 +227,9 @@ private:
 
   // opaque.cpp
   std::optional<PyRef> callOpaque(PyObject *callee, const CallArguments &arguments);
-  void refuseOperand(PyObject *operand) const;
+  void checkOperand(PyObject *operand, int depth = 0);
+  ValueId operandOf(PyObject *object);
+  PyRef exampleFor(PyObject *operand);
   PyRef sampleOf(PyObject *function, const CallArguments &arguments);
   ValueId recordCall(PyObject *function, const CallArguments &arguments);
   PyRef opaqueResult(ValueId value, const PyRef &sample);
@@ -237,6 +240,7 @@ private:
     int64_t version = 0;
   };
   PyRef dataOf(PyObject *object) const;
+  bool holdsData(PyObject *object, int depth = 0) const;
   std::optional<PyRef> callOnData(PyObject *callee, const CallArguments &arguments);
   PyRef callPure(PyObject *function, const CallArguments &arguments);
   PyRef callPure(PyObject *function, std::initializer_list<PyObject *> operands);

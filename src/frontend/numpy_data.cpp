@@ -1,5 +1,6 @@
 #include "frontend/numpy_data.h"
 
+#include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/python_error.h"
 #include "support/pending_exception.h"
@@ -22,12 +23,11 @@ PyObject *ofModule(const char *module, const std::string &name) {
              : nullptr;
 }
 
-// Functions that may return what lies in the memory of an argument.
+// Functions that may return what lies in the memory of an argument: one array.
 constexpr std::string_view kViews[] = {
-    "__getitem__", "as_tensor",  "asarray",  "broadcast_to", "diagonal",
-    "expand_dims", "from_numpy", "getattr",  "moveaxis",     "ravel",
-    "reshape",     "squeeze",    "swapaxes", "transpose",    "atleast_1d",
-    "atleast_2d",  "view",       "array",    "getitem",      "ascontiguousarray"};
+    "__getitem__", "as_tensor", "asarray",  "broadcast_to", "diagonal", "expand_dims",
+    "from_numpy",  "getattr",   "moveaxis", "ravel",        "reshape",  "squeeze",
+    "swapaxes",    "transpose", "view",     "array",        "getitem",  "ascontiguousarray"};
 constexpr std::string_view kMethods[] = {
     "all",     "any",     "argmax",   "argmin", "argsort", "astype",    "clip",  "copy",
     "cumprod", "cumsum",  "diagonal", "dot",    "flatten", "item",      "max",   "mean",
@@ -44,8 +44,6 @@ constexpr std::string_view kFunctions[] = {"all",
                                            "array_equal",
                                            "asarray",
                                            "ascontiguousarray",
-                                           "atleast_1d",
-                                           "atleast_2d",
                                            "average",
                                            "bincount",
                                            "broadcast_to",
@@ -93,6 +91,10 @@ constexpr std::string_view kFunctions[] = {"all",
                                            "var",
                                            "where",
                                            "zeros",
+                                           "stack",
+                                           "hstack",
+                                           "vstack",
+                                           "column_stack",
                                            "zeros_like"};
 constexpr std::string_view kOperators[] = {
     "__add__",     "__and__", "__eq__",     "__floordiv__", "__ge__",     "__getitem__", "__gt__",
@@ -147,6 +149,25 @@ bool isPureOfNumpy(PyObject *function) {
 bool makesNewData(PyObject *function) {
   return std::find(std::begin(kViews), std::end(kViews), attributeText(function, "__name__")) ==
          std::end(kViews);
+}
+
+bool holdsObjects(PyObject *data) {
+  PyRef type = checked(PyObject_GetAttrString(data, "dtype"));
+  return checked(PyObject_GetAttrString(type.get(), "hasobject")).get() == Py_True;
+}
+
+// `out` may be given by its position too.
+bool writesToArgument(PyObject *function, const CallArguments &arguments) {
+  for (const auto &[name, value] : arguments.keywords)
+    if (PyUnicode_CompareWithASCIIString(name.get(), "out") == 0)
+      return true;
+  PyRef inputs = PyRef::steal(PyObject_GetAttrString(function, "nin")); // of a ufunc
+  PyErr_Clear();                                                        // it is none
+  size_t most = inputs ? PyLong_AsSize_t(inputs.get()) : 3;
+  for (size_t i = most; i < arguments.positional.size(); ++i)
+    if (arguments.positional[i].get() != Py_None && !isImmutable(arguments.positional[i].get()))
+      return true;
+  return false;
 }
 
 NumpyErrors::NumpyErrors(const char *inPlaceOfWarnings) {

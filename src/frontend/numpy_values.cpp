@@ -13,29 +13,6 @@
 #include <algorithm>
 
 namespace bifront {
-namespace {
-
-// An array of objects would call their code.
-bool holdsObjects(PyObject *data) {
-  PyRef type = checked(PyObject_GetAttrString(data, "dtype"));
-  return checked(PyObject_GetAttrString(type.get(), "hasobject")).get() == Py_True;
-}
-
-// `out` may be given by its position too.
-bool writesToArgument(PyObject *function, const CallArguments &arguments) {
-  for (const auto &[name, value] : arguments.keywords)
-    if (PyUnicode_CompareWithASCIIString(name.get(), "out") == 0)
-      return true;
-  PyRef inputs = PyRef::steal(PyObject_GetAttrString(function, "nin")); // of a ufunc
-  PyErr_Clear();                                                        // it is none
-  size_t most = inputs ? PyLong_AsSize_t(inputs.get()) : 3;
-  for (size_t i = most; i < arguments.positional.size(); ++i)
-    if (arguments.positional[i].get() != Py_None && !isImmutable(arguments.positional[i].get()))
-      return true;
-  return false;
-}
-
-} // namespace
 
 // The object that a value of the program is in this call, where that is data of numpy which may be
 // another in the next.
@@ -49,10 +26,24 @@ PyRef Interpreter::dataOf(PyObject *object) const {
   return seen.size() == 1 && isNumpyData(seen[0].get()) ? seen[0] : PyRef();
 }
 
+// Also of a list or a tuple that has such data in it.
+bool Interpreter::holdsData(PyObject *object, int depth) const {
+  constexpr Py_ssize_t kLongest = 1024;
+  if (dataOf(object))
+    return true;
+  if (!isSequence(object) || depth > kDeepestSequence ||
+      PySequence_Fast_GET_SIZE(object) > kLongest)
+    return false;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i)
+    if (holdsData(PySequence_Fast_GET_ITEM(object, i), depth + 1))
+      return true;
+  return false;
+}
+
 // Nothing where that is no call of a pure function with such data.
 std::optional<PyRef> Interpreter::callOnData(PyObject *callee, const CallArguments &arguments) {
   bool hasData = false;
-  auto look = [&](const PyRef &argument) { hasData = hasData || dataOf(argument.get()); };
+  auto look = [&](const PyRef &argument) { hasData = hasData || holdsData(argument.get()); };
   for (const PyRef &argument : arguments.positional)
     look(argument);
   for (const auto &[name, argument] : arguments.keywords)
@@ -71,9 +62,7 @@ std::optional<PyRef> Interpreter::callOnData(PyObject *callee, const CallArgumen
 PyRef Interpreter::callPure(PyObject *function, const CallArguments &arguments) {
   std::vector<SharedMemory> shared;
   auto look = [&](PyObject *operand) {
-    refuseOperand(operand);
-    if (PyRef data = dataOf(operand); data && holdsObjects(data.get()))
-      throw CannotInterpret("an array holds objects of Python");
+    checkOperand(operand);
     std::vector<SharedMemory> of = sharedBy(operand);
     shared.insert(shared.end(), of.begin(), of.end());
   };
@@ -109,6 +98,10 @@ bool Interpreter::sharesWithTensor(const std::vector<SharedMemory> &shared) {
 // there.
 std::vector<Interpreter::SharedMemory> Interpreter::sharedBy(PyObject *data) const {
   std::vector<SharedMemory> shared;
+  if (isSequence(data))
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(data); ++i)
+      for (SharedMemory &memory : sharedBy(PySequence_Fast_GET_ITEM(data, i)))
+        shared.push_back(std::move(memory));
   if (isNumpyArray(data))
     shared.push_back({});
   auto pointer = pointerOf(data);
@@ -136,7 +129,7 @@ std::optional<PyRef> Interpreter::arrayOfTensor(PyObject *callee, const CallArgu
   static PyObject *numpy =
       typeAttribute(reinterpret_cast<PyTypeObject *>(THPVariableClass)->tp_base, "numpy");
   ValueId value = held(tensor);
-  PyRef known = host_.foreseeTensor ? host_.foreseeTensor(value) : PyRef();
+  PyRef known = host_.exampleOf ? host_.exampleOf(value) : PyRef();
   if (!known)
     throw CannotInterpret("what a tensor holds that becomes an array is not known before the run");
   CallArguments example;

@@ -42,6 +42,18 @@ bool isConstant(PyObject *object) {
   return (isImmutable(object) && !isGraphNumber(object)) || PyType_Check(object);
 }
 
+// A function that returns its arguments, as a list or a tuple; borrowed.
+PyObject *sequenceMaker(bool ofList) {
+  static PyMethodDef definitions[] = {
+      {"tuple", [](PyObject *, PyObject *items) { return Py_NewRef(items); }, METH_VARARGS,
+       nullptr},
+      {"list", [](PyObject *, PyObject *items) { return PySequence_List(items); }, METH_VARARGS,
+       nullptr}};
+  static PyObject *makers[] = {PyCFunction_New(&definitions[0], nullptr),
+                               PyCFunction_New(&definitions[1], nullptr)};
+  return makers[ofList];
+}
+
 class StatePutBack {
 public:
   explicit StatePutBack(PyObject *source) : source_(source), state_(stateOfSource(source)) {}
@@ -66,18 +78,20 @@ private:
 std::optional<PyRef> Interpreter::callOpaque(PyObject *callee, const CallArguments &arguments) {
   CallArguments all = arguments;
   PyRef function = unbound(callee, all.positional);
+  if (isPureOfNumpy(function.get()) && !writesToArgument(function.get(), all))
+    return callPure(function.get(), all);
   if (readsClock(function.get()))
     return opaqueResult(recordCall(function.get(), all), sampleOf(function.get(), all));
   if (all.positional.empty() || !isRandomSource(all.positional[0].get()) ||
-      !drawsFromSource(function.get()))
+      !drawsFromSource(function.get()) || writesToArgument(function.get(), all))
     return std::nullopt;
   PyObject *source = all.positional[0].get();
   if (log_.isFresh(source))
     throw CannotInterpret("draws from a random generator that the call has made");
   for (size_t i = 1; i < all.positional.size(); ++i)
-    refuseOperand(all.positional[i].get());
+    checkOperand(all.positional[i].get());
   for (const auto &[name, value] : all.keywords)
-    refuseOperand(value.get());
+    checkOperand(value.get());
   PyRef sample = [&] {
     StatePutBack putBack(source);
     return sampleOf(function.get(), all);
@@ -85,47 +99,78 @@ std::optional<PyRef> Interpreter::callOpaque(PyObject *callee, const CallArgumen
   return opaqueResult(recordCall(function.get(), all), sample);
 }
 
-void Interpreter::refuseOperand(PyObject *operand) const {
-  if (!isGraphNumber(operand) && !isConstant(operand) && !dataOf(operand))
+// What an opaque call may be given: numbers of the graph, constants, data of numpy, and lists and
+// tuples of these, which are made again in each run.
+void Interpreter::checkOperand(PyObject *operand, int depth) {
+  if (isConstant(operand) || isGraphNumber(operand))
+    return;
+  if (isSequence(operand)) {
+    if (depth > kDeepestSequence)
+      throw CannotInterpret("an opaque call is given lists in lists");
+    if (PyList_Check(operand))
+      log_.readContainer(operand);
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(operand); ++i)
+      checkOperand(PySequence_Fast_GET_ITEM(operand, i), depth + 1);
+    return;
+  }
+  PyRef data = dataOf(operand);
+  if (!data)
     throw CannotInterpret(std::string("an opaque call is given a ") + Py_TYPE(operand)->tp_name);
+  if (holdsObjects(data.get()))
+    throw CannotInterpret("an array holds objects of Python");
   sharedBy(operand); // is still as it was
 }
 
 // What the call returns for what its arguments will be in this call of the program.
 PyRef Interpreter::sampleOf(PyObject *function, const CallArguments &arguments) {
-  auto exampleFor = [&](const PyRef &argument) {
-    if (PyRef data = dataOf(argument.get()))
-      return data;
-    if (!isGraphNumber(argument.get()))
-      return argument;
-    auto foreseen = host_.recording->foresee(held(argument.get()));
-    if (!foreseen)
-      throw CannotInterpret("what an opaque call is given is not known before the run");
-    PyTypeObject *type = numberType(argument.get());
-    return checked(type == &PyFloat_Type  ? PyFloat_FromDouble(foreseen->toDouble())
-                   : type == &PyLong_Type ? PyLong_FromLongLong(foreseen->toLong())
-                                          : PyBool_FromLong(foreseen->toBool()));
-  };
   CallArguments examples;
   for (const PyRef &argument : arguments.positional)
-    examples.positional.push_back(exampleFor(argument));
+    examples.positional.push_back(exampleFor(argument.get()));
   for (const auto &[name, argument] : arguments.keywords)
-    examples.keywords.emplace_back(name, exampleFor(argument));
+    examples.keywords.emplace_back(name, exampleFor(argument.get()));
   CaptureMode::Pause notTheProgram;
   NumpyErrors untilTheRun("ignore");
   return callDirectly(function, examples);
+}
+
+PyRef Interpreter::exampleFor(PyObject *operand) {
+  if (PyRef data = dataOf(operand))
+    return data;
+  if (isSequence(operand) && !isConstant(operand)) {
+    PyRef items = checked(PyList_New(0));
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(operand); ++i)
+      checked(PyList_Append(items.get(), exampleFor(PySequence_Fast_GET_ITEM(operand, i)).get()));
+    return PyList_Check(operand) ? items : checked(PyList_AsTuple(items.get()));
+  }
+  if (!isGraphNumber(operand))
+    return PyRef::share(operand);
+  PyRef example = host_.exampleOf ? host_.exampleOf(held(operand)) : PyRef();
+  if (!example)
+    throw CannotInterpret("what an opaque call is given is not known before the run");
+  return example;
 }
 
 ValueId Interpreter::recordCall(PyObject *function, const CallArguments &arguments) {
   std::vector<ValueId> operands;
   std::vector<std::string> keywords;
   for (const PyRef &argument : arguments.positional)
-    operands.push_back(held(argument.get()));
+    operands.push_back(operandOf(argument.get()));
   for (const auto &[name, argument] : arguments.keywords) {
-    operands.push_back(held(argument.get()));
+    operands.push_back(operandOf(argument.get()));
     keywords.emplace_back(PyUnicode_AsUTF8(name.get()));
   }
   return host_.recording->graph().callPython(nameOf(function), held(function), operands, keywords);
+}
+
+ValueId Interpreter::operandOf(PyObject *object) {
+  if (!isSequence(object) || isConstant(object))
+    return held(object);
+  std::vector<ValueId> items;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i)
+    items.push_back(operandOf(PySequence_Fast_GET_ITEM(object, i)));
+  bool isList = PyList_Check(object);
+  return host_.recording->graph().callPython(isList ? "list" : "tuple", held(sequenceMaker(isList)),
+                                             items, {});
 }
 
 // In the program's hands: what no op has to know is a pointer.

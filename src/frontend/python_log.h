@@ -26,6 +26,7 @@ public:
   // The program has found `value` there (null: nothing). Counts unless the call has made the object
   // or put the value there itself. Whether it counts, and for the first time.
   bool read(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value);
+  size_t numReads() const { return effects_.reads.size() + effects_.inputs.size(); }
   void readContainer(PyObject *container);
   void readType(PyTypeObject *type);
   void readTypeOf(PyObject *object);

@@ -295,8 +295,7 @@ std::vector<Slot> slotsOf(const Varying &varying) {
 
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request, Proxies &proxies,
-                             Policies *policies,
-                             const std::function<PyRef(ValueId)> &foreseeTensor) {
+                             Policies *policies, const std::function<PyRef(ValueId)> &exampleOf) {
   std::vector<PyRef> values = proxies.rebuildArguments();
   if (PyErr_Occurred())
     return {};
@@ -318,7 +317,7 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                      },
                  .isReplaced = [&](PyObject *object) { return proxies.isReplaced(object); },
                  .isCopy = [&](PyObject *object) { return proxies.isCopy(object); },
-                 .foreseeTensor = foreseeTensor});
+                 .exampleOf = exampleOf});
   Interpretation called;
   called.result = PyRef::steal(
       PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
@@ -449,6 +448,15 @@ struct SizesByValues {
   bool met = false; // there was one
 };
 
+// As Python has it.
+PyRef objectOf(const c10::IValue &value) {
+  if (value.isTensor())
+    return checked(THPVariable_Wrap(value.toTensor().detach()));
+  return checked(value.isBool()  ? PyBool_FromLong(value.toBool())
+                 : value.isInt() ? PyLong_FromLongLong(value.toInt())
+                                 : PyFloat_FromDouble(value.toDouble()));
+}
+
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
              SizesByValues &sizes, Policies *policies = nullptr, const Path &forced = {}) {
@@ -471,12 +479,13 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     auto found = foresee(recorder, capture, torchDerivatives(), value);
     return found ? std::optional(found->toScalar()) : std::nullopt;
   };
-  auto foreseeTensor = [&](ValueId value) -> PyRef {
+  // The graph may have as inputs what a number follows from, since nothing is made of its value.
+  auto exampleOf = [&](ValueId value) -> PyRef {
     if (++foreseen > kMostForeseen)
       return {};
     auto found = foresee(recorder, capture, torchDerivatives(), value);
     CaptureMode::Pause notTheProgram;
-    return found ? checked(THPVariable_Wrap(found->toTensor().detach())) : PyRef();
+    return found ? objectOf(*found) : PyRef();
   };
   capture.recording().foresee = [&](ValueId value) -> std::optional<c10::Scalar> {
     if (needsNumbers(recorder, capture, arguments, captured, value))
@@ -496,8 +505,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     YoungObjects young;
     forgetLeftAt();
     capture.begin();
-    Interpretation interpretation =
-        callOnProxies(capture, request, proxies, policies, foreseeTensor);
+    Interpretation interpretation = callOnProxies(capture, request, proxies, policies, exampleOf);
     // What the capture itself has refused the program sees as an exception too.
     raised = !interpretation.result && !capture.recording().failure();
     if (!interpretation.result)

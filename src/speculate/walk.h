@@ -32,7 +32,7 @@ struct WalkRequest {
   // As InterpreterHost's; may be empty.
   std::function<std::optional<std::pair<PyRef, uint32_t>>(const Slot &, PyObject *)> inputFor;
   std::function<bool(PyObject *)> isReplaced, isCopy;
-  std::function<PyRef(ValueId)> foreseeTensor;
+  std::function<PyRef(ValueId)> exampleOf; // as InterpreterHost's
 };
 
 // Python's values are as they were behind it. Throws CannotInterpret.
