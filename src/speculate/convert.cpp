@@ -357,21 +357,23 @@ void captureHistory(Capture &capture, ResultReader &reader, Captured &captured,
 
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
+constexpr size_t kMostForeseenOps = 200'000; // in all captures of a conversion
 
 std::string whereLeft() {
   SourceLine line = leftAt();
   return line.line ? line.file + ":" + std::to_string(line.line) : "";
 }
 
-// Sizes that values decide: they are sizes of the graph, or numbers that Python knows.
-struct SizesByValues {
-  bool decided = false;
-  bool met = false; // there was one
+// What the captures of one conversion have in common.
+struct Attempts {
+  bool decidesSizes = false; // that depend on values: else they are sizes of the graph
+  bool metSizes = false;     // there was one
+  size_t foreseenOps = 0;
 };
 
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-             SizesByValues &sizes, Policies *policies = nullptr, const Path &forced = {}) {
+             Attempts &attempts, Policies *policies = nullptr, const Path &forced = {}) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
@@ -379,24 +381,28 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   RandomStateGuard random; // looked at when the capture is over
   ForeignRandomGuard foreignGenerators;
   Capture capture(recorder);
-  if (sizes.decided)
+  if (attempts.decidesSizes)
     capture.recording().decideSizes();
   struct NoteSizes {
     const Recording &recording;
-    SizesByValues &sizes;
-    ~NoteSizes() { sizes.met = sizes.met || recording.hasFreeSizes(); }
-  } noteSizes{capture.recording(), sizes};
+    Attempts &attempts;
+    ~NoteSizes() { attempts.metSizes = attempts.metSizes || recording.hasFreeSizes(); }
+  } noteSizes{capture.recording(), attempts};
+  auto mayForesee = [&] {
+    attempts.foreseenOps += recorder.numValues();
+    return attempts.foreseenOps <= kMostForeseenOps;
+  };
   size_t foreseen = 0;
   capture.recording().foresee = [&](ValueId value) -> std::optional<c10::Scalar> {
     if (needsNumbers(recorder, capture, arguments, captured, value))
       return std::nullopt;
-    if (++foreseen > kMostForeseen)
+    if (++foreseen > kMostForeseen || !mayForesee())
       return std::nullopt;
     return foresee(recorder, capture, torchDerivatives(), value);
   };
   if (policies)
     capture.recording().decide = decisions(recorder, capture, captured, forced, [&](ValueId value) {
-      return foresee(recorder, capture, torchDerivatives(), value);
+      return mayForesee() ? foresee(recorder, capture, torchDerivatives(), value) : std::nullopt;
     });
   bool raised = false;
   std::vector<ValueId> returns;
@@ -460,12 +466,12 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
 
 // The function ran on proxies: what it did to Python's values must not last.
 void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-                    SizesByValues &sizes, const PythonState &state) {
+                    Attempts &attempts, const PythonState &state) {
   struct Undo {
     const PythonState &state;
     ~Undo() { state.restore(); }
   } undo{state};
-  capture(request, arguments, captured, sizes);
+  capture(request, arguments, captured, attempts);
   if (state.restore())
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
 }
@@ -572,7 +578,7 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
                                        " share memory, and the function writes there");
 }
 
-std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, SizesByValues &sizes,
+std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, Attempts &attempts,
                                             Policies *policies, bool withOthers) {
   auto graph = std::make_shared<ConvertedGraph>();
   graph->forks = policies != nullptr;
@@ -583,14 +589,14 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, Si
     if (request.options.walked) {
       captured = capturePaths(
           [&](Captured &path, const Path &forced) {
-            capture(request, arguments, path, sizes, policies, forced);
+            capture(request, arguments, path, attempts, policies, forced);
           },
           policies, withOthers ? request.paths : std::vector<Path>());
       graph->guards.compile(captured.reads, captured.slotInputs);
       refuseKnownArguments(graph->guards, arguments);
     } else {
       graph->pythonState = readPythonState(request);
-      captureAndUndo(request, arguments, captured, sizes, graph->pythonState);
+      captureAndUndo(request, arguments, captured, attempts, graph->pythonState);
     }
     compileModule(captured, *graph);
     bindInputs(*graph, captured, arguments, request.options.walked);
@@ -618,17 +624,17 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, Si
 }
 
 // `policies`: as InterpreterHost's. Throws CannotFork too.
-std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies,
-                                            bool withOthers = true) {
-  SizesByValues sizes;
+std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Attempts &attempts,
+                                            Policies *policies, bool withOthers = true) {
+  attempts.decidesSizes = false;
   try {
-    return convertWith(request, sizes, policies, withOthers);
+    return convertWith(request, attempts, policies, withOthers);
   } catch (const ConversionError &asSizes) {
-    if (!sizes.met || !asSizes.needed.empty())
+    if (!attempts.metSizes || !asSizes.needed.empty())
       throw;
-    sizes.decided = true;
+    attempts.decidesSizes = true;
     try {
-      return convertWith(request, sizes, policies, withOthers);
+      return convertWith(request, attempts, policies, withOthers);
     } catch (const ConversionError &) { // what there is to mend is in the first
       throw asSizes;
     }
@@ -647,11 +653,20 @@ static bool hasPointers(const ConversionRequest &request) {
 
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
   constexpr int kMostRestarts = 32;
+  Attempts attempts;
+  if (!request.forks) {
+    try {
+      return convertOnce(request, attempts, nullptr);
+    } catch (const ConversionError &error) {
+      if (!attempts.metSizes || !request.options.walked || error.raised || !error.needed.empty())
+        throw;
+    } // a loop over what values decide needs to be one of the graph
+  }
   Policies policies;
   std::string whyNot, whyOnePath, lastFork;
-  for (int start = 0; request.forks && start < kMostRestarts; ++start) {
+  for (int start = 0; start < kMostRestarts; ++start) {
     try {
-      auto graph = convertOnce(request, &policies, whyOnePath.empty());
+      auto graph = convertOnce(request, attempts, &policies, whyOnePath.empty());
       if (!whyOnePath.empty())
         graph->notes.push_back("with the paths of earlier calls: " + whyOnePath);
       return graph;
@@ -673,11 +688,11 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     }
   }
   // It would be a graph for these very objects.
-  if (request.forks && hasPointers(request))
+  if (hasPointers(request))
     fail(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot);
   std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
   try {
-    auto graph = convertOnce(request, nullptr);
+    auto graph = convertOnce(request, attempts, nullptr);
     if (!note.empty())
       graph->notes.push_back(note);
     return graph;
