@@ -59,6 +59,12 @@ def two_by_one_mask(x: Tensor) -> Any:
     return x[mask] * x.exp()[mask] + 1, torch.masked_select(x, mask) - x[mask]
 
 
+def equal_masks(x: Tensor) -> Any:
+    y = x.clone()
+    y[(x > 0) & (x < 0.8)] *= x[(x > 0) & (x < 0.8)] + torch.exp(y)[(x > 0) & (x < 0.8)]
+    return y, x[x > 0] + y[x > 0]
+
+
 def rows_and_columns(x: Tensor) -> Any:
     matrix = x.view(2, 4) * x[:4, None, None]
     return matrix[matrix > 0], matrix[:, :, matrix[0, 0] > 0], matrix[x[:4] > 0, :, 1]
@@ -127,6 +133,7 @@ def in_a_loop(x: Tensor) -> Any:
         lambda x: torch.argwhere(x.view(2, 2, 2) > 0),
         both_sides,
         two_by_one_mask,
+        equal_masks,
         rows_and_columns,
         where,
         assigned,
@@ -170,9 +177,46 @@ def test_both_ways_of_a_branch_by_a_count() -> None:
 
 
 def test_a_dimension_that_may_go() -> None:
-    """squeeze() has another rank where one element is left: CPython runs that call."""
-    converted = run(lambda x: x.relu().nonzero().squeeze(), ALL - 6)
+    """squeeze() has another rank where one element is left: that is a path of its own."""
+    converted = run(lambda x: x.relu().nonzero().squeeze(), ALL - 4, graphs=2)
     assert converted.stats["exits"]["AssertionFailed"] >= 2
+
+
+def test_a_list_by_a_size() -> None:
+    """Each length is a path."""
+    run(lambda x: [row * 2 for row in x[x > 0]], ALL - 6)
+
+
+def test_a_loop_by_a_size() -> None:
+    def fn(x: Tensor) -> Any:
+        total = x.sum()
+        for row in x[x > 0]:
+            total = total * 0.5 + row
+        return total
+
+    run(fn, ALL - 3)
+
+
+def test_sizes_that_only_python_knows_to_be_equal() -> None:
+    """Two masks, of which nobody else knows that they select as much: each length has a graph."""
+    w = weights(ELEMENTS)
+
+    def fn(x: Tensor) -> Any:
+        w.grad = None
+        y = (w * 1.5).clone()
+        y[x > 0] = w[x * 2 > 0] ** 2
+        (y * x).sum().backward()
+        return y.detach(), w.grad
+
+    converted = bifront.function(fn)
+    for count in HELD:
+        x = vector(count)
+        outcomes = []
+        for step in (converted, fn):
+            value, gradient = step(x.clone())
+            outcomes.append((value, gradient.clone()))
+        assert_same_value(*outcomes, f"{count} hold")
+    assert converted.stats["graph_calls"] >= 4, bifront.explain(converted)
 
 
 def test_a_call_that_raises() -> None:
@@ -217,6 +261,39 @@ def test_a_mask_that_changes_selects_anew() -> None:
         return before, x[mask], x[mask].numel() - before.numel()
 
     run(fn, ALL)
+
+
+def test_equal_masks_that_part() -> None:
+    def fn(x: Tensor) -> Any:
+        first, second = x > 0, x > 0
+        second[:2] = True
+        third = x > 0
+        third[2:] = False
+        return x[first], x[second], x[third], x[first].shape[0] == x[second].shape[0]
+
+    run(fn, ALL - 8)
+
+
+def test_a_mask_that_is_written_behind_its_back() -> None:
+    def fn(x: Tensor) -> Any:
+        y, mask = x.clone(), x > 0
+        before, first = x[mask], y[y > 0]
+        mask.data[:4] = True
+        y.data[4:] = 1
+        after, second = x[mask], y[y > 0]
+        return before.numel() == after.numel(), first.numel() == second.numel(), after, second
+
+    run(fn, ALL - 8)
+
+
+def test_a_mask_of_what_is_written() -> None:
+    def fn(x: Tensor) -> Any:
+        before = x[x > 0]
+        x[:3] = 1
+        after = x[x > 0]
+        return before, after, before.numel() == after.numel()
+
+    run(fn, ALL - 8)
 
 
 def test_a_mask_that_a_loop_changes() -> None:

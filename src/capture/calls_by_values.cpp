@@ -2,7 +2,11 @@
 #include "capture/captured_call.h"
 #include "capture/symbolic.h"
 
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace bifront {
 namespace {
@@ -30,13 +34,44 @@ bool isMask(const at::Tensor &indices) {
 
 Dim CapturedCall::countOf(const at::Tensor &mask) {
   ProxyImpl *proxy = ProxyImpl::of(mask);
-  byValues_ = dynamic_ = true;
-  return recording_.countOf(mask, proxy ? proxy->value() : recording_.outsideTensor(mask));
+  ValueId value = proxy ? proxy->value() : recording_.outsideTensor(mask);
+  Dim *known = recording_.countOf(mask, value), found{{0, 0}};
+  if (known && *known != found)
+    return *known;
+  if (!recording_.decidesSizes())
+    found = recording_.freeSize();
+  else
+    found = decidedSizeOf({"aten::nonzero", {{AtenArg::Operand{0}}}, {}}, {&value, 1},
+                          [&](const Dim &rows) {
+                            TensorType type;
+                            type.dtype = DType::Int64;
+                            type.dims = {rows, Dim::fixed(mask.dim())};
+                            return std::vector{ValueType::ofTensor(std::move(type))};
+                          });
+  if (known)
+    *known = found;
+  return found;
+}
+
+// Runs the call to see the size, which is a number that Python knows from there on.
+Dim CapturedCall::decidedSizeOf(const AtenCall &call, std::span<const ValueId> operands,
+                                const ResultTypes &typesFor) {
+  if (recording_.isDry())
+    recording_.fail("the shape of a gradient depends on a tensor's values");
+  Dim size = recording_.freeSize();
+  std::vector<ValueType> types = typesFor(size);
+  const std::vector<Dim> &dims = types[0].tensor.dims;
+  ValueId value = recording_.graph().aten(call, operands, types, !c10::GradMode::is_enabled())[0];
+  auto dim = std::find(dims.begin(), dims.end(), size) - dims.begin();
+  c10::SymNode number =
+      SymbolicScalar::ofDim(recording_.shared_from_this(), size.world[0], size.world[1], value, dim,
+                            Recording::SizeOrigin::Values);
+  return Dim::fixed(number->guard_int(__FILE__, __LINE__));
 }
 
 std::vector<at::Tensor> CapturedCall::masks() const {
   std::vector<at::Tensor> masks;
-  if (traits_.masks)
+  if (traits_.masks || traits_.putsByMask)
     for (const std::optional<at::Tensor> &indices : args_[1].toOptionalTensorVector())
       if (indices && indices->defined() && isMask(*indices))
         masks.push_back(*indices);
@@ -56,6 +91,13 @@ bool CapturedCall::inferByValues() {
     return apply(traits_.valueRule, {{0, 0}});
   bool isSlice = traits_.slices && isSlicedByValues();
   std::vector<at::Tensor> masks = this->masks();
+  if (traits_.putsByMask) {
+    // Where sizes are numbers, this one has to be known for the values' gradient.
+    if (recording_.decidesSizes() && !recording_.isDry() && args_[2].toTensor().requires_grad())
+      for (const at::Tensor &mask : masks)
+        countOf(mask);
+    return false;
+  }
   if (!traits_.valueRule && !isSlice && masks.empty())
     return false;
   if (const std::vector<ValueType> *types = recording_.expectedResults()) {
@@ -70,11 +112,12 @@ bool CapturedCall::inferByValues() {
     if (mask.dim() == 0)
       recording_.fail("a mask without dimensions is an index");
     counts_.push_back(countOf(mask));
+    noteSize(counts_.back());
   }
   if (!masks.empty())
     return false; // what else the indices say is known without the values
   Dim size = sizeByValues();
-  byValues_ = dynamic_ = true;
+  noteSize(size);
   if (!apply(traits_.valueRule, size))
     recording_.fail("the shapes that " + traits_.schema + " returns are not known before it runs");
   return true;
@@ -103,7 +146,23 @@ Dim CapturedCall::sizeByValues() {
     if (same)
       return countOf(mask);
   }
-  return recording_.freeSize();
+  if (!recording_.decidesSizes())
+    return recording_.freeSize();
+  return decidedSizeOf(call_, operands_, [&](const Dim &size) {
+    std::vector<ValueType> types;
+    noteSize(size);
+    if (!apply(traits_.valueRule, size))
+      recording_.fail("the shape that " + traits_.schema + " returns is not known before it runs");
+    for (const Result &result : std::exchange(results_, {}))
+      types.push_back(ValueType::ofTensor(result.shapes[0].type()));
+    byValues_ = dynamic_ = false;
+    return types;
+  });
+}
+
+void CapturedCall::noteSize(const Dim &size) {
+  byValues_ = byValues_ || size.isDynamic();
+  dynamic_ = dynamic_ || size.isDynamic();
 }
 
 //===- Slices ------------------------------------------------------------------------------===//

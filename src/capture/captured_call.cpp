@@ -105,10 +105,12 @@ void CapturedCall::noteWrites() {
   if (!op_.schema().is_mutable())
     return;
   forTensors([&](const at::Tensor &tensor, bool writes) {
-    ProxyImpl *proxy = writes && tensor.defined() ? ProxyImpl::of(tensor) : nullptr;
-    if (proxy)
+    if (!writes)
+      return;
+    recording_.noteWrite(!tensor.defined() || isMask(tensor));
+    if (ProxyImpl *proxy = tensor.defined() ? ProxyImpl::of(tensor) : nullptr)
       recording_.refuseWrite(proxy->value());
-    else if (writes)
+    else
       recording_.noteOutsideWrite();
   });
 }
@@ -139,8 +141,17 @@ void CapturedCall::readArguments() {
     device_ = args_[traits_.deviceArgument].toDevice();
 }
 
+AtenArg CapturedCall::operand(ValueId value, const at::Tensor &tensor) {
+  hasVersions_ = hasVersions_ && !tensor.is_inference();
+  AtenArg arg = operand(value);
+  if (hasVersions_)
+    read_.back().second = static_cast<uint32_t>(tensor._version());
+  return arg;
+}
+
 AtenArg CapturedCall::operand(ValueId value) {
   operands_.push_back(value);
+  read_.emplace_back(value, 0);
   return {AtenArg::Operand{static_cast<uint32_t>(operands_.size() - 1)}};
 }
 
@@ -220,7 +231,7 @@ AtenArg CapturedCall::readTensor(const at::Tensor &tensor) {
     dynamic_ = dynamic_ || proxy->shape().dynamic;
     byValues_ = byValues_ || proxy->shape().byValues;
     lookAtDevice(tensor);
-    return operand(proxy->value());
+    return operand(proxy->value(), tensor);
   }
   if (tensor.unsafeGetTensorImpl()->is_wrapped_number() && tensor.dim() == 0) {
     if (c10::SymNode number = symbolicNumberBeside(tensor))
@@ -228,7 +239,7 @@ AtenArg CapturedCall::readTensor(const at::Tensor &tensor) {
     return argOf(valueOfZeroDim(tensor));
   }
   lookAtDevice(tensor);
-  return operand(recording_.isDry() ? kNoValue : recording_.outsideTensor(tensor));
+  return operand(recording_.isDry() ? kNoValue : recording_.outsideTensor(tensor), tensor);
 }
 
 //===- Inference ---------------------------------------------------------------------------===//
@@ -301,7 +312,7 @@ c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool
     c10::List<std::optional<at::Tensor>> list;
     auto count = counts_.begin();
     for (const std::optional<at::Tensor> &tensor : value.toOptionalTensorVector())
-      if (tensor && isMask(*tensor) && traits_.masks) {
+      if (tensor && isMask(*tensor) && !counts_.empty()) {
         at::Tensor positions = Extent::contiguous({count++->world[world]}, at::kLong).onMeta();
         for (int64_t dim = 0; dim < tensor->dim(); ++dim)
           list.push_back(positions);
@@ -454,6 +465,11 @@ void CapturedCall::noteNeededSizes() {
 
 //===- Results -----------------------------------------------------------------------------===//
 
+bool CapturedCall::makesMask() const {
+  return hasVersions_ && !traits_.views && !traits_.random && results_.size() == 1 &&
+         results_[0].kind == Result::Kind::Tensor && results_[0].shapes[0].in(0).dtype == at::kBool;
+}
+
 void CapturedCall::recordAndReturn() {
   std::vector<ValueType> types;
   size_t count = 0;
@@ -490,6 +506,8 @@ void CapturedCall::recordAndReturn() {
     GraphRecorder &graph = recording_.graph();
     graph.setLocation(recording_.sourceLine());
     values = graph.aten(call_, operands_, types, !c10::GradMode::is_enabled());
+    if (makesMask())
+      recording_.noteMask(call_, read_, values[0]);
     if (traits_.views)
       for (ValueId operand : operands_)
         recording_.noteViews(operand, values);

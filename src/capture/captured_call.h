@@ -8,6 +8,9 @@
 
 #include <ATen/core/stack.h>
 
+#include <functional>
+#include <span>
+
 namespace bifront {
 
 class CapturedCall {
@@ -32,6 +35,8 @@ private:
   AtenArg readTensor(const at::Tensor &tensor);
   AtenArg readSymbol(const c10::SymNode &node);
   AtenArg operand(ValueId value);
+  AtenArg operand(ValueId value, const at::Tensor &tensor);
+  bool makesMask() const;
   void lookAtDevice(const at::Tensor &tensor);
 
   void infer();
@@ -41,6 +46,10 @@ private:
   bool apply(ShapeRule rule, const Dim &byValues);
   Dim sizeByValues();
   Dim countOf(const at::Tensor &mask);
+  using ResultTypes = std::function<std::vector<ValueType>(const Dim &size)>;
+  Dim decidedSizeOf(const AtenCall &call, std::span<const ValueId> operands,
+                    const ResultTypes &typesFor);
+  void noteSize(const Dim &size);
   std::vector<at::Tensor> masks() const;
   void keepDimensions();
   // The shape that the call returns.
@@ -57,8 +66,8 @@ private:
   void noteNeededSizes();
 
   template <typename Look> void forTensors(const Look &look) const;
-  void noteWrites();
   void refuseHistory();
+  void noteWrites();
   void recordAndReturn();
   c10::IValue wrap(const Result &result, const c10::Argument &declared, const ValueId *values);
   void readNumber();
@@ -81,6 +90,8 @@ private:
   AtenCall call_;
   std::vector<ValueId> operands_;
   std::vector<Result> results_;
+  Recording::Operands read_; // the operands; none where versions are not kept
+  bool hasVersions_ = true;
   bool readsSize_ = false;  // the argument that is being read is one
   std::vector<Dim> counts_; // for each mask among the indices: how many elements it selects
 };

@@ -39,22 +39,28 @@ public:
   }
   // What a mask selects of a gradient: as much as the values had that were put there.
   Dim freeSize() override {
-    bool puts = request_.call.schema.starts_with("aten::index_put");
-    auto values = std::find_if(request_.operands.rbegin(), request_.operands.rend(), isTensor);
-    if (puts && values != request_.operands.rend())
-      for (const Dim &dim : values->tensor.dims)
-        if (dim.isDynamic() && !has(request_.operands[0].tensor, dim))
-          return dim;
+    const auto *indices = request_.call.schema.starts_with("aten::index_put")
+                              ? std::get_if<AtenArg::List>(&request_.call.args[1].value)
+                              : nullptr;
+    auto isGiven = [](const AtenArg &arg) {
+      return std::holds_alternative<AtenArg::Operand>(arg.value);
+    };
+    if (indices && std::count_if(indices->begin(), indices->end(), isGiven) == 1) {
+      auto given = std::find_if(indices->begin(), indices->end(), isGiven);
+      size_t mask = std::get<AtenArg::Operand>(given->value).index;
+      // From the end, where shapes that are broadcast meet.
+      size_t behind = rankOf(0) - rankOf(mask) - (given - indices->begin());
+      const std::vector<Dim> &values = request_.operands[mask + 1].tensor.dims;
+      if (behind < values.size() && values[values.size() - 1 - behind] != Dim::fixed(1))
+        return values[values.size() - 1 - behind];
+    }
     fail("the derivative has a size that values decide");
   }
 
   bool forward = false; // the call itself runs
 
 private:
-  static bool isTensor(const ValueType &type) { return type.kind == ValueType::Kind::Tensor; }
-  static bool has(const TensorType &type, const Dim &dim) {
-    return std::find(type.dims.begin(), type.dims.end(), dim) != type.dims.end();
-  }
+  size_t rankOf(size_t operand) const { return request_.operands[operand].tensor.dims.size(); }
 
   const DerivativeRequest &request_;
 };

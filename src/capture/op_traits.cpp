@@ -92,6 +92,8 @@ OpTraits describe(const c10::OperatorHandle &op) {
   traits.valueRule = valueShapeRule(traits.schema);
   traits.slices = schema.name() == "aten::slice";
   traits.masks = traits.schema == "aten::index.Tensor";
+  traits.putsByMask =
+      schema.name().starts_with("aten::index_put") || schema.name().starts_with("aten::_index_put");
   traits.dropsOnes = schema.name() == "aten::squeeze";
   for (const c10::Argument &argument : schema.arguments())
     traits.sizes.push_back(isSize(schema, argument));

@@ -30,6 +30,7 @@ struct OpTraits {
   bool readsNumber = false;   // Tensor.item()
   bool slices = false;
   bool masks = false;      // masks among indices select as many elements as they hold
+  bool putsByMask = false; // the same, to put values there
   bool dropsOnes = false;  // dimensions of one element
   std::vector<bool> sizes; // per argument: an int that is no size of a tensor is one of a result
   const char *refusal = nullptr; // why no graph can have it

@@ -6,6 +6,8 @@
 #include "capture/proxy.h"
 #include "capture/symbolic.h"
 
+#include <algorithm>
+
 namespace bifront {
 
 GraphRecorder &Recording::graph() {
@@ -17,7 +19,7 @@ GraphRecorder &Recording::graph() {
 void Recording::close() {
   graph_ = nullptr;
   sizes_.clear(); // the nodes own this recording
-  counts_.clear();
+  forgetMasks();
   expressions.clear();
   asserted_.clear();
 }
@@ -29,7 +31,7 @@ Recording::Scope::Scope(Recording &recording)
       asserted_(std::move(recording.asserted_)), absent_(recording.absent_),
       failure_(recording.failure_), first_(recording.scopeStart_) {
   recording.asserted_.clear();
-  recording.counts_.clear(); // a loop may have changed a mask by its next iteration
+  recording.forgetMasks(); // a loop may have changed one by its next iteration
   recording.scopeStart_ = recording.graph().numValues();
   ++recording.scopes_;
 }
@@ -38,7 +40,7 @@ Recording::Scope::~Scope() {
   for (const c10::SymNode &number : recording_.asserted_)
     SymbolicScalar::of(number)->forgetAssertion();
   recording_.asserted_ = std::move(asserted_);
-  recording_.counts_.clear();
+  recording_.forgetMasks();
   recording_.expressions = std::move(expressions_);
   recording_.sizes_ = std::move(sizes_);
   recording_.absent_ = absent_;
@@ -90,8 +92,6 @@ std::optional<c10::SymInt> Recording::knownSize(int64_t first, int64_t second) c
 // Multiples of what sizes are commonly divided by, and drawn at random: that an expression of one
 // size has the value of another in both worlds would be a chance of one in ten million.
 Dim Recording::freeSize() {
-  if (decidesSizes_)
-    fail("the shape of a result depends on a tensor's values");
   constexpr int64_t kDivisible = 240, kLeast = 50, kRange = 4000;
   auto draw = [](uint64_t seed) { // splitmix64
     seed = (seed + 1) * 0x9e3779b97f4a7c15;
@@ -110,13 +110,41 @@ Dim Recording::freeSize() {
   }
 }
 
-Dim Recording::countOf(const at::Tensor &mask, ValueId value) {
+void Recording::forgetMasks() {
+  counts_.clear();
+  maskCalls_.clear();
+  firstMasks_.clear();
+}
+
+void Recording::noteWrite(bool toMask) {
+  maskCalls_.clear();
+  if (toMask)
+    forgetMasks();
+}
+
+void Recording::noteMask(const AtenCall &call, Operands operands, ValueId made) {
+  for (auto &[value, version] : operands)
+    value = firstOf(value, version);
+  auto known = std::find_if(maskCalls_.begin(), maskCalls_.end(), [&](const MaskCall &other) {
+    return other.operands == operands && other.call == call;
+  });
+  if (known == maskCalls_.end())
+    maskCalls_.push_back({call, std::move(operands), made});
+  else
+    firstMasks_.emplace(made, known->made);
+}
+
+// What has been written since is itself.
+ValueId Recording::firstOf(ValueId mask, uint32_t version) const {
+  auto known = version == 0 ? firstMasks_.find(mask) : firstMasks_.end();
+  return known == firstMasks_.end() ? mask : known->second;
+}
+
+Dim *Recording::countOf(const at::Tensor &mask, ValueId value) {
   if (value == kNoValue || mask.is_inference()) // which has no version
-    return freeSize();
-  auto [known, isNew] = counts_.try_emplace({value, mask._version()});
-  if (isNew)
-    known->second = freeSize();
-  return known->second;
+    return nullptr;
+  auto version = static_cast<uint32_t>(mask._version());
+  return &counts_.try_emplace({firstOf(value, version), version}, Dim{{0, 0}}).first->second;
 }
 
 void Recording::noteSize(const Dim &worlds, c10::SymNode number) {

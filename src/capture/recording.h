@@ -131,16 +131,22 @@ public:
   c10::SymInt size(int64_t first, int64_t second, ValueId tensor, int64_t dim, SizeOrigin origin);
   // The size of these values that is known already.
   std::optional<c10::SymInt> knownSize(int64_t first, int64_t second) const;
-  // Sizes that stand in the two worlds for one that values decide: those of no other size. Fails
-  // where such sizes have to be numbers that Python knows.
+  // Sizes that stand in the two worlds for one that values decide: those of no other size.
   virtual Dim freeSize();
   // What the op that is recorded next returns, where a derivative of it is made; null elsewhere.
   virtual const std::vector<ValueType> *expectedResults() const { return nullptr; }
-  // That of what a mask selects, the same for each use of it.
-  Dim countOf(const at::Tensor &mask, ValueId value);
+  // How many elements a mask selects: the same for each use of it. Null where that is not known
+  // yet, or the mask cannot be told from a later one.
+  Dim *countOf(const at::Tensor &mask, ValueId value);
+  // A call that makes a bool tensor of values, each with the version that it reads: equal calls
+  // make equal masks.
+  using Operands = std::vector<std::pair<ValueId, uint32_t>>;
+  void noteMask(const AtenCall &call, Operands operands, ValueId made);
+  // Versions say nothing of what is written through `.data`.
+  void noteWrite(bool toMask);
   // `number` has these sizes in the worlds.
   void noteSize(const Dim &worlds, c10::SymNode number);
-  // Whether shapes may depend on values, or Python decides what their sizes are.
+  // Python decides what the sizes are that depend on values, so that they are sizes of one path.
   void decideSizes() { decidesSizes_ = true; }
   bool decidesSizes() const { return decidesSizes_; }
   bool hasFreeSizes() const { return numFreeSizes_ > 0; }
@@ -234,7 +240,17 @@ private:
   std::set<std::pair<int64_t, int64_t>> neededSizes_;
   bool decidesSizes_ = false;
   uint64_t numFreeSizes_ = 0;
-  std::map<std::pair<ValueId, uint32_t>, Dim> counts_; // by the mask and its version
+  struct MaskCall {
+    AtenCall call;
+    Operands operands;
+    ValueId made;
+  };
+  // Values are the same only as long as nothing is run again or not at all: forgotten with scopes.
+  void forgetMasks();
+  ValueId firstOf(ValueId mask, uint32_t version) const;
+  std::vector<MaskCall> maskCalls_;
+  std::unordered_map<ValueId, ValueId> firstMasks_; // of those that an equal call has made before
+  std::map<std::pair<ValueId, uint32_t>, Dim> counts_; // by the mask and its version; or 0, 0
   std::unordered_map<ValueId, Memory> memory_;
   std::unordered_set<ValueId> merged_;
   bool finds_ = false, writesOutside_ = false, mergesHistories_ = false;

@@ -427,6 +427,7 @@ void captureHistory(Capture &capture, ResultReader &reader, Captured &captured,
 
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
+constexpr size_t kMostForeseenOps = 200'000; // in all captures of a conversion
 
 std::string whereLeft() {
   SourceLine line = leftAt();
@@ -442,10 +443,11 @@ void refusePaths(const Capture &capture, const ResultReader &reader) {
     fail(ExitReason::CaptureFailed, "the function is too long for a path for each value");
 }
 
-// Sizes that values decide: they are sizes of the graph, or numbers that Python knows.
-struct SizesByValues {
-  bool decided = false;
-  bool met = false; // there was one
+// What the captures of one conversion have in common.
+struct Attempts {
+  bool decidesSizes = false; // that depend on values: else they are sizes of the graph
+  bool metSizes = false;     // there was one
+  size_t foreseenOps = 0;
 };
 
 // As Python has it.
@@ -459,7 +461,7 @@ PyRef objectOf(const c10::IValue &value) {
 
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-             SizesByValues &sizes, Policies *policies = nullptr, const Path &forced = {}) {
+             Attempts &attempts, Policies *policies = nullptr, const Path &forced = {}) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
@@ -467,13 +469,17 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   RandomStateGuard random; // looked at when the capture is over
   ForeignRandomGuard foreignGenerators;
   Capture capture(recorder);
-  if (sizes.decided)
+  if (attempts.decidesSizes)
     capture.recording().decideSizes();
   struct NoteSizes {
     const Recording &recording;
-    SizesByValues &sizes;
-    ~NoteSizes() { sizes.met = sizes.met || recording.hasFreeSizes(); }
-  } noteSizes{capture.recording(), sizes};
+    Attempts &attempts;
+    ~NoteSizes() { attempts.metSizes = attempts.metSizes || recording.hasFreeSizes(); }
+  } noteSizes{capture.recording(), attempts};
+  auto mayForesee = [&] {
+    attempts.foreseenOps += recorder.numValues();
+    return attempts.foreseenOps <= kMostForeseenOps;
+  };
   size_t foreseen = 0;
   auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
     auto found = foresee(recorder, capture, torchDerivatives(), value);
@@ -490,13 +496,12 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   capture.recording().foresee = [&](ValueId value) -> std::optional<c10::Scalar> {
     if (needsNumbers(recorder, capture, arguments, captured, value))
       return std::nullopt;
-    if (++foreseen > kMostForeseen)
+    if (++foreseen > kMostForeseen || !mayForesee())
       return std::nullopt;
     return foreseeNumber(value);
   };
   if (policies)
-    capture.recording().decide = decisions(recorder, capture, captured, forced, foreseeNumber);
-  bool raised = false;
+    bool raised = false;
   std::vector<ValueId> returns;
   try {
     Proxies proxies(capture, arguments, captured.leafOfInput);
@@ -563,12 +568,12 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
 
 // The function ran on proxies: what it did to Python's values must not last.
 void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-                    SizesByValues &sizes, const PythonState &state) {
+                    Attempts &attempts, const PythonState &state) {
   struct Undo {
     const PythonState &state;
     ~Undo() { state.restore(); }
   } undo{state};
-  capture(request, arguments, captured, sizes);
+  capture(request, arguments, captured, attempts);
   if (state.restore())
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
 }
@@ -694,7 +699,7 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
                                        " share memory, and the function writes there");
 }
 
-std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, SizesByValues &sizes,
+std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, Attempts &attempts,
                                             Policies *policies, bool withOthers) {
   auto graph = std::make_shared<ConvertedGraph>();
   graph->forks = policies != nullptr;
@@ -705,7 +710,7 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, Si
     if (request.options.walked) {
       captured = capturePaths(
           [&](Captured &path, const Path &forced) {
-            capture(request, arguments, path, sizes, policies, forced);
+            capture(request, arguments, path, attempts, policies, forced);
           },
           policies, withOthers ? request.paths : std::vector<Path>());
       graph->guards.compile(captured.reads, usedSlots(captured, arguments));
@@ -714,7 +719,7 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, Si
       refuseKnownInputs(graph->guards, arguments);
     } else {
       graph->pythonState = readPythonState(request);
-      captureAndUndo(request, arguments, captured, sizes, graph->pythonState);
+      captureAndUndo(request, arguments, captured, attempts, graph->pythonState);
     }
     compileModule(captured, *graph);
     bindInputs(*graph, captured, arguments, request.options.walked);
@@ -743,17 +748,17 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, Si
 }
 
 // `policies`: as InterpreterHost's. Throws CannotFork too.
-std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies,
-                                            bool withOthers = true) {
-  SizesByValues sizes;
+std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Attempts &attempts,
+                                            Policies *policies, bool withOthers = true) {
+  attempts.decidesSizes = false;
   try {
-    return convertWith(request, sizes, policies, withOthers);
+    return convertWith(request, attempts, policies, withOthers);
   } catch (const ConversionError &asSizes) {
-    if (!sizes.met || !asSizes.needed.empty())
+    if (!attempts.metSizes || !asSizes.needed.empty())
       throw;
-    sizes.decided = true;
+    attempts.decidesSizes = true;
     try {
-      return convertWith(request, sizes, policies, withOthers);
+      return convertWith(request, attempts, policies, withOthers);
     } catch (const ConversionError &) { // what there is to mend is in the first
       throw asSizes;
     }
@@ -772,47 +777,51 @@ static bool hasPointers(const ConversionRequest &request) {
 
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
   constexpr int kMostRestarts = 32;
+  Attempts attempts;
+  if (!request.forks) {
+    try {
+      return convertOnce(request, attempts, nullptr);
+    } catch (const ConversionError &error) {
+      if (!attempts.metSizes || !request.options.walked || error.raised || !error.needed.empty())
+        throw;
+    } // a loop over what values decide needs to be one of the graph
+  }
   Policies policies;
   std::string whyNot, whyOnePath, lastFork;
-  Varying needed;
-  for (int start = 0; request.forks && start < kMostRestarts; ++start) {
-    try {
-      auto graph = convertOnce(request, &policies, whyOnePath.empty());
-      if (!whyOnePath.empty())
-        graph->notes.push_back("with the paths of earlier calls: " + whyOnePath);
-      return graph;
-    } catch (const CannotFork &branch) {
-      Policy &policy = policies[branch.site];
-      policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
-      lastFork = branch.what();
-    } catch (const ConversionError &error) { // it may be what the branches have led to
-      if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
-        continue;
-      if (error.raised)
-        throw;
-      if (whyOnePath.empty() && error.needed.empty() && !request.decides()) {
-        whyOnePath = error.what();
-        continue;
-      }
-      whyNot = error.what();
-      needed = error.needed;
-      break;
-    }
-  }
-  // It would be a graph for these very objects, or values.
-  if (request.forks && (hasPointers(request) || request.decides()))
-    throw ConversionError(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot, needed);
-  std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
   try {
-    auto graph = convertOnce(request, nullptr);
-    if (!note.empty())
-      graph->notes.push_back(note);
+    auto graph = convertOnce(request, attempts, &policies, whyOnePath.empty());
+    if (!whyOnePath.empty())
+      graph->notes.push_back("with the paths of earlier calls: " + whyOnePath);
     return graph;
-  } catch (const ConversionError &error) {
-    if (note.empty())
+  } catch (const CannotFork &branch) {
+    Policy &policy = policies[branch.site];
+    policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
+    lastFork = branch.what();
+  } catch (const ConversionError &error) { // it may be what the branches have led to
+    if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
+      continue;
+    if (error.raised)
       throw;
-    throw ConversionError(error.reason, std::string(error.what()) + "; " + note, error.needed);
+    if (whyOnePath.empty() && error.needed.empty() && !request.decides()) {
+      whyOnePath = error.what();
+      continue;
+    }
+    whyNot = error.what();
+    needed = error.needed;
+    break;
   }
+}
+std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
+try {
+  auto graph = convertOnce(request, attempts, nullptr);
+  if (!note.empty())
+    graph->notes.push_back(note);
+  return graph;
+} catch (const ConversionError &error) {
+  if (note.empty())
+    throw;
+  throw ConversionError(error.reason, std::string(error.what()) + "; " + note, error.needed);
+}
 }
 
 } // namespace bifront
