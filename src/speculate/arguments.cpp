@@ -72,7 +72,7 @@ Varying Arguments::asVarying(size_t leaf) const {
 
 bool Arguments::isDecided(size_t leaf) const {
   LeafPlace place = placeOf(leaf);
-  return place.slot ? request_.decided.has(*place.slot) : request_.decided.has(place.path);
+  return request_.decided.has(place);
 }
 
 std::optional<DecidedDim> Arguments::decision(size_t leaf, int64_t d) const {

@@ -501,7 +501,10 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     return foreseeNumber(value);
   };
   if (policies)
-    bool raised = false;
+    capture.recording().decide = decisions(recorder, capture, captured, forced, [&](ValueId value) {
+      return mayForesee() ? foreseeNumber(value) : std::nullopt;
+    });
+  bool raised = false;
   std::vector<ValueId> returns;
   try {
     Proxies proxies(capture, arguments, captured.leafOfInput);
@@ -788,40 +791,45 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
   }
   Policies policies;
   std::string whyNot, whyOnePath, lastFork;
-  try {
-    auto graph = convertOnce(request, attempts, &policies, whyOnePath.empty());
-    if (!whyOnePath.empty())
-      graph->notes.push_back("with the paths of earlier calls: " + whyOnePath);
-    return graph;
-  } catch (const CannotFork &branch) {
-    Policy &policy = policies[branch.site];
-    policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
-    lastFork = branch.what();
-  } catch (const ConversionError &error) { // it may be what the branches have led to
-    if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
-      continue;
-    if (error.raised)
-      throw;
-    if (whyOnePath.empty() && error.needed.empty() && !request.decides()) {
-      whyOnePath = error.what();
-      continue;
+  Varying needed;
+  for (int start = 0; start < kMostRestarts; ++start) {
+    try {
+      auto graph = convertOnce(request, attempts, &policies, whyOnePath.empty());
+      if (!whyOnePath.empty())
+        graph->notes.push_back("with the paths of earlier calls: " + whyOnePath);
+      return graph;
+    } catch (const CannotFork &branch) {
+      Policy &policy = policies[branch.site];
+      policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
+      lastFork = branch.what();
+    } catch (const ConversionError &error) { // it may be what the branches have led to
+      if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
+        continue;
+      if (error.raised)
+        throw;
+      if (whyOnePath.empty() && error.needed.empty() && !request.decides()) {
+        whyOnePath = error.what();
+        continue;
+      }
+      whyNot = error.what();
+      needed = error.needed;
+      break;
     }
-    whyNot = error.what();
-    needed = error.needed;
-    break;
   }
-}
-std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
-try {
-  auto graph = convertOnce(request, attempts, nullptr);
-  if (!note.empty())
-    graph->notes.push_back(note);
-  return graph;
-} catch (const ConversionError &error) {
-  if (note.empty())
-    throw;
-  throw ConversionError(error.reason, std::string(error.what()) + "; " + note, error.needed);
-}
+  // It would be a graph for these very objects, or values.
+  if (hasPointers(request) || request.decides())
+    throw ConversionError(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot, needed);
+  std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
+  try {
+    auto graph = convertOnce(request, attempts, nullptr);
+    if (!note.empty())
+      graph->notes.push_back(note);
+    return graph;
+  } catch (const ConversionError &error) {
+    if (note.empty())
+      throw;
+    throw ConversionError(error.reason, std::string(error.what()) + "; " + note, error.needed);
+  }
 }
 
 } // namespace bifront
