@@ -427,7 +427,7 @@ void captureHistory(Capture &capture, ResultReader &reader, Captured &captured,
 
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
-constexpr size_t kMostForeseenOps = 200'000; // in all captures of a conversion
+constexpr size_t kMostForeseenOps = 120'000; // in all captures of a conversion
 
 std::string whereLeft() {
   SourceLine line = leftAt();
