@@ -493,7 +493,9 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     CaptureMode::Pause notTheProgram;
     return found ? objectOf(*found) : PyRef();
   };
+  // An operator may ask, which runs without the GIL; what there is to look at are Python's objects.
   capture.recording().foresee = [&](ValueId value) -> std::optional<c10::Scalar> {
+    pybind11::gil_scoped_acquire gil;
     if (needsNumbers(recorder, capture, arguments, captured, value))
       return std::nullopt;
     if (++foreseen > kMostForeseen || !mayForesee())
@@ -502,6 +504,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   };
   if (policies)
     capture.recording().decide = decisions(recorder, capture, captured, forced, [&](ValueId value) {
+      pybind11::gil_scoped_acquire gil;
       return mayForesee() ? foreseeNumber(value) : std::nullopt;
     });
   bool raised = false;
