@@ -177,9 +177,9 @@ def test_both_ways_of_a_branch_by_a_count() -> None:
 
 
 def test_a_dimension_that_may_go() -> None:
-    """squeeze() has another rank where one element is left: that is a path of its own."""
-    converted = run(lambda x: x.relu().nonzero().squeeze(), ALL - 4, graphs=2)
-    assert converted.stats["exits"]["AssertionFailed"] >= 2
+    """squeeze() has another rank where one element is left: CPython runs that path."""
+    converted = run(lambda x: x.relu().nonzero().squeeze(), ALL - 6)
+    assert converted.stats["exits"]["GraphRaised"] >= 2
 
 
 def test_a_list_by_a_size() -> None:
@@ -410,4 +410,4 @@ def test_results_that_train() -> None:
             (kept.pow(2).sum() + (rows * torch.arange(count)).sum()).backward()
             gradients.append((kept.detach(), w.grad))
         assert_same_value(*gradients, f"call {number}")
-    assert converted.stats["graph_calls"] >= ALL, bifront.explain(converted)
+    assert converted.stats["graph_calls"] >= ALL - 1, bifront.explain(converted)
