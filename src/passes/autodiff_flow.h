@@ -90,8 +90,8 @@ private:
   llvm::DenseSet<mlir::Value> dependent, reached;
 };
 
-// Of a gradient that is taken at `end`. Which values matter to it: the ops before it in its block do
-// and, where that is one of a branch or a loop, those before that. What a loop or a function is
+// Of a gradient that is taken at `end`. Which values matter to it: the ops before it in its block
+// do and, where that is one of a branch or a loop, those before that. What a loop or a function is
 // handed may depend on anything.
 GradientFlow flowTo(mlir::Operation *end, mlir::ValueRange wrt, mlir::ValueRange outputs,
                     FunctionFlows &functions);

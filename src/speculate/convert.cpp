@@ -17,6 +17,7 @@
 #include "speculate/foresee.h"
 #include "speculate/link_native.h"
 #include "speculate/paths.h"
+#include "speculate/proxies.h"
 #include "speculate/random_state.h"
 #include "speculate/spent_gradient.h"
 #include "speculate/walk.h"
@@ -78,120 +79,6 @@ GraphResult::Kind scalarKind(const c10::SymNode &node) {
          : node->is_float() ? GraphResult::Kind::Float
                             : GraphResult::Kind::Bool;
 }
-
-// What the program has in the places of the leaves: proxies, numbers of the graph, and copies of
-// the containers around them.
-class Proxies {
-public:
-  Proxies(Capture &capture, Arguments &arguments, std::map<uint32_t, uint32_t> &leafOfInput)
-      : capture_(capture), arguments_(arguments), leafOfInput_(leafOfInput) {
-    values_.resize(arguments.leaves().size());
-    for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
-      if (isNumberOrTensor(arguments.object(leaf)) || arguments.isPointer(leaf))
-        values_[leaf] = make(leaf);
-  }
-
-  std::vector<PyRef> rebuildArguments() {
-    std::vector<PyRef> rebuilt;
-    for (const ValuePattern &pattern : arguments_.patterns)
-      if (PyObject *value = pattern.rebuild(values_))
-        rebuilt.push_back(PyRef::steal(value));
-    noteLeaves();
-    return rebuilt;
-  }
-
-  // As InterpreterHost::inputFor. What is in a slot has a stand-in where it varies, and where it is
-  // an argument, or in another such slot, too.
-  std::optional<std::pair<PyRef, uint32_t>> inputFor(const Slot &slot, PyObject *value,
-                                                     const Varying &varying) {
-    if (!varying.has(LeafPlace{{}, slot}) && !isLeaf(value))
-      return std::nullopt;
-    auto input = arguments_.add(slot, value);
-    if (!input)
-      return std::nullopt;
-    for (uint32_t leaf = values_.size(); leaf < arguments_.leaves().size(); ++leaf)
-      values_.push_back(arguments_.isCopied(leaf) ? PyRef() : make(leaf));
-    PyRef standIn = PyRef::steal(arguments_.slots[*input].pattern.rebuild(values_));
-    if (!standIn) {
-      PyErr_Clear(); // told by what is thrown
-      throw ConversionError(ExitReason::CaptureFailed, "what a slot holds cannot be copied",
-                            Varying{{{{}, slot}}, {}});
-    }
-    noteLeaves();
-    return std::pair(std::move(standIn), *input);
-  }
-
-  // Whether a copy is in the place of the object.
-  bool isReplaced(PyObject *object) const { return isLeaf(object) && !isTensor(object); }
-  // An object of the program that is such a copy.
-  bool isCopy(PyObject *object) const {
-    auto leaf = leafOf(object);
-    return leaf && arguments_.isCopied(*leaf);
-  }
-
-  // The leaf that the program knows as `object`; nothing for numbers.
-  std::optional<uint32_t> leafOf(PyObject *object) const {
-    auto found = leafOf_.find(object);
-    return found == leafOf_.end() ? std::nullopt : std::optional(found->second);
-  }
-  bool isContainer(PyObject *object) const {
-    auto leaf = leafOf(object);
-    return leaf && !arguments_.isTensor(*leaf);
-  }
-
-private:
-  bool isLeaf(PyObject *object) const {
-    const std::vector<PyObject *> &leaves = arguments_.leaves();
-    return !isPlainConstant(object) &&
-           std::find(leaves.begin(), leaves.end(), object) != leaves.end();
-  }
-
-  // Another path may have left leaves that this one has yet to meet.
-  void noteLeaves() {
-    for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
-      if (values_[leaf] && !arguments_.isNumber(leaf))
-        leafOf_.emplace(values_[leaf].get(), leaf);
-  }
-
-  PyRef make(uint32_t leaf) {
-    std::string name = arguments_.nameOf(leaf);
-    PyObject *object = arguments_.object(leaf);
-    leafOfInput_.emplace(capture_.inputs().size(), leaf);
-    if (arguments_.isTensor(leaf)) {
-      PyRef proxy = PyRef::steal(THPVariable_Wrap(capture_.addInput(
-          arguments_.tensor(leaf), name, arguments_.dimsOf(leaf), arguments_.decidedDims(leaf))));
-      auto *type = reinterpret_cast<PyObject *>(Py_TYPE(object));
-      if (type != THPVariableClass && // a parameter
-          PyObject_SetAttrString(proxy.get(), "__class__", type) < 0)
-        fail(ExitReason::UnsupportedTensor, describeException(takeException().get()));
-      return proxy;
-    }
-    if (arguments_.isPointer(leaf))
-      return makePointer(capture_.addObject(object, name));
-    c10::Scalar number = PyBool_Check(object) ? c10::Scalar(object == Py_True)
-                         : PyFloat_CheckExact(object)
-                             ? c10::Scalar(PyFloat_AS_DOUBLE(object))
-                             : c10::Scalar(static_cast<int64_t>(PyLong_AsLongLong(object)));
-    c10::SymNode ofGraph = capture_.addNumber(number, name);
-    return arguments_.isDecided(leaf) ? decided(leaf, ofGraph) : numberForPython(ofGraph);
-  }
-
-  // A plain number: what it is on the path that is captured.
-  PyRef decided(uint32_t leaf, const c10::SymNode &number) {
-    if (number->is_float())
-      throw ConversionError(ExitReason::CaptureFailed, "a float that Python needs to know",
-                            arguments_.asVarying(leaf));
-    int64_t outcome = capture_.decide(number, arguments_.nameOf(leaf));
-    return PyRef::steal(number->is_bool() ? PyBool_FromLong(outcome != 0)
-                                          : PyLong_FromLongLong(outcome));
-  }
-
-  Capture &capture_;
-  Arguments &arguments_;
-  std::map<uint32_t, uint32_t> &leafOfInput_;
-  std::vector<PyRef> values_; // by leaf
-  std::map<PyObject *, uint32_t> leafOf_;
-};
 
 // Values of the graph in what the call leaves behind.
 class ResultReader {

@@ -58,9 +58,9 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
           },
       .unchanged = callUnchanged,
       .inputFor = request.inputFor,
-       .isReplaced = request.isReplaced,
-       .isCopy = request.isCopy,
-       .exampleOf = request.exampleOf};
+      .isReplaced = request.isReplaced,
+      .isCopy = request.isCopy,
+      .exampleOf = request.exampleOf};
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
   capture.recording().refusesAssumption = [&] {

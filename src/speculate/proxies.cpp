@@ -1,0 +1,112 @@
+#include "speculate/proxies.h"
+
+#include "frontend/kinds.h"
+#include "frontend/pointers.h"
+#include "frontend/python_error.h"
+#include "speculate/convert.h"
+#include "support/plain_constant.h"
+
+#include <torch/csrc/autograd/python_variable.h>
+
+#include <algorithm>
+
+namespace bifront {
+
+Proxies::Proxies(Capture &capture, Arguments &arguments, std::map<uint32_t, uint32_t> &leafOfInput)
+    : capture_(capture), arguments_(arguments), leafOfInput_(leafOfInput) {
+  values_.resize(arguments.leaves().size());
+  for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
+    if (isNumberOrTensor(arguments.object(leaf)) || arguments.isPointer(leaf))
+      values_[leaf] = make(leaf);
+}
+
+std::vector<PyRef> Proxies::rebuildArguments() {
+  std::vector<PyRef> rebuilt;
+  for (const ValuePattern &pattern : arguments_.patterns)
+    if (PyObject *value = pattern.rebuild(values_))
+      rebuilt.push_back(PyRef::steal(value));
+  noteLeaves();
+  return rebuilt;
+}
+
+std::optional<std::pair<PyRef, uint32_t>> Proxies::inputFor(const Slot &slot, PyObject *value,
+                                                            const Varying &varying) {
+  if (!varying.has(LeafPlace{{}, slot}) && !isLeaf(value))
+    return std::nullopt;
+  auto input = arguments_.add(slot, value);
+  if (!input)
+    return std::nullopt;
+  for (uint32_t leaf = values_.size(); leaf < arguments_.leaves().size(); ++leaf)
+    values_.push_back(arguments_.isCopied(leaf) ? PyRef() : make(leaf));
+  PyRef standIn = PyRef::steal(arguments_.slots[*input].pattern.rebuild(values_));
+  if (!standIn) {
+    PyErr_Clear(); // told by what is thrown
+    throw ConversionError(ExitReason::CaptureFailed, "what a slot holds cannot be copied",
+                          Varying{{{{}, slot}}, {}});
+  }
+  noteLeaves();
+  return std::pair(std::move(standIn), *input);
+}
+
+bool Proxies::isCopy(PyObject *object) const {
+  auto leaf = leafOf(object);
+  return leaf && arguments_.isCopied(*leaf);
+}
+
+std::optional<uint32_t> Proxies::leafOf(PyObject *object) const {
+  auto found = leafOf_.find(object);
+  return found == leafOf_.end() ? std::nullopt : std::optional(found->second);
+}
+
+bool Proxies::isContainer(PyObject *object) const {
+  auto leaf = leafOf(object);
+  return leaf && !arguments_.isTensor(*leaf);
+}
+
+bool Proxies::isLeaf(PyObject *object) const {
+  const std::vector<PyObject *> &leaves = arguments_.leaves();
+  return !isPlainConstant(object) &&
+         std::find(leaves.begin(), leaves.end(), object) != leaves.end();
+}
+
+// Another path may have left leaves that this one has yet to meet.
+void Proxies::noteLeaves() {
+  for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
+    if (values_[leaf] && !arguments_.isNumber(leaf))
+      leafOf_.emplace(values_[leaf].get(), leaf);
+}
+
+PyRef Proxies::make(uint32_t leaf) {
+  std::string name = arguments_.nameOf(leaf);
+  PyObject *object = arguments_.object(leaf);
+  leafOfInput_.emplace(capture_.inputs().size(), leaf);
+  if (arguments_.isTensor(leaf)) {
+    PyRef proxy = PyRef::steal(THPVariable_Wrap(capture_.addInput(
+        arguments_.tensor(leaf), name, arguments_.dimsOf(leaf), arguments_.decidedDims(leaf))));
+    auto *type = reinterpret_cast<PyObject *>(Py_TYPE(object));
+    if (type != THPVariableClass && // a parameter
+        PyObject_SetAttrString(proxy.get(), "__class__", type) < 0)
+      fail(ExitReason::UnsupportedTensor, describeException(takeException().get()));
+    return proxy;
+  }
+  if (arguments_.isPointer(leaf))
+    return makePointer(capture_.addObject(object, name));
+  c10::Scalar number = PyBool_Check(object) ? c10::Scalar(object == Py_True)
+                       : PyFloat_CheckExact(object)
+                           ? c10::Scalar(PyFloat_AS_DOUBLE(object))
+                           : c10::Scalar(static_cast<int64_t>(PyLong_AsLongLong(object)));
+  c10::SymNode ofGraph = capture_.addNumber(number, name);
+  return arguments_.isDecided(leaf) ? decided(leaf, ofGraph) : numberForPython(ofGraph);
+}
+
+// A plain number: what it is on the path that is captured.
+PyRef Proxies::decided(uint32_t leaf, const c10::SymNode &number) {
+  if (number->is_float())
+    throw ConversionError(ExitReason::CaptureFailed, "a float that Python needs to know",
+                          arguments_.asVarying(leaf));
+  int64_t outcome = capture_.decide(number, arguments_.nameOf(leaf));
+  return PyRef::steal(number->is_bool() ? PyBool_FromLong(outcome != 0)
+                                        : PyLong_FromLongLong(outcome));
+}
+
+} // namespace bifront

@@ -1,0 +1,48 @@
+// What the program has in the places of the leaves: proxies, numbers of the graph, and copies of
+// the containers around them.
+#pragma once
+
+#include "capture/capture.h"
+#include "speculate/arguments.h"
+
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace bifront {
+
+class Proxies {
+public:
+  Proxies(Capture &capture, Arguments &arguments, std::map<uint32_t, uint32_t> &leafOfInput);
+
+  std::vector<PyRef> rebuildArguments();
+
+  // As InterpreterHost::inputFor. What is in a slot has a stand-in where it varies, and where it is
+  // an argument, or in another such slot, too.
+  std::optional<std::pair<PyRef, uint32_t>> inputFor(const Slot &slot, PyObject *value,
+                                                     const Varying &varying);
+
+  // Whether a copy is in the place of the object.
+  bool isReplaced(PyObject *object) const { return isLeaf(object) && !isTensor(object); }
+  // An object of the program that is such a copy.
+  bool isCopy(PyObject *object) const;
+
+  // The leaf that the program knows as `object`; nothing for numbers.
+  std::optional<uint32_t> leafOf(PyObject *object) const;
+  bool isContainer(PyObject *object) const;
+
+private:
+  bool isLeaf(PyObject *object) const;
+  void noteLeaves();
+  PyRef make(uint32_t leaf);
+  PyRef decided(uint32_t leaf, const c10::SymNode &number);
+
+  Capture &capture_;
+  Arguments &arguments_;
+  std::map<uint32_t, uint32_t> &leafOfInput_;
+  std::vector<PyRef> values_; // by leaf
+  std::map<PyObject *, uint32_t> leafOf_;
+};
+
+} // namespace bifront
