@@ -21,6 +21,11 @@ Arguments::Arguments(const ConversionRequest &request) : request_(request) {
       paths_.emplace(leaves_.objects.size(), path);
     return request_.varying.has(path);
   };
+  leaves_.isChoice = [this](const ArgumentPath &path) {
+    if (request_.varying.hasChoice(path))
+      choices_.emplace(leaves_.objects.size(), path);
+    return request_.varying.hasChoice(path);
+  };
   for (uint32_t i = 0; i < request.total(); ++i)
     patterns.push_back(ValuePattern::describe(request.args[i], {i}, leaves_));
   numArgumentLeaves = leaves_.objects.size();
@@ -55,15 +60,12 @@ LeafPlace Arguments::placeOf(uint32_t leaf) const {
 Varying Arguments::asVarying(size_t leaf) const {
   Varying varying;
   if (auto path = paths_.find(leaf); path != paths_.end())
-    varying.numbers.push_back(path->second);
+    (isPointer(leaf) ? varying.objects : varying.numbers).push_back(path->second);
+  if (auto path = choices_.find(leaf); path != choices_.end())
+    varying.choices.push_back(path->second);
   if (auto slot = slots_.find(leaf); slot != slots_.end())
     varying.slots.push_back(slot->second);
   return varying;
-}
-
-bool Arguments::isDecided(size_t leaf) const {
-  LeafPlace place = placeOf(leaf);
-  return place.slot ? request_.decided.has(*place.slot) : request_.decided.has(place.path);
 }
 
 std::optional<DecidedDim> Arguments::decision(size_t leaf, int64_t d) const {

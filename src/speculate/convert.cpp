@@ -81,11 +81,12 @@ GraphResult::Kind scalarKind(const c10::SymNode &node) {
 // the containers around them.
 class Proxies {
 public:
-  Proxies(Capture &capture, Arguments &arguments, std::map<uint32_t, uint32_t> &leafOfInput)
-      : capture_(capture), arguments_(arguments), leafOfInput_(leafOfInput) {
+  Proxies(Capture &capture, Arguments &arguments, Choices &choices,
+          std::map<uint32_t, uint32_t> &leafOfInput)
+      : capture_(capture), arguments_(arguments), choices_(choices), leafOfInput_(leafOfInput) {
     values_.resize(arguments.leaves().size());
     for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
-      if (isNumberOrTensor(arguments.object(leaf)) || arguments.isPointer(leaf))
+      if (arguments.isTensor(leaf) || arguments.isNumber(leaf) || arguments.isPointer(leaf))
         values_[leaf] = make(leaf);
   }
 
@@ -139,26 +140,26 @@ private:
           arguments_.tensor(leaf), name, arguments_.dimsOf(leaf), arguments_.decidedDims(leaf))));
     if (arguments_.isPointer(leaf))
       return makePointer(capture_.addObject(object, name));
+    if (arguments_.isChoice(leaf))
+      return choice(leaf, object, name);
     c10::Scalar number = PyBool_Check(object) ? c10::Scalar(object == Py_True)
                          : PyFloat_CheckExact(object)
                              ? c10::Scalar(PyFloat_AS_DOUBLE(object))
                              : c10::Scalar(static_cast<int64_t>(PyLong_AsLongLong(object)));
-    c10::SymNode ofGraph = capture_.addNumber(number, name);
-    return arguments_.isDecided(leaf) ? decided(leaf, ofGraph) : numberForPython(ofGraph);
+    return numberForPython(capture_.addNumber(number, name));
   }
 
-  // A plain number: what it is on the path that is captured.
-  PyRef decided(uint32_t leaf, const c10::SymNode &number) {
-    if (number->is_float())
-      throw ConversionError(ExitReason::CaptureFailed, "a float that Python needs to know",
+  // What it is on the path that is captured.
+  PyRef choice(uint32_t leaf, PyObject *object, const std::string &name) {
+    c10::SymNode number = capture_.addNumber(c10::Scalar(choices_.numberOf(object)), name);
+    if (!capture_.recording().mayDecide())
+      throw ConversionError(ExitReason::CaptureFailed, "a value that Python needs to know",
                             arguments_.asVarying(leaf));
-    int64_t outcome = capture_.decide(number, arguments_.nameOf(leaf));
-    return PyRef::steal(number->is_bool() ? PyBool_FromLong(outcome != 0)
-                                          : PyLong_FromLongLong(outcome));
+    return PyRef::share(choices_.at(capture_.decide(number, "the value of " + name)));
   }
-
   Capture &capture_;
   Arguments &arguments_;
+  Choices &choices_;
   std::map<uint32_t, uint32_t> &leafOfInput_;
   std::vector<PyRef> values_; // by leaf
   std::map<PyObject *, uint32_t> leafOf_;
@@ -409,7 +410,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   bool raised = false;
   std::vector<ValueId> returns;
   try {
-    Proxies proxies(capture, arguments, captured.leafOfInput);
+    Proxies proxies(capture, arguments, *request.choices, captured.leafOfInput);
     ResultReader reader(capture, proxies);
     HookScope hooks;
     YoungObjects young;
@@ -531,15 +532,18 @@ void refuseKnownArguments(const Guards &guards, const Arguments &arguments) {
 
 // What the graph reads and writes, and what must hold of it.
 void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments &arguments,
-                bool walked) {
+                const std::shared_ptr<const Choices> &choices, bool walked) {
   const Program &program = graph.executor->program();
   auto sourceOf = [&](uint32_t index) { return bifront::sourceOf(captured, index); };
   for (uint32_t i = 0; i < captured.inputs.size(); ++i) {
     const CapturedInput &input = captured.inputs[i];
     if (!input.isTensor()) {
       bool isNumber = input.kind == CapturedInput::Kind::Number;
+      auto leaf = captured.leafOfInput.find(i);
+      bool isChoice = leaf != captured.leafOfInput.end() && arguments.isChoice(leaf->second);
       graph.inputs.push_back({isNumber ? GraphInput::Kind::Number : GraphInput::Kind::Object,
-                              sourceOf(i), std::nullopt, nullptr, input.held});
+                              sourceOf(i), std::nullopt, nullptr, input.held,
+                              isChoice ? choices : nullptr});
       continue;
     }
     const void *storage = input.tensor.storage().unsafeGetStorageImpl();
@@ -607,7 +611,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
       captureAndUndo(request, arguments, captured, graph->pythonState);
     }
     compileModule(captured, *graph);
-    bindInputs(*graph, captured, arguments, request.options.walked);
+    bindInputs(*graph, captured, arguments, request.choices, request.options.walked);
     bindEnds(*graph, captured);
     graph->keywordNames = PyRef::share(request.keywordNames);
     graph->numLeaves = arguments.leaves().size();

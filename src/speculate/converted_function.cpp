@@ -183,6 +183,8 @@ void ConvertedFunction::learnVarying(PyObject *const *args, size_t count, PyObje
     }
   if (!options_.walked) { // of numbers it has constants alone
     learned.numbers.clear();
+    learned.objects.clear();
+    learned.choices.clear();
     learned.slots.clear();
   }
   if (!options_.walked || smallSizesApart_)
@@ -215,14 +217,9 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
     // better.
     drop(kept.get());
     again = !varying_.empty() && static_cast<int64_t>(stats_.conversions) < options_.maxGraphs;
-    Varying undecided = varying_;
-    undecided.slots.clear();
-    undecided.remove(decided_);
-    if (again && !undecided.empty())
-      decided_.add(undecided);
-    else if (again)
+    if (again && !decideAll())
       makeConstant(Varying(varying_));
-    else
+    if (!again)
       noteFailedAttempt(ExitReason::TooManyWays);
   }
   ++stats_.fallbackCalls;
@@ -340,6 +337,16 @@ void ConvertedFunction::makeConstant(const Varying &values) {
     std::erase_if(kept_, [](const auto &kept) { return kept->graph->decides; });
 }
 
+// Whether there was more that could decide the path.
+bool ConvertedFunction::decideAll() {
+  bool isMore = !varying_.numbers.empty() || varying_.dimensions.size() > decided_.size();
+  varying_.makeNumbersChoices();
+  for (const Varying::Dimension &dimension : varying_.dimensions)
+    if (!decided_.has(dimension))
+      decided_.dimensions.push_back(dimension);
+  return isMore;
+}
+
 void ConvertedFunction::keepSmallSizesApart() {
   smallSizesApart_ = true;
   varying_.forgetSmall();
@@ -363,14 +370,18 @@ struct ConvertedFunction::Attempt {
     values.keep(inputs);
     if (values.empty())
       return false;
-    Varying undecided = values;
-    undecided.remove(decided);
-    undecided.slots.clear();
-    if (undecided.empty()) {
+    Varying choices, sizes, numbers;
+    numbers.numbers = choices.numbers = values.numbers;
+    choices.makeNumbersChoices();
+    sizes.dimensions = values.dimensions;
+    sizes.remove(decided);
+    if (choices.empty() && sizes.empty()) {
       inputs.remove(values);
       decided.remove(values);
     }
-    decided.add(undecided);
+    inputs.remove(numbers);
+    inputs.add(choices);
+    decided.add(sizes);
     return true;
   }
 };
@@ -390,6 +401,8 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertWith(Attempt &at
       if (varying_.hasSmall() && !attempt.inputs.hasSmall())
         keepSmallSizesApart();
       Varying rest = asked;
+      varying_.add(attempt.inputs); // numbers may be choices now
+      rest.keep(varying_);
       rest.remove(attempt.inputs);
       makeConstant(rest);
       return graph;
@@ -412,14 +425,14 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(Conversi
   auto tryToo = [&](Varying inputs, Varying decided) {
     others.push_back({std::move(inputs), std::move(decided)});
   };
-  Varying sizes, values = whole.inputs, all = whole.inputs, large = whole.inputs;
+  Varying sizes, values = whole.inputs, known = whole.inputs, large = whole.inputs;
   large.forgetSmall();
   std::swap(sizes.dimensions, values.dimensions);
-  all.slots.clear();
+  known.makeNumbersChoices();
   if (whole.inputs.hasSmall())
     tryToo(large, whole.decided);
-  if (all.size() > whole.decided.size())
-    tryToo(whole.inputs, all);
+  if (!whole.inputs.numbers.empty() || sizes.size() > whole.decided.size())
+    tryToo(known, sizes);
   if (!sizes.empty() && !values.empty()) {
     tryToo(sizes, {});
     tryToo(values, {});
@@ -452,9 +465,9 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
                   !options_.dynamic.empty() || !varying_.empty();
     bool hasBoth = std::any_of(misfits.wrong.begin(), misfits.wrong.end(),
                                [](const auto &wrong) { return wrong->graph->forks; });
-    auto graph =
-        convertVarying({function_.get(), args, count, keywordNames, options_, varying_, decided_,
-                        paths_, options_.walked && varies, /*assumesInBranches=*/!hasBoth});
+    auto graph = convertVarying({function_.get(), args, count, keywordNames, options_, varying_,
+                                 choices_, decided_, paths_, options_.walked && varies,
+                                 /*assumesInBranches=*/!hasBoth});
     learnPaths(*graph);
     stats_.captureCost.ops += graph->captureCost.ops;
     stats_.captureCost.seconds += graph->captureCost.seconds;
@@ -508,6 +521,8 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
 
 int ConvertedFunction::traverse(visitproc visit, void *arg) {
   Py_VISIT(function_.get());
+  if (int stop = choices_->traverse(visit, arg))
+    return stop;
   for (const auto &kept : kept_)
     // No other owner's references are ours to count.
     if (kept.use_count() == 1 && kept->graph.use_count() == 1)

@@ -35,6 +35,8 @@ c10::IValue GraphInput::value(PyObject *const *leaves) const {
     return static_cast<int64_t>(
         reinterpret_cast<intptr_t>(object ? object.get() : leaves[source.leaf]));
   PyObject *number = leaves[source.leaf];
+  if (choices)
+    return choices->find(number).value_or(-1);
   if (PyBool_Check(number))
     return number == Py_True;
   if (PyFloat_CheckExact(number))
@@ -130,8 +132,10 @@ std::optional<Difference> ConvertedGraph::differs(PyObject *const *args, size_t 
     return std::nullopt;
   Difference difference;
   std::vector<PyObject *> leaves(numLeaves, nullptr);
+  DifferentValues different{difference.values.numbers, difference.values.objects,
+                            difference.values.choices};
   for (uint32_t i = 0; i < arguments.size(); ++i)
-    if (!arguments[i].differsInNumbers(args[i], {i}, leaves.data(), difference.values.numbers))
+    if (!arguments[i].differsInValues(args[i], {i}, leaves.data(), different))
       return std::nullopt;
   auto slots = guards.varyingSlots();
   if (!slots || !guards.fetch(leaves.data()) || !leavesAreOthers(leaves.data()))

@@ -1,6 +1,7 @@
 #include "speculate/value_pattern.h"
 
 #include "frontend/kinds.h"
+#include "speculate/choices.h"
 #include "support/plain_constant.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -61,6 +62,11 @@ ValuePattern ValuePattern::describe(PyObject *value, const ArgumentPath &path, L
   if (leaves.isTensor(value)) {
     pattern.kind_ = Kind::Tensor;
     pattern.index_ = known == leaves.objects.end() ? leafOf(value) : known - leaves.objects.begin();
+    return pattern;
+  }
+  if (isChoice(value) && leaves.isChoice && leaves.isChoice(path)) {
+    pattern.kind_ = Kind::Choice;
+    pattern.index_ = leafOf(value);
     return pattern;
   }
   if (isNumber(value) && fitsGraph(value) && leaves.varies && leaves.varies(path)) {
@@ -128,6 +134,7 @@ bool ValuePattern::match(PyObject *value, PyObject **leaves) const {
       return false;
     leaves[index_] = value;
     return true;
+  case Kind::Choice: leaves[index_] = value; return isChoice(value);
   case Kind::Constant: return sameConstant(object_.get(), value);
   case Kind::Identity: return object_.get() == value;
   case Kind::Again: return leaves[index_] == value;
@@ -157,27 +164,34 @@ bool ValuePattern::match(PyObject *value, PyObject **leaves) const {
   return false;
 }
 
-bool ValuePattern::differsInNumbers(PyObject *value, const ArgumentPath &path, PyObject **leaves,
-                                    std::vector<ArgumentPath> &paths) const {
+// Of one value.
+bool ValuePattern::differsInValue(PyObject *value, const ArgumentPath &path,
+                                  const DifferentValues &different) const {
+  bool sameType = kind_ != Kind::Number && Py_TYPE(value) == Py_TYPE(object_.get());
+  if (sameType && isNumber(value) && fitsGraph(value)) {
+    different.numbers.push_back(path);
+    return true;
+  }
+  if (sameType && kind_ == Kind::Identity && isOfProgram(value)) {
+    different.objects.push_back(path);
+    return true;
+  }
+  bool wasChoice = kind_ == Kind::Number || isChoice(object_.get());
+  if (wasChoice && isChoice(value))
+    different.choices.push_back(path);
+  return wasChoice && isChoice(value);
+}
+
+bool ValuePattern::differsInValues(PyObject *value, const ArgumentPath &path, PyObject **leaves,
+                                   const DifferentValues &different) const {
   switch (kind_) {
   case Kind::Constant:
-    if (sameConstant(object_.get(), value))
-      return true;
-    if (!isNumber(value) || Py_TYPE(value) != Py_TYPE(object_.get()) || !fitsGraph(value))
-      return false;
-    paths.push_back(path);
-    return true;
-  case Kind::Tensor:
-  case Kind::Number:
-  case Kind::Object:
-  case Kind::Again: return match(value, leaves);
   case Kind::Identity:
-    if (match(value, leaves))
-      return true;
-    if (!isOfProgram(value) || Py_TYPE(value) != Py_TYPE(object_.get()))
-      return false;
-    paths.push_back(path);
-    return true;
+  case Kind::Number: return match(value, leaves) || differsInValue(value, path, different);
+  case Kind::Tensor:
+  case Kind::Object:
+  case Kind::Choice:
+  case Kind::Again: return match(value, leaves);
   case Kind::Tuple:
   case Kind::List:
     if (Py_TYPE(value) != containerType() ||
@@ -185,8 +199,8 @@ bool ValuePattern::differsInNumbers(PyObject *value, const ArgumentPath &path, P
       return false;
     leaves[index_] = value;
     for (size_t i = 0; i < children_.size(); ++i)
-      if (!children_[i].differsInNumbers(PySequence_Fast_GET_ITEM(value, i), inside(path, i),
-                                         leaves, paths))
+      if (!children_[i].differsInValues(PySequence_Fast_GET_ITEM(value, i), inside(path, i), leaves,
+                                        different))
         return false;
     return true;
   case Kind::Dict: {
@@ -198,7 +212,7 @@ bool ValuePattern::differsInNumbers(PyObject *value, const ArgumentPath &path, P
     size_t i = 0;
     for (Py_ssize_t position = 0; PyDict_Next(value, &position, &key, &item); ++i)
       if (!sameValue(keys_[i].get(), key) ||
-          !children_[i].differsInNumbers(item, inside(path, i), leaves, paths))
+          !children_[i].differsInValues(item, inside(path, i), leaves, different))
         return false;
     return true;
   }
@@ -210,6 +224,7 @@ PyObject *ValuePattern::rebuild(std::vector<PyRef> &leaves) const {
   switch (kind_) {
   case Kind::Tensor:
   case Kind::Object:
+  case Kind::Choice:
   case Kind::Number: return Py_NewRef(leaves[index_].get());
   case Kind::Constant:
   case Kind::Identity: return Py_NewRef(object_.get());

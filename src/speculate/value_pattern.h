@@ -24,6 +24,14 @@ struct Leaves {
   std::function<bool(PyObject *)> isTensor;
   // Whether a number or an object is a leaf, rather than a constant.
   std::function<bool(const ArgumentPath &)> varies;
+  // Whether another value is one of several, and a leaf.
+  std::function<bool(const ArgumentPath &)> isChoice;
+};
+
+// Where a value differs from a pattern: in a number or an object of the program, or in another
+// value.
+struct DifferentValues {
+  std::vector<ArgumentPath> &numbers, &objects, &choices;
 };
 
 class ValuePattern {
@@ -34,6 +42,7 @@ public:
     Constant, // None, bool, int, float, str, bytes, ...: equal and of the same type
     Identity, // any other object: the same object
     Object,   // of exactly that class, and a leaf
+    Choice,   // any value that may be one of several (speculate/choices.h)
     Tuple,    // containers are leaves too
     List,
     Dict,
@@ -46,11 +55,11 @@ public:
   // for all. One leaf met twice must be one object twice. Does not look into tensors.
   bool match(PyObject *value, PyObject **leaves) const;
 
-  // Where `value` has this shape but for other numbers of the same types, and other objects of the
-  // same classes of the program: adds their paths, and the leaves as `match` does. False where it
-  // differs in another way.
-  bool differsInNumbers(PyObject *value, const ArgumentPath &path, PyObject **leaves,
-                        std::vector<ArgumentPath> &paths) const;
+  // Where `value` has this shape but for other numbers of the same types, other objects of the
+  // same classes of the program, and other choices: adds their paths, and the leaves as `match`
+  // does. False where it differs in another way.
+  bool differsInValues(PyObject *value, const ArgumentPath &path, PyObject **leaves,
+                       const DifferentValues &different) const;
 
   // A copy of the nest with the tensors and numbers that are in `leaves` already; the containers go
   // there too. A new reference, or null with an exception set.
@@ -61,6 +70,8 @@ public:
 
 private:
   PyTypeObject *containerType() const;
+  bool differsInValue(PyObject *value, const ArgumentPath &path,
+                      const DifferentValues &different) const;
 
   Kind kind_ = Kind::Constant;
   uint32_t index_ = 0;

@@ -36,15 +36,21 @@ struct Varying {
     // What sizes it has had: 0 and 1, which have meanings of their own, others, or both.
     bool small = false, large = true;
   };
-  std::vector<ArgumentPath> numbers; // among the arguments
+  using Paths = std::vector<ArgumentPath>;
+  // Among the arguments: numbers, objects of the program, and other values (speculate/choices.h).
+  Paths numbers, objects, choices;
   std::vector<Slot> slots;
   std::vector<Dimension> dimensions;
 
-  size_t size() const { return numbers.size() + slots.size() + dimensions.size(); }
-  bool empty() const { return size() == 0; }
-  bool has(const ArgumentPath &path) const {
-    return std::find(numbers.begin(), numbers.end(), path) != numbers.end();
+  size_t size() const {
+    return numbers.size() + objects.size() + choices.size() + slots.size() + dimensions.size();
   }
+  bool empty() const { return size() == 0; }
+  static bool has(const Paths &paths, const ArgumentPath &path) {
+    return std::find(paths.begin(), paths.end(), path) != paths.end();
+  }
+  bool has(const ArgumentPath &path) const { return has(numbers, path) || has(objects, path); }
+  bool hasChoice(const ArgumentPath &path) const { return has(choices, path); }
   bool has(const Slot &slot) const {
     return std::any_of(slots.begin(), slots.end(),
                        [&](const Slot &other) { return sameSlot(slot, other); });
@@ -56,25 +62,32 @@ struct Varying {
   }
   bool hasAll(const Varying &others) const {
     auto mine = [&](const auto &value) { return has(value); };
-    return std::all_of(others.numbers.begin(), others.numbers.end(), mine) &&
-           std::all_of(others.slots.begin(), others.slots.end(), mine) &&
-           std::all_of(others.dimensions.begin(), others.dimensions.end(), mine);
+    auto myObject = [&](const ArgumentPath &path) { return has(objects, path); };
+    auto myChoice = [&](const ArgumentPath &path) { return hasChoice(path); };
+    auto myNumber = [&](const ArgumentPath &path) { return has(numbers, path) || myChoice(path); };
+    return std::ranges::all_of(others.numbers, myNumber) &&
+           std::ranges::all_of(others.objects, myObject) &&
+           std::ranges::all_of(others.choices, myChoice) &&
+           std::ranges::all_of(others.slots, mine) && std::ranges::all_of(others.dimensions, mine);
   }
   void add(const Varying &more) {
-    auto addTo = [&](auto &values, const auto &added) {
-      for (const auto &value : added)
-        if (!has(value))
-          values.push_back(value);
-    };
-    addTo(numbers, more.numbers);
-    addTo(slots, more.slots);
-    addTo(dimensions, more.dimensions);
-    for (Dimension &dimension : dimensions)
-      for (const Dimension &other : more.dimensions)
-        if (dimension.dimension == other.dimension && samePlace(dimension.place, other.place)) {
-          dimension.small |= other.small;
-          dimension.large |= other.large;
-        }
+    for (Paths Varying::*paths : kPaths)
+      for (const ArgumentPath &path : more.*paths)
+        if (!has(this->*paths, path))
+          (this->*paths).push_back(path);
+    std::erase_if(numbers, [&](const ArgumentPath &path) { return hasChoice(path); });
+    for (const Slot &slot : more.slots)
+      if (!has(slot))
+        slots.push_back(slot);
+    for (const Dimension &added : more.dimensions) {
+      auto known = std::ranges::find_if(dimensions, [&](const Dimension &dimension) {
+        return dimension.dimension == added.dimension && samePlace(dimension.place, added.place);
+      });
+      if (known == dimensions.end())
+        known = dimensions.insert(known, added);
+      known->small |= added.small;
+      known->large |= added.large;
+    }
   }
   bool hasSmall() const {
     return std::any_of(dimensions.begin(), dimensions.end(),
@@ -86,17 +99,24 @@ struct Varying {
     for (Dimension &dimension : dimensions)
       dimension.small = false;
   }
-  void keep(const Varying &others) { // what these have too
-    auto isOnlyMine = [&](const auto &value) { return !others.has(value); };
-    std::erase_if(numbers, isOnlyMine);
-    std::erase_if(slots, isOnlyMine);
-    std::erase_if(dimensions, isOnlyMine);
+  void makeNumbersChoices() {
+    choices.insert(choices.end(), numbers.begin(), numbers.end());
+    numbers.clear();
   }
-  void remove(const Varying &less) {
-    auto removed = [&](const auto &value) { return less.has(value); };
-    std::erase_if(numbers, removed);
-    std::erase_if(slots, removed);
-    std::erase_if(dimensions, removed);
+  void keep(const Varying &others) { eraseWhere(others, false); } // what these have too
+  void remove(const Varying &less) { eraseWhere(less, true); }
+
+private:
+  static constexpr Paths Varying::*kPaths[] = {&Varying::numbers, &Varying::objects,
+                                               &Varying::choices};
+  void eraseWhere(const Varying &others, bool theyHaveIt) {
+    for (Paths Varying::*paths : kPaths)
+      std::erase_if(this->*paths, [&](const ArgumentPath &path) {
+        return has(others.*paths, path) == theyHaveIt;
+      });
+    auto isErased = [&](const auto &value) { return others.has(value) == theyHaveIt; };
+    std::erase_if(slots, isErased);
+    std::erase_if(dimensions, isErased);
   }
 };
 
