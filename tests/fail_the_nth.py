@@ -1,4 +1,4 @@
-"""Runs programs of the language suite while one check, operator or allocation of a call fails.
+"""Runs programs of the language suite while one check, operator, allocation or opaque call fails.
 
 Whatever fails, and wherever, the call must end as CPython ends it: `python -m tests.fail_the_nth`
 with BIFRONT_FAIL_ON_PURPOSE=1 prints what was tried and each difference. tests/test_fail_the_nth.py
@@ -19,7 +19,7 @@ from bifront import _core
 
 from tests.language.conformance import CALLS, Program, Side, all_programs, call_both
 
-KINDS = ("check", "call", "allocation")
+KINDS = ("check", "call", "allocation", "opaque")
 # Each failed check may lead to another graph, and a conversion costs as much as many calls.
 MAX_GRAPHS = 3
 

@@ -1,4 +1,4 @@
-"""Each check, operator and allocation of a graph fails on purpose: CPython's results follow."""
+"""Each check, operator, allocation and opaque call fails on purpose: CPython's results follow."""
 
 import os
 import re

@@ -395,6 +395,24 @@ def test_backward_through_a_result_of_the_graph() -> None:
         torch.testing.assert_close(w.grad, b.grad)
 
 
+@pytest.mark.parametrize("kind", ["float", "int", "bool"])
+def test_a_number_of_the_graph_scales_what_trains(kind: str) -> None:
+    numbers = {
+        "float": lambda x: x.sum().item(),
+        "int": lambda x: x.argmax().item() + 1,
+        "bool": lambda x: (x[0] > x[1]).item(),
+    }
+
+    def step(w, x):
+        return torch.autograd.grad((w * x * numbers[kind](x)).square().sum(), w)
+
+    converted = bifront.function(step)
+    for _ in range(5):
+        w, x = torch.randn(3, requires_grad=True), torch.randn(3)
+        torch.testing.assert_close(converted(w, x), step(w, x))
+    assert converted.stats["graph_calls"] >= 3, bifront.explain(converted)
+
+
 def test_a_spent_loss_has_hooks_of_its_own() -> None:
     weight = torch.randn(3, requires_grad=True)
 

@@ -156,13 +156,13 @@ def test_explain_shows_the_source_with_what_was_assumed_there() -> None:
 def test_explain_shows_where_a_function_was_refused() -> None:
     def function(x: Tensor) -> Any:
         y = x + 1
-        return y.numpy().sum()
+        return y.storage_offset()
 
     converted = bifront.function(function)
     for _ in range(3):
         converted(X)
     lines = bifront.explain(converted).splitlines()
-    line = next(i for i, text in enumerate(lines) if "y.numpy().sum()" in text)
+    line = next(i for i, text in enumerate(lines) if "y.storage_offset()" in text)
     assert "^ BF010" in lines[line + 1], "\n".join(lines)
 
 

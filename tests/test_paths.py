@@ -282,3 +282,22 @@ def test_a_number_at_the_edge_of_64_bits(value: int) -> None:
     two = Two(stateless(step))
     for call in range(6):
         two.call(call, torch.ones(2), (1, value)[call % 2])
+
+
+def test_line_of_a_decision_is_known_again() -> None:
+    """The first capture tries both ways of the branch before it decides; later ones do not."""
+
+    def make() -> Any:
+        calls: list[int] = [0]
+        seen: list[int] = []
+
+        def step(x: Tensor, n: int) -> Tensor:
+            calls[0] += 1
+            if calls[0] % 3 == 0:
+                seen.append(n)
+                x = x * 2
+            return x + n
+
+        return step, (calls, seen)
+
+    numbers(make, 1, 2).assert_one_graph()

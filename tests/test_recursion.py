@@ -512,3 +512,172 @@ def test_nodes_are_released() -> None:
     before = [sys.getrefcount(node) for node in nodes_of(tree)]
     converted(tree)
     assert [sys.getrefcount(node) for node in nodes_of(tree)] == before
+
+
+class TreeNet(nn.Module):
+    """Leaves and inner nodes have weights of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leaf = nn.Linear(3, 4)
+        self.inner = nn.Linear(8, 4)
+
+    def forward(self, node: Tree) -> Tensor:
+        if node.is_leaf:
+            return torch.tanh(self.leaf(node.value))
+        return torch.tanh(self.inner(torch.cat([self(node.left), self(node.right)])))
+
+
+def train_both(
+    make_net: Callable[[], nn.Module],
+    loss_of: Callable[[nn.Module, Any], Tensor],
+    make: Callable[[int], Any],
+    calls: int = 20,
+) -> Any:
+    """Twenty steps of SGD with momentum, by CPython and converted, with the same seeds: losses,
+    parameters, `.grad` and momenta; the statistics."""
+
+    def train(convert: bool) -> Any:
+        torch.manual_seed(0)
+        net = make_net()
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+
+        def step(data: Any) -> Tensor:
+            optimizer.zero_grad()
+            loss = loss_of(net, data)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        run = bifront.function(step) if convert else step
+        outcomes: list[Any] = []
+        for call in range(calls):
+            torch.manual_seed(call)
+            data = make(call)
+            try:
+                outcomes.append(run(data))
+            except RuntimeError as error:
+                outcomes.append(str(error))
+            outcomes.append([p.grad is None for p in net.parameters()])
+        outcomes += [p.detach().clone() for p in net.parameters()]
+        outcomes += [None if p.grad is None else p.grad.clone() for p in net.parameters()]
+        outcomes += [
+            optimizer.state[p]["momentum_buffer"] for p in net.parameters() if p in optimizer.state
+        ]
+        return run, outcomes
+
+    expected, actual = train(False)[1], train(True)
+    for one, other in zip(expected, actual[1], strict=True):
+        assert_same(one, other)
+    return actual[0]
+
+
+def root_loss(net: nn.Module, root: Any) -> Tensor:
+    loss: Tensor = net(root).square().sum()
+    return loss
+
+
+def test_a_tree_net_trains() -> None:
+    step = train_both(TreeNet, root_loss, tree_of)
+    assert step.stats["graphs"] == 1 and step.stats["graph_calls"] == 19, step.stats
+
+
+def test_a_tree_that_leaves_weights_out() -> None:
+    """A tree of one leaf: the optimizer passes over the inner weights, which have no `.grad`."""
+    step = train_both(TreeNet, root_loss, lambda call: random_tree(1 if call == 9 else 2 + call))
+    assert step.stats["exits"]["AssertionFailed"] >= 1
+    assert "comes to" in step.last_error or step.stats["graphs"] > 1
+
+
+def test_gradients_through_what_calls_hand_down() -> None:
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.Linear(4, 2)
+
+        def read(self, link: Link | None, h: Tensor) -> Tensor:
+            if link is None:
+                return h
+            return self.read(link.rest, torch.tanh(self.cell(torch.cat([link.value, h]))))
+
+        def forward(self, link: Link) -> Tensor:
+            return self.read(link, torch.zeros(2))
+
+    step = train_both(Reader, root_loss, lambda call: chain_of(2 + call * 7 % 11))
+    assert step.stats["graphs"] == 1, step.stats
+
+
+def test_a_result_without_a_history_is_not_differentiated() -> None:
+    """Only inner nodes have weights: backward of a leaf is an error, as in CPython."""
+
+    class Inner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(6, 3)
+
+        def forward(self, node: Tree) -> Tensor:
+            if node.is_leaf:
+                value: Tensor = node.value
+                return value
+            return torch.tanh(self.inner(torch.cat([self(node.left), self(node.right)])))
+
+    train_both(Inner, root_loss, lambda call: random_tree(1 if call == 6 else 2 + call))
+
+
+def test_several_trees_and_losses_on_the_way() -> None:
+    class Judge(TreeNet):
+        def __init__(self) -> None:
+            super().__init__()
+            self.judge = nn.Linear(4, 1)
+
+        def visit(self, node: Tree) -> tuple[Tensor, Tensor]:
+            if node.is_leaf:
+                h = torch.tanh(self.leaf(node.value))
+                return h, torch.zeros(())
+            left, left_loss = self.visit(node.left)
+            right, right_loss = self.visit(node.right)
+            h = torch.tanh(self.inner(torch.cat([left, right])))
+            return h, left_loss + right_loss + self.judge(h).square().sum()
+
+        def forward(self, roots: list[Tree]) -> Tensor:
+            loss = torch.zeros(())
+            for root in roots:
+                loss = loss + self.visit(root)[1]
+            return loss
+
+    def loss_of(net: nn.Module, roots: Any) -> Tensor:
+        loss: Tensor = net(roots)
+        return loss
+
+    step = train_both(Judge, loss_of, lambda call: [tree_of(call + k) for k in range(3)])
+    assert step.stats["graphs"] == 1, step.stats
+
+
+def test_a_tensor_of_what_a_node_has() -> None:
+    class Word:
+        def __init__(self, word: int) -> None:
+            self.word = word
+
+    def embed(table: Tensor, node: Word) -> Tensor:
+        return table[torch.tensor([node.word])] * torch.tensor([[1, node.word], [2, 3]]).sum()
+
+    table = torch.randn(50, 4)
+    assert_one_graph(embed, lambda call: (table, Word(call)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda k: torch.tensor(k),
+        lambda k: torch.tensor([k]),
+        lambda k: torch.tensor([[1, k], [k + 1, 2]]),
+        lambda k: torch.tensor((k, 2.5)),
+        lambda k: torch.tensor([k > 2, False]),
+        lambda k: torch.tensor([k, 1], dtype=torch.float64),
+        lambda k: torch.as_tensor([k * 0.5, True]),
+        lambda k: torch.tensor([torch.tensor(1.5), k]),
+    ],
+)
+def test_tensors_of_numbers_that_vary(make: Callable[[Any], Tensor]) -> None:
+    stats = run_both(lambda x, k: (make(k), make(k) * x), lambda call: (torch.ones(2), call), 6)
+    assert stats["graphs"] == 1 and stats["graph_calls"] == 5, stats

@@ -325,6 +325,10 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
         (lambda x, y, dim=dim: aten.stack([x, y, x], dim), X, Y) for dim in (0, 1, -1, 4)
     ]
     + [(lambda x, y: aten.stack([x, y]), X, Y.double())],
+    "aten::topk": [
+        (lambda x, k=k, dim=dim: aten.topk(x, k, dim), X)
+        for k, dim in ((1, 0), (2, -1), (0, 1), (3, 3))
+    ],
     "aten::repeat": [
         (lambda x, n=n: aten.repeat(x, n), X) for n in ([1, 2, 1, 3], [2, 1, 1, 1, 0])
     ],

@@ -119,7 +119,9 @@ PyObject *bindConverted(PyObject *self, PyObject *instance, PyObject *owner) {
 PyObject *statsOf(PyObject *self, void *) {
   ConvertedFunction &function = convertedOf(self);
   const ConversionStats &stats = function.stats();
-  size_t opaqueCalls = 0; // what cannot be captured is not converted
+  size_t opaqueCalls = 0;
+  for (const auto &graph : function.graphs())
+    opaqueCalls += graph->opaqueCalls();
   PyRef exits = PyRef::steal(PyDict_New());
   if (!exits)
     return nullptr;

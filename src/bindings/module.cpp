@@ -54,6 +54,7 @@ NB_MODULE(_core, m) {
         using bifront::Failure;
         bifront::failNth(kind == "call"         ? Failure::Call
                          : kind == "allocation" ? Failure::Allocation
+                         : kind == "opaque"     ? Failure::Opaque
                                                 : Failure::Check,
                          nth);
       },

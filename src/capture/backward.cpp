@@ -1,5 +1,6 @@
 #include "capture/backward.h"
 
+#include "capture/asserted_history.h"
 #include "capture/merged_history.h"
 #include "capture/proxy.h"
 
@@ -10,8 +11,6 @@
 #include <torch/csrc/autograd/utils/grad_layout_contract.h>
 
 #include <algorithm>
-#include <functional>
-#include <span>
 #include <string_view>
 #include <typeinfo>
 #include <unordered_map>
@@ -26,24 +25,6 @@ using namespace torch::autograd;
 // for.
 bool isPythonFunction(const Node &node) {
   return std::string_view(typeid(node).name()) == "N5torch8autograd6PyNodeE";
-}
-
-// Calls `visit` for each node of the graph behind `roots`, which says whether to go on behind it.
-void visitHistory(std::span<const Edge> roots, const std::function<bool(Node &)> &visit) {
-  std::vector<Node *> open;
-  std::unordered_set<Node *> seen;
-  auto enter = [&](std::span<const Edge> edges) {
-    for (const Edge &edge : edges)
-      if (edge.function && seen.insert(edge.function.get()).second)
-        open.push_back(edge.function.get());
-  };
-  enter(roots);
-  while (!open.empty()) {
-    Node *node = open.back();
-    open.pop_back();
-    if (visit(*node))
-      enter(node->next_edges());
-  }
 }
 
 class CapturedBackward {
@@ -134,16 +115,24 @@ private:
 
   // The graph has one set of gradients for all runs.
   void requireSure() {
+    if (!capture_.recording().mergesHistories())
+      return;
     for (const at::Tensor &output : call_.outputs)
-      capture_.requireSure(capture_.unsureHistory(output),
-                           "whether a tensor requires grad depends on it");
+      requireSureHistory(capture_, output, "whether a tensor requires grad depends on it");
     // What has a gradient already keeps its value where zeros are added.
     edge_list edges;
+    std::vector<size_t> places;
     for (size_t i = 0; i < targets_.size(); ++i)
-      if (!call_.accumulate || !targets_[i].grad().defined())
+      if (!call_.accumulate || !targets_[i].grad().defined()) {
         edges.push_back(edges_[i]);
-    if (capture_.recording().mergesHistories())
-      capture_.requireSure(findUnsure(roots_, edges), "which tensors have gradients depends on it");
+        places.push_back(i);
+      }
+    Certainty certainty = certaintyOf(roots_, edges);
+    capture_.requireSure(certainty.unsure, "which tensors have gradients depends on it");
+    variable_list asserted;
+    for (size_t number : certainty.asserted)
+      asserted.push_back(targets_[places[number]]);
+    assertReached(capture_, call_.outputs, asserted);
   }
 
   variable_list runEngine() {

@@ -422,7 +422,7 @@ void Capture::noteGradDropped(const at::Tensor &tensor) {
 void Capture::requireSure(const MergedHistory *history, const std::string &why) {
   if (!history)
     return;
-  if (recording_->unsure)
+  if (recording_->unsure && history->site)
     recording_->unsure(*history, why);
   fail(why);
 }

@@ -69,6 +69,7 @@ void CapturedCall::run() {
   if (traits_.random)
     recording_.noteRandom();
   readArguments();
+  noteWrites();
   if (recording_.isConditional())
     refuseHistory();
   if (traits_.readsNumber) {
@@ -82,34 +83,47 @@ void CapturedCall::run() {
   infer();
   if (recording_.layoutsAssumed())
     avoidStrides();
-  if (traits_.slices && dynamic_)
+  if (traits_.slices && dynamic_ && !isSlicedByValues())
     assertSliceBounds();
   recordAndReturn();
+}
+
+// Calls `look` with each tensor among the arguments, and whether the operator writes it.
+template <typename Look> void CapturedCall::forTensors(const Look &look) const {
+  c10::ArrayRef<c10::Argument> declared = op_.schema().arguments();
+  for (size_t i = 0; i < args_.size(); ++i) {
+    bool writes = declared[i].alias_info() && declared[i].alias_info()->isWrite();
+    if (args_[i].isTensor())
+      look(args_[i].toTensor(), writes);
+    else if (args_[i].isTensorList())
+      for (const at::Tensor &tensor : args_[i].toTensorVector())
+        look(tensor, writes);
+  }
+}
+
+void CapturedCall::noteWrites() {
+  if (!op_.schema().is_mutable())
+    return;
+  forTensors([&](const at::Tensor &tensor, bool writes) {
+    if (!writes)
+      return;
+    recording_.noteWrite(!tensor.defined() || isMask(tensor));
+    if (ProxyImpl *proxy = tensor.defined() ? ProxyImpl::of(tensor) : nullptr)
+      recording_.refuseWrite(proxy->value());
+    else
+      recording_.noteOutsideWrite();
+  });
 }
 
 // Autograd's history of a tensor that is changed in place would outlive the branch.
 void CapturedCall::refuseHistory() {
   if (traits_.changesShape)
     recording_.refuseInScope("a tensor's shape is changed in place");
-  c10::ArrayRef<c10::Argument> declared = op_.schema().arguments();
   bool trains = false, writesOutside = false;
-  for (size_t i = 0; i < args_.size(); ++i) {
-    bool writes = declared[i].alias_info() && declared[i].alias_info()->isWrite();
-    auto look = [&](const at::Tensor &tensor) {
-      trains = trains || (tensor.defined() && tensor.requires_grad());
-      writesOutside = writesOutside || (writes && !recording_.isOfScope(tensor));
-      ProxyImpl *proxy = writes && tensor.defined() ? ProxyImpl::of(tensor) : nullptr;
-      if (proxy)
-        recording_.refuseWrite(proxy->value());
-      else if (writes)
-        recording_.noteOutsideWrite();
-    };
-    if (args_[i].isTensor())
-      look(args_[i].toTensor());
-    else if (args_[i].isTensorList())
-      for (const at::Tensor &tensor : args_[i].toTensorVector())
-        look(tensor);
-  }
+  forTensors([&](const at::Tensor &tensor, bool writes) {
+    trains = trains || (tensor.defined() && tensor.requires_grad());
+    writesOutside = writesOutside || (writes && !recording_.isOfScope(tensor));
+  });
   if (writesOutside && trains && c10::GradMode::is_enabled())
     recording_.refuseInScope("a tensor with gradients is changed in place");
 }
@@ -119,14 +133,25 @@ void CapturedCall::refuseHistory() {
 void CapturedCall::readArguments() {
   call_.schema = traits_.schema;
   call_.args.reserve(args_.size());
-  for (const c10::IValue &arg : args_)
-    call_.args.push_back(readArgument(arg));
+  for (size_t i = 0; i < args_.size(); ++i) {
+    readsSize_ = traits_.sizes[i];
+    call_.args.push_back(readArgument(args_[i]));
+  }
   if (traits_.deviceArgument >= 0 && args_[traits_.deviceArgument].isDevice())
     device_ = args_[traits_.deviceArgument].toDevice();
 }
 
+AtenArg CapturedCall::operand(ValueId value, const at::Tensor &tensor) {
+  hasVersions_ = hasVersions_ && !tensor.is_inference();
+  AtenArg arg = operand(value);
+  if (hasVersions_)
+    read_.back().second = static_cast<uint32_t>(tensor._version());
+  return arg;
+}
+
 AtenArg CapturedCall::operand(ValueId value) {
   operands_.push_back(value);
+  read_.emplace_back(value, 0);
   return {AtenArg::Operand{static_cast<uint32_t>(operands_.size() - 1)}};
 }
 
@@ -181,6 +206,8 @@ AtenArg CapturedCall::readSymbol(const c10::SymNode &node) {
   auto *symbol = SymbolicScalar::of(node);
   if (!symbol)
     recording_.fail("a symbolic number of another tracer is used");
+  if (readsSize_ && symbol->becomeSize())
+    byValues_ = byValues_ || !symbol->isKnown();
   dynamic_ = dynamic_ || symbol->differsByWorld();
   return operand(symbol->value());
 }
@@ -202,8 +229,9 @@ AtenArg CapturedCall::readTensor(const at::Tensor &tensor) {
     if (proxy->value() == kNoValue && !recording_.isDry())
       recording_.fail("a value inside a gradient's computation is used outside of it");
     dynamic_ = dynamic_ || proxy->shape().dynamic;
+    byValues_ = byValues_ || proxy->shape().byValues;
     lookAtDevice(tensor);
-    return operand(proxy->value());
+    return operand(proxy->value(), tensor);
   }
   if (tensor.unsafeGetTensorImpl()->is_wrapped_number() && tensor.dim() == 0) {
     if (c10::SymNode number = symbolicNumberBeside(tensor))
@@ -211,26 +239,28 @@ AtenArg CapturedCall::readTensor(const at::Tensor &tensor) {
     return argOf(valueOfZeroDim(tensor));
   }
   lookAtDevice(tensor);
-  return operand(recording_.isDry() ? kNoValue : recording_.outsideTensor(tensor));
+  return operand(recording_.isDry() ? kNoValue : recording_.outsideTensor(tensor), tensor);
 }
 
 //===- Inference ---------------------------------------------------------------------------===//
 
 void CapturedCall::infer() {
-  if (!inferByRule())
+  if (traits_.dropsOnes && byValues_)
+    keepDimensions();
+  if (!inferByValues() && !inferByRule())
     inferByMetaKernel();
 }
 
-bool CapturedCall::inferByRule() {
-  if (!traits_.rule)
-    return false;
-  RuleCall first(args_, 0);
-  if (!traits_.rule(first))
+bool CapturedCall::inferByRule() { return traits_.rule && apply(traits_.rule, {{0, 0}}); }
+
+bool CapturedCall::apply(ShapeRule rule, const Dim &byValues) {
+  RuleCall first(args_, 0, byValues);
+  if (!rule(first))
     return false;
   std::optional<RuleCall> second;
   if (dynamic_) {
-    second.emplace(args_, 1);
-    if (!traits_.rule(*second) || second->results.size() != first.results.size())
+    second.emplace(args_, 1, byValues);
+    if (!rule(*second) || second->results.size() != first.results.size())
       return false;
   }
   size_t next = 0;
@@ -241,16 +271,23 @@ bool CapturedCall::inferByRule() {
       result.kind = extent ? Result::Kind::Tensor : Result::Kind::Absent;
       if (extent && second) {
         TORCH_CHECK(second->results[next], traits_.schema, ": a result is absent for other sizes");
-        result.shapes.push_back(
-            ProxyImpl::Shape::of(std::move(*extent), std::move(*second->results[next]), device_));
+        result.shapes.push_back(shapeOf(std::move(*extent), std::move(*second->results[next])));
       } else if (extent) {
-        result.shapes.push_back(ProxyImpl::Shape::fixed(std::move(*extent), device_));
+        result.shapes.push_back(shapeOf(std::move(*extent), std::nullopt));
       }
       ++next;
     }
     results_.push_back(std::move(result));
   }
   return true;
+}
+
+ProxyImpl::Shape CapturedCall::shapeOf(Extent first, std::optional<Extent> second) const {
+  ProxyImpl::Shape shape = second
+                               ? ProxyImpl::Shape::of(std::move(first), std::move(*second), device_)
+                               : ProxyImpl::Shape::fixed(std::move(first), device_);
+  shape.byValues = byValues_;
+  return shape;
 }
 
 at::Tensor CapturedCall::metaTensor(const at::Tensor &tensor, int world) const {
@@ -261,7 +298,8 @@ at::Tensor CapturedCall::metaTensor(const at::Tensor &tensor, int world) const {
   return Extent::of(tensor).onMeta();
 }
 
-c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool isNumber) const {
+c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool isNumber,
+                                       bool isSize) const {
   if (value.isTensor())
     return metaTensor(value.toTensor(), world);
   if (value.isTensorList()) {
@@ -272,18 +310,26 @@ c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool
   }
   if (value.isOptionalTensorList()) {
     c10::List<std::optional<at::Tensor>> list;
+    auto count = counts_.begin();
     for (const std::optional<at::Tensor> &tensor : value.toOptionalTensorVector())
-      list.push_back(tensor ? std::optional(metaTensor(*tensor, world)) : std::nullopt);
+      if (tensor && isMask(*tensor) && !counts_.empty()) {
+        at::Tensor positions = Extent::contiguous({count++->world[world]}, at::kLong).onMeta();
+        for (int64_t dim = 0; dim < tensor->dim(); ++dim)
+          list.push_back(positions);
+      } else {
+        list.push_back(tensor ? std::optional(metaTensor(*tensor, world)) : std::nullopt);
+      }
     return list;
   }
   if (value.isDevice())
     return c10::Device(c10::kMeta);
   if (value.isSymInt()) {
-    auto number = sizeIn(value.toSymInt(), world);
-    if (!number && traits_.selects)
+    auto *symbol = SymbolicScalar::of(value.toSymInt());
+    if (symbol && !symbol->isKnown() && !isNumber && !isSize)
       return int64_t{0}; // any part has the same shape
-    if (!number && isNumber)
+    if (symbol && !symbol->isKnown() && isNumber)
       return int64_t{1}; // of a value the shape does not depend on
+    auto number = sizeIn(value.toSymInt(), world);
     if (!number)
       number = decidedSize(value.toSymInt());
     if (!number)
@@ -299,7 +345,7 @@ c10::IValue CapturedCall::metaArgument(const c10::IValue &value, int world, bool
       if (element.isSymInt()) {
         c10::List<int64_t> list;
         for (const c10::IValue &size : value.toListRef())
-          list.push_back(metaArgument(size, world, false).toInt());
+          list.push_back(metaArgument(size, world, false, isSize).toInt());
         return list;
       }
   return value;
@@ -314,7 +360,8 @@ torch::jit::Stack CapturedCall::metaStack(int world) {
       stack.emplace_back(c10::Device(c10::kMeta));
     else
       stack.push_back(metaArgument(args_[i], world,
-                                   !isRange && isNumberType(op_.schema().arguments()[i].type())));
+                                   !isRange && isNumberType(op_.schema().arguments()[i].type()),
+                                   traits_.sizes[i]));
   }
   return stack;
 }
@@ -368,9 +415,8 @@ void CapturedCall::readMetaResults(const torch::jit::Stack &first,
       recording_.fail(traits_.schema + " returns a tensor that is not dense");
     Extent extent = Extent::of(tensor);
     extent.wrappedNumber = false;
-    if (!dynamic_)
-      return ProxyImpl::Shape::fixed(std::move(extent), device_);
-    return ProxyImpl::Shape::of(std::move(extent), Extent::of(other), device_);
+    return this->shapeOf(std::move(extent),
+                         dynamic_ ? std::optional(Extent::of(other)) : std::nullopt);
   };
   for (size_t i = 0; i < traits_.returnedArgument.size(); ++i) {
     const c10::IValue &value = first.at(i), &other = dynamic_ ? second.at(i) : first.at(i);
@@ -419,6 +465,11 @@ void CapturedCall::noteNeededSizes() {
 
 //===- Results -----------------------------------------------------------------------------===//
 
+bool CapturedCall::makesMask() const {
+  return hasVersions_ && !traits_.views && !traits_.random && results_.size() == 1 &&
+         results_[0].kind == Result::Kind::Tensor && results_[0].shapes[0].in(0).dtype == at::kBool;
+}
+
 void CapturedCall::recordAndReturn() {
   std::vector<ValueType> types;
   size_t count = 0;
@@ -455,6 +506,8 @@ void CapturedCall::recordAndReturn() {
     GraphRecorder &graph = recording_.graph();
     graph.setLocation(recording_.sourceLine());
     values = graph.aten(call_, operands_, types, !c10::GradMode::is_enabled());
+    if (makesMask())
+      recording_.noteMask(call_, read_, values[0]);
     if (traits_.views)
       for (ValueId operand : operands_)
         recording_.noteViews(operand, values);
@@ -486,7 +539,8 @@ c10::IValue CapturedCall::wrap(const Result &result, const c10::Argument &declar
                                const ValueId *values) {
   auto recording = recording_.shared_from_this();
   switch (result.kind) {
-  case Result::Kind::Tensor: return ProxyImpl::make(recording, *values, result.shapes[0]);
+  case Result::Kind::Tensor:
+    return ProxyImpl::make(recording, *values, result.shapes[0], result.isGiven);
   case Result::Kind::List: {
     c10::List<at::Tensor> list;
     for (size_t k = 0; k < result.shapes.size(); ++k)
@@ -500,6 +554,8 @@ c10::IValue CapturedCall::wrap(const Result &result, const c10::Argument &declar
       // Of the declared ints, only a SymInt can say that it depends on the sizes.
       if (!takesSymbols && declared.real_type()->kind() != c10::TypeKind::SymIntType)
         recording_.fail(traits_.schema + " returns a number that depends on the dynamic sizes");
+      if (byValues_)
+        recording_.fail(traits_.schema + " returns a number that values decide");
       return c10::SymInt(
           SymbolicScalar::ofInt(recording, *values, number.toInt(), result.number[1].toInt()));
     }
@@ -644,10 +700,9 @@ void CapturedCall::changeShape() {
       op_.callBoxed(second);
     }
   }
-  ProxyImpl::Shape shape = dynamic_
-                               ? ProxyImpl::Shape::of(Extent::of(first[0].toTensor()),
-                                                      Extent::of(second[0].toTensor()), device_)
-                               : ProxyImpl::Shape::fixed(Extent::of(first[0].toTensor()), device_);
+  ProxyImpl::Shape shape =
+      shapeOf(Extent::of(first[0].toTensor()),
+              dynamic_ ? std::optional(Extent::of(second[0].toTensor())) : std::nullopt);
   ValueId value = kNoValue;
   if (!recording_.isDry()) {
     call_.schema = traits_.shapeTwin;
@@ -675,28 +730,6 @@ void CapturedCall::avoidStrides() {
                                            !c10::GradMode::is_enabled())[0];
   } else if (call_.schema.starts_with("aten::as_strided")) {
     recording_.fail("the derivative depends on how a tensor lies in memory");
-  }
-}
-
-// x[:100] is x where x is shorter, so which side of the bound the size is on must stay as it is.
-void CapturedCall::assertSliceBounds() {
-  const at::Tensor &self = args_[0].toTensor();
-  int64_t dim = args_[1].toInt();
-  c10::SymInt size = self.sym_size(dim < 0 ? dim + self.dim() : dim);
-  if (!SymbolicScalar::of(size))
-    return;
-  for (const c10::IValue &bound : {args_[2], args_[3]}) {
-    if (bound.isNone())
-      continue;
-    c10::SymInt value = bound.isInt() ? c10::SymInt(bound.toInt()) : bound.toSymInt();
-    if (value.maybe_as_int() == std::numeric_limits<int64_t>::max())
-      continue;
-    auto negative = sizeIn(value, 0);
-    if (!negative)
-      recording_.fail("a slice depends on a tensor's value");
-    c10::SymInt fromStart = *negative < 0 ? size + value : value;
-    fromStart.sym_ge(0).guard_bool(__FILE__, __LINE__);
-    fromStart.sym_le(size).guard_bool(__FILE__, __LINE__);
   }
 }
 

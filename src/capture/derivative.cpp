@@ -16,6 +16,8 @@
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <algorithm>
+
 namespace bifront {
 namespace {
 
@@ -27,10 +29,40 @@ class DerivativeRecording final : public Recording {
   PyObject *objectAt(ValueId) const override { return nullptr; }
 
 public:
-  using Recording::Recording;
+  DerivativeRecording(GraphRecorder &graph, const DerivativeRequest &request)
+      : Recording(graph), request_(request) {}
   ValueId outsideTensor(const at::Tensor &) override {
     fail("the derivative uses a tensor from outside");
   }
+  const std::vector<ValueType> *expectedResults() const override {
+    return forward ? &request_.results : nullptr;
+  }
+  // What a mask selects of a gradient: as much as the values had that were put there.
+  Dim freeSize() override {
+    const auto *indices = request_.call.schema.starts_with("aten::index_put")
+                              ? std::get_if<AtenArg::List>(&request_.call.args[1].value)
+                              : nullptr;
+    auto isGiven = [](const AtenArg &arg) {
+      return std::holds_alternative<AtenArg::Operand>(arg.value);
+    };
+    if (indices && std::count_if(indices->begin(), indices->end(), isGiven) == 1) {
+      auto given = std::find_if(indices->begin(), indices->end(), isGiven);
+      size_t mask = std::get<AtenArg::Operand>(given->value).index;
+      // From the end, where shapes that are broadcast meet.
+      size_t behind = rankOf(0) - rankOf(mask) - (given - indices->begin());
+      const std::vector<Dim> &values = request_.operands[mask + 1].tensor.dims;
+      if (behind < values.size() && values[values.size() - 1 - behind] != Dim::fixed(1))
+        return values[values.size() - 1 - behind];
+    }
+    fail("the derivative has a size that values decide");
+  }
+
+  bool forward = false; // the call itself runs
+
+private:
+  size_t rankOf(size_t operand) const { return request_.operands[operand].tensor.dims.size(); }
+
+  const DerivativeRequest &request_;
 };
 
 c10::OperatorHandle operatorOf(const std::string &schema) {
@@ -127,7 +159,7 @@ class Derivation {
 public:
   Derivation(mlir::MLIRContext &context, const DerivativeRequest &request)
       : request_(request), graph_(context, "derivative"),
-        recording_(std::make_shared<DerivativeRecording>(graph_)) {}
+        recording_(std::make_shared<DerivativeRecording>(graph_, request)) {}
   ~Derivation() { recording_->close(); }
 
   Derivative run() {
@@ -151,7 +183,8 @@ private:
       ValueId value = graph_.addInput(type, "", false);
       switch (type.kind) {
       case ValueType::Kind::Tensor: {
-        at::Tensor operand = ProxyImpl::make(recording_, value, shapeOf(type.tensor), true);
+        at::Tensor operand =
+            ProxyImpl::make(recording_, value, ProxyImpl::Shape::of(type.tensor), true);
         if (request_.differentiable[i])
           operand.set_requires_grad(true);
         operands_.emplace_back(std::move(operand));
@@ -178,19 +211,6 @@ private:
     }
   }
 
-  // What a graph value's strides are is not known before it runs; these are eager's, or the usual
-  // ones.
-  static ProxyImpl::Shape shapeOf(const TensorType &type) {
-    c10::Device device(type.device);
-    Dims sizes[2];
-    for (const Dim &dim : type.dims)
-      for (int world : {0, 1})
-        sizes[world].push_back(dim.world[world]);
-    at::ScalarType dtype = torchDType(type.dtype);
-    return ProxyImpl::Shape::of(Extent::inOrder(sizes[0], dtype, type.order),
-                                Extent::inOrder(sizes[1], dtype, type.order), device);
-  }
-
   void callForward() {
     // The copy that functionalisation makes of `copy_` has no derivative of its own.
     bool isCopy = request_.call.schema == "aten::copy";
@@ -198,7 +218,9 @@ private:
     torch::jit::Stack stack = CallArguments(operands_).of(op, request_.call);
     if (isCopy)
       stack[0] = at::empty_like(stack[0].toTensor());
+    recording_->forward = true;
     op.callBoxed(stack);
+    recording_->forward = false;
     for (const c10::IValue &value : stack) {
       if (value.isTensorList())
         for (const at::Tensor &tensor : value.toTensorVector())
@@ -221,7 +243,7 @@ private:
         throw CaptureError(request_.call.schema + " has no result to differentiate");
       TensorType type = proxy->shape().type();
       ValueId value = graph_.addInput(ValueType::ofTensor(type), "", false);
-      at::Tensor seed = ProxyImpl::make(recording_, value, shapeOf(type), true);
+      at::Tensor seed = ProxyImpl::make(recording_, value, ProxyImpl::Shape::of(type), true);
       if (!result.requires_grad())
         continue;
       roots_.push_back(impl::gradient_edge(result));

@@ -147,9 +147,7 @@ void capture(const c10::OperatorHandle &op, torch::jit::Stack &stack) {
     throw CaptureError("an op of a captured function runs on another thread");
   try {
     const OpTraits &traits = OpTraits::of(op);
-    bool isExcused = traits.refusedWithout >= 0 &&
-                     !stack[stack.size() - traits.arity + traits.refusedWithout].isNone();
-    if (traits.refusal && !isExcused)
+    if (traits.refusal)
       recording->fail(traits.refusal);
     if (traits.passesThrough) {
       c10::impl::ExcludeDispatchKeyGuard belowTheMode(

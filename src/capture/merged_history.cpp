@@ -28,51 +28,73 @@ Edge historyOf(const at::Tensor &tensor) {
   return tensor.requires_grad() ? impl::gradient_edge(tensor) : Edge();
 }
 
+void visitHistory(std::span<const Edge> roots, const std::function<bool(Node &)> &visit) {
+  std::vector<Node *> open;
+  std::unordered_set<Node *> seen;
+  auto enter = [&](std::span<const Edge> edges) {
+    for (const Edge &edge : edges)
+      if (edge.function && seen.insert(edge.function.get()).second)
+        open.push_back(edge.function.get());
+  };
+  enter(roots);
+  while (!open.empty()) {
+    Node *node = open.back();
+    open.pop_back();
+    if (visit(*node))
+      enter(node->next_edges());
+  }
+}
+
 namespace {
 
 // The nodes that the engine may come to, those that others depend on first, and of each the set of
-// targets that it certainly comes to behind it.
-class SureTargets {
+// targets behind it.
+class TargetsBehind {
 public:
   using Bits = std::vector<bool>;
+  using Target = std::pair<Node *, uint32_t>; // with the number of the node's output
 
-  // Targets by the node, with the number of its output.
-  SureTargets(std::span<const Edge> roots, std::vector<std::pair<Node *, uint32_t>> targets,
-              bool anyLeaf)
-      : targets_(std::move(targets)), anyLeaf_(anyLeaf), size_(anyLeaf ? 1 : targets_.size()) {
+  // Without targets there is one for all: any leaf.
+  TargetsBehind(std::span<const Edge> roots, std::vector<Target> targets)
+      : roots_(roots), targets_(std::move(targets)), anyLeaf_(targets_.empty()),
+        size_(anyLeaf_ ? 1 : targets_.size()) {
     for (const Edge &root : roots)
       visit(root.function.get());
-    if (!isMerged_)
-      return;
-    roots_ = roots;
-    // The greatest sets that agree with each other.
-    for (Node *node : order_)
-      sure_.emplace(node, Bits(size_, true));
-    for (bool changed = true; changed;) {
-      changed = false;
-      for (Node *node : order_) {
-        Bits now = bitsOf(*node);
-        changed = changed || now != sure_[node];
-        sure_[node] = std::move(now);
-      }
-    }
   }
 
-  const MergedHistory *unsure() const {
+  Certainty certainty() {
+    if (!isMerged_)
+      return {};
+    // What the run is to assert counts as certain until all else is.
+    sets_ = solve(false, [&](Node &node) { return anyOf(node); });
+    auto reached = sets_;
+    sets_ = solve(true, [&](Node &node) {
+      auto *merged = dynamic_cast<MergedHistory *>(&node);
+      return merged && !merged->site ? reached.at(&node) : certainBehind(node);
+    });
+    if (const MergedHistory *unsure = firstUnsure([](const MergedHistory &at) { return at.site; }))
+      return {unsure, {}};
+    Bits mayBe = along(roots_, reached);
+    sets_ = solve(true, [&](Node &node) { return certainBehind(node); });
+    Bits certain = along(roots_, sets_);
+    Certainty found;
+    for (size_t target = 0; target < size_; ++target)
+      if (mayBe[target] && !certain[target])
+        found.asserted.push_back(target);
+    return found;
+  }
+
+  // Whatever it is.
+  const MergedHistory *unsure() {
     if (!isMerged_)
       return nullptr;
-    Bits certain = any(roots_);
-    for (Node *node : order_) {
-      auto *merged = dynamic_cast<MergedHistory *>(node);
-      for (size_t target = 0; merged && target < size_; ++target)
-        for (const auto &[way, output] : merged->ways)
-          if (way && !certain[target] && !sure_.at(node)[target] && reaches(way, output)[target])
-            return merged;
-    }
-    return nullptr;
+    sets_ = solve(true, [&](Node &node) { return certainBehind(node); });
+    return firstUnsure([](const MergedHistory &) { return true; });
   }
 
 private:
+  using Sets = std::unordered_map<Node *, Bits>;
+
   void visit(Node *root) {
     std::vector<std::pair<Node *, size_t>> path;
     auto enter = [&](Node *node) {
@@ -96,50 +118,97 @@ private:
     }
   }
 
-  // What is certain along the edge into `node`.
-  Bits reaches(Node *node, uint32_t output) const {
-    Bits bits = sure_.at(node);
+  // The sets that agree with each other: the greatest, or the least.
+  template <typename Rule> Sets solve(bool greatest, Rule rule) {
+    sets_.clear();
+    for (Node *node : order_)
+      sets_.emplace(node, Bits(size_, greatest));
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (Node *node : order_) {
+        Bits now = rule(*node);
+        changed = changed || now != sets_[node];
+        sets_[node] = std::move(now);
+      }
+    }
+    return sets_;
+  }
+
+  template <typename Among> const MergedHistory *firstUnsure(Among among) const {
+    Bits certain = along(roots_, sets_);
+    for (Node *node : order_) {
+      auto *merged = dynamic_cast<MergedHistory *>(node);
+      if (!merged || !among(*merged))
+        continue;
+      for (size_t target = 0; target < size_; ++target)
+        if (!certain[target] && !sets_.at(node)[target] && someWayReaches(*merged, target))
+          return merged;
+    }
+    return nullptr;
+  }
+
+  bool someWayReaches(const MergedHistory &merged, size_t target) const {
+    if (merged.ways.empty())
+      return !merged.next_edges().empty();
+    return std::any_of(merged.ways.begin(), merged.ways.end(), [&](const Target &way) {
+      return way.first && behind(way.first, way.second, sets_)[target];
+    });
+  }
+
+  // Those along the edge into `node`.
+  Bits behind(Node *node, uint32_t output, const Sets &sets) const {
+    Bits bits = sets.at(node);
     for (size_t target = 0; !anyLeaf_ && target < size_; ++target)
-      if (targets_[target] == std::pair(node, output))
+      if (targets_[target] == Target(node, output))
         bits[target] = true;
     return bits;
   }
 
-  Bits bitsOf(Node &node) const {
-    if (auto *merged = dynamic_cast<MergedHistory *>(&node)) {
-      Bits all(size_, true);
-      for (const auto &[way, output] : merged->ways) {
-        Bits bits = way ? reaches(way, output) : Bits(size_, false);
-        for (size_t target = 0; target < size_; ++target)
-          all[target] = all[target] && bits[target];
-      }
-      return all;
-    }
-    if (anyLeaf_ && dynamic_cast<AccumulateGrad *>(&node))
-      return {true};
-    return any(node.next_edges());
+  static void add(Bits &sum, const Bits &bits) {
+    for (size_t target = 0; target < sum.size(); ++target)
+      sum[target] = sum[target] || bits[target];
   }
 
-  Bits any(std::span<const Edge> edges) const {
+  Bits along(std::span<const Edge> edges, const Sets &sets) const {
     Bits any(size_, false);
-    for (const Edge &edge : edges) {
-      if (!edge.is_valid())
-        continue;
-      Bits bits = reaches(edge.function.get(), edge.input_nr);
-      for (size_t target = 0; target < size_; ++target)
-        any[target] = any[target] || bits[target];
-    }
+    for (const Edge &edge : edges)
+      if (edge.is_valid())
+        add(any, behind(edge.function.get(), edge.input_nr, sets));
     return any;
   }
 
-  std::vector<std::pair<Node *, uint32_t>> targets_;
+  Bits anyOf(const Node &node) const {
+    if (anyLeaf_ && dynamic_cast<const AccumulateGrad *>(&node))
+      return {true};
+    Bits any = along(node.next_edges(), sets_);
+    if (auto *merged = dynamic_cast<const MergedHistory *>(&node))
+      for (const auto &[way, output] : merged->ways)
+        if (way)
+          add(any, behind(way, output, sets_));
+    return any;
+  }
+
+  Bits certainBehind(const Node &node) const {
+    auto *merged = dynamic_cast<const MergedHistory *>(&node);
+    if (!merged)
+      return anyOf(node);
+    Bits all(size_, !merged->ways.empty());
+    for (const auto &[way, output] : merged->ways) {
+      Bits bits = way ? behind(way, output, sets_) : Bits(size_, false);
+      for (size_t target = 0; target < size_; ++target)
+        all[target] = all[target] && bits[target];
+    }
+    return all;
+  }
+
+  std::span<const Edge> roots_;
+  std::vector<Target> targets_;
   bool anyLeaf_;
   size_t size_;
   bool isMerged_ = false;
-  std::span<const Edge> roots_;
   std::vector<Node *> order_;
   std::unordered_set<Node *> seen_;
-  std::unordered_map<Node *, Bits> sure_;
+  Sets sets_; // of the solution that is being found, or was found last
 };
 
 } // namespace
@@ -154,18 +223,20 @@ NodePointer mergeHistory(const at::Tensor &tensor, const void *site, bool loops,
   return history;
 }
 
-const MergedHistory *findUnsure(std::span<const Edge> roots, std::span<const Edge> targets) {
-  std::vector<std::pair<Node *, uint32_t>> nodes;
+Certainty certaintyOf(std::span<const Edge> roots, std::span<const Edge> targets) {
+  if (targets.empty())
+    return {};
+  std::vector<TargetsBehind::Target> nodes;
   for (const Edge &target : targets)
     nodes.emplace_back(target.function.get(), target.input_nr);
-  return SureTargets(roots, std::move(nodes), false).unsure();
+  return TargetsBehind(roots, std::move(nodes)).certainty();
 }
 
 const MergedHistory *findUnsure(const at::Tensor &tensor) {
   if (!tensor.requires_grad())
     return nullptr;
   Edge root = impl::gradient_edge(tensor);
-  return SureTargets({&root, 1}, {}, true).unsure();
+  return TargetsBehind({&root, 1}, {}).unsure();
 }
 
 } // namespace bifront

@@ -1,8 +1,7 @@
 // The autograd history of a tensor that is one of several, as the run of the graph goes: by the way
-// that a branch takes, or by how often a loop runs. PyTorch's engine goes through all of them.
-// Which leaves it comes to in every run is another question: a leaf that it does not come to keeps
-// its
-// `.grad`, where a graph would add zeros.
+// that a branch takes, by how often a loop runs or a function calls itself. PyTorch's engine goes
+// through all of them. Which leaves it comes to in every run is another question: a leaf that it
+// does not come to keeps its `.grad`, where a graph would add zeros.
 #pragma once
 
 #include "capture/autograd_node.h"
@@ -10,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 #include <torch/csrc/autograd/function.h>
 
+#include <functional>
 #include <span>
 #include <string>
 #include <utility>
@@ -21,13 +21,14 @@ class MergedHistory final : public torch::autograd::Node {
 public:
   using Edge = torch::autograd::Edge;
 
-  // `site`: the branch or the loop in the program.
+  // `site`: the branch or the loop in the program; null where another walk could not take it to go
+  // one way.
   MergedHistory(const void *site, bool loops) : site(site), loops(loops) {}
 
   const void *site;
   bool loops;
   // One of these is the tensor's history; an edge that leads nowhere is none. They may form a
-  // cycle: what an iteration begins with is what the last has ended with.
+  // cycle: what an iteration begins with is what the last has ended with. Empty: nothing is known.
   std::vector<std::pair<Node *, uint32_t>> ways;
   void setWays(std::span<const Edge> edges);
 
@@ -35,6 +36,10 @@ public:
   torch::autograd::variable_list apply(torch::autograd::variable_list &&gradients) override;
   std::string name() const override { return "MergedHistory"; }
 };
+
+// Calls `visit` for each node of the graph behind `roots`, which says whether to go on behind it.
+void visitHistory(std::span<const torch::autograd::Edge> roots,
+                  const std::function<bool(torch::autograd::Node &)> &visit);
 
 // The history of a tensor; none where it does not require grad.
 torch::autograd::Edge historyOf(const at::Tensor &tensor);
@@ -45,12 +50,15 @@ NodePointer mergeHistory(const at::Tensor &tensor, const void *site, bool loops,
                          std::vector<torch::autograd::Edge> edges,
                          std::span<const torch::autograd::Edge> ways);
 
-// What decides whether a run comes from the roots to all of the targets that another run comes to;
-// null: all do.
-const MergedHistory *findUnsure(std::span<const torch::autograd::Edge> roots,
-                                std::span<const torch::autograd::Edge> targets);
+// Whether all runs come from the roots to all of the targets that one of them comes to.
+struct Certainty {
+  const MergedHistory *unsure = nullptr; // what another walk can take to go one way, to know more
+  std::vector<size_t> asserted;          // the numbers of other targets that a run may not come to
+};
+Certainty certaintyOf(std::span<const torch::autograd::Edge> roots,
+                      std::span<const torch::autograd::Edge> targets);
 
-// The same for whether a tensor requires grad at all.
+// What decides whether a tensor requires grad; null: nothing does.
 const MergedHistory *findUnsure(const at::Tensor &tensor);
 
 } // namespace bifront

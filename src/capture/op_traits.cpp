@@ -1,6 +1,8 @@
 #include "capture/op_traits.h"
 
+#include <algorithm>
 #include <memory>
+#include <string_view>
 #include <unordered_map>
 
 namespace bifront {
@@ -13,16 +15,6 @@ const char *refusalOf(const std::string &name) {
       {"aten::resize_", "a tensor is resized in place"},
       {"aten::resize_as_", "a tensor is resized in place"},
       {"aten::record_stream", "memory is tied to a stream"},
-      {"aten::nonzero", "the shape of a result depends on a tensor's values (nonzero)"},
-      {"aten::nonzero_numpy", "the shape of a result depends on a tensor's values (nonzero)"},
-      {"aten::masked_select", "the shape of a result depends on a tensor's values (masked_select)"},
-      {"aten::_unique2", "the shape of a result depends on a tensor's values (unique)"},
-      {"aten::_unique", "the shape of a result depends on a tensor's values (unique)"},
-      {"aten::unique_consecutive", "the shape of a result depends on a tensor's values (unique)"},
-      {"aten::unique_dim", "the shape of a result depends on a tensor's values (unique)"},
-      {"aten::repeat_interleave",
-       "the shape of a result depends on a tensor's values (repeat_interleave)"},
-      {"aten::bincount", "the shape of a result depends on a tensor's values (bincount)"},
       {"aten::equal", "Python needs a tensor's value (torch.equal)"},
   };
   auto found = refusals.find(name);
@@ -48,6 +40,19 @@ std::string shapeTwinOf(const c10::OperatorHandle &op) {
       twin = known.overload_name.empty() ? name : name + "." + known.overload_name;
   }
   return twin;
+}
+
+// Whether an int decides the shape of a result, rather than which elements it is about.
+bool isSize(const c10::FunctionSchema &schema, const c10::Argument &argument) {
+  static constexpr std::string_view others[] = {"index",       "start",        "end",   "shifts",
+                                                "padding_idx", "ignore_index", "offset"};
+  c10::TypePtr type = argument.real_type();
+  while (type->kind() == c10::TypeKind::OptionalType || type->kind() == c10::TypeKind::ListType)
+    type = type->containedType(0);
+  if (schema.name() == "aten::arange")
+    return type->kind() == c10::TypeKind::NumberType;
+  return type->kind() == c10::TypeKind::SymIntType &&
+         std::find(std::begin(others), std::end(others), argument.name()) == std::end(others);
 }
 
 OpTraits describe(const c10::OperatorHandle &op) {
@@ -84,14 +89,15 @@ OpTraits describe(const c10::OperatorHandle &op) {
   traits.passesThrough = schema.name().starts_with("profiler::");
   traits.lifts = schema.name() == "aten::lift_fresh" || schema.name() == "aten::lift";
   traits.readsNumber = schema.name() == "aten::_local_scalar_dense";
+  traits.valueRule = valueShapeRule(traits.schema);
   traits.slices = schema.name() == "aten::slice";
-  traits.selects = schema.name() == "aten::select";
+  traits.masks = traits.schema == "aten::index.Tensor";
+  traits.putsByMask =
+      schema.name().starts_with("aten::index_put") || schema.name().starts_with("aten::_index_put");
+  traits.dropsOnes = schema.name() == "aten::squeeze";
+  for (const c10::Argument &argument : schema.arguments())
+    traits.sizes.push_back(isSize(schema, argument));
   traits.refusal = refusalOf(schema.name());
-  // Of repeat_interleave, only the form without a size looks at values.
-  if (traits.schema == "aten::repeat_interleave.Tensor")
-    traits.refusedWithout = 1;
-  else if (schema.name() == "aten::repeat_interleave")
-    traits.refusal = nullptr;
   return traits;
 }
 

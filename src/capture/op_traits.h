@@ -14,6 +14,7 @@ namespace bifront {
 struct OpTraits {
   std::string schema; // "aten::add.Tensor"
   ShapeRule rule = nullptr;
+  ShapeRule valueRule = nullptr;   // of an op whose values decide a size
   MetaKernel metaKernel = nullptr; // in C++; the dispatcher may have one in Python
   size_t arity = 0;
   // Per return: the argument that the op writes and returns, or -1.
@@ -28,9 +29,11 @@ struct OpTraits {
   bool lifts = false;         // a tensor just made from Python data enters the program
   bool readsNumber = false;   // Tensor.item()
   bool slices = false;
-  bool selects = false;          // one part of a dimension, by its number
+  bool masks = false;      // masks among indices select as many elements as they hold
+  bool putsByMask = false; // the same, to put values there
+  bool dropsOnes = false;  // dimensions of one element
+  std::vector<bool> sizes; // per argument: an int that is no size of a tensor is one of a result
   const char *refusal = nullptr; // why no graph can have it
-  int refusedWithout = -1;       // but for calls that give this argument
 
   static const OpTraits &of(const c10::OperatorHandle &op);
 };

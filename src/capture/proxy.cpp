@@ -31,6 +31,18 @@ ProxyImpl::Shape ProxyImpl::Shape::of(Extent first, Extent second, c10::Device d
   return shape;
 }
 
+// What a graph value's strides are is not known before it runs; these are eager's, or the usual
+// ones.
+ProxyImpl::Shape ProxyImpl::Shape::of(const TensorType &type) {
+  Dims sizes[2];
+  for (const Dim &dim : type.dims)
+    for (int world : {0, 1})
+      sizes[world].push_back(dim.world[world]);
+  at::ScalarType dtype = torchDType(type.dtype);
+  return of(Extent::inOrder(sizes[0], dtype, type.order),
+            Extent::inOrder(sizes[1], dtype, type.order), c10::Device(type.device));
+}
+
 TensorType ProxyImpl::Shape::type() const {
   TensorType type;
   type.dtype = graphDType(world[0].dtype);
@@ -77,9 +89,11 @@ void ProxyImpl::showShape(bool fromInput) {
     set_sizes_and_strides(first.sizes, first.strides);
     return;
   }
+  using Origin = Recording::SizeOrigin;
+  Origin origin = fromInput ? Origin::Input : shape_.byValues ? Origin::Values : Origin::Sizes;
   c10::SmallVector<c10::SymInt, 5> sizes, strides;
   for (int64_t d = 0; d < first.dim(); ++d)
-    sizes.push_back(recording_->size(first.sizes[d], second.sizes[d], value_, d, fromInput));
+    sizes.push_back(recording_->size(first.sizes[d], second.sizes[d], value_, d, origin));
   for (int64_t d = 0; d < first.dim(); ++d)
     strides.push_back(recording_->stride(first.strides[d], second.strides[d], sizes));
   set_sizes_and_strides(sizes, strides, c10::SymInt(0));

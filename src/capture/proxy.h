@@ -15,11 +15,13 @@ public:
   struct Shape {
     Extent world[2]; // the second only where the shape is dynamic
     bool dynamic = false;
+    bool byValues = false; // a size may depend on a tensor's values
     c10::Device device = c10::Device(c10::kCPU);
 
     const Extent &in(int which) const { return world[dynamic ? which : 0]; }
     static Shape fixed(Extent extent, c10::Device device);
     static Shape of(Extent first, Extent second, c10::Device device);
+    static Shape of(const TensorType &type);
     TensorType type() const;
   };
 

@@ -1,5 +1,6 @@
-#include "capture/python_functions.h"
+#include "capture/asserted_history.h"
 
+#include "capture/asserted_history.h"
 #include "capture/backward.h"
 #include "capture/proxy.h"
 #include "capture/python_values.h"
@@ -60,8 +61,8 @@ PyObject *noteHistoryRead(PyObject *, PyObject *object) {
   HANDLE_TH_ERRORS
   Capture &capture = runningCapture();
   if (THPVariable_Check(object))
-    capture.requireSure(capture.unsureHistory(THPVariable_Unpack(object)),
-                        "the program asks whether a tensor has a history");
+    requireSureHistory(capture, THPVariable_Unpack(object),
+                       "the program asks whether a tensor has a history");
   return none();
   END_HANDLE_TH_ERRORS
 }

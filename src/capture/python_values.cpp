@@ -57,9 +57,11 @@ at::Tensor tensorBesideNumber(const c10::IValue &number) {
   at::Tensor tensor =
       at::detail::scalar_tensor_static(meaningless, meaningless.type(), at::Device(at::kCPU));
   tensor.unsafeGetTensorImpl()->set_wrapped_number(true);
-  pybind11::object object = number.isSymInt()    ? pybind11::cast(number.toSymInt())
-                            : number.isSymBool() ? pybind11::cast(number.toSymBool())
-                                                 : pybind11::cast(number.toSymFloat());
+  auto held = [](const auto &symbol) { return nodeForPython(symbol.toSymNodeImpl()); };
+  pybind11::object object = number.isSymInt() ? pybind11::cast(number.toSymInt())
+                            : number.isSymBool()
+                                ? pybind11::cast(c10::SymBool(held(number.toSymBool())))
+                                : pybind11::cast(c10::SymFloat(held(number.toSymFloat())));
   auto wrapped = pybind11::reinterpret_steal<pybind11::object>(THPVariable_Wrap(tensor));
   if (PyObject_SetAttrString(wrapped.ptr(), "_wrapped_number", object.ptr()) < 0)
     throw python_error();

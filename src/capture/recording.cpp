@@ -6,6 +6,8 @@
 #include "capture/proxy.h"
 #include "capture/symbolic.h"
 
+#include <algorithm>
+
 namespace bifront {
 
 GraphRecorder &Recording::graph() {
@@ -17,6 +19,7 @@ GraphRecorder &Recording::graph() {
 void Recording::close() {
   graph_ = nullptr;
   sizes_.clear(); // the nodes own this recording
+  forgetMasks();
   expressions.clear();
   asserted_.clear();
 }
@@ -28,6 +31,7 @@ Recording::Scope::Scope(Recording &recording)
       asserted_(std::move(recording.asserted_)), absent_(recording.absent_),
       failure_(recording.failure_), first_(recording.scopeStart_) {
   recording.asserted_.clear();
+  recording.forgetMasks(); // a loop may have changed one by its next iteration
   recording.scopeStart_ = recording.graph().numValues();
   ++recording.scopes_;
 }
@@ -36,6 +40,7 @@ Recording::Scope::~Scope() {
   for (const c10::SymNode &number : recording_.asserted_)
     SymbolicScalar::of(number)->forgetAssertion();
   recording_.asserted_ = std::move(asserted_);
+  recording_.forgetMasks();
   recording_.expressions = std::move(expressions_);
   recording_.sizes_ = std::move(sizes_);
   recording_.absent_ = absent_;
@@ -67,13 +72,13 @@ void Recording::fail(const std::string &message) {
 }
 
 c10::SymInt Recording::size(int64_t first, int64_t second, ValueId tensor, int64_t dim,
-                            bool fromInput) {
+                            SizeOrigin origin) {
   if (first == second)
     return first;
   auto found = sizes_.find({first, second});
   if (found != sizes_.end())
     return c10::SymInt(found->second);
-  auto node = SymbolicScalar::ofDim(shared_from_this(), first, second, tensor, dim, fromInput);
+  auto node = SymbolicScalar::ofDim(shared_from_this(), first, second, tensor, dim, origin);
   if (!dry_)
     sizes_.emplace(std::pair(first, second), node);
   return c10::SymInt(node);
@@ -82,6 +87,69 @@ c10::SymInt Recording::size(int64_t first, int64_t second, ValueId tensor, int64
 std::optional<c10::SymInt> Recording::knownSize(int64_t first, int64_t second) const {
   auto found = sizes_.find({first, second});
   return found == sizes_.end() ? std::nullopt : std::optional(c10::SymInt(found->second));
+}
+
+// Multiples of what sizes are commonly divided by, and drawn at random: that an expression of one
+// size has the value of another in both worlds would be a chance of one in ten million.
+Dim Recording::freeSize() {
+  constexpr int64_t kDivisible = 240, kLeast = 50, kRange = 4000;
+  auto draw = [](uint64_t seed) { // splitmix64
+    seed = (seed + 1) * 0x9e3779b97f4a7c15;
+    seed = (seed ^ (seed >> 30)) * 0xbf58476d1ce4e5b9;
+    seed = (seed ^ (seed >> 27)) * 0x94d049bb133111eb;
+    return seed ^ (seed >> 31);
+  };
+  auto drawSize = [&](uint64_t seed) {
+    return kDivisible * (kLeast + static_cast<int64_t>(draw(seed) % kRange));
+  };
+  while (true) {
+    uint64_t number = numFreeSizes_++;
+    Dim size{{drawSize(2 * number), drawSize(2 * number + 1)}};
+    if (size.isDynamic() && !sizes_.contains({size.world[0], size.world[1]}))
+      return size;
+  }
+}
+
+void Recording::forgetMasks() {
+  counts_.clear();
+  maskCalls_.clear();
+  firstMasks_.clear();
+}
+
+void Recording::noteWrite(bool toMask) {
+  maskCalls_.clear();
+  if (toMask)
+    forgetMasks();
+}
+
+void Recording::noteMask(const AtenCall &call, Operands operands, ValueId made) {
+  for (auto &[value, version] : operands)
+    value = firstOf(value, version);
+  auto known = std::find_if(maskCalls_.begin(), maskCalls_.end(), [&](const MaskCall &other) {
+    return other.operands == operands && other.call == call;
+  });
+  if (known == maskCalls_.end())
+    maskCalls_.push_back({call, std::move(operands), made});
+  else
+    firstMasks_.emplace(made, known->made);
+}
+
+// What has been written since is itself.
+ValueId Recording::firstOf(ValueId mask, uint32_t version) const {
+  auto known = version == 0 ? firstMasks_.find(mask) : firstMasks_.end();
+  return known == firstMasks_.end() ? mask : known->second;
+}
+
+Dim *Recording::countOf(const at::Tensor &mask, ValueId value) {
+  if (value == kNoValue || mask.is_inference()) // which has no version
+    return nullptr;
+  auto version = static_cast<uint32_t>(mask._version());
+  return &counts_.try_emplace({firstOf(value, version), version}, Dim{{0, 0}}).first->second;
+}
+
+void Recording::noteSize(const Dim &worlds, c10::SymNode number) {
+  if (!dry_)
+    sizes_.try_emplace({worlds.world[0], worlds.world[1]}, std::move(number));
 }
 
 c10::SymInt Recording::stride(int64_t first, int64_t second, c10::ArrayRef<c10::SymInt> ownSizes) {
@@ -93,7 +161,7 @@ c10::SymInt Recording::stride(int64_t first, int64_t second, c10::ArrayRef<c10::
   };
   std::vector<Factor> factors;
   auto addFactor = [&](const c10::SymInt &size) {
-    if (auto *node = SymbolicScalar::of(size); node && node->isKnown())
+    if (auto *node = SymbolicScalar::of(size); node && node->hasWorlds())
       factors.push_back({node->intIn(0), node->intIn(1), size});
   };
   for (const c10::SymInt &size : ownSizes)

@@ -123,11 +123,33 @@ public:
   [[noreturn]] void fail(const std::string &message);
   const std::optional<std::string> &failure() const { return failure_; }
 
+  // Where a size comes from: the prechecks hold those of inputs to at least two; what depends on
+  // values is told by no input.
+  enum class SizeOrigin : uint8_t { Input, Sizes, Values };
   // A size with the given values in the two worlds, read from dimension `dim` of `tensor` unless
-  // the same size is known already. `fromInput`: the prechecks hold it to at least two.
-  c10::SymInt size(int64_t first, int64_t second, ValueId tensor, int64_t dim, bool fromInput);
+  // the same size is known already.
+  c10::SymInt size(int64_t first, int64_t second, ValueId tensor, int64_t dim, SizeOrigin origin);
   // The size of these values that is known already.
   std::optional<c10::SymInt> knownSize(int64_t first, int64_t second) const;
+  // Sizes that stand in the two worlds for one that values decide: those of no other size.
+  virtual Dim freeSize();
+  // What the op that is recorded next returns, where a derivative of it is made; null elsewhere.
+  virtual const std::vector<ValueType> *expectedResults() const { return nullptr; }
+  // How many elements a mask selects: the same for each use of it. Null where that is not known
+  // yet, or the mask cannot be told from a later one.
+  Dim *countOf(const at::Tensor &mask, ValueId value);
+  // A call that makes a bool tensor of values, each with the version that it reads: equal calls
+  // make equal masks.
+  using Operands = std::vector<std::pair<ValueId, uint32_t>>;
+  void noteMask(const AtenCall &call, Operands operands, ValueId made);
+  // Versions say nothing of what is written through `.data`.
+  void noteWrite(bool toMask);
+  // `number` has these sizes in the worlds.
+  void noteSize(const Dim &worlds, c10::SymNode number);
+  // Python decides what the sizes are that depend on values, so that they are sizes of one path.
+  void decideSizes() { decidesSizes_ = true; }
+  bool decidesSizes() const { return decidesSizes_; }
+  bool hasFreeSizes() const { return numFreeSizes_ > 0; }
   // A stride, as a multiple of sizes.
   c10::SymInt stride(int64_t first, int64_t second, c10::ArrayRef<c10::SymInt> ownSizes);
 
@@ -176,6 +198,8 @@ public:
   // A tensor has one of several histories.
   void noteMergedHistory() { mergesHistories_ = true; }
   bool mergesHistories() const { return mergesHistories_; }
+  // By an output and a target: the bool of the graph that says whether the history leads there.
+  std::map<std::pair<ValueId, ValueId>, ValueId> reached;
   // Hears that the program needs to know whether a tensor's history is the one or the other.
   std::function<void(const MergedHistory &history, const std::string &why)> unsure;
 
@@ -214,6 +238,19 @@ private:
   std::optional<std::string> failure_;
   std::map<std::pair<int64_t, int64_t>, c10::SymNode> sizes_;
   std::set<std::pair<int64_t, int64_t>> neededSizes_;
+  bool decidesSizes_ = false;
+  uint64_t numFreeSizes_ = 0;
+  struct MaskCall {
+    AtenCall call;
+    Operands operands;
+    ValueId made;
+  };
+  // Values are the same only as long as nothing is run again or not at all: forgotten with scopes.
+  void forgetMasks();
+  ValueId firstOf(ValueId mask, uint32_t version) const;
+  std::vector<MaskCall> maskCalls_;
+  std::unordered_map<ValueId, ValueId> firstMasks_; // of those that an equal call has made before
+  std::map<std::pair<ValueId, uint32_t>, Dim> counts_; // by the mask and its version; or 0, 0
   std::unordered_map<ValueId, Memory> memory_;
   std::unordered_set<ValueId> merged_;
   bool finds_ = false, writesOutside_ = false, mergesHistories_ = false;

@@ -59,6 +59,11 @@ int64_t RuleCall::integer(size_t index) const {
   throw CaptureError("a shape depends on a tensor's value");
 }
 
+bool RuleCall::isByValues(size_t index) const {
+  auto *symbol = args_[index].isSymInt() ? SymbolicScalar::of(args_[index].toSymInt()) : nullptr;
+  return symbol && !symbol->isKnown();
+}
+
 Dims RuleCall::integers(size_t index) const {
   Dims numbers;
   for (const c10::IValue &value : args_[index].toListRef()) {
@@ -453,6 +458,22 @@ bool indexFirst(RuleCall &call) {
   return true;
 }
 
+// (self, k, dim, largest, sorted); a `k` that values decide is not compared with the size.
+bool topK(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  int64_t k = call.integer(1), dim = call.integer(2);
+  dim += dim < 0 && self ? self->dim() : 0;
+  if (!isUsual(self) || dim < 0 || dim >= self->dim())
+    return false;
+  if (!call.isByValues(1) && (k < 0 || k > self->sizes[dim]))
+    return false;
+  Dims sizes = self->sizes;
+  sizes[dim] = k;
+  call.returns(plain(sizes, self->dtype));
+  call.returns(plain(sizes, at::kLong));
+  return true;
+}
+
 // (tensors, dim)
 bool stack(RuleCall &call) {
   std::vector<const Extent *> tensors = call.tensors(0);
@@ -686,6 +707,7 @@ const std::unordered_map<std::string_view, ShapeRule> &rules() {
       {"aten::new_zeros", newOfSize<2>},
       {"aten::new_ones", newOfSize<2>},
       {"aten::new_full", newOfSize<3>},
+      {"aten::topk", topK},
       {"aten::stack", stack},
       {"aten::repeat", repeat},
       {"aten::flip", changedCopy},

@@ -18,7 +18,9 @@ namespace bifront {
 // A call that a rule looks at: its arguments by their position in the schema.
 class RuleCall {
 public:
-  RuleCall(c10::ArrayRef<c10::IValue> args, int world) : args_(args), world_(world) {}
+  // `byValues`: the sizes that stand for what the call's values decide.
+  RuleCall(c10::ArrayRef<c10::IValue> args, int world, const Dim &byValues = {{0, 0}})
+      : args_(args), world_(world), byValues_(byValues.world[world]) {}
 
   size_t size() const { return args_.size(); }
   bool isNone(size_t index) const;
@@ -29,6 +31,8 @@ public:
   // Numbers; throws CaptureError where a shape depends on a tensor's value.
   int64_t integer(size_t index) const;
   Dims integers(size_t index) const;
+  // Whether a number, which may be a size, depends on a tensor's value.
+  bool isByValues(size_t index) const;
   bool flag(size_t index) const { return args_[index].toBool(); }
   std::vector<bool> flags(size_t index) const;
   bool isComplex(size_t index) const { return args_[index].isComplexDouble(); }
@@ -37,6 +41,7 @@ public:
   bool isUsualLayout(size_t index) const;
   bool isUsualFormat(size_t index) const;
   std::optional<at::ScalarType> dtype(size_t index) const;
+  int64_t byValues() const { return byValues_; }
 
   // Results, in the schema's order. A returned argument of an in-place op is not a result.
   void returns(Extent extent) { results.emplace_back(std::move(extent)); }
@@ -48,6 +53,7 @@ private:
 
   c10::ArrayRef<c10::IValue> args_;
   int world_;
+  int64_t byValues_;
   std::vector<std::unique_ptr<Extent>> outside_; // extents of tensors that are no proxies
 };
 
@@ -56,6 +62,10 @@ using ShapeRule = bool (*)(RuleCall &call);
 
 // Null where there is none. `name` is "aten::add.Tensor".
 ShapeRule shapeRule(std::string_view name);
+
+// Of ops that return a tensor of which values decide one size; null for others. No meta kernel
+// knows more.
+ShapeRule valueShapeRule(std::string_view name);
 
 // All ops that have a rule.
 std::vector<std::string_view> opsWithShapeRules();

@@ -126,13 +126,16 @@ const char *symbolOf(ScalarOp op) {
 //===- Making nodes ------------------------------------------------------------------------===//
 
 c10::SymNode SymbolicScalar::ofDim(std::shared_ptr<Recording> recording, int64_t first,
-                                   int64_t second, ValueId tensor, int64_t dim, bool atLeastTwo) {
+                                   int64_t second, ValueId tensor, int64_t dim,
+                                   Recording::SizeOrigin origin) {
   auto node = c10::make_intrusive<SymbolicScalar>(std::move(recording), Kind::Int);
   node->form_ = Form::Dim;
   node->ints_[0] = first, node->ints_[1] = second;
   node->floats_[0] = static_cast<double>(first), node->floats_[1] = static_cast<double>(second);
   node->tensor_ = tensor, node->dim_ = dim;
-  node->atLeastTwo_ = atLeastTwo;
+  node->atLeastTwo_ = origin == Recording::SizeOrigin::Input;
+  node->known_ = origin != Recording::SizeOrigin::Values;
+  node->standsIn_ = node->isSize_ = !node->known_;
   return node;
 }
 
@@ -140,7 +143,7 @@ c10::SymNode SymbolicScalar::ofValue(std::shared_ptr<Recording> recording, Kind 
                                      ValueId value) {
   auto node = c10::make_intrusive<SymbolicScalar>(std::move(recording), kind);
   node->form_ = Form::Recorded;
-  node->value_ = value;
+  node->value_ = node->recorded_ = value;
   node->known_ = false;
   node->floats_[0] = node->floats_[1] = std::numeric_limits<double>::quiet_NaN();
   return node;
@@ -148,10 +151,11 @@ c10::SymNode SymbolicScalar::ofValue(std::shared_ptr<Recording> recording, Kind 
 
 c10::SymNode SymbolicScalar::ofInt(std::shared_ptr<Recording> recording, ValueId value,
                                    int64_t first, int64_t second) {
-  c10::SymNode node = ofDim(std::move(recording), first, second, kNoValue, 0, false);
+  c10::SymNode node =
+      ofDim(std::move(recording), first, second, kNoValue, 0, Recording::SizeOrigin::Sizes);
   auto *scalar = of(node);
   scalar->form_ = Form::Recorded;
-  scalar->value_ = value;
+  scalar->value_ = scalar->recorded_ = value;
   return node;
 }
 
@@ -245,8 +249,10 @@ void SymbolicScalar::evaluate(ScalarOp op, const SymbolicScalar &a, const Symbol
 
 std::optional<bool> SymbolicScalar::settled(ScalarOp op, const SymbolicScalar &a,
                                             const SymbolicScalar &b) {
-  if (!isComparison(op) || a.kind_ != Kind::Int || b.kind_ != Kind::Int || !a.known_ || !b.known_)
+  if (!isComparison(op) || a.kind_ != Kind::Int || b.kind_ != Kind::Int)
     return std::nullopt;
+  if (!a.known_ || !b.known_)
+    return settledOfSizes(op, a, b);
   // Sizes of tensors that agree in both worlds are one size: the run checks that.
   bool areSizes = a.form_ != Form::Expression && b.form_ != Form::Expression;
   bool same = &a == &b || (areSizes && a.differsByWorld() && a.ints_[0] == b.ints_[0] &&
@@ -257,6 +263,81 @@ std::optional<bool> SymbolicScalar::settled(ScalarOp op, const SymbolicScalar &a
   if (!same && !beyond && !constants)
     return std::nullopt;
   return compare(op, a.ints_[0], b.ints_[0]);
+}
+
+// Of sizes that are not known: they are what they are, and not negative.
+std::optional<bool> SymbolicScalar::settledOfSizes(ScalarOp op, const SymbolicScalar &a,
+                                                   const SymbolicScalar &b) {
+  if (&a == &b || (a.isSize_ && b.isSize_ && a.differsByWorld() && a.ints_[0] == b.ints_[0] &&
+                   a.ints_[1] == b.ints_[1]))
+    return compare(op, 0, 0);
+  bool isSide = op != ScalarOp::Eq && op != ScalarOp::Ne;
+  constexpr int64_t kLarge = std::numeric_limits<int64_t>::max();
+  if (a.isCount() && b.form_ == Form::Constant && (isSide ? b.ints_[0] <= 0 : b.ints_[0] < 0) &&
+      compare(op, int64_t{0}, b.ints_[0]) == compare(op, kLarge, b.ints_[0]))
+    return compare(op, int64_t{0}, b.ints_[0]);
+  return std::nullopt;
+}
+
+bool SymbolicScalar::isCount() const {
+  if (form_ == Form::Constant)
+    return kind_ == Kind::Int && ints_[0] >= 0;
+  if (form_ == Form::Dim || isSize_)
+    return ints_[0] >= 0 && ints_[1] >= 0;
+  return form_ == Form::Expression && kind_ == Kind::Int &&
+         (op_ == ScalarOp::Add || op_ == ScalarOp::Mul) && operands_[0]->isCount() &&
+         operands_[1]->isCount();
+}
+
+bool SymbolicScalar::isLinear() const {
+  if (form_ != Form::Expression)
+    return true;
+  bool isArithmetic =
+      op_ == ScalarOp::Add || op_ == ScalarOp::Sub || op_ == ScalarOp::Mul || op_ == ScalarOp::Neg;
+  return kind_ == Kind::Int && isArithmetic && operands_[0]->isLinear() &&
+         (!operands_[1] || operands_[1]->isLinear());
+}
+
+bool SymbolicScalar::inferStandIns() {
+  if (hasWorlds() || form_ != Form::Expression)
+    return hasWorlds();
+  for (const auto &operand : operands_)
+    if (operand && !operand->inferStandIns())
+      return false;
+  try {
+    for (int world : {0, 1})
+      evaluate(op_, *operands_[0], operands_[1].get(), *this, world);
+  } catch (const CaptureError &) { // stand-ins that the program's arithmetic is not made for
+    return false;
+  }
+  return standsIn_ = true;
+}
+
+bool SymbolicScalar::becomeSize() {
+  constexpr int64_t kLeast = 1000; // smaller ones may be other sizes' by chance
+  if (known_ || isSize_)
+    return true;
+  if (kind_ != Kind::Int || recording_->decidesSizes() || decided())
+    return false;
+  if (!isCount())
+    of(ge(wrap_int(0)))->assertHolds(true); // the op that would raise may be one that nobody needs
+  bool hasOwn = inferStandIns();
+  if (hasOwn && ints_[0] == ints_[1] && ints_[0] >= 0 && isLinear()) {
+    of(eq(wrap_int(ints_[0])))->assertHolds(true); // as in x[i : i + 3]
+    return isSize_ = true;
+  }
+  if (!hasOwn || ints_[0] == ints_[1] || std::min(ints_[0], ints_[1]) < kLeast) {
+    Dim size = recording_->freeSize();
+    for (int world : {0, 1}) {
+      ints_[world] = size.world[world];
+      floats_[world] = static_cast<double>(ints_[world]);
+    }
+    standsIn_ = true;
+  }
+  value_ = kNoValue;
+  isSize_ = true;
+  recording_->noteSize({{ints_[0], ints_[1]}}, clone());
+  return true;
 }
 
 c10::SymNode SymbolicScalar::binary(ScalarOp op, const c10::SymNode &otherNode) {
@@ -322,22 +403,31 @@ ValueId SymbolicScalar::value() {
   GraphRecorder &graph = recording_->graph();
   if (graph.isUsable(value_)) // it may be of a branch that is over
     return value_;
+  value_ = record(graph);
+  if (isSize_ && form_ != Form::Dim && differsByWorld())
+    value_ = graph.size(value_, {{ints_[0], ints_[1]}});
+  return value_;
+}
+
+ValueId SymbolicScalar::record(GraphRecorder &graph) {
   switch (form_) {
   case Form::Constant:
-    return value_ = kind_ == Kind::Int    ? graph.constantInt(ints_[0])
-                    : kind_ == Kind::Bool ? graph.constantBool(ints_[0] != 0)
-                                          : graph.constantFloat(floats_[0]);
+    return kind_ == Kind::Int    ? graph.constantInt(ints_[0])
+           : kind_ == Kind::Bool ? graph.constantBool(ints_[0] != 0)
+                                 : graph.constantFloat(floats_[0]);
   case Form::Dim:
     if (tensor_ == kNoValue)
       recording_->fail("a size of a gradient's intermediate value is not in the graph");
-    return value_ = graph.dim(tensor_, dim_);
+    return graph.dim(tensor_, dim_);
   case Form::Expression: {
     ValueId operands[2] = {operands_[0]->value(), operands_[1] ? operands_[1]->value() : kNoValue};
-    return value_ = graph.scalar(op_, {operands, operands_[1] ? size_t{2} : size_t{1}});
+    return graph.scalar(op_, {operands, operands_[1] ? size_t{2} : size_t{1}});
   }
-  case Form::Recorded: break;
+  case Form::Recorded:
+    if (!graph.isUsable(recorded_))
+      recording_->fail("a number of a gradient's intermediate value is not in the graph");
   }
-  recording_->fail("a number of a gradient's intermediate value is not in the graph");
+  return recorded_;
 }
 
 c10::SymNode SymbolicScalar::add(const c10::SymNode &other) { return binary(ScalarOp::Add, other); }
@@ -430,6 +520,8 @@ c10::Scalar SymbolicScalar::assumed(const char *what) {
     return kind_ == Kind::Bool ? c10::Scalar(*number != 0) : c10::Scalar(*number);
   if (recording_->refusesAssumption && recording_->refusesAssumption())
     recording_->refuseInScope(what);
+  if (!foreseen_ && recording_->isDry() && kind_ == Kind::Bool && inferStandIns() && !truthVaries())
+    return ints_[0] != 0; // what autograd asks of a size, of which a derivative asks it again
   if (!foreseen_ && recording_->foresee && !recording_->isDry())
     foreseen_ = recording_->foresee(value());
   if (!foreseen_)
@@ -530,6 +622,12 @@ bool SymbolicScalar::expect_true(const char *file, int64_t line) {
   return true;
 }
 
+void SymbolicScalar::assumeMany() {
+  if (!known_ && isSize_ && differsByWorld() && !recording_->isDry() &&
+      !of(ge(wrap_int(2)))->guard_bool("", 0))
+    recording_->fail("a size that values decide is less than two");
+}
+
 std::optional<int64_t> SymbolicScalar::constant_int() {
   return form_ == Form::Constant && kind_ == Kind::Int ? std::optional(ints_[0]) : std::nullopt;
 }
@@ -553,7 +651,10 @@ std::string SymbolicScalar::text(bool withSizes) const {
     return kind_ == Kind::Float  ? std::to_string(floats_[0])
            : kind_ == Kind::Bool ? (ints_[0] ? "True" : "False")
                                  : std::to_string(ints_[0]);
-  case Form::Dim: return withSizes ? "size " + std::to_string(ints_[0]) : "a size";
+  case Form::Dim:
+    if (!known_)
+      return "a size that values decide";
+    return withSizes ? "size " + std::to_string(ints_[0]) : "a size";
   case Form::Recorded: return "a tensor's value";
   case Form::Expression: break;
   }
@@ -571,16 +672,24 @@ template <typename Predicate>
 c10::SymNode SymbolicScalar::layoutIs(Nodes sizes, Nodes strides, const char *what,
                                       Predicate predicate) {
   bool answers[2];
+  auto numberOf = [&](const c10::SymNode &node, int world) {
+    auto number = own(node);
+    number->inferStandIns();
+    return number->intIn(world);
+  };
   for (int world : {0, 1}) {
     Extent extent;
     for (const c10::SymNode &size : sizes)
-      extent.sizes.push_back(own(size)->intIn(world));
+      extent.sizes.push_back(numberOf(size, world));
     for (const c10::SymNode &stride : strides)
-      extent.strides.push_back(own(stride)->intIn(world));
+      extent.strides.push_back(numberOf(stride, world));
     answers[world] = predicate(extent);
   }
   if (answers[0] != answers[1])
     recording_->fail(std::string("whether a tensor is ") + what + " depends on the dynamic sizes");
+  if (!answers[0]) // few elements lie in many ways at once
+    for (const c10::SymNode &size : sizes)
+      own(size)->assumeMany();
   return wrap_bool(answers[0]);
 }
 
@@ -633,7 +742,7 @@ std::optional<int64_t> sizeIn(const c10::SymInt &value, int world) {
   if (auto number = value.maybe_as_int())
     return *number;
   auto *node = SymbolicScalar::of(value);
-  if (!node || !node->isKnown())
+  if (!node || !node->becomeSize())
     return std::nullopt;
   return node->intIn(world);
 }

@@ -1,7 +1,8 @@
 // Ints, floats and bools of the graph as PyTorch's symbolic scalars: torch.SymInt, SymFloat and
 // SymBool in Python wrap these nodes. A node is an expression that enters the graph when something
 // needs its value. Sizes are known in both shape worlds; a number read from a tensor is known in
-// neither.
+// neither. Where such a number becomes a size, or a size depends on values, it has a stand-in in
+// each world: shapes are inferred with these, but no question of the program's is answered by them.
 #pragma once
 
 #include "capture/recording.h"
@@ -19,7 +20,7 @@ public:
   enum class Kind : uint8_t { Int, Float, Bool };
 
   static c10::SymNode ofDim(std::shared_ptr<Recording> recording, int64_t first, int64_t second,
-                            ValueId tensor, int64_t dim, bool atLeastTwo);
+                            ValueId tensor, int64_t dim, Recording::SizeOrigin origin);
   // A number that only the run of the graph knows.
   static c10::SymNode ofValue(std::shared_ptr<Recording> recording, Kind kind, ValueId value);
   // A recorded int that is known in both worlds.
@@ -31,6 +32,10 @@ public:
 
   Kind kind() const { return kind_; }
   bool isKnown() const { return known_; }
+  // Whether it has a number in each world, its own or a stand-in.
+  bool hasWorlds() const { return known_ || standsIn_; }
+  // Of an int that is not known: gives it stand-ins, as a size. False where it has to be decided.
+  bool becomeSize();
   int64_t intIn(int world) const { return ints_[world]; } // also of a bool
   double floatIn(int world) const { return floats_[world]; }
   // Of a known number: whether it is true is not the same for all sizes.
@@ -38,10 +43,12 @@ public:
     return kind_ == Kind::Float ? (floats_[0] != 0) != (floats_[1] != 0)
                                 : (ints_[0] != 0) != (ints_[1] != 0);
   }
-  bool differsByWorld() const { return known_ && kind_ == Kind::Int && ints_[0] != ints_[1]; }
+  bool differsByWorld() const { return hasWorlds() && kind_ == Kind::Int && ints_[0] != ints_[1]; }
   // The value in the graph; recorded here at the latest.
   ValueId value();
   const std::shared_ptr<Recording> &recording() const { return recording_; }
+  // Of a size that values decide: what is captured holds for two or more only.
+  void assumeMany();
   void forgetAssertion() { asserted_ = false; }
   // What a number that is not known is on the path that is captured, where that is decided already.
   std::optional<int64_t> decided();
@@ -73,6 +80,9 @@ public:
   c10::SymNode sym_or(const c10::SymNode &other) override;
   c10::SymNode sym_and(const c10::SymNode &other) override;
   c10::SymNode sym_not() override;
+  c10::SymNode sym_ite(const c10::SymNode &then, const c10::SymNode &otherwise) override {
+    return guard_bool("", 0) ? then : otherwise;
+  }
   c10::SymNode sym_float() override;
   c10::SymNode sqrt();  // torch.sym_sqrt, which PyTorch's bindings of nodes lack
   c10::SymNode trunc(); // int(x), math.trunc(x)
@@ -135,6 +145,13 @@ private:
   // The number, as all that follows may take it to be: asserted where only the run knows it.
   c10::Scalar assumed(const char *what);
   void assertHolds(bool expected);
+  ValueId record(GraphRecorder &graph);
+  static std::optional<bool> settledOfSizes(ScalarOp op, const SymbolicScalar &a,
+                                            const SymbolicScalar &b);
+  // Stand-ins that follow from those of the operands.
+  bool inferStandIns();
+  bool isLinear() const;
+  bool isCount() const; // no run finds it below zero
   template <typename Predicate>
   c10::SymNode layoutIs(Nodes sizes, Nodes strides, const char *what, Predicate predicate);
 
@@ -142,6 +159,8 @@ private:
   Kind kind_;
   Form form_ = Form::Constant;
   bool known_ = true;
+  bool standsIn_ = false; // of a number that is not known: what it has in the worlds is a stand-in
+  bool isSize_ = false;   // that is not known
   bool atLeastTwo_ = false; // a size of an input, or a multiple of one
   bool asserted_ = false;
   std::optional<c10::Scalar> foreseen_; // of a number that is not known
@@ -149,7 +168,8 @@ private:
   int64_t ints_[2] = {0, 0};
   double floats_[2] = {0, 0};
   ValueId value_ = kNoValue;
-  ValueId tensor_ = kNoValue; // Form::Dim
+  ValueId recorded_ = kNoValue; // Form::Recorded
+  ValueId tensor_ = kNoValue;   // Form::Dim
   int64_t dim_ = 0;
   ScalarOp op_ = ScalarOp::Add; // Form::Expression
   c10::intrusive_ptr<SymbolicScalar> operands_[2];
@@ -159,7 +179,8 @@ private:
 ValueType typeOf(SymbolicScalar::Kind kind);
 SymbolicScalar::Kind kindOf(const ValueType &number);
 
-// What a symbolic or plain scalar is in a world; nothing for a number read from a tensor.
+// What a symbolic or plain scalar is in a world; nothing for a number read from a tensor that is no
+// size.
 std::optional<int64_t> sizeIn(const c10::SymInt &value, int world);
 // What a number read from a tensor is on the path that is captured, for a shape that depends on it.
 std::optional<int64_t> decidedSize(const c10::SymInt &value);

@@ -4,6 +4,15 @@
 
 namespace bifront {
 
+static void reuse(CallStep &step, size_t written, bool checked) {
+  if (!checked) {
+    step.reuse[written] = true;
+    return;
+  }
+  step.reuseOwn.resize(step.reuse.size());
+  step.reuseOwn[written] = true;
+}
+
 void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan) {
   Program &program = built.program;
   for (SlotId slot = 0; slot < program.slots.size(); ++slot)
@@ -19,7 +28,7 @@ void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan) {
           if (step.operands[step.call.written[w]].index == overwrite.dying &&
               step.results[step.results.size() - step.call.written.size() + w].index ==
                   overwrite.result)
-            step.reuse[w] = true;
+            reuse(step, w, overwrite.checked);
     } else if (op.kind == EntryOp::Kind::Kernel) {
       KernelStep &step = program.kernels[op.index];
       step.release = plan.release[k];
@@ -33,6 +42,8 @@ void applyMemoryPlan(BuiltProgram &built, const MemoryPlan &plan) {
       program.moves[op.index].release = plan.release[k];
     } else if (op.kind == EntryOp::Kind::Function) {
       program.functionCalls[op.index].release = plan.release[k];
+    } else if (op.kind == EntryOp::Kind::Python) {
+      program.pythonCalls[op.index].release = plan.release[k];
     } else if (op.kind == EntryOp::Kind::Tape) {
       program.tapeSteps[op.index].release = plan.release[k];
     } else if (op.kind == EntryOp::Kind::Release) {

@@ -2,6 +2,9 @@
 #include "codegen/codegen_error.h"
 #include "codegen/program_builder.h"
 
+#include "mlir/Transforms/RegionUtils.h"
+#include "llvm/Support/SaveAndRestore.h"
+
 using namespace mlir;
 
 namespace bifront {
@@ -88,13 +91,72 @@ void ProgramBuilder::choose(Value condition, ValueRange results, BranchSide side
   receive(results, places);
 }
 
+SmallVector<Value> ProgramBuilder::endingIn(scf::IfOp op) {
+  Block *block = op->getBlock();
+  // The entry's arguments are the program's, and sizes are read from a function's.
+  auto isKept = [&](Value value) {
+    bool isArgument = isa<BlockArgument>(value) && value.getParentBlock() == &function.front();
+    return isArgument &&
+           (!function.isPrivate() || !cast<RankedTensorType>(value.getType()).hasStaticShape());
+  };
+  llvm::SetVector<Value> used;
+  getUsedValuesDefinedAbove(op->getRegions(), used);
+  SmallVector<Value> ending;
+  for (Value value : used) {
+    bool isOfThisPath = value.getParentBlock() == block || takenOver.contains(value);
+    if (!isa<RankedTensorType>(value.getType()) || !hasSlot(value) || isKept(value) ||
+        !isOfThisPath)
+      continue;
+    if (llvm::all_of(value.getUsers(), [&](Operation *user) {
+          Operation *here = block->findAncestorOpInBlock(*user);
+          return !here || here == op || here->isBeforeInBlock(op);
+        }))
+      ending.push_back(value);
+  }
+  return ending;
+}
+
+ProgramBuilder::Places ProgramBuilder::takeOver(ArrayRef<Value> values) {
+  MoveStep step;
+  MemoryStep memory;
+  memory.mayFail = false;
+  Places older;
+  for (Value value : values) {
+    SlotId from = slotOf(value), own = addSlot(value.getType());
+    built.memorySlots[own].handedOn = true;
+    step.pairs.push_back({from, own});
+    memory.reads.push_back(from);
+    memory.results.push_back(own);
+    memory.shares.emplace_back(own, from);
+    older.push_back(from);
+    slots[value] = own;
+  }
+  if (values.empty())
+    return older;
+  program.moves.push_back(std::move(step));
+  addStep(EntryOp::Kind::Move, program.moves.size() - 1, std::move(memory));
+  releaseNow(older);
+  return older;
+}
+
 void ProgramBuilder::visitIf(scf::IfOp op) {
+  SmallVector<Value> ending = endingIn(op);
   choose(op.getCondition(), op.getResults(), [&](bool holds, ArrayRef<uint32_t> places) {
     mlir::Region &side = holds ? op.getThenRegion() : op.getElseRegion();
     if (side.empty())
       return;
+    auto isUsedHere = [&](Value value) {
+      return llvm::any_of(value.getUsers(), [&](Operation *user) {
+        return side.isAncestor(user->getParentRegion());
+      });
+    };
+    SmallVector<Value> here = llvm::filter_to_vector(ending, isUsedHere);
+    llvm::SaveAndRestore outer(takenOver, {here.begin(), here.end()});
+    Places older = takeOver(here);
     visitBody(side.front());
     hand(side.front().getTerminator()->getOperands(), places);
+    for (auto [value, slot] : llvm::zip_equal(here, older))
+      slots[value] = slot;
   });
 }
 
@@ -139,6 +201,7 @@ void ProgramBuilder::visitWhile(scf::WhileOp op) {
   hand(op.getInits(), carried);
   Places results = placesFor(op.getResults());
   openRegion();
+  llvm::SaveAndRestore outer(takenOver, {}); // the next iteration needs it too
   control(EntryOp::Kind::Loop);
   {
     NumberScope scope(*this);

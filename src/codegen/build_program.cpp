@@ -87,7 +87,10 @@ void ProgramBuilder::addInputs() {
     program.inputs.push_back(std::move(spec));
     // Slot k is input k's, also where the input is a number and leaves it empty.
     SlotId slot = addSlot(argument.getType());
-    built.memorySlots[slot].input = true;
+    // What another function of the graph hands on may be for this one alone.
+    bool isHandedOn = function.isPrivate() && isa<RankedTensorType>(argument.getType());
+    built.memorySlots[slot].input = !isHandedOn;
+    built.memorySlots[slot].handedOn = isHandedOn;
     built.memorySlots[slot].tape = isa<bf::TapeType>(argument.getType());
     if (isa<RankedTensorType, bf::TapeType>(argument.getType())) {
       slots[argument] = slot;
@@ -213,8 +216,10 @@ void ProgramBuilder::visitCall(bf::AtenOp op) {
       memory.shares.emplace_back(slotOf(op.getResult(a)), slotOf(op.getResult(b)));
   for (auto [k, operand] : llvm::enumerate(op.getWrittenOperands())) {
     Value old = op.getInputs()[operand], contents = op.getResult(op.getNumOwnResults() + k);
-    if (llvm::count(op.getInputs(), old) == 1 && hasSlot(old) && hasSlot(contents))
-      memory.overwrites.push_back({slotOf(old), slotOf(contents)});
+    if (llvm::count(op.getInputs(), old) != 1 || !hasSlot(old) || !hasSlot(contents))
+      continue;
+    memory.overwrites.push_back({slotOf(old), slotOf(contents)});
+    memory.overwrites.push_back({slotOf(old), slotOf(contents), false, true});
   }
   step.reuse.assign(op.getWrittenOperands().size(), false);
   program.calls.push_back(std::move(step));
@@ -429,7 +434,7 @@ void ProgramBuilder::visitKernel(bf::PointwiseOp op) {
 
 void ProgramBuilder::leave(Value value, Operation *op, unsigned tensorNumber) {
   // An input leaves as the tensor it is, with whatever contents it has in the end.
-  if (isa<BlockArgument>(value) || !hasSlot(value))
+  if (!hasSlot(value) || built.memorySlots[slotOf(value)].input)
     return;
   MemorySlot &slot = built.memorySlots[slotOf(value)];
   auto storages = op->getAttrOfType<DenseI32ArrayAttr>(kStoragesAttr);
@@ -503,6 +508,19 @@ void ProgramBuilder::visitObjectRead(Operation *op, const ObjectRead &read) {
   addStep(EntryOp::Kind::Object, program.objectReads.size() - 1, std::move(memory));
 }
 
+void ProgramBuilder::visitPythonCall(bf::PycallOp op) {
+  PythonStep step{pythonCallOf(op), frameScalar(op.getCallee()), {}, 0, {}, describe(op.getLoc())};
+  MemoryStep memory;
+  for (Value operand : op.getInputs()) {
+    step.operands.push_back(operandRef(operand));
+    if (hasSlot(operand))
+      memory.reads.push_back(slotOf(operand));
+  }
+  step.result = resultRef(op.getResult()).index;
+  program.pythonCalls.push_back(std::move(step));
+  addStep(EntryOp::Kind::Python, program.pythonCalls.size() - 1, std::move(memory));
+}
+
 void ProgramBuilder::visitIsSame(bf::IsSameOp op) {
   uint32_t number = built.entry.newValue(ElementType::I1);
   EntryOp entry{EntryOp::Kind::Compute, 0, number};
@@ -549,6 +567,8 @@ void ProgramBuilder::visit(Operation *op) {
     return visitAssert(assertion);
   if (auto dim = dyn_cast<bf::DimOp>(op))
     return visitDim(dim);
+  if (auto size = dyn_cast<bf::SizeOp>(op))
+    return setNumber(size.getSize(), numberOf(size.getNumber()));
   if (auto back = dyn_cast<func::ReturnOp>(op))
     return visitReturn(back);
   if (auto branch = dyn_cast<scf::IfOp>(op))
@@ -559,6 +579,8 @@ void ProgramBuilder::visit(Operation *op) {
     return visitSelect(choice);
   if (auto read = objectReadOf(op))
     return visitObjectRead(op, *read);
+  if (auto call = dyn_cast<bf::PycallOp>(op))
+    return visitPythonCall(call);
   if (auto same = dyn_cast<bf::IsSameOp>(op))
     return visitIsSame(same);
   if (op->getNumRegions() != 0)

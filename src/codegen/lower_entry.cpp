@@ -44,6 +44,7 @@ private:
     case EntryOp::Kind::Function: return "bf_rt_function";
     case EntryOp::Kind::Release: return "bf_rt_release";
     case EntryOp::Kind::Object: return "bf_rt_object";
+    case EntryOp::Kind::Python: return "bf_rt_python";
     case EntryOp::Kind::Tape: return "bf_rt_tape";
     default: llvm_unreachable("no step of the runtime");
     }
@@ -134,6 +135,7 @@ void EntryLowering::lowerOp(const EntryOp &op) {
   case EntryOp::Kind::Move:
   case EntryOp::Kind::Function:
   case EntryOp::Kind::Object:
+  case EntryOp::Kind::Python:
   case EntryOp::Kind::Tape:
   case EntryOp::Kind::Release: steps.push_back(&op); return;
   case EntryOp::Kind::Assert: {

@@ -32,6 +32,7 @@ struct EntryOp {
     Tape,     // run tape step `index`
     Release,  // run release `index`
     Object,   // run read of an object `index`
+    Python,   // run opaque call `index`
     If,       // up to Else only where `value` holds, from there to EndIf only where not
     Else,
     EndIf,

@@ -54,6 +54,7 @@ private:
   void move(const MoveStep &step);
   void functionCall(const FunctionStep &step);
   void object(const ObjectStep &step);
+  void python(const PythonStep &step);
   void tape(const TapeStep &step);
 
   void op(const EntryOp &op);
@@ -110,6 +111,9 @@ void ProgramPrinter::call(const CallStep &step) {
   for (size_t k = 0; k < step.call.written.size(); ++k)
     if (k < step.reuse.size() && step.reuse[k]) {
       out << " over ";
+      ref(step.operands[step.call.written[k]]);
+    } else if (k < step.reuseOwn.size() && step.reuseOwn[k]) {
+      out << " over its own ";
       ref(step.operands[step.call.written[k]]);
     }
   release(step.release);
@@ -174,6 +178,14 @@ void ProgramPrinter::object(const ObjectStep &step) {
     out << " ." << step.read.name;
   for (uint32_t operand : step.operands)
     out << " s" << operand;
+  out << "\n";
+}
+
+void ProgramPrinter::python(const PythonStep &step) {
+  out << "s" << step.result << " = python " << step.call.name << " s" << step.callee << "(";
+  refs(step.operands);
+  out << ")";
+  release(step.release);
   out << "\n";
 }
 
@@ -250,6 +262,7 @@ void ProgramPrinter::op(const EntryOp &op) {
   case EntryOp::Kind::Kernel: return kernel(program.kernels[op.index]);
   case EntryOp::Kind::Store: return store(program.stores[op.index]);
   case EntryOp::Kind::Object: return object(program.objectReads[op.index]);
+  case EntryOp::Kind::Python: return python(program.pythonCalls[op.index]);
   case EntryOp::Kind::Assert:
     out << "assert v" << op.value << ", \"" << asserts[op.index].message << "\"\n";
     return;

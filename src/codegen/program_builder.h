@@ -38,6 +38,7 @@ private:
   void visitAssert(bf::AssertOp op);
   void visitDim(bf::DimOp op);
   void visitObjectRead(mlir::Operation *op, const ObjectRead &read);
+  void visitPythonCall(bf::PycallOp op);
   void visitIsSame(bf::IsSameOp op);
   void visitReturn(mlir::func::ReturnOp op);
   void visitBody(mlir::Block &block);
@@ -58,6 +59,9 @@ private:
   void leaveLoop(mlir::ValueRange values, llvm::ArrayRef<uint32_t> to,
                  llvm::ArrayRef<uint32_t> carried);
   void releaseNow(llvm::ArrayRef<uint32_t> dead);
+  // What a branch uses and nobody behind it on this path: each side has it for itself.
+  llvm::SmallVector<mlir::Value> endingIn(mlir::scf::IfOp op);
+  Places takeOver(llvm::ArrayRef<mlir::Value> values); // gives the slots that they had
   void openRegion() { regions.push_back({static_cast<SlotId>(program.slots.size()), {}}); }
   void closeRegion();
   void control(EntryOp::Kind kind, uint32_t value = 0) {
@@ -123,6 +127,7 @@ private:
     llvm::SmallSetVector<SlotId, 8> olderSlots;
   };
   std::vector<Region> regions;
+  llvm::DenseSet<mlir::Value> takenOver; // by the branch at hand: they end in it
 };
 
 } // namespace bifront

@@ -79,6 +79,8 @@ PyRef Interpreter::genericAttribute(PyObject *object, PyObject *name) {
 }
 
 PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
+  if (PyRef data = dataOf(object))
+    return dataAttribute(object, data.get(), name);
   if (pointerOf(object))
     return pointerAttribute(object, name);
   PyTypeObject *type = Py_TYPE(object);

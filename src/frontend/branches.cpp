@@ -172,6 +172,7 @@ bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBod
   if (!ways[0] && !ways[1])
     throw CannotMerge(whyNot);
   forced_ = ways[0].has_value();
+  functions_.back()->noteWayLeftOut();
   lanes_.restrictTo(example, *forced_);
   if (!pending)
     assertWay(condition, *forced_, whyNot);
@@ -192,7 +193,7 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
     ModesGuard modes = {};
     std::vector<PyRef> slots = frame.slots;
     PyRef returned = frame.returned;
-    int line = frame.line;
+    int line = frame.line; // by which later calls know a decision
     ~TakeBack() {
       PendingException ofTheWay;
       way.block = interpreter.host_.recording->graph().leaveBlock();
@@ -227,7 +228,7 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
   Recording &recording = *host_.recording;
   GraphRecorder &graph = recording.graph();
   Way &then = ways[0], &otherwise = ways[1];
-  Merge merge(recording, log_, site, &before);
+  Merge merge(recording, log_, choiceAt(site), &before);
   merged.completion = then.completion;
   bool returns = then.completion == Completion::Return;
   Merge::Index value = merge.plan(then.value.get(), otherwise.value.get());
@@ -264,12 +265,20 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
       found->now[way] = change.now;
     }
   for (Place &place : places) {
+    size_t reads = log_.numReads();
     if (place.change.isContainer || place.now[0].get() != place.now[1].get())
       preparePlace(place.change);
     if (place.change.isContainer)
       for (PyRef &contents : place.now)
         log_.noteFresh(contents.get());
-    place.value = merge.plan(place.now[0].get(), place.now[1].get());
+    try {
+      place.value = merge.plan(place.now[0].get(), place.now[1].get());
+    } catch (const CannotMerge &why) {
+      if (log_.numReads() == reads)
+        throw;
+      // The one way may not read what was there before, of which nothing is to be assumed then.
+      throw CannotFork(site, Policy::OneWay, why.what());
+    }
   }
 
   std::vector<ValueId> yields[2];

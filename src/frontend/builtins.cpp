@@ -58,7 +58,14 @@ struct Interpreter::Builtins {
     return PyRef::share(is ? Py_True : Py_False);
   }
 
-  static Result asIs(Interpreter &in, Args &args) { // issubclass, callable, id
+  static Result identity(Interpreter &in, Args &args) {
+    if (args.positional.size() == 1 &&
+        (isProxyTensor(at(args, 0)) || (in.host_.isCopy && in.host_.isCopy(at(args, 0)))))
+      throw CannotInterpret("asks for the address of an object that differs from call to call");
+    return asIs(in, args);
+  }
+
+  static Result asIs(Interpreter &in, Args &args) { // issubclass, callable
     if (!args.positional.empty())
       in.log_.readTypeOf(at(args, 0));
     return std::nullopt;
@@ -76,6 +83,8 @@ struct Interpreter::Builtins {
       if (PyTuple_GET_SIZE(shape.get()) > 0)
         return PyRef::share(PyTuple_GET_ITEM(shape.get(), 0));
     }
+    if (PyRef length = in.lengthOfList(at(args, 0)))
+      return length;
     if (isMutableContainer(at(args, 0)))
       in.log_.readContainer(at(args, 0));
     return checked(PyLong_FromSsize_t(checkedSize(PyObject_Size(at(args, 0)))));
@@ -151,6 +160,18 @@ struct Interpreter::Builtins {
     if (args.positional.size() != 1)
       return std::nullopt;
     return PyRef::share(in.truth(at(args, 0)) ? Py_True : Py_False);
+  }
+
+  static Result real(Interpreter &in, Args &args) {
+    if (args.positional.size() != 1 || !isGraphNumber(at(args, 0)))
+      return std::nullopt;
+    return in.toFloat(at(args, 0));
+  }
+
+  static Result whole(Interpreter &in, Args &args) {
+    bool isWhole = args.positional.size() == 1 && args.keywords.empty() &&
+                   isGraphNumber(at(args, 0)) && numberType(at(args, 0)) == &PyLong_Type;
+    return isWhole ? Result(args.positional[0]) : std::nullopt;
   }
 
   static Result text(Interpreter &in, Args &args) {
@@ -377,6 +398,8 @@ struct Interpreter::Builtins {
     return PyRef::share(Py_None);
   }
 
+  static Result tensorOfData(Interpreter &in, Args &args) { return in.tensorOfData(args); }
+
   static PyObject *builtin(const char *name) {
     return PyDict_GetItemString(PyEval_GetBuiltins(), name);
   }
@@ -388,7 +411,7 @@ struct Interpreter::Builtins {
           {"isinstance", isInstance},
           {"issubclass", asIs},
           {"callable", asIs},
-          {"id", asIs},
+          {"id", identity},
           {"len", length},
           {"getattr", getAttribute},
           {"hasattr", hasAttribute},
@@ -398,6 +421,8 @@ struct Interpreter::Builtins {
           {"next", next},
           {"type", type},
           {"bool", boolean},
+          {"float", real},
+          {"int", whole},
           {"str", text},
           {"repr", representation},
           {"ascii", ascii},
@@ -426,6 +451,9 @@ struct Interpreter::Builtins {
       made.emplace(PyObject_GetAttrString(collections.get(), "_count_elements"), countElements);
       PyRef functools = PyRef::steal(PyImport_ImportModule("_functools"));
       made.emplace(PyObject_GetAttrString(functools.get(), "reduce"), overFunction);
+      PyRef torch = PyRef::steal(PyImport_ImportModule("torch"));
+      for (const char *name : {"tensor", "as_tensor"})
+        made.emplace(PyObject_GetAttrString(torch.get(), name), tensorOfData);
       return made;
     }();
     return handlers;

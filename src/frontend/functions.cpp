@@ -63,6 +63,10 @@ PyObject *builtinsOf(PyObject *function) {
 } // namespace
 
 PyRef Interpreter::call(PyObject *callee, CallArguments arguments) {
+  if (auto result = callOnData(callee, arguments))
+    return *result;
+  if (auto array = arrayOfTensor(callee, arguments))
+    return *array;
   if (PyFunction_Check(callee) && callee != print_.get())
     return callFunction(callee, std::move(arguments));
   if (PyMethod_Check(callee)) {

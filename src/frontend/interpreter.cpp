@@ -6,6 +6,7 @@
 #include "frontend/callbacks.h"
 #include "frontend/kinds.h"
 #include "frontend/pointers.h"
+#include "frontend/recursion.h"
 
 #include <algorithm>
 
@@ -36,10 +37,16 @@ void Interpreter::endCallbacks() {
 
 // Generators that were left half way run their `finally` now, which CPython may do earlier.
 PythonEffects Interpreter::finish() {
+  definedFunctions_.clear(); // with the tensors that they were walked with
   PythonLog::Mark before = log_.mark();
   endCallbacks();
   endedWithEffects_ = !log_.changesSince(before).empty() || log_.hasCalledSince(before);
-  return log_.finish();
+  PythonEffects effects = log_.finish();
+  effects.isKept = [kept = opaqueResults_](PyObject *object) {
+    auto pointer = pointerOf(object);
+    return pointer && kept->contains(*pointer);
+  };
+  return effects;
 }
 
 PyRef Interpreter::run(PyObject *callee, CallArguments arguments) {

@@ -84,6 +84,13 @@ struct InterpreterHost {
   // A proxy for a value that varies from call to call, and the graph's input; nothing for others.
   std::function<std::optional<std::pair<PyRef, uint32_t>>(const Slot &slot, PyObject *value)>
       inputFor;
+  // Whether a copy is in the place of a container or an object from before the call, and whether
+  // this is such a copy: it differs from call to call, and is compared and written like the
+  // original.
+  std::function<bool(PyObject *object)> isReplaced, isCopy;
+  // What a tensor or a number of the graph will be in this call, for a trial of what is given it;
+  // null where nobody can tell. May be empty.
+  std::function<PyRef(ValueId value)> exampleOf = {};
 };
 
 // Arguments of a call, owned.
@@ -210,11 +217,40 @@ private:
   Completion runFrom(PythonFrame &, const syntax::Body &body, size_t first);
   Completion runRest(PythonFrame &);
   std::string forgetFailure(const std::exception &why);
+  // `site`, if another walk can take it to go one way: within functions of the graph none can.
+  const void *choiceAt(const void *site) const { return functions_.empty() ? site : nullptr; }
   void noteOneWay(const char *what, const std::string &why) const;
   Policy policyOf(const void *site) const;
   void preparePlace(const PythonLog::Change &place);
   void fillPlace(const PythonLog::Change &place, PyObject *value);
   ValueId conditionValue(PyObject *condition) const;
+
+  // opaque.cpp
+  std::optional<PyRef> callOpaque(PyObject *callee, const CallArguments &arguments);
+  void checkOperand(PyObject *operand, int depth = 0);
+  ValueId operandOf(PyObject *object);
+  PyRef exampleFor(PyObject *operand);
+  PyRef sampleOf(PyObject *function, const CallArguments &arguments);
+  ValueId recordCall(PyObject *function, const CallArguments &arguments);
+  PyRef opaqueResult(ValueId value, const PyRef &sample);
+
+  // numpy_values.cpp
+  struct SharedMemory {
+    PyRef tensor; // null: an array from outside
+    int64_t version = 0;
+  };
+  PyRef dataOf(PyObject *object) const;
+  bool holdsData(PyObject *object, int depth = 0) const;
+  std::optional<PyRef> callOnData(PyObject *callee, const CallArguments &arguments);
+  PyRef callPure(PyObject *function, const CallArguments &arguments);
+  PyRef callPure(PyObject *function, std::initializer_list<PyObject *> operands);
+  std::vector<SharedMemory> sharedBy(PyObject *data) const;
+  static bool sharesWithTensor(const std::vector<SharedMemory> &shared);
+  std::optional<PyRef> arrayOfTensor(PyObject *callee, const CallArguments &arguments);
+  PyRef dataAttribute(PyObject *object, PyObject *like, PyObject *name);
+  PyRef numberOfScalar(PyObject *scalar);
+  std::optional<PyRef> operatorOnData(const char *name, PyObject *left, PyObject *right,
+                                      bool inPlace = false);
 
   // pointer_values.cpp
   ValueId held(PyObject *object);
@@ -282,6 +318,19 @@ private:
   void remove(PythonFrame &, const syntax::Expr &target);
   // What the program finds in a slot: the value itself, or the graph's input for it.
   PyRef found(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value);
+
+  // list_ends.cpp
+  PyRef lengthOfList(PyObject *list);
+  PyRef itemFromEnd(PyObject *list, Py_ssize_t fromEnd, size_t appended);
+  PyRef itemsFromEnd(PyObject *list, PyObject *key);
+
+  // graph_numbers.cpp
+  PyRef toFloat(PyObject *number);
+  // A tensor of numbers, some of them the graph's; nothing where there are none.
+  std::optional<PyRef> tensorOfData(const CallArguments &arguments);
+  PyRef stackedNumbers(PyObject *data, PyObject *keywords, bool isReal);
+  PyRef numberToFill(PyObject *number, bool isReal);
+  void noteRead(PyObject *data);
 
   // expressions.cpp
   PyRef eval(PythonFrame &frame, const syntax::Expr &expr);
@@ -391,6 +440,7 @@ private:
   // Does what C does with these values, which may run code of the program's objects among them.
   PyRef natively(const char *what, std::initializer_list<PyObject *> values,
                  const std::function<PyRef()> &call);
+  void refuseCopy(PyObject *object) const;
   // Before C finds `key` in a dict or a set.
   void checkKey(PyObject *key);
   // The same; gives the key to find it by, in which numbers of the graph are what they are on this
@@ -439,8 +489,12 @@ private:
   };
   std::vector<Poison> poisons_;
   Lanes lanes_;
+  // Pointers to what opaque calls have returned; some to arrays in the memory of others.
+  std::shared_ptr<std::set<ValueId>> opaqueResults_ = std::make_shared<std::set<ValueId>>();
+  std::map<ValueId, std::vector<SharedMemory>> shared_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
   std::vector<FunctionWalk *> functions_;                 // of the graph, that are being walked
+  std::vector<std::unique_ptr<FunctionWalk>> definedFunctions_; // and those that others can call
   uint32_t framesPerCall_ = 0;
   std::optional<bool> forced_; // what the next truth that is asked for is taken to be
 };

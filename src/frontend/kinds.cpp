@@ -5,6 +5,7 @@
 #include "capture/symbolic.h"
 #include "frontend/interpreter.h"
 #include "frontend/later.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 #include "frontend/python_error.h"
 
@@ -48,6 +49,13 @@ const std::array<PyTypeObject *, 3> &graphNumberTypes() {
   return types;
 }
 
+// Whether the runs of a graph could read it as a tensor (speculate/python_objects.cpp).
+bool isReadable(const at::Tensor &tensor) {
+  return tensor.layout() == at::kStrided && tensor.device().is_cpu() && !tensor.requires_grad() &&
+         tensor.is_contiguous() && !tensor.is_neg() && !tensor.is_conj() &&
+         !tensor.is_inference() && !tensor.is_quantized() && !ProxyImpl::of(tensor);
+}
+
 } // namespace
 
 // Not THPVariable_Check: it asks the object, which may lie about its class.
@@ -81,6 +89,31 @@ bool fitsGraph(PyObject *number) {
   if (PyLong_CheckExact(number))
     PyLong_AsLongLongAndOverflow(number, &overflow);
   return overflow == 0;
+}
+
+std::optional<ValueType> graphTypeOf(const std::vector<PyRef> &objects) {
+  PyObject *first = objects.front().get();
+  if (!std::all_of(objects.begin(), objects.end(),
+                   [&](const PyRef &object) { return Py_TYPE(object.get()) == Py_TYPE(first); }))
+    return std::nullopt;
+  if (PyBool_Check(first))
+    return ValueType::scalar(ValueType::Kind::Bool);
+  if (PyFloat_CheckExact(first))
+    return ValueType::scalar(ValueType::Kind::Float);
+  if (PyLong_CheckExact(first) &&
+      std::all_of(objects.begin(), objects.end(),
+                  [](const PyRef &object) { return fitsGraph(object.get()); }))
+    return ValueType::scalar(ValueType::Kind::Int);
+  if (!isExactTensor(first))
+    return std::nullopt;
+  const at::Tensor &like = THPVariable_Unpack(first);
+  for (const PyRef &object : objects) {
+    const at::Tensor &tensor = THPVariable_Unpack(object.get());
+    if (!isReadable(tensor) || tensor.scalar_type() != like.scalar_type() ||
+        tensor.sizes() != like.sizes())
+      return std::nullopt;
+  }
+  return ValueType::ofTensor(ProxyImpl::Shape::fixed(Extent::of(like), like.device()).type());
 }
 
 PyTypeObject *numberType(PyObject *number) {
@@ -163,8 +196,8 @@ bool isImmutable(PyObject *object) {
     if (type == known)
       return true;
   std::string_view name = type->tp_name;
-  return isGraphNumber(object) || name == "torch.dtype" || name == "torch.device" ||
-         name == "torch.layout" || name == "torch.memory_format";
+  return isGraphNumber(object) || isNumpyScalar(object) || name == "torch.dtype" ||
+         name == "torch.device" || name == "torch.layout" || name == "torch.memory_format";
 }
 
 PyObject *typeAttribute(PyTypeObject *type, PyObject *name) { return _PyType_Lookup(type, name); }
@@ -177,6 +210,38 @@ bool hasOrdinaryLookup(PyTypeObject *type) {
   static PyObject *ordinary = typeAttribute(&PyBaseObject_Type, "__getattribute__");
   return type->tp_getattro == PyObject_GenericGetAttr ||
          typeAttribute(type, "__getattribute__") == ordinary;
+}
+
+PyRef unbound(PyObject *callee, std::vector<PyRef> &positional) {
+  PyObject *self = PyCFunction_Check(callee) ? PyCFunction_GET_SELF(callee) : nullptr;
+  if (!self || PyModule_Check(self) || PyType_Check(self))
+    return PyRef::share(callee);
+  PyMethodDef *definition = reinterpret_cast<PyCFunctionObject *>(callee)->m_ml;
+  PyObject *method = typeAttribute(Py_TYPE(self), definition->ml_name);
+  PyTypeObject *type = Py_TYPE(self);
+  // A class of the program may have another method of that name.
+  for (; type && (!method || !Py_IS_TYPE(method, &PyMethodDescr_Type) ||
+                  reinterpret_cast<PyMethodDescrObject *>(method)->d_method != definition);
+       type = type->tp_base)
+    method = type->tp_base ? typeAttribute(type->tp_base, definition->ml_name) : nullptr;
+  if (!type)
+    return PyRef::share(callee);
+  positional.insert(positional.begin(), PyRef::share(self));
+  return PyRef::share(method);
+}
+
+std::string attributeText(PyObject *object, const char *name) {
+  PyRef value = PyRef::steal(PyObject_GetAttrString(object, name));
+  PyErr_Clear(); // it need not have one
+  const char *utf8 =
+      value && PyUnicode_Check(value.get()) ? PyUnicode_AsUTF8(value.get()) : nullptr;
+  return utf8 ? utf8 : "";
+}
+
+std::string nameOf(PyObject *callee) {
+  std::string name = attributeText(callee, "__qualname__");
+  std::string module = attributeText(callee, "__module__");
+  return (module.empty() ? "" : module + ".") + (name.empty() ? Py_TYPE(callee)->tp_name : name);
 }
 
 bool hasWalkedMethod(PyObject *object, const char *name) {

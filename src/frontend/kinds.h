@@ -2,8 +2,13 @@
 #pragma once
 
 #include "support/py_ref.h"
+#include "support/tensor_type.h"
 
 #include <c10/core/SymNodeImpl.h>
+
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace bifront {
 
@@ -17,6 +22,9 @@ bool isOfNoDimension(PyObject *tensor);
 bool isGraphNumber(PyObject *object);
 // Of a plain number: not an int beyond 64 bits, which graphs have.
 bool fitsGraph(PyObject *number);
+// The type of the graph that all of these have, which are no values of the graph yet: of a number
+// or a tensor that a run can read; nothing where they have none.
+std::optional<ValueType> graphTypeOf(const std::vector<PyRef> &objects);
 // What Python would say that it is: int, float or bool.
 PyTypeObject *numberType(PyObject *number);
 // As PyObject_IsInstance; a number of the graph is of Python's type.
@@ -44,6 +52,13 @@ PyObject *typeAttribute(PyTypeObject *type, const char *name);
 PyObject *typeAttribute(PyTypeObject *type, PyObject *name);
 // Objects whose attributes are found by the ordinary rules, `__getattr__` among them.
 bool hasOrdinaryLookup(PyTypeObject *type);
+// A method of C and the object that it is bound to, as a function and its first argument, which is
+// added: those are the same objects whenever they are asked for. Other callables as they are.
+PyRef unbound(PyObject *callee, std::vector<PyRef> &positional);
+// The text that an attribute of the object is; empty where it has none.
+std::string attributeText(PyObject *object, const char *name);
+// Of a function or a class, for people: "numpy.linspace".
+std::string nameOf(PyObject *callee);
 // Whether the special method `name` of the object is a Python function that is to be walked:
 // tensors' and graph numbers' own are not.
 bool hasWalkedMethod(PyObject *object, const char *name);

@@ -42,7 +42,8 @@ public:
     std::vector<PyRef> before = frame_.slots;
     Way last = walkIteration(nullptr);
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-      Merge merge(*interpreter_.host_.recording, interpreter_.log_, plan_.site, nullptr);
+      Merge merge(*interpreter_.host_.recording, interpreter_.log_,
+                  interpreter_.choiceAt(plan_.site), nullptr);
       Carried carried = carriedBy(merge, before, last);
       start_ = merge.yields(0);
       start_.push_back(interpreter_.conditionValue(plan_.condition.get()));

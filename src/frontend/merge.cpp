@@ -124,12 +124,6 @@ bool Merge::mayVary(PyObject *object) const {
           log_.isFreshSince(*mark_, object));
 }
 
-void Merge::refuseGradients() const {
-  for (const Plan &plan : plans_)
-    if (plan.requiresGrad)
-      throw CannotMerge("gradients go through a function that calls itself");
-}
-
 std::vector<ValueType> Merge::resultTypes() const {
   std::vector<ValueType> types(yields_[0].size());
   for (const Plan &plan : plans_)
@@ -301,11 +295,21 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
   return false;
 }
 
-void Merge::takeResults(std::vector<ValueId> results, Place place) {
+void Merge::takeResults(std::vector<ValueId> results, Place place, Edges arguments) {
   results_ = std::move(results);
   place_ = place;
+  arguments_ = std::move(arguments);
   for (Plan &plan : plans_)
     plan.made = {};
+}
+
+Merge::Edges Merge::histories() const {
+  Edges edges;
+  for (const Plan &plan : plans_)
+    if (plan.kind == Plan::Kind::Tensor && plan.requiresGrad)
+      for (const at::Tensor &way : plan.ways)
+        edges.push_back(historyOf(way));
+  return edges;
 }
 
 void Merge::attachHistory(Plan &plan, const at::Tensor &tensor) {
@@ -315,16 +319,16 @@ void Merge::attachHistory(Plan &plan, const at::Tensor &tensor) {
   switch (place_) {
   case Place::BehindBranch: mergeHistory(tensor, site_, false, {ways[0], ways[1]}, ways); break;
   case Place::InLoop: plan.inLoop = mergeHistory(tensor, site_, true, {ways[0]}, {ways, 1}); break;
-  case Place::BehindLoop: {
+  case Place::BehindLoop:
     // What the other tensors begin with comes to this one in later iterations.
-    std::vector<Edge> all;
-    for (const Plan &other : plans_)
-      if (other.kind == Plan::Kind::Tensor && other.requiresGrad)
-        for (const at::Tensor &way : other.ways)
-          all.push_back(historyOf(way));
-    mergeHistory(tensor, site_, true, std::move(all), ways);
+    mergeHistory(tensor, site_, true, histories(), ways);
     if (plan.inLoop)
       static_cast<MergedHistory &>(*plan.inLoop).setWays(ways);
+    break;
+  case Place::OfFunction: {
+    Edges all = arguments_;
+    all.insert(all.end(), std::begin(ways), std::end(ways));
+    mergeHistory(tensor, site_, false, std::move(all), {});
   }
   }
 }

@@ -29,7 +29,7 @@ public:
 
   // Containers that it makes are fresh in the log. It makes one in the place of two that the ways
   // have made, since `mark`: nobody else knows them. Without a mark it makes none.
-  // `site`: the branch or the loop.
+  // `site`: the branch or the loop, if another walk can take it to go one way.
   Merge(Recording &recording, PythonLog &log, const void *site, const PythonLog::Mark *mark)
       : recording_(recording), log_(log), site_(site), mark_(mark) {}
 
@@ -38,8 +38,6 @@ public:
   // The same of one value that every call of a function gives anew: what is of the graph in it is a
   // result.
   Index planForm(PyObject *value);
-  // Throws where a planned tensor requires grad.
-  void refuseGradients() const;
   // Of the results that are planned so far.
   std::vector<ValueType> resultTypes() const;
   // What a way yields, in the order of the branch's results. Records numbers that are not yet in
@@ -53,9 +51,14 @@ public:
     BehindBranch,
     InLoop, // what an iteration begins with
     BehindLoop,
+    OfFunction, // what a function that calls itself is given, or gives
   };
+  using Edges = std::vector<torch::autograd::Edge>;
   // From here on values are made with these; behind a loop, yieldsOf() has been called.
-  void takeResults(std::vector<ValueId> results, Place place);
+  // `arguments`: the histories of what a function is given, where these are its results.
+  void takeResults(std::vector<ValueId> results, Place place, Edges arguments = {});
+  // Of all tensors that are planned.
+  Edges histories() const;
   PyRef make(Index value);
 
 private:
@@ -98,6 +101,7 @@ private:
   std::vector<ValueId> results_;
   bool formOnly_ = false;
   Place place_ = Place::BehindBranch;
+  Edges arguments_;
 };
 
 } // namespace bifront

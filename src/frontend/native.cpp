@@ -13,17 +13,6 @@
 namespace bifront {
 namespace {
 
-std::string textOf(PyObject *text) {
-  const char *utf8 = text && PyUnicode_Check(text) ? PyUnicode_AsUTF8(text) : nullptr;
-  return utf8 ? utf8 : "";
-}
-
-std::string attributeText(PyObject *object, const char *name) {
-  PyRef value = PyRef::steal(PyObject_GetAttrString(object, name));
-  PyErr_Clear(); // it need not have one
-  return textOf(value.get());
-}
-
 // What pybind11 keeps beside a function of a module.
 bool isOfPybind(PyObject *self) {
   return std::string_view(Py_TYPE(self)->tp_name).find("pybind11_detail_function_record") !=
@@ -152,12 +141,6 @@ bool isEffectFree(PyObject *callee) {
                        reinterpret_cast<PyTypeObject *>(PyExc_BaseException)))
     return true;
   return std::find(std::begin(owners), std::end(owners), owner) != std::end(owners);
-}
-
-std::string nameOf(PyObject *callee) {
-  std::string name = attributeText(callee, "__qualname__");
-  std::string module = attributeText(callee, "__module__");
-  return (module.empty() ? "" : module + ".") + (name.empty() ? Py_TYPE(callee)->tp_name : name);
 }
 
 // The arguments in the order and form that PyObject_Vectorcall takes.
@@ -295,8 +278,11 @@ PyRef Interpreter::newInstance(PyTypeObject *cls, const CallArguments &arguments
 }
 
 PyRef Interpreter::callNative(PyObject *callee, CallArguments &arguments) {
-  if (!isEffectFree(callee) && !isOfEffectFreeBase(callee))
+  if (!isEffectFree(callee) && !isOfEffectFreeBase(callee)) {
+    if (auto result = callOpaque(callee, arguments))
+      return *result;
     throw CannotInterpret("calls " + nameOf(callee) + ", of which nothing is known");
+  }
   refuseSetter(callee);
   if (callsBack(callee))
     for (PyRef *argument : pointersTo(arguments))
@@ -419,6 +405,13 @@ void Interpreter::readPlace(PyObject *place) {
   }
 }
 
+// C tells objects by their addresses, which a copy has not. The containers among copies are not
+// told apart so.
+void Interpreter::refuseCopy(PyObject *object) const {
+  if (host_.isCopy && !isMutableContainer(object) && !PyTuple_Check(object) && host_.isCopy(object))
+    throw CannotInterpret("C looks into an object that differs from call to call");
+}
+
 // What a C function sees of an argument: all of a container; objects of the program, whose methods
 // it may call, are added to `ofProgram`.
 void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram, int depth) {
@@ -429,6 +422,7 @@ void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram
     return;
   if (pointerOf(argument))
     throw CannotInterpret("C looks into an object that differs from call to call");
+  refuseCopy(argument);
   if (!forks_.empty() && PyIter_Check(argument) && !log_.isFreshSince(forks_.back().mark, argument))
     throw CannotInterpret("an iterator from outside of a branch is used in it");
   if (callbackOf(argument))
@@ -488,6 +482,7 @@ void Interpreter::checkKey(PyObject *key) {
   if (PyTuple_Check(key))
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
       checkKey(PyTuple_GET_ITEM(key, i));
+  refuseCopy(key);
   if (!hasOwnHash(key) || checkedKeys_.contains(key))
     return;
   // What its code does once it does at every look-up.

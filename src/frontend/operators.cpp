@@ -3,6 +3,7 @@
 #include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 
 namespace bifront {
@@ -88,6 +89,10 @@ std::optional<PyRef> Interpreter::dispatched(PyObject *left, PyObject *right, co
 }
 
 PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inPlace) {
+  if (isTensor(left) && dataOf(right))
+    return binary(op, left, numberOfScalar(right).get(), inPlace);
+  if (auto result = operatorOnData(rowOf(op).name, left, right, inPlace))
+    return *result;
   if (pointerOf(left) || pointerOf(right))
     return binary(op, settled(left).get(), settled(right).get(), inPlace);
   const BinaryRow &row = rowOf(op);
@@ -136,11 +141,13 @@ PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inP
 PyRef Interpreter::unary(UnaryOp op, PyObject *operand) {
   if (op == UnaryOp::Not)
     return negated(operand);
-  if (pointerOf(operand))
-    return unary(op, settled(operand).get());
   const char *name = op == UnaryOp::Negative   ? "__neg__"
                      : op == UnaryOp::Positive ? "__pos__"
                                                : "__invert__";
+  if (dataOf(operand))
+    return callPure(operatorFunction(name), {operand});
+  if (pointerOf(operand))
+    return unary(op, settled(operand).get());
   if (auto result = callSpecial(operand, name, {}))
     return *result;
   return checked(op == UnaryOp::Negative   ? PyNumber_Negative(operand)
@@ -158,6 +165,10 @@ PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
   case CompareOp::NotIn: return PyRef::share(contains(right, left) ? Py_False : Py_True);
   default: break;
   }
+  if (isTensor(left) && dataOf(right))
+    return compare(op, left, numberOfScalar(right).get());
+  if (auto result = operatorOnData(rowOf(op).name, left, right))
+    return *result;
   if (pointerOf(left) || pointerOf(right)) {
     if (op == CompareOp::Eq)
       return pointerEquals(left, right);
@@ -248,7 +259,7 @@ std::optional<PyRef> Interpreter::ownLength(PyObject *object) {
 bool Interpreter::truth(PyObject *value) {
   if (auto forced = std::exchange(forced_, std::nullopt))
     return *forced;
-  if (pointerOf(value))
+  if (pointerOf(value) || isNumpyArray(value))
     return truth(pointerTruth(value).get());
   if (auto known = decided(value))
     return *known;
@@ -262,6 +273,8 @@ bool Interpreter::truth(PyObject *value) {
   if (!typeAttribute(Py_TYPE(value), "__bool__"))
     if (auto length = ownLength(value))
       return checked(PyObject_IsTrue(length->get())) != 0;
+  if (PyRef length = lengthOfList(value))
+    return truth(length.get());
   if (isMutableContainer(value))
     log_.readContainer(value);
   return checked(PyObject_IsTrue(value)) != 0;
@@ -300,6 +313,8 @@ std::optional<Py_ssize_t> plainIndex(PyObject *list, PyObject *key) {
 } // namespace
 
 PyRef Interpreter::item(PyObject *object, PyObject *key) {
+  if (dataOf(object))
+    return callPure(operatorFunction("__getitem__"), {object, key});
   if (pointerOf(object))
     return pointerItem(object, key);
   if (pointerOf(key))
@@ -310,6 +325,8 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
     return dictItem(object, key);
   if (auto index = plainIndex(object, key))
     return found(Slot::Kind::ListItem, object, key, PyList_GET_ITEM(object, *index));
+  if (PyRef items = itemsFromEnd(object, key))
+    return items;
   if (auto result = callSpecial(object, "__getitem__", {key}))
     return *result;
   if (PyRef part = selected(object, key))

@@ -2,6 +2,7 @@
 // be is what the lanes have seen (lanes.h), and the graph asserts it.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 
 #include "capture/proxy.h"
@@ -15,39 +16,6 @@ namespace bifront {
 namespace {
 
 PyObject *asObject(PyTypeObject *type) { return reinterpret_cast<PyObject *>(type); }
-
-// Whether the runs of a graph could read it as a tensor (speculate/python_objects.cpp).
-bool isReadable(const at::Tensor &tensor) {
-  return tensor.layout() == at::kStrided && tensor.device().is_cpu() && !tensor.requires_grad() &&
-         tensor.is_contiguous() && !tensor.is_neg() && !tensor.is_conj() &&
-         !tensor.is_inference() && !tensor.is_quantized() && !ProxyImpl::of(tensor);
-}
-
-// The type of the graph that all of them have; nothing where they have none.
-std::optional<ValueType> typeOfAll(const std::vector<PyRef> &objects) {
-  PyObject *first = objects.front().get();
-  if (!std::all_of(objects.begin(), objects.end(),
-                   [&](const PyRef &object) { return Py_TYPE(object.get()) == Py_TYPE(first); }))
-    return std::nullopt;
-  if (PyBool_Check(first))
-    return ValueType::scalar(ValueType::Kind::Bool);
-  if (PyFloat_CheckExact(first))
-    return ValueType::scalar(ValueType::Kind::Float);
-  if (PyLong_CheckExact(first) &&
-      std::all_of(objects.begin(), objects.end(),
-                  [](const PyRef &object) { return fitsGraph(object.get()); }))
-    return ValueType::scalar(ValueType::Kind::Int);
-  if (!isExactTensor(first))
-    return std::nullopt;
-  const at::Tensor &like = THPVariable_Unpack(first);
-  for (const PyRef &object : objects) {
-    const at::Tensor &tensor = THPVariable_Unpack(object.get());
-    if (!isReadable(tensor) || tensor.scalar_type() != like.scalar_type() ||
-        tensor.sizes() != like.sizes())
-      return std::nullopt;
-  }
-  return ValueType::ofTensor(ProxyImpl::Shape::fixed(Extent::of(like), like.device()).type());
-}
 
 bool hasOwnTruth(PyTypeObject *type) {
   return typeAttribute(type, "__bool__") || typeAttribute(type, "__len__");
@@ -82,7 +50,17 @@ Example isOfOne(const Example &example, std::vector<PyTypeObject *> classes) {
 
 //===- Values ------------------------------------------------------------------------------===//
 
-ValueId Interpreter::held(PyObject *object) { return host_.recording->heldObject(object); }
+// The value of the graph that the object is, or stands for.
+ValueId Interpreter::held(PyObject *object) {
+  if (isGraphNumber(object))
+    return SymbolicScalar::of(symbolicNumber(object))->value();
+  if (isTensor(object)) {
+    ProxyImpl *proxy = ProxyImpl::of(THPVariable_Unpack(object));
+    return proxy ? proxy->value() : host_.recording->outsideTensor(THPVariable_Unpack(object));
+  }
+  auto pointer = pointerOf(object);
+  return pointer ? *pointer : host_.recording->heldObject(object);
+}
 
 PyRef Interpreter::boolOf(ValueId value, Example example) {
   lanes_.note(value, std::move(example));
@@ -96,7 +74,7 @@ PyRef Interpreter::objectOf(ValueId value) {
   if (seen.empty())
     throw CannotInterpret("nothing is known of an object that a pointer leads to");
   GraphRecorder &graph = host_.recording->graph();
-  std::optional<ValueType> type = typeOfAll(seen);
+  std::optional<ValueType> type = graphTypeOf(seen);
   if (!type && seen.size() == 1 && seen[0].get() == Py_None) {
     graph.assertTrue(graph.isSame(value, held(Py_None)), "an object is None");
     return PyRef::share(Py_None);
@@ -195,6 +173,8 @@ PyRef Interpreter::pointerType(PyObject *pointer) {
 
 // Whether it is true: a bool of the graph, or one of Python's where nothing else was seen.
 PyRef Interpreter::pointerTruth(PyObject *pointer) {
+  if (dataOf(pointer))
+    return callPure(operatorFunction("truth"), {pointer});
   ValueId value = *pointerOf(pointer);
   std::vector<PyTypeObject *> classes = classesOf(lanes_.seen(value));
   if (classes.empty())

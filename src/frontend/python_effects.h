@@ -14,7 +14,8 @@ namespace bifront {
 struct Slot {
   enum class Kind : uint8_t {
     DictItem, // also an attribute, by its object's dict, and a global
-    ListItem, // the key is an int
+    ListItem, // the key is an int, which counts from the end where it is negative
+    Length,   // of a list; no key
     Cell,     // no key
     Member,   // the key is a member descriptor of the object's type
   } kind;
@@ -36,10 +37,10 @@ struct PythonRead {
 };
 
 // A Slot whose value varies from call to call: the graph reads it, and assumes no more than its
-// type.
+// type, or its pattern.
 struct SlotInput {
   Slot slot;
-  PyRef value;    // as it was before the call: a tensor, an int, a float or a bool
+  PyRef value;    // as it was before the call: a tensor, a number, a container, an object
   uint32_t input; // the number that those who make the graph gave it
 };
 
@@ -63,6 +64,9 @@ struct PythonEffects {
   // Whether the call has made this object: then it is to be made at each run of the graph, once,
   // however often it is met. Any other object is itself at each run.
   std::function<bool(PyObject *)> isFresh;
+  // Whether a pointer stands for what an opaque call returns, which the run keeps alive, and which
+  // shares no memory with a tensor. May be empty.
+  std::function<bool(PyObject *)> isKept = {};
 };
 
 } // namespace bifront

@@ -6,6 +6,7 @@
 #include "frontend/python_error.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <string_view>
 
 namespace bifront {
@@ -46,9 +47,11 @@ PyRef valueAt(Slot::Kind kind, PyObject *object, PyObject *key) {
   case Slot::Kind::DictItem:
     return PyRef::share(checkedOrAbsent(PyDict_GetItemWithError(object, key)));
   case Slot::Kind::ListItem: {
-    Py_ssize_t index = PyLong_AsSsize_t(key);
-    return PyRef::share(index < PyList_GET_SIZE(object) ? PyList_GET_ITEM(object, index) : nullptr);
+    Py_ssize_t index = PyLong_AsSsize_t(key), size = PyList_GET_SIZE(object);
+    index += index < 0 ? size : 0;
+    return PyRef::share(index >= 0 && index < size ? PyList_GET_ITEM(object, index) : nullptr);
   }
+  case Slot::Kind::Length: return checked(PyLong_FromSsize_t(PyList_GET_SIZE(object)));
   case Slot::Kind::Cell: return PyRef::share(PyCell_GET(object));
   case Slot::Kind::Member: {
     PyRef value = PyRef::steal(
@@ -73,9 +76,16 @@ void put(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value) {
   case Slot::Kind::ListItem:
     checked(PyList_SetItem(object, PyLong_AsSsize_t(key), Py_NewRef(value)));
     break;
+  case Slot::Kind::Length: break; // nothing can stand there
   case Slot::Kind::Cell: checked(PyCell_Set(object, value)); break;
   case Slot::Kind::Member: checked(Py_TYPE(key)->tp_descr_set(key, object, value)); break;
   }
+}
+
+bool isNamed(PyObject *function, std::initializer_list<std::string_view> names) {
+  PyRef name = checked(PyObject_GetAttrString(function, "__name__"));
+  return std::find(names.begin(), names.end(), std::string_view(PyUnicode_AsUTF8(name.get()))) !=
+         names.end();
 }
 
 } // namespace
@@ -111,6 +121,7 @@ PythonLog::ObjectState &PythonLog::stateOf(PyObject *object) {
   if (isNew) {
     found->second.object = PyRef::share(object);
     found->second.indexOfKey = checked(PyDict_New());
+    found->second.sizeBefore = PyList_Check(object) ? PyList_GET_SIZE(object) : 0;
   }
   return found->second;
 }
@@ -132,6 +143,26 @@ void PythonLog::noteState(ObjectState &state, size_t slot) {
 
 //===- Reads -------------------------------------------------------------------------------===//
 
+std::optional<size_t> PythonLog::appendedTo(PyObject *list) {
+  if (isFresh(list) || !PyList_CheckExact(list))
+    return std::nullopt;
+  ObjectState &state = stateOf(list);
+  if (state.mutated)
+    return std::nullopt;
+  return PyList_GET_SIZE(list) - state.sizeBefore;
+}
+
+// Whether no item from before the call has had another name, and this is one of them.
+bool PythonLog::namesItem(ObjectState &state, PyObject *key) {
+  Py_ssize_t index = PyLong_AsSsize_t(key);
+  bool &mine = index < 0 ? state.indexedFromEnd : state.indexed;
+  const bool &other = index < 0 ? state.indexed : state.indexedFromEnd;
+  if (other || index >= state.sizeBefore)
+    return false;
+  mine = true;
+  return true;
+}
+
 bool PythonLog::read(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value) {
   if (isFresh(object))
     return false;
@@ -139,7 +170,8 @@ bool PythonLog::read(Slot::Kind kind, PyObject *object, PyObject *key, PyObject 
   SlotState &slot = slotOf(state, key);
   if (slot.read || slot.written || state.containerRead)
     return false;
-  if (state.mutated) { // what was there before has become this
+  bool isKnown = kind != Slot::Kind::ListItem || namesItem(state, key);
+  if (state.mutated || !isKnown) { // what was there before has become this
     readContainer(object);
     return false;
   }
@@ -152,9 +184,20 @@ bool PythonLog::read(Slot::Kind kind, PyObject *object, PyObject *key, PyObject 
 
 void PythonLog::standIn(Slot slot, PyObject *value, PyObject *proxy, uint32_t input) {
   effects_.reads.pop_back(); // of the value, which nothing is assumed of
-  noteBefore(slot.kind, slot.object.get(), slot.key.get());
-  put(slot.kind, slot.object.get(), slot.key.get(), proxy);
+  Slot place = slot;
+  if (slot.kind == Slot::Kind::ListItem && PyLong_AsSsize_t(slot.key.get()) < 0)
+    place.key = checked(PyLong_FromSsize_t(stateOf(slot.object.get()).sizeBefore +
+                                           PyLong_AsSsize_t(slot.key.get())));
+  put(place.kind, place.object.get(), place.key.get(), proxy);
+  standIns_.push_back({std::move(place), PyRef::share(value), PyRef::share(proxy)});
   effects_.inputs.push_back({std::move(slot), PyRef::share(value), input});
+}
+
+PyRef PythonLog::lengthStandIn(PyObject *list) const {
+  for (const StandIn &standIn : standIns_)
+    if (standIn.slot.kind == Slot::Kind::Length && standIn.slot.object.get() == list)
+      return standIn.proxy;
+  return {};
 }
 
 void PythonLog::readContainer(PyObject *container) {
@@ -214,6 +257,7 @@ void PythonLog::write(Slot::Kind kind, PyObject *object, PyObject *key, PyObject
   if (isFresh(object))
     return;
   ObjectState &state = stateOf(object);
+  state.indexed = state.indexed || kind == Slot::Kind::ListItem;
   size_t index = indexOf(state, key);
   noteState(state, index);
   SlotState &slot = state.slots[index];
@@ -233,23 +277,10 @@ void PythonLog::write(Slot::Kind kind, PyObject *object, PyObject *key, PyObject
 
 // What the function takes the items of is copied: the program may change it later.
 PyRef PythonLog::itemsAsTheyAre(PyObject *function, PyObject *argument) {
-  static constexpr std::string_view takers[] = {"extend",
-                                                "extendleft",
-                                                "update",
-                                                "__iadd__",
-                                                "__ior__",
-                                                "__iand__",
-                                                "__isub__",
-                                                "__ixor__",
-                                                "difference_update",
-                                                "intersection_update",
-                                                "symmetric_difference_update",
-                                                "__setitem__"};
-  if (!isFresh(argument) || !isMutableContainer(argument) || PyByteArray_Check(argument))
-    return PyRef::share(argument);
-  PyRef name = checked(PyObject_GetAttrString(function, "__name__"));
-  if (std::find(std::begin(takers), std::end(takers),
-                std::string_view(PyUnicode_AsUTF8(name.get()))) == std::end(takers))
+  if (!isFresh(argument) || !isMutableContainer(argument) || PyByteArray_Check(argument) ||
+      !isNamed(function, {"extend", "extendleft", "update", "__iadd__", "__ior__", "__iand__",
+                          "__isub__", "__ixor__", "difference_update", "intersection_update",
+                          "symmetric_difference_update", "__setitem__"}))
     return PyRef::share(argument);
   PyRef copy = copyOf(argument);
   noteFresh(copy.get());
@@ -261,15 +292,17 @@ PyRef PythonLog::mutate(PyObject *container, PyObject *function, PyObject *const
   undo_.push_back({Undo::Kind::Container,
                    {Slot::Kind::DictItem, PyRef::share(container), {}},
                    copyOf(container)});
+  ObjectState *state = isFresh(container) ? nullptr : &stateOf(container);
   PyRef result = checked(PyObject_Vectorcall(function, args, count, keywordNames));
-  if (isFresh(container))
+  if (!state)
     return result;
-  ObjectState &state = stateOf(container);
-  for (size_t slot = 0; slot <= state.slots.size(); ++slot)
-    noteState(state, slot);
-  state.mutated = true;
-  for (SlotState &slot : state.slots)
-    slot.lastWrite = -1; // what it wrote may have moved
+  if (!PyList_CheckExact(container) || !isNamed(function, {"append", "extend"})) {
+    for (size_t slot = 0; slot <= state->slots.size(); ++slot)
+      noteState(*state, slot);
+    state->mutated = true;
+    for (SlotState &slot : state->slots)
+      slot.lastWrite = -1; // what it wrote may have moved
+  }
   noteCall(function, args, count, keywordNames);
   // `list[a:b] = items`, but not `list[-1] = item`.
   std::vector<PyRef> &values = effects_.writes.back().values;
@@ -309,13 +342,17 @@ void PythonLog::takeBack(const Undo &undo) {
 }
 
 PythonLog::Mark PythonLog::mark() const {
-  return {undo_.size(), notes_.size(), numFresh_, effects_.writes};
+  return {undo_.size(), notes_.size(), numFresh_, standIns_.size(), effects_.writes};
 }
 
 void PythonLog::rollBack(const Mark &mark) {
   for (; undo_.size() > mark.undo; undo_.pop_back())
     if (!isFreshSince(mark, undo_.back().slot.object.get()))
       takeBack(undo_.back());
+  // A copy of a container may have been older. What was read stays read.
+  for (size_t i = mark.standIns; i < standIns_.size(); ++i)
+    put(standIns_[i].slot.kind, standIns_[i].slot.object.get(), standIns_[i].slot.key.get(),
+        standIns_[i].proxy.get());
   for (; notes_.size() > mark.notes; notes_.pop_back()) {
     const Note &note = notes_.back();
     ObjectState &state = states_.at(note.object);
@@ -392,6 +429,10 @@ PythonEffects PythonLog::finish() {
   for (; !undo_.empty(); undo_.pop_back())
     if (!isFresh(undo_.back().slot.object.get()))
       takeBack(undo_.back());
+  for (; !standIns_.empty(); standIns_.pop_back()) {
+    const Slot &slot = standIns_.back().slot;
+    put(slot.kind, slot.object.get(), slot.key.get(), standIns_.back().before.get());
+  }
   auto fresh = std::make_shared<decltype(fresh_)>(std::move(fresh_));
   effects_.isFresh = [fresh](PyObject *object) { return fresh->contains(object); };
   return std::move(effects_);

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -25,12 +26,19 @@ public:
   // The program has found `value` there (null: nothing). Counts unless the call has made the object
   // or put the value there itself. Whether it counts, and for the first time.
   bool read(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value);
+  size_t numReads() const { return effects_.reads.size() + effects_.inputs.size(); }
   void readContainer(PyObject *container);
   void readType(PyTypeObject *type);
   void readTypeOf(PyObject *object);
+  // How many items the call has put behind those of a list from before it, to which it has done
+  // nothing else. Nothing for other lists.
+  std::optional<size_t> appendedTo(PyObject *list);
   // Of the last read: `value` varies from call to call. Until the end `proxy`, which stands for the
   // graph's input, is there in its place.
   void standIn(Slot slot, PyObject *value, PyObject *proxy, uint32_t input);
+
+  // What stands in for the length of a list; null where nothing does.
+  PyRef lengthStandIn(PyObject *list) const;
 
   // Does the write; `value` null deletes.
   void write(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value);
@@ -43,7 +51,7 @@ public:
 
   // What has happened since a mark can be taken back, as if it had not; what was read stays read.
   struct Mark {
-    size_t undo, notes, fresh;
+    size_t undo, notes, fresh, standIns;
     std::vector<PythonWrite> writes;
   };
   Mark mark() const;
@@ -78,12 +86,21 @@ private:
     PyRef object;
     PyRef indexOfKey; // a dict, so that keys are compared as Python compares them
     std::vector<SlotState> slots;
-    bool containerRead = false, typeRead = false, typeOfRead = false, mutated = false;
+    bool containerRead = false, typeRead = false, typeOfRead = false;
+    bool mutated = false;      // in another way than by appending
+    Py_ssize_t sizeBefore = 0; // of a list
+    // Items are known by one of these, so that no item has two names.
+    bool indexed = false, indexedFromEnd = false;
   };
   struct Undo {
     enum class Kind : uint8_t { Slot, Container } kind;
     Slot slot;
     PyRef before; // Slot: null where there was nothing; Container: a copy
+  };
+
+  struct StandIn {
+    Slot slot;
+    PyRef before, proxy;
   };
 
   // What was known of a place before it was written.
@@ -95,6 +112,7 @@ private:
   };
 
   ObjectState &stateOf(PyObject *object);
+  bool namesItem(ObjectState &state, PyObject *index);
   void noteState(ObjectState &state, size_t slot);
   size_t indexOf(ObjectState &state, PyObject *key);
   SlotState &slotOf(ObjectState &state, PyObject *key) { return state.slots[indexOf(state, key)]; }
@@ -112,6 +130,7 @@ private:
   std::vector<PyObject *> iterators_;
   std::unordered_map<PyObject *, ObjectState> states_;
   std::vector<Undo> undo_;
+  std::vector<StandIn> standIns_;
   std::vector<Note> notes_;
   PythonEffects effects_;
 };

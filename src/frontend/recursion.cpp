@@ -40,9 +40,10 @@ bool hasPointer(const PythonFrame &frame) {
 //===- One function ------------------------------------------------------------------------===//
 
 Interpreter::FunctionWalk::FunctionWalk(Interpreter &interpreter, PythonFrame &frame)
-    : interpreter_(interpreter), frame_(frame), graph_(interpreter.host_.recording->graph()),
+    : interpreter_(interpreter), frame_(frame), function_(PyRef::share(frame.function)),
+      site_(&frame.syntax), graph_(interpreter.host_.recording->graph()),
       before_(interpreter.log_.mark()), outer_(parametersOf(frame)), inner_(outer_),
-      slots_(frame.slots) {
+      slots_(frame.slots), definedAt_(before_) {
   auto *code = reinterpret_cast<PyCodeObject *>(frame.syntax.code.get());
   const char *name = PyUnicode_AsUTF8(code->co_name);
   name_ = graph_.newFunction(name ? name : "function");
@@ -68,11 +69,10 @@ void Interpreter::FunctionWalk::setParameter(size_t i, const PyRef &value) {
 
 Interpreter::Way Interpreter::FunctionWalk::walkBody() {
   parameters_ =
-      std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_, site(), nullptr);
+      std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_, nullptr, nullptr);
   values_.clear();
   for (size_t i = 0; i < outer_.size(); ++i)
     values_.push_back(parameters_->plan(outer_[i].get(), inner_[i].get()));
-  parameters_->refuseGradients();
   start_ = parameters_->yields(0);
   startLanes();
   struct Entered {
@@ -101,7 +101,7 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
         for (size_t k = 0; k < way.arguments.size(); ++k)
           interpreter_.lanes_.note(
               way.arguments[k], [k](const Activation &activation) { return activation.values[k]; });
-        parameters_->takeResults(way.arguments, Merge::Place::BehindBranch);
+        parameters_->takeResults(way.arguments, Merge::Place::OfFunction);
         for (size_t i = 0; i < values_.size(); ++i)
           setParameter(i, parameters_->make(values_[i]));
         bodyDepth_ = interpreter_.depth_ + 1;
@@ -114,6 +114,7 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
 // The calls that the outermost one is known to lead to.
 void Interpreter::FunctionWalk::startLanes() {
   sites_.clear();
+  leavesOut_ = false;
   if (!activations_.empty())
     return;
   Lanes &lanes = interpreter_.lanes_;
@@ -170,7 +171,7 @@ bool Interpreter::FunctionWalk::settles(Way &way) {
   if (hasBase()) {
     Recording::Scope scope(recording);
     results_->takeResults(std::vector<ValueId>(results_->resultTypes().size()),
-                          Merge::Place::BehindBranch);
+                          Merge::Place::OfFunction);
     graph_.reenterBlock(std::move(way.block));
     std::pair<Merge::Index, PyObject *> end{result_, way.value.get()};
     auto yields = results_->yieldsOf({&end, 1});
@@ -181,18 +182,33 @@ bool Interpreter::FunctionWalk::settles(Way &way) {
     }
   }
   bool isFirst = !hasBase();
-  results_ = std::make_unique<Merge>(recording, interpreter_.log_, site(), &before_);
+  results_ = std::make_unique<Merge>(recording, interpreter_.log_, nullptr, &before_);
   if (isFirst)
     base_ = way.value;
   result_ =
       isFirst ? results_->planForm(base_.get()) : results_->plan(base_.get(), way.value.get());
-  results_->refuseGradients();
   return false;
 }
 
 PyRef Interpreter::FunctionWalk::finish(Way &way) {
   graph_.defineFunction(name_, std::move(way.block), returns_);
-  results_->takeResults(graph_.callFunction(name_, start_), Merge::Place::BehindBranch);
+  results_->takeResults(graph_.callFunction(name_, start_), Merge::Place::OfFunction,
+                        parameters_->histories());
+  PyRef result = results_->make(result_);
+  definedAt_ = interpreter_.log_.mark();
+  return result;
+}
+
+std::optional<PyRef> Interpreter::FunctionWalk::callAgain(const PythonFrame &frame) {
+  PythonLog &log = interpreter_.log_;
+  if (leavesOut_ || !interpreter_.forks_.empty() || GlobalModes::now() != modes_ ||
+      log.hasCalledSince(definedAt_) || !log.changesSince(definedAt_).empty())
+    return std::nullopt;
+  auto operands = operandsFor(parametersOf(frame));
+  if (!operands)
+    return std::nullopt;
+  results_->takeResults(graph_.callFunction(name_, *operands), Merge::Place::OfFunction,
+                        parameters_->histories());
   return results_->make(result_);
 }
 
@@ -220,16 +236,22 @@ PyRef Interpreter::FunctionWalk::run() {
   throw CannotMerge("a function gives, or is given, values of other kinds at each level");
 }
 
+// Nothing where they are of another form than those that the walk was made for.
+std::optional<std::vector<ValueId>>
+Interpreter::FunctionWalk::operandsFor(const std::vector<PyRef> &arguments) {
+  std::vector<std::pair<Merge::Index, PyObject *>> ends;
+  for (size_t i = 0; i < arguments.size(); ++i)
+    ends.emplace_back(values_[i], arguments[i].get());
+  return parameters_->yieldsOf(ends);
+}
+
 PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
   auto frames = static_cast<uint32_t>(interpreter_.depth_ - bodyDepth_ + 1);
   if (frames > 1) // with calls of C in between, which count as well
     ++frames;
   interpreter_.framesPerCall_ = std::max(interpreter_.framesPerCall_, frames);
   std::vector<PyRef> arguments = parametersOf(frame);
-  std::vector<std::pair<Merge::Index, PyObject *>> ends;
-  for (size_t i = 0; i < arguments.size(); ++i)
-    ends.emplace_back(values_[i], arguments[i].get());
-  auto operands = parameters_->yieldsOf(ends);
+  auto operands = operandsFor(arguments);
   if (!operands) {
     inner_ = std::move(arguments);
     throw ArgumentsVary(site());
@@ -241,7 +263,7 @@ PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
   if (!hasBase())
     throw ResultPending(site());
   results_->takeResults(graph_.callItself(name_, *operands, results_->resultTypes()),
-                        Merge::Place::BehindBranch);
+                        Merge::Place::OfFunction, parameters_->histories());
   return results_->make(result_);
 }
 
@@ -269,8 +291,16 @@ std::optional<PyRef> Interpreter::callInGraph(PythonFrame &frame) {
                          "functions of the graph call each other");
       return walk->callItself(frame);
     }
+  for (const auto &known : definedFunctions_)
+    if (known->function() == frame.function)
+      if (auto result = known->callAgain(frame))
+        return result;
   try {
-    return FunctionWalk(*this, frame).run();
+    auto walk = std::make_unique<FunctionWalk>(*this, frame);
+    PyRef result = walk->run();
+    if (forks_.empty())
+      definedFunctions_.push_back(std::move(walk));
+    return result;
   } catch (const CannotFork &) {
     throw;
   } catch (const std::exception &why) {

@@ -3,11 +3,13 @@
 // it gives back, and the objects that its arguments have been seen to be.
 #pragma once
 
+#include "capture/modes.h"
 #include "frontend/interpreter.h"
 #include "frontend/merge.h"
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace bifront {
@@ -28,14 +30,20 @@ public:
   PyRef run();
   // A call from inside; `frame` is bound.
   PyRef callItself(PythonFrame &frame);
+  // Another outermost call, where nothing has changed since that the function may depend on;
+  // nothing where it is to be walked for that call.
+  std::optional<PyRef> callAgain(const PythonFrame &frame);
 
-  PyObject *function() const { return frame_.function; }
-  const void *site() const { return &frame_.syntax; }
+  PyObject *function() const { return function_.get(); }
+  const void *site() const { return site_; }
+  // A way was left out, for the calls that are known do not take it.
+  void noteWayLeftOut() { leavesOut_ = true; }
 
 private:
   struct ArgumentsVary; // otherwise than the walk has it
 
   std::vector<PyRef> parametersOf(const PythonFrame &frame) const;
+  std::optional<std::vector<ValueId>> operandsFor(const std::vector<PyRef> &arguments);
   void setParameter(size_t i, const PyRef &value);
   Way walkBody();
   bool hasBase() const { return results_ != nullptr; }
@@ -46,7 +54,9 @@ private:
   PyRef finish(Way &way);
 
   Interpreter &interpreter_;
-  PythonFrame &frame_;
+  PythonFrame &frame_; // of the outermost call, while it runs
+  PyRef function_;
+  const void *site_;
   GraphRecorder &graph_;
   PythonLog::Mark before_;
   std::string name_;
@@ -66,6 +76,10 @@ private:
   std::vector<CallSite> sites_;
   int bodyDepth_ = 0;
   PyRef base_; // what a way without a call of itself gives
+  bool leavesOut_ = false;
+  // When the function was defined.
+  PythonLog::Mark definedAt_;
+  GlobalModes modes_ = GlobalModes::now();
 };
 
 } // namespace bifront

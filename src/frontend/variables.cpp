@@ -36,7 +36,8 @@ PyRef Interpreter::found(Slot::Kind kind, PyObject *object, PyObject *key, PyObj
 
 void Interpreter::standIn(const std::vector<Slot> &slots) {
   for (const Slot &slot : slots)
-    found(slot.kind, slot.object.get(), slot.key.get(), log_.valueNow(slot).get());
+    if (!host_.isReplaced(slot.object.get()))
+      found(slot.kind, slot.object.get(), slot.key.get(), log_.valueNow(slot).get());
 }
 
 PyRef Interpreter::load(PythonFrame &frame, const Binding &binding) {

@@ -124,7 +124,7 @@ Attribute TensorEncodingAttr::parse(AsmParser &parser, Type) {
                                         worlds, device);
 }
 
-//===- bf.dim, bf.assert -------------------------------------------------------------------===//
+//===- bf.dim, bf.size, bf.assert ----------------------------------------------------------===//
 
 LogicalResult DimOp::verify() {
   int64_t rank = getTensor().getType().getRank();
@@ -139,6 +139,12 @@ OpFoldResult DimOp::fold(FoldAdaptor) {
   if (ShapedType::isDynamic(size))
     return {};
   return IntegerAttr::get(getType(), size);
+}
+
+LogicalResult SizeOp::verify() {
+  if (getWorlds().size() != 2 || getWorlds()[0] == getWorlds()[1])
+    return emitOpError() << "has one size in each of the two worlds, and they differ";
+  return success();
 }
 
 Operation *BfDialect::materializeConstant(OpBuilder &builder, Attribute value, Type type,
@@ -182,6 +188,13 @@ LogicalResult GradOp::verify() {
   return success();
 }
 
+LogicalResult ReachedOp::verify() {
+  if (getWrt().size() != getReached().size())
+    return emitOpError() << "has " << getReached().size() << " results for " << getWrt().size()
+                         << " inputs";
+  return success();
+}
+
 //===- bf.pointwise ------------------------------------------------------------------------===//
 
 LogicalResult UnboxOp::verify() {
@@ -189,6 +202,17 @@ LogicalResult UnboxOp::verify() {
   if (isa<RankedTensorType>(type) || type.isInteger(1) || type.isInteger(64) || type.isF64())
     return success();
   return emitOpError() << "an object is not unboxed as " << type;
+}
+
+LogicalResult PycallOp::verify() {
+  if (getKeywords() && getKeywords()->size() > getInputs().size())
+    return emitOpError() << "has " << getKeywords()->size() << " keywords for "
+                         << getInputs().size() << " operands";
+  for (Type type : getInputs().getTypes())
+    if (!isa<RankedTensorType, ObjectType>(type) && !type.isInteger(1) && !type.isInteger(64) &&
+        !type.isF64())
+      return emitOpError() << "hands " << type << " to Python";
+  return success();
 }
 
 static bool isElement(Type type) {

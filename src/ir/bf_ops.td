@@ -103,6 +103,24 @@ def Bf_DimOp : Bf_Op<"dim", [Pure]> {
   let hasFolder = 1;
 }
 
+def Bf_SizeOp : Bf_Op<"size", [Pure]> {
+  let summary = "an int, as the size of something";
+  let description = [{
+    The int itself. `worlds` are the sizes that stand for it in the two worlds in which shapes were inferred:
+    dimensions that have this size have this pair in their types.
+
+    ```mlir
+    %n = bf.size %number in [4807920, 9612240]
+    %0 = bf.aten "aten::zeros"([%n], 6, none, none, none) : (i64)
+        -> tensor<?xf32, #bf.tensor<worlds = [[4807920, 9612240]]>>
+    ```
+  }];
+  let arguments = (ins I64:$number, DenseI64ArrayAttr:$worlds);
+  let results = (outs I64:$size);
+  let assemblyFormat = "$number `in` $worlds attr-dict";
+  let hasVerifier = 1;
+}
+
 def Bf_AssertOp : Bf_Op<"assert", [MemoryEffects<[MemWrite]>]> {
   let summary = "the graph is valid only where the condition holds";
   let description = [{ Where it does not, nothing of the graph has happened and CPython runs instead. }];
@@ -143,13 +161,6 @@ def Bf_LoadAttrOp : Bf_Op<"load_attr", [MemoryEffects<[MemRead]>]> {
   let assemblyFormat = "$target `,` $name attr-dict `:` type($target) `->` type($value)";
 }
 
-def Bf_PycallOp : Bf_Op<"pycall", [MemoryEffects<[MemRead, MemWrite]>]> {
-  let summary = "a call of a Python function that the compiler knows nothing of";
-  let arguments = (ins StrAttr:$callee, Variadic<AnyType>:$inputs);
-  let results = (outs Variadic<AnyType>:$outputs);
-  let assemblyFormat = "$callee `(` $inputs `)` attr-dict `:` functional-type($inputs, $outputs)";
-}
-
 def Bf_PrintOp : Bf_Op<"print", [MemoryEffects<[MemWrite]>]> {
   let summary = "prints at commit; each {} of the format takes a value";
   let arguments = (ins StrAttr:$format, Variadic<AnyType>:$inputs);
@@ -175,6 +186,25 @@ def Bf_GradOp : Bf_Op<"grad", [Pure, AttrSizedOperandSegments]> {
     `outputs` `(` $outputs `)` `seeds` `(` $seeds `)` `wrt` `(` $wrt `)` attr-dict `:`
     custom<TypeGroup>(type($outputs)) `,` custom<TypeGroup>(type($seeds)) `,`
     custom<TypeGroup>(type($wrt)) `->` custom<TypeGroup>(type($gradients))
+  }];
+  let hasVerifier = 1;
+}
+
+def Bf_ReachedOp : Bf_Op<"reached", [Pure, AttrSizedOperandSegments]> {
+  let summary = "which gradients a backward pass of this run comes to";
+  let description = [{
+    Result i says whether the history of an output leads to wrt[i] in this run of the graph. Autograd
+    leaves `.grad` of the others alone, where `bf.grad` has zeros for them.
+
+    ```mlir
+    %r = bf.reached outputs(%loss) wrt(%w) : (tensor<f32>), (tensor<4x4xf32>) -> (i1)
+    ```
+  }];
+  let arguments = (ins Variadic<AnyRankedTensor>:$outputs, Variadic<AnyRankedTensor>:$wrt);
+  let results = (outs Variadic<I1>:$reached);
+  let assemblyFormat = [{
+    `outputs` `(` $outputs `)` `wrt` `(` $wrt `)` attr-dict `:` custom<TypeGroup>(type($outputs)) `,`
+    custom<TypeGroup>(type($wrt)) `->` custom<TypeGroup>(type($reached))
   }];
   let hasVerifier = 1;
 }
@@ -293,6 +323,27 @@ def Bf_IsEqualOp : Bf_ReadOp<"is_equal"> {
   let arguments = (ins Bf_ObjectType:$object, Bf_ObjectType:$constant);
   let results = (outs I1:$holds);
   let assemblyFormat = "$object `,` $constant attr-dict";
+}
+
+def Bf_PycallOp : Bf_Op<"pycall", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "an opaque call: a Python function is called where the program calls it";
+  let description = [{
+    Numbers and tensors are handed over as objects of Python, tensors as copies. Of the result nothing is
+    known; `bf.unbox` and its like say what it is taken to be. `keywords` are the names of the last operands.
+    Where the run fails later, CPython must find things as if the call had not been made.
+
+    ```mlir
+    %r = bf.pycall "random.random" %random(%generator) : (!bf.object)
+    %x = bf.unbox %r : f64
+    ```
+  }];
+  let arguments = (ins StrAttr:$name, Bf_ObjectType:$callee, Variadic<AnyType>:$inputs,
+                       OptionalAttr<StrArrayAttr>:$keywords);
+  let results = (outs Bf_ObjectType:$result);
+  let assemblyFormat = [{
+    $name $callee `(` $inputs `)` (`keywords` $keywords^)? attr-dict `:` custom<TypeGroup>(type($inputs))
+  }];
+  let hasVerifier = 1;
 }
 
 //===- Tapes --------------------------------------------------------------------------------------===//

@@ -180,6 +180,12 @@ ValueId GraphRecorder::dim(ValueId tensor, int64_t index) {
       state->builder.getI64IntegerAttr(index)));
 }
 
+ValueId GraphRecorder::size(ValueId number, const Dim &worlds) {
+  return state->add(bf::SizeOp::create(
+      state->builder, state->loc, state->builder.getI64Type(), state->valueOf(number),
+      state->builder.getDenseI64ArrayAttr({worlds.world[0], worlds.world[1]})));
+}
+
 ValueId GraphRecorder::constantInt(int64_t value) {
   return state->add(arith::ConstantOp::create(state->builder, state->loc,
                                               state->builder.getI64IntegerAttr(value)));
@@ -406,6 +412,16 @@ ValueId GraphRecorder::isEqual(ValueId object, ValueId constant) {
                                           state->valueOf(object), state->valueOf(constant)));
 }
 
+ValueId GraphRecorder::callPython(std::string_view name, ValueId callee,
+                                  std::span<const ValueId> operands,
+                                  std::span<const std::string> keywords) {
+  SmallVector<StringRef> names(keywords.begin(), keywords.end());
+  ArrayAttr namesOrNone = names.empty() ? ArrayAttr() : state->builder.getStrArrayAttr(names);
+  return state->add(bf::PycallOp::create(
+      state->builder, state->loc, bf::ObjectType::get(state->builder.getContext()), StringRef(name),
+      state->valueOf(callee), state->valuesOf(operands), namesOrNone));
+}
+
 std::optional<bool> GraphRecorder::constantOf(ValueId value) const {
   auto constant = state->valueOf(value).getDefiningOp<arith::ConstantOp>();
   if (!constant || !constant.getType().isInteger(1))
@@ -422,6 +438,14 @@ std::vector<ValueId> GraphRecorder::grad(std::span<const ValueId> outputs,
     types.push_back(target.getType());
   auto op = bf::GradOp::create(state->builder, state->loc, types, state->valuesOf(outputs),
                                state->valuesOf(seeds), targets, createGraph);
+  return state->addAll(op.getResults());
+}
+
+std::vector<ValueId> GraphRecorder::reached(std::span<const ValueId> outputs,
+                                            std::span<const ValueId> wrt) {
+  SmallVector<Type> types(wrt.size(), state->builder.getI1Type());
+  auto op = bf::ReachedOp::create(state->builder, state->loc, types, state->valuesOf(outputs),
+                                  state->valuesOf(wrt));
   return state->addAll(op.getResults());
 }
 

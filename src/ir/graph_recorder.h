@@ -72,6 +72,8 @@ public:
   std::vector<ValueId> aten(const AtenCall &call, std::span<const ValueId> operands,
                             std::span<const ValueType> results, bool noGrad);
   ValueId dim(ValueId tensor, int64_t index);
+  // The int `number`, as a size that stands for it in the two worlds.
+  ValueId size(ValueId number, const Dim &worlds);
   ValueId constantInt(int64_t value);
   ValueId constantFloat(double value);
   ValueId constantBool(bool value);
@@ -118,10 +120,15 @@ public:
   ValueId isSame(ValueId left, ValueId right);
   ValueId isOfClass(ValueId object, ValueId type);
   ValueId isEqual(ValueId object, ValueId constant);
+  // An opaque call; gives the object that it returns. `keywords`: names of the last operands.
+  ValueId callPython(std::string_view name, ValueId callee, std::span<const ValueId> operands,
+                     std::span<const std::string> keywords);
   // The value of a bool that is a constant of the graph.
   std::optional<bool> constantOf(ValueId value) const;
 
   // Gradients of sum_i <outputs[i], seeds[i]> with respect to `wrt`; an empty seed list means ones.
+  // Bools: to which of `wrt` the histories of the outputs lead in a run.
+  std::vector<ValueId> reached(std::span<const ValueId> outputs, std::span<const ValueId> wrt);
   std::vector<ValueId> grad(std::span<const ValueId> outputs, std::span<const ValueId> seeds,
                             std::span<const ValueId> wrt, bool createGraph);
   // Sets the attribute `name` of the Python tensor object that came in as `target`.

@@ -24,4 +24,14 @@ std::optional<ObjectRead> objectReadOf(mlir::Operation *op) {
   return ObjectRead{*kind, name ? name.str() : "", valueTypeOf(op->getResult(0).getType())};
 }
 
+PythonCall pythonCallOf(bf::PycallOp op) {
+  PythonCall call{op.getName().str(), {}, {}};
+  for (mlir::Value operand : op.getInputs())
+    call.operands.push_back(valueTypeOf(operand.getType()).kind);
+  if (auto keywords = op.getKeywords())
+    for (auto keyword : keywords->getAsRange<mlir::StringAttr>())
+      call.keywords.push_back(keyword.str());
+  return call;
+}
+
 } // namespace bifront

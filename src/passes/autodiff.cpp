@@ -2,6 +2,7 @@
 
 #include "passes/autodiff_sweep.h"
 #include "passes/count_loops.h"
+#include "passes/reached.h"
 
 using namespace mlir;
 
@@ -58,28 +59,8 @@ LogicalResult ReverseSweep::differentiate(Operation &op) {
 
 namespace {
 
-// Which values matter to a `bf.grad`: the ops before it in its block do and, where that is one of a
-// branch or a loop, those before that. What a loop or a function is handed may depend on anything.
-GradientFlow flowOf(bf::GradOp grad, FunctionFlows &functions) {
-  GradientFlow flow(functions);
-  flow.depend(grad.getWrt());
-  SmallVector<Operation *> ends;
-  for (Operation *end = grad; !isa<func::FuncOp, ModuleOp>(end); end = end->getParentOp())
-    ends.push_back(end);
-  for (Operation *end : llvm::reverse(ends)) {
-    Block *block = end->getBlock();
-    auto function = dyn_cast<func::FuncOp>(block->getParentOp());
-    if (!function || function.isPrivate())
-      flow.depend(block->getArguments());
-    flow.spread(block->begin(), end->getIterator());
-  }
-  flow.reach(grad.getOutputs());
-  flow.sweep(grad->getBlock()->begin(), grad->getIterator());
-  return flow;
-}
-
 void countLoopsBefore(bf::GradOp grad, FunctionFlows &functions) {
-  GradientFlow flow = flowOf(grad, functions);
+  GradientFlow flow = flowTo(grad, grad.getWrt(), grad.getOutputs(), functions);
   SmallVector<Operation *> ops;
   for (Operation &op : llvm::make_range(grad->getBlock()->begin(), grad->getIterator()))
     if (llvm::any_of(op.getResults(), [&](Value value) { return flow.flowsThrough(value); }))
@@ -116,7 +97,7 @@ LogicalResult replace(bf::GradOp grad, ReverseSweep &sweep) {
 LogicalResult expand(bf::GradOp grad, Derivatives &derivatives) {
   Expansion shared(grad, derivatives);
   countLoopsBefore(grad, shared.flows);
-  GradientFlow flow = flowOf(grad, shared.flows);
+  GradientFlow flow = flowTo(grad, grad.getWrt(), grad.getOutputs(), shared.flows);
   ReverseSweep sweep(shared, flow, grad);
   for (auto [index, output] : llvm::enumerate(grad.getOutputs())) {
     if (!flow.depends(output))
@@ -204,8 +185,11 @@ private:
 LogicalResult expandGradients(ModuleOp module, DerivativeSource &source) {
   Derivatives derivatives(source);
   llvm::DenseSet<Operation *> called = calledFunctions(module);
+  if (failed(expandReached(module)))
+    return failure();
   SmallVector<bf::GradOp> grads;
-  for (func::FuncOp function : CalleesFirst(module).functions())
+  CalleesFirst order(module);
+  for (func::FuncOp function : order.functions())
     function.walk([&](bf::GradOp grad) { grads.push_back(grad); });
   for (bf::GradOp grad : grads)
     if (failed(expand(grad, derivatives)))

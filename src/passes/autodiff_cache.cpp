@@ -22,6 +22,9 @@ public:
     raw(request.operands.size());
     for (const ValueType &operand : request.operands)
       type(operand);
+    raw(request.results.size());
+    for (const ValueType &result : request.results)
+      type(result);
     mask(request.differentiable);
     mask(request.seeded);
     raw(request.ints.size());

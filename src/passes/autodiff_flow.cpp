@@ -27,9 +27,9 @@ static bool drawsFreely(StringRef schema) {
   return opRow(schema).kind == OpKind::Random && draws.contains(name);
 }
 
-// Ops that autograd treats as the end of history. Everything else without a derivative
-// (comparisons, zeros_like, ...) is known to the derivative source.
-static bool cutsHistory(Operation &op) {
+// Everything else without a derivative (comparisons, zeros_like, ...) is known to the derivative
+// source.
+bool cutsHistory(Operation &op) {
   auto aten = dyn_cast<bf::AtenOp>(op);
   if (!aten)
     return false;
@@ -251,6 +251,24 @@ llvm::SetVector<Value> GradientFlow::reachedFromWithin(Operation *op) const {
     });
   });
   return found;
+}
+
+GradientFlow flowTo(Operation *end, ValueRange wrt, ValueRange outputs, FunctionFlows &functions) {
+  GradientFlow flow(functions);
+  flow.depend(wrt);
+  SmallVector<Operation *> ends;
+  for (Operation *at = end; !isa<func::FuncOp, ModuleOp>(at); at = at->getParentOp())
+    ends.push_back(at);
+  for (Operation *at : llvm::reverse(ends)) {
+    Block *block = at->getBlock();
+    auto function = dyn_cast<func::FuncOp>(block->getParentOp());
+    if (!function || function.isPrivate())
+      flow.depend(block->getArguments());
+    flow.spread(block->begin(), at->getIterator());
+  }
+  flow.reach(outputs);
+  flow.sweep(end->getBlock()->begin(), end->getIterator());
+  return flow;
 }
 
 } // namespace bifront

@@ -15,6 +15,8 @@ namespace bifront {
 
 // Whether a value of this type can have a gradient: a floating or complex tensor.
 bool carriesGradient(mlir::Type type);
+// Whether autograd takes what the op makes for the beginning of a history.
+bool cutsHistory(mlir::Operation &op);
 
 // A selection of a function's arguments or results.
 using Selection = std::vector<bool>;
@@ -87,5 +89,11 @@ private:
   FunctionFlows &functions;
   llvm::DenseSet<mlir::Value> dependent, reached;
 };
+
+// Of a gradient that is taken at `end`. Which values matter to it: the ops before it in its block do
+// and, where that is one of a branch or a loop, those before that. What a loop or a function is
+// handed may depend on anything.
+GradientFlow flowTo(mlir::Operation *end, mlir::ValueRange wrt, mlir::ValueRange outputs,
+                    FunctionFlows &functions);
 
 } // namespace bifront

@@ -254,17 +254,6 @@ LogicalResult ReverseSweep::differentiateFunction(func::CallOp op, Tape through)
   return success();
 }
 
-// Numbers of tensors (separate_results.h) start behind those of the arguments.
-static void makeRoomForArgument(Operation *end, unsigned number) {
-  for (const char *name : {kObjectsAttr, kStoragesAttr})
-    if (auto numbers = end->getAttrOfType<DenseI32ArrayAttr>(name)) {
-      SmallVector<int32_t> moved;
-      for (int32_t tensor : numbers.asArrayRef())
-        moved.push_back(tensor >= int32_t(number) ? tensor + 1 : tensor);
-      end->setAttr(name, DenseI32ArrayAttr::get(end->getContext(), moved));
-    }
-}
-
 static func::FuncOp declareForward(func::FuncOp callee, SymbolTable &symbols) {
   func::FuncOp made = callee.clone();
   made.setPrivate();
@@ -272,7 +261,7 @@ static func::FuncOp declareForward(func::FuncOp callee, SymbolTable &symbols) {
   symbols.insert(made);
   unsigned number = made.getNumArguments();
   (void)made.insertArgument(number, bf::TapeType::get(made.getContext()), {}, made.getLoc());
-  makeRoomForArgument(made.getBody().front().getTerminator(), number);
+  renumberForArguments(made.getBody().front().getTerminator(), number, 1);
   countLoops(made);
   return made;
 }

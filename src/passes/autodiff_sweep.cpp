@@ -132,8 +132,11 @@ DerivativeRequest ReverseSweep::requestFor(bf::AtenOp op) {
     request.differentiable.push_back(flow.depends(input));
     request.ints.push_back(input.getType().isInteger(64) ? shared.worlds.of(input) : std::nullopt);
   }
-  for (Value result : results)
+  for (Value result : results) {
     request.seeded.push_back(gradients.contains(result));
+    request.results.push_back(valueTypeOf(result.getType()));
+    request.results.back().tensor.order = orderOf(result);
+  }
   return request;
 }
 

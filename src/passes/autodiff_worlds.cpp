@@ -26,6 +26,8 @@ std::optional<Dim> WorldInts::compute(mlir::Value value) {
     ValueType type = valueTypeOf(dim.getTensor().getType());
     return type.tensor.dims[dim.getIndex()];
   }
+  if (auto size = llvm::dyn_cast<bf::SizeOp>(op))
+    return Dim{{size.getWorlds()[0], size.getWorlds()[1]}};
   if (op->getNumResults() != 1 || op->getNumRegions() != 0 || llvm::isa<bf::AtenOp>(op))
     return std::nullopt;
   Dim result{};

@@ -25,6 +25,8 @@ struct DerivativeRequest {
   // Per operand: what an int operand (a size, say) is in each of the two shape worlds, where known;
   // the result shapes that depend on it are inferred from that.
   std::vector<std::optional<Dim>> ints;
+  // What the call returns: where values decide a shape, nothing else tells it.
+  std::vector<ValueType> results = {};
 };
 
 // A module with one function

@@ -6,6 +6,7 @@
 #include "passes/lower_pointwise.h"
 #include "passes/pass_scope.h"
 #include "passes/prune_tapes.h"
+#include "passes/reached.h"
 #include "passes/separate_results.h"
 #include "passes/simplify.h"
 
@@ -110,6 +111,7 @@ void registerPasses() {
   registerPass([] { return createFusePointwisePass(); });
   registerPass([] { return createSeparateResultsPass(); });
   registerPass([] { return createPruneTapesPass(); });
+  registerPass([] { return createExpandReachedPass(); });
   registerPass([]() -> std::unique_ptr<Pass> { return std::make_unique<WholePipelinePass>(); });
 }
 

@@ -66,21 +66,23 @@ static void replaceKept(Operation *op, Operation *made, const llvm::BitVector &d
   op->erase();
 }
 
-static void rebuild(scf::IfOp op, TypeRange types, const llvm::BitVector &dropped) {
+static scf::IfOp rebuild(scf::IfOp op, TypeRange types, const llvm::BitVector &dropped) {
   OpBuilder builder(op);
   auto made = scf::IfOp::create(builder, op.getLoc(), types, op.getCondition(), false, false);
   made.getThenRegion().takeBody(op.getThenRegion());
   made.getElseRegion().takeBody(op.getElseRegion());
   replaceKept(op, made, dropped);
+  return made;
 }
 
-static void rebuild(scf::WhileOp op, TypeRange types, ValueRange inits,
-                    const llvm::BitVector &dropped) {
+static scf::WhileOp rebuild(scf::WhileOp op, TypeRange types, ValueRange inits,
+                            const llvm::BitVector &dropped) {
   OpBuilder builder(op);
   auto made = scf::WhileOp::create(builder, op.getLoc(), types, inits);
   made.getBefore().takeBody(op.getBefore());
   made.getAfter().takeBody(op.getAfter());
   replaceKept(op, made, dropped);
+  return made;
 }
 
 void handOnToo(scf::IfOp op, ValueRange values) {
@@ -105,16 +107,18 @@ void handOnToo(scf::WhileOp op, ValueRange values) {
   append(op.getYieldOp(), values);
 }
 
-void makeResults(scf::IfOp op) {
+scf::IfOp makeResults(scf::IfOp op) {
   TypeRange types = op.thenYield()->getOperandTypes();
-  if (types.size() > op.getNumResults())
-    rebuild(op, types, llvm::BitVector(op.getNumResults()));
+  if (types.size() == op.getNumResults())
+    return op;
+  return rebuild(op, types, llvm::BitVector(op.getNumResults()));
 }
 
-void makeResults(scf::WhileOp op) {
+scf::WhileOp makeResults(scf::WhileOp op) {
   TypeRange types = op.getConditionOp().getArgs().getTypes();
-  if (types.size() > op.getNumResults())
-    rebuild(op, types, op.getInits(), llvm::BitVector(op.getNumResults()));
+  if (types.size() == op.getNumResults())
+    return op;
+  return rebuild(op, types, op.getInits(), llvm::BitVector(op.getNumResults()));
 }
 
 static bool isUnusedTensor(Value value) {

@@ -16,8 +16,8 @@ llvm::SmallVector<mlir::Value> receiversOf(mlir::OpOperand &use);
 // The op has no results for them before `makeResults`.
 void handOnToo(mlir::scf::IfOp op, mlir::ValueRange values);
 void handOnToo(mlir::scf::WhileOp op, mlir::ValueRange values);
-void makeResults(mlir::scf::IfOp op);
-void makeResults(mlir::scf::WhileOp op);
+mlir::scf::IfOp makeResults(mlir::scf::IfOp op);
+mlir::scf::WhileOp makeResults(mlir::scf::WhileOp op);
 
 // The op without the tensors that it hands on and nobody takes.
 void dropUnusedTensors(mlir::scf::IfOp op);

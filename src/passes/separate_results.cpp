@@ -62,6 +62,30 @@ public:
 
 } // namespace
 
+static void changeNumbers(Operation *end,
+                          llvm::function_ref<void(SmallVectorImpl<int32_t> &)> change) {
+  for (const char *name : {kObjectsAttr, kStoragesAttr})
+    if (auto attribute = end->getAttrOfType<DenseI32ArrayAttr>(name)) {
+      SmallVector<int32_t> numbers(attribute.asArrayRef());
+      change(numbers);
+      end->setAttr(name, DenseI32ArrayAttr::get(end->getContext(), numbers));
+    }
+}
+
+// Numbers of tensors that are made inside start behind those of the arguments.
+void renumberForArguments(Operation *end, unsigned first, unsigned count) {
+  changeNumbers(end, [&](SmallVectorImpl<int32_t> &numbers) {
+    for (int32_t &tensor : numbers)
+      if (tensor >= int32_t(first))
+        tensor += int32_t(count);
+  });
+}
+
+void numberMoreResults(Operation *end, unsigned count) {
+  changeNumbers(end,
+                [&](SmallVectorImpl<int32_t> &numbers) { numbers.append(count, kUnknownTensor); });
+}
+
 void separateResults(ModuleOp module) {
   for (auto function : module.getOps<func::FuncOp>()) {
     ResultSeparator separator(function);

@@ -25,6 +25,11 @@ constexpr const char *kObjectsAttr = "bf.objects";
 constexpr const char *kStoragesAttr = "bf.storages";
 constexpr int32_t kUnknownTensor = -1;
 
+// The function that `end` ends has got `count` arguments from number `first` on.
+void renumberForArguments(mlir::Operation *end, unsigned first, unsigned count);
+// `end` has got `count` more operands, which are no tensors.
+void numberMoreResults(mlir::Operation *end, unsigned count);
+
 std::unique_ptr<mlir::Pass> createSeparateResultsPass();
 void separateResults(mlir::ModuleOp module);
 

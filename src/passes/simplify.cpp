@@ -222,6 +222,34 @@ LogicalResult dropAliases(bf::AtenOp op, PatternRewriter &rewriter, bool takesGr
   return forward(op, op->getOperand(0), rewriter, takesGradients);
 }
 
+// Where rows are added up that an embedding has taken, nothing needs a table of all rows that holds
+// the summand alone.
+LogicalResult addRowsInPlace(bf::AtenOp op, PatternRewriter &rewriter, bool takesGradients) {
+  if (takesGradients || op.getSchema() != "aten::add.Tensor" || op.getInputs().size() != 2)
+    return failure();
+  AtenArgs sum(op);
+  auto *factor = std::get_if<int64_t>(&sum.at(2).value);
+  auto table = op.getInputs()[1].getDefiningOp<bf::AtenOp>();
+  if (!factor || *factor != 1 || !table || !table->hasOneUse() ||
+      table.getSchema() != "aten::embedding_dense_backward" || table.getInputs().size() != 2 ||
+      op.getInputs()[0].getType() != op.getType(0) || table.getType(0) != op.getType(0))
+    return failure();
+  AtenArgs rows(table);
+  auto *padding = std::get_if<int64_t>(&rows.at(3).value);
+  auto *scales = std::get_if<bool>(&rows.at(4).value);
+  if (!padding || *padding >= 0 || !scales || *scales)
+    return failure();
+  Value gradient = table.getInputs()[0], indices = table.getInputs()[1];
+  AtenArg args[] = {
+      {AtenArg::Operand{0}}, {AtenArg::List{{AtenArg::Operand{1}}}}, {AtenArg::Operand{2}}, {true}};
+  Type type = op.getType(0);
+  auto made = createAten(rewriter, op.getLoc(), "aten::index_put_", args,
+                         ValueRange{op.getInputs()[0], indices, gradient}, TypeRange{type, type},
+                         {0}, op.getNoGrad());
+  rewriter.replaceOp(op, made.getResult(1));
+  return success();
+}
+
 // A rewrite of one call; `takesGradients`: autodiff has yet to run.
 struct CallPattern : OpRewritePattern<bf::AtenOp> {
   using Rewrite = LogicalResult (*)(bf::AtenOp, PatternRewriter &, bool takesGradients);
@@ -300,8 +328,8 @@ LogicalResult simplify(ModuleOp module) {
   RewritePatternSet patterns(context);
   bool takesGradients =
       module.walk([](bf::GradOp) { return WalkResult::interrupt(); }).wasInterrupted();
-  for (CallPattern::Rewrite rewrite : {writeConstantsInPlace, mergePermutations, mergeReshapes,
-                                       dropCopies, dropIdentities, dropAliases})
+  for (CallPattern::Rewrite rewrite : {addRowsInPlace, writeConstantsInPlace, mergePermutations,
+                                       mergeReshapes, dropCopies, dropIdentities, dropAliases})
     patterns.add<CallPattern>(context, rewrite, takesGradients);
   for (Dialect *dialect : context->getLoadedDialects())
     dialect->getCanonicalizationPatterns(patterns);

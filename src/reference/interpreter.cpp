@@ -7,6 +7,7 @@
 #include "runtime/aten_bridge.h"
 #include "runtime/below_autograd.h"
 #include "runtime/object_reads.h"
+#include "runtime/python_calls.h"
 #include "runtime/stack_room.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -85,8 +86,10 @@ private:
   std::vector<IValue> aten(bf::AtenOp op, std::span<const IValue> operands);
   std::vector<IValue> pointwise(bf::PointwiseOp op, std::span<const IValue> operands);
   std::vector<IValue> gradients(bf::GradOp op, std::span<const IValue> operands);
+  std::vector<IValue> reached(bf::ReachedOp op, std::span<const IValue> operands);
   std::vector<IValue> call(mlir::func::CallOp op, std::span<const IValue> operands);
   IValue readObject(mlir::Operation *op, std::span<const IValue> operands);
+  IValue callPython(bf::PycallOp op, std::span<const IValue> operands);
   std::vector<IValue> pop(bf::PopOp op, std::span<const IValue> operands);
   void print(bf::PrintOp op, std::span<const IValue> operands) const;
   void check(mlir::Type type, const IValue &value, mlir::Operation &op);
@@ -156,6 +159,11 @@ std::vector<IValue> Interpreter::run(mlir::func::FuncOp function, std::span<cons
 
 std::vector<IValue> Interpreter::run(mlir::Block &block, std::span<const IValue> arguments,
                                      Values &values) {
+  // What values decide in a block may be another size each time that it runs.
+  struct Sizes {
+    std::map<std::pair<int64_t, int64_t>, int64_t> &now, before = now;
+    ~Sizes() { now = std::move(before); }
+  } restoreSizes{sizes};
   for (auto [argument, value] : llvm::zip(block.getArguments(), arguments)) {
     if (options.checkTypes)
       check(argument.getType(), value, *block.getParentOp());
@@ -198,6 +206,7 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
       .Case([&](bf::AtenOp aten) { return this->aten(aten, in); })
       .Case([&](bf::PointwiseOp group) { return pointwise(group, in); })
       .Case([&](bf::GradOp grad) { return gradients(grad, in); })
+      .Case([&](bf::ReachedOp reached) { return this->reached(reached, in); })
       .Case([&](mlir::func::CallOp call) { return this->call(call, in); })
       .Case([&](mlir::scf::IfOp op) { return branch(op, in[0].toBool(), values); })
       .Case([&](mlir::scf::WhileOp op) { return loop(op, std::move(in), values); })
@@ -217,6 +226,7 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
       .Case([&](bf::DimOp dim) {
         return std::vector<IValue>{in[0].toTensor().size(static_cast<int64_t>(dim.getIndex()))};
       })
+      .Case([&](bf::SizeOp) { return std::move(in); })
       .Case([&](bf::AssertOp assertion) -> std::vector<IValue> {
         if (!in[0].toBool())
           throw AssertionFailed(assertion.getMessage().str());
@@ -242,6 +252,7 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
       .Case<bf::ReadAttrOp, bf::ReadItemOp, bf::LengthOp, bf::UnboxOp, bf::IsMethodOp,
             bf::IsClassOp, bf::IsEqualOp>(
           [&](auto read) { return std::vector<IValue>{readObject(read, in)}; })
+      .Case([&](bf::PycallOp call) { return std::vector<IValue>{callPython(call, in)}; })
       .Case([&](bf::PrintOp print) -> std::vector<IValue> {
         this->print(print, in);
         return {};
@@ -326,6 +337,28 @@ std::vector<IValue> Interpreter::gradients(bf::GradOp op, std::span<const IValue
   return results;
 }
 
+std::vector<IValue> Interpreter::reached(bf::ReachedOp op, std::span<const IValue> operands) {
+  std::vector<at::Tensor> outputs, wrt;
+  for (const IValue &value : operands.first(op.getOutputs().size()))
+    if (value.toTensor().requires_grad())
+      outputs.push_back(value.toTensor());
+  for (const IValue &value : operands.subspan(op.getOutputs().size()))
+    wrt.push_back(value.toTensor());
+  std::vector<IValue> results(wrt.size(), false);
+  std::vector<at::Tensor> seeds;
+  for (const at::Tensor &output : outputs)
+    seeds.push_back(at::ones_like(output));
+  if (outputs.empty())
+    return results;
+  at::AutoGradMode mode(true);
+  std::vector<at::Tensor> found =
+      torch::autograd::grad(outputs, wrt, seeds, /*retain_graph=*/true, /*create_graph=*/false,
+                            /*allow_unused=*/true);
+  for (size_t i = 0; i < found.size(); ++i)
+    results[i] = found[i].defined();
+  return results;
+}
+
 std::vector<IValue> Interpreter::call(mlir::func::CallOp op, std::span<const IValue> operands) {
   auto callee =
       mlir::SymbolTable::lookupNearestSymbolFrom<mlir::func::FuncOp>(op, op.getCalleeAttr());
@@ -350,6 +383,14 @@ IValue Interpreter::readObject(mlir::Operation *op, std::span<const IValue> oper
   case ValueType::Kind::Bool: return result.scalar.i != 0;
   default: return result.scalar.i;
   }
+}
+
+IValue Interpreter::callPython(bf::PycallOp op, std::span<const IValue> operands) {
+  std::vector<IValue> given(operands.begin() + 1, operands.end());
+  for (IValue &operand : given)
+    if (operand.isTensor())
+      operand = operand.toTensor().clone();
+  return pythonCalls()(pythonCallOf(op), operands[0].toInt(), given, held.objects);
 }
 
 std::vector<IValue> Interpreter::pop(bf::PopOp op, std::span<const IValue> operands) {
@@ -393,7 +434,8 @@ void Interpreter::store() {
 std::vector<IValue> interpret(mlir::func::FuncOp function, std::span<const IValue> inputs,
                               const InterpretOptions &options) {
   bool differentiates = false;
-  function->getParentOfType<mlir::ModuleOp>().walk([&](bf::GradOp) { differentiates = true; });
+  function->getParentOfType<mlir::ModuleOp>().walk(
+      [&](mlir::Operation *op) { differentiates |= mlir::isa<bf::GradOp, bf::ReachedOp>(op); });
   Interpreter interpreter(options, options.autograd || differentiates);
   std::vector<IValue> results = interpreter.run(function, inputs);
   interpreter.store();

@@ -191,6 +191,27 @@ void Frame::takeResult(const OperandRef &place, c10::IValue &&value) {
   }
 }
 
+bool Frame::isOwn(SlotId slot, const at::Tensor &tensor, size_t owners) const {
+  owners += headers[slot].is_same(tensor) ? 1 : 0;
+  return tensor.use_count() == owners && tensor.storage().use_count() == 1;
+}
+
+const std::vector<bool> &Frame::reusedBy(const CallStep &step, CallState &state) const {
+  if (step.reuseOwn.empty())
+    return step.reuse;
+  state.reuse = step.reuse;
+  for (size_t k = 0; k < step.reuseOwn.size(); ++k) {
+    if (!step.reuseOwn[k])
+      continue;
+    uint32_t number = step.call.written[k];
+    const at::Tensor &tensor = state.operands[number].toTensor();
+    // The slot has it, and the operand.
+    state.reuse[k] =
+        tensor.is_non_overlapping_and_dense() && isOwn(step.operands[number].index, tensor, 2);
+  }
+  return state.reuse;
+}
+
 void Frame::call(uint32_t index) {
   const CallStep &step = program.calls[index];
   CallState &state = calls[index];
@@ -208,7 +229,7 @@ void Frame::call(uint32_t index) {
   run.watched |= state.allocations.isToBeWatched();
   state.allocations.begin(*run.scope, placing ? arena : nullptr, run.scratch);
   throwOnPurpose(Failure::Call);
-  linked.calls[index].invoke(state.operands, step.reuse, state.scratch, state.results);
+  linked.calls[index].invoke(state.operands, reusedBy(step, state), state.scratch, state.results);
   for (c10::IValue &operand : state.operands)
     operand = {};
   placing &= state.allocations.end(*run.scope, arena, run.scratch, state.results);
@@ -254,11 +275,8 @@ bool Frame::mayOverwrite(const KernelStep &step, const KernelState &state, size_
       tensor.scalar_type() != static_cast<c10::ScalarType>(type))
     return false;
   // An input of the graph is overwritten because a store to it follows; others must be ours alone.
-  if (slot >= program.inputs.size()) {
-    size_t owners = headers[slot].is_same(tensor) ? 2 : 1;
-    if (tensor.use_count() != owners || tensor.storage().use_count() != 1)
-      return false;
-  }
+  if (!isInput(slot) && !isOwn(slot, tensor, 1))
+    return false;
   int64_t elementSize = static_cast<int64_t>(tensor.element_size());
   return isFreeToWrite(state, state.pointers[input], state.plan.numel() * elementSize, elementSize);
 }
@@ -283,7 +301,7 @@ at::Tensor Frame::outputOf(const KernelStep &step, KernelState &state, size_t ou
   if (output < step.inPlace.size() && step.inPlace[output] >= 0) {
     size_t input = step.inPlace[output];
     if (mayOverwrite(step, state, input, step.outputTypes[output])) {
-      if (step.inputs[input] < program.inputs.size())
+      if (isInput(step.inputs[input]))
         run.mayBeEnded = false; // there are new contents of an input in its place
       return *state.inputs[input];
     }
@@ -421,6 +439,7 @@ int32_t Frame::callFunction(uint32_t index) {
   CallInProgress inProgress;
   Frame &callee = *root.functions[step.function];
   Activation values = argumentsFor(callee, step);
+  release(step.release); // so that the callee may write over what it is given
   callee.exchange(values);
   int32_t status = callee.program.entry(&callee);
   callee.exchange(values);
@@ -436,7 +455,7 @@ int32_t Frame::callFunction(uint32_t index) {
   for (at::Tensor &slot : values.slots)
     slot.reset();
   callee.spare.push_back(std::move(values));
-  release(step.release);
+  release(step.release); // results that nobody wants
   return status;
 }
 

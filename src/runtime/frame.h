@@ -73,6 +73,7 @@ struct Frame {
   int32_t callFunction(uint32_t index);
   void releaseAll(uint32_t index) { release(program.releases[index].release); }
   int32_t readObject(uint32_t index); // the status
+  void callPython(uint32_t index);
   // Lets an interrupt end the run, if it still may.
   void poll();
 
@@ -98,6 +99,7 @@ private:
   struct CallState {
     BoundCall::Scratch scratch;
     std::vector<c10::IValue> operands, results;
+    std::vector<bool> reuse;
     CallAllocations allocations;
   };
   struct KernelState {
@@ -115,6 +117,11 @@ private:
   std::vector<int64_t> plannedOffsets() const;
   void takeResult(const OperandRef &place, c10::IValue &&value);
   void plan(const KernelStep &step, KernelState &state);
+  // Of the program, whose contents only a store may change.
+  bool isInput(SlotId slot) const { return &root == this && slot < program.inputs.size(); }
+  // Nobody has the tensor or its memory but the slot and as many others as are known.
+  bool isOwn(SlotId slot, const at::Tensor &tensor, size_t owners) const;
+  const std::vector<bool> &reusedBy(const CallStep &step, CallState &state) const;
   bool mayOverwrite(const KernelStep &step, const KernelState &state, size_t input,
                     DType type) const;
   bool isFreeToWrite(const KernelState &state, const char *at, int64_t bytes,

@@ -56,6 +56,10 @@ int32_t bf_rt_object(Frame *frame, uint32_t read) {
   return thrown ? thrown : status;
 }
 
+int32_t bf_rt_python(Frame *frame, uint32_t call) {
+  return statusOf(frame, [&] { frame->callPython(call); });
+}
+
 int32_t bf_rt_poll(Frame *frame, uint32_t /*unused*/) {
   return statusOf(frame, [&] { frame->poll(); });
 }
@@ -88,6 +92,7 @@ std::span<const RuntimeFunction> runtimeFunctions() {
       {kStepFunctions[8], reinterpret_cast<void *>(&bf_rt_object)},
       {kStepFunctions[9], reinterpret_cast<void *>(&bf_rt_tape)},
       {kStepFunctions[10], reinterpret_cast<void *>(&bf_rt_fails_on_purpose)},
+      {kStepFunctions[11], reinterpret_cast<void *>(&bf_rt_python)},
       {"bf_rt_dim", reinterpret_cast<void *>(&bf_rt_dim)},
   };
   return table;

@@ -4,6 +4,7 @@
 
 #include "support/aten_call.h"
 #include "support/object_read.h"
+#include "support/python_call.h"
 #include "support/tensor_type.h"
 
 #include <cstdint>
@@ -46,6 +47,7 @@ struct CallStep {
   // wanted.
   std::vector<OperandRef> results;
   std::vector<bool> reuse;     // per written operand: its old contents die here, write in place
+  std::vector<bool> reuseOwn;  // the same, if nobody else holds the tensor
   std::vector<SlotId> release; // slots that die after this step
   std::string location;        // "train.py:12", for exceptions
 };
@@ -123,6 +125,16 @@ struct ObjectStep {
   std::string location;
 };
 
+// An opaque call.
+struct PythonStep {
+  PythonCall call;
+  uint32_t callee; // its address, as a scalar of the frame
+  std::vector<OperandRef> operands;
+  uint32_t result; // the scalar that its address becomes
+  std::vector<SlotId> release;
+  std::string location;
+};
+
 // A tape lies in a slot as a tensor does.
 struct TapeStep {
   enum class Action : uint8_t { Start, Push, Pop } action = Action::Start;
@@ -169,6 +181,7 @@ struct Program {
   std::vector<ReleaseStep> releases;
   std::vector<FunctionStep> functionCalls;
   std::vector<ObjectStep> objectReads;
+  std::vector<PythonStep> pythonCalls;
   std::vector<TapeStep> tapeSteps;
   std::vector<AssertSpec> asserts; // of all functions
   EntryFn entry = nullptr;
@@ -190,6 +203,7 @@ int32_t bf_rt_move(Frame *frame, uint32_t move);
 int32_t bf_rt_function(Frame *frame, uint32_t call);
 int32_t bf_rt_release(Frame *frame, uint32_t release);
 int32_t bf_rt_object(Frame *frame, uint32_t read);
+int32_t bf_rt_python(Frame *frame, uint32_t call);
 int32_t bf_rt_tape(Frame *frame, uint32_t step);
 // At the end of each iteration.
 int32_t bf_rt_poll(Frame *frame, uint32_t unused);
@@ -206,9 +220,10 @@ struct RuntimeFunction {
   void *address;
 };
 std::span<const RuntimeFunction> runtimeFunctions();
-constexpr const char *kStepFunctions[] = {"bf_rt_call",     "bf_rt_kernel",          "bf_rt_store",
-                                          "bf_rt_move",     "bf_rt_release",         "bf_rt_poll",
-                                          "bf_rt_function", "bf_rt_assert_failed",   "bf_rt_object",
-                                          "bf_rt_tape",     "bf_rt_fails_on_purpose"};
+constexpr const char *kStepFunctions[] = {
+    "bf_rt_call",     "bf_rt_kernel",           "bf_rt_store",
+    "bf_rt_move",     "bf_rt_release",          "bf_rt_poll",
+    "bf_rt_function", "bf_rt_assert_failed",    "bf_rt_object",
+    "bf_rt_tape",     "bf_rt_fails_on_purpose", "bf_rt_python"};
 
 } // namespace bifront

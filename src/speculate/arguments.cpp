@@ -15,16 +15,20 @@ bool isTensorLeaf(PyObject *value) {
 } // namespace
 
 Arguments::Arguments(const ConversionRequest &request) : request_(request) {
-  leaves_.isTensor = isTensorLeaf;
-  leaves_.varies = [this](const ArgumentPath &path) {
-    if (request_.varying.has(path))
-      paths_.emplace(leaves_.objects.size(), path);
-    return request_.varying.has(path);
+  // In a slot other tensors are what the program's state holds.
+  leaves_.isTensor = [this](PyObject *value) {
+    return described_ ? isPlainTensor(value) : isTensorLeaf(value);
   };
-  leaves_.isChoice = [this](const ArgumentPath &path) {
-    if (request_.varying.hasChoice(path))
-      choices_.emplace(leaves_.objects.size(), path);
-    return request_.varying.hasChoice(path);
+  leaves_.varies = [this](const ValuePath &path) {
+    LeafPlace place{path, described_};
+    return (described_ && path.empty()) || request_.varying.has(place) ||
+           request_.varying.hasChoice(place);
+  };
+  leaves_.isChoice = [this](const ValuePath &path) {
+    bool isOne = request_.varying.hasChoice(LeafPlace{path, described_});
+    if (isOne)
+      choices_.insert(leaves_.objects.size());
+    return isOne;
   };
   for (uint32_t i = 0; i < request.total(); ++i)
     patterns.push_back(ValuePattern::describe(request.args[i], {i}, leaves_));
@@ -35,36 +39,45 @@ Arguments::Arguments(const ConversionRequest &request) : request_(request) {
     markDynamic(argument, dimension);
 }
 
-uint32_t Arguments::add(const Slot &slot, PyObject *value) {
-  uint32_t leaf = leaves_.objects.size();
-  leaves_.objects.push_back(value); // the slot's input keeps it
-  leaves_.paths.emplace_back();
-  slots_.emplace(leaf, slot);
-  readRelaxed(leaf);
-  return leaf;
-}
-
-std::optional<uint32_t> Arguments::leafOf(const Slot &slot) const {
-  for (const auto &[leaf, known] : slots_)
-    if (sameSlot(known, slot))
-      return leaf;
-  return std::nullopt;
+std::optional<uint32_t> Arguments::add(const Slot &slot, PyObject *value) {
+  for (uint32_t i = 0; i < slots.size(); ++i)
+    if (sameSlot(slots[i].slot, slot))
+      return i;
+  if (!isNumberOrTensor(value) && !isNest(value))
+    return std::nullopt;
+  Leaves before = leaves_;
+  leaves_.ofSlot();
+  described_ = slot;
+  ValuePattern pattern = ValuePattern::describe(value, {}, leaves_);
+  described_.reset();
+  if (leaves_.full) {
+    leaves_ = std::move(before);
+    return std::nullopt;
+  }
+  for (uint32_t leaf = before.objects.size(); leaf < leaves_.objects.size(); ++leaf) {
+    slotOf_.emplace(leaf, slot);
+    readRelaxed(leaf);
+  }
+  held_.push_back(PyRef::share(value));
+  slots.push_back({slot, std::move(pattern)});
+  return slots.size() - 1;
 }
 
 LeafPlace Arguments::placeOf(uint32_t leaf) const {
-  auto slot = slots_.find(leaf);
-  return slot == slots_.end() ? LeafPlace{leaves_.paths[leaf], std::nullopt}
-                              : LeafPlace{{}, slot->second};
+  auto slot = slotOf_.find(leaf);
+  return {leaves_.paths[leaf], slot == slotOf_.end() ? std::nullopt : std::optional(slot->second)};
 }
 
 Varying Arguments::asVarying(size_t leaf) const {
   Varying varying;
-  if (auto path = paths_.find(leaf); path != paths_.end())
-    (isPointer(leaf) ? varying.objects : varying.numbers).push_back(path->second);
-  if (auto path = choices_.find(leaf); path != choices_.end())
-    varying.choices.push_back(path->second);
-  if (auto slot = slots_.find(leaf); slot != slots_.end())
-    varying.slots.push_back(slot->second);
+  LeafPlace place = placeOf(leaf);
+  bool varies = isNumber(leaf) || isPointer(leaf);
+  if (varies && request_.varying.hasChoice(place))
+    varying.choices.push_back(std::move(place.path));
+  else if (varies)
+    varying.values.push_back(std::move(place));
+  else if (place.slot)
+    varying.values.push_back({{}, std::move(place.slot)});
   return varying;
 }
 

@@ -1,5 +1,5 @@
-// The objects that a call brings to a conversion: its arguments, their patterns, and values in
-// slots that vary; and which of their dimensions vary.
+// The objects that a call brings to a conversion: its arguments, values in slots that vary, and the
+// patterns of both; and which of their dimensions vary.
 #pragma once
 
 #include "capture/capture.h"
@@ -9,6 +9,7 @@
 
 #include <torch/csrc/autograd/python_variable.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -23,11 +24,9 @@ class Arguments {
 public:
   explicit Arguments(const ConversionRequest &request);
 
-  // The leaf of a value in a slot that varies.
-  uint32_t add(const Slot &slot, PyObject *value);
-
-  // The leaf of a slot that another path has met.
-  std::optional<uint32_t> leafOf(const Slot &slot) const;
+  // What is in a slot that varies: its place among `slots`, also where another path has met it.
+  // Nothing for what no pattern can have.
+  std::optional<uint32_t> add(const Slot &slot, PyObject *value);
 
   const std::vector<PyObject *> &leaves() const { return leaves_.objects; } // each object once
   PyObject *object(size_t leaf) const { return leaves_.objects[leaf]; }
@@ -41,12 +40,17 @@ public:
   const at::Tensor &tensor(size_t leaf) const { return THPVariable_Unpack(object(leaf)); }
   // An object of which the graph knows its class.
   bool isPointer(size_t leaf) const {
-    return paths_.contains(leaf) && !isNumberOrTensor(object(leaf));
+    return std::find(leaves_.pointers.begin(), leaves_.pointers.end(), leaf) !=
+           leaves_.pointers.end();
+  }
+  // A container or an object of which a copy stands for it.
+  bool isCopied(size_t leaf) const {
+    return !isTensor(leaf) && !isNumber(leaf) && !isPointer(leaf);
   }
 
   LeafPlace placeOf(uint32_t leaf) const;
 
-  // How to say that a number is to be a constant after all.
+  // How to say that a number or a slot is to be a constant after all.
   Varying asVarying(size_t leaf) const;
 
   // Sizes of the dimensions in both worlds. Equal sizes are taken to be one dimension: that is what
@@ -68,7 +72,8 @@ public:
 
   std::string nameOf(size_t leaf) const { return "arg" + std::to_string(leaf); }
 
-  std::vector<ValuePattern> patterns;
+  std::vector<ValuePattern> patterns; // of the arguments
+  std::vector<SlotPattern> slots;
   uint32_t numArgumentLeaves = 0;
 
 private:
@@ -82,9 +87,10 @@ private:
 
   const ConversionRequest &request_;
   Leaves leaves_;
-  std::map<size_t, ArgumentPath> paths_; // of numbers, by their leaf
-  std::map<size_t, ArgumentPath> choices_;
-  std::map<size_t, Slot> slots_;
+  std::set<size_t> choices_;      // the leaves of which the graph has a number
+  std::vector<PyRef> held_;       // of the slots, which may make their values anew
+  std::map<size_t, Slot> slotOf_; // by leaf
+  std::optional<Slot> described_; // whose pattern is being made
   std::vector<std::vector<bool>> dynamic_;
   std::vector<std::vector<DecidedDim>> decided_;
   std::map<int64_t, int64_t> factors_;

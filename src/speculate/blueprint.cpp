@@ -2,9 +2,9 @@
 
 #include "frontend/kinds.h"
 #include "frontend/later.h"
+#include "speculate/object_layout.h"
 #include "support/plain_constant.h"
 
-#include <structmember.h>
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <algorithm>
@@ -26,40 +26,6 @@ PyRef orThrow(PyObject *made) {
     throw CannotMake("an object that the function makes cannot be looked into");
   }
   return PyRef::steal(made);
-}
-
-PyTypeObject *collectionsType(const char *name) {
-  PyRef module = PyRef::steal(PyImport_ImportModule("collections"));
-  return reinterpret_cast<PyTypeObject *>(PyObject_GetAttrString(module.get(), name));
-}
-PyTypeObject *dequeType() {
-  static PyTypeObject *type = collectionsType("deque");
-  return type;
-}
-PyTypeObject *defaultDictType() {
-  static PyTypeObject *type = collectionsType("defaultdict");
-  return type;
-}
-
-// What classes of Python's `class` statement have, and no type of C that keeps more than that.
-destructor classDealloc() {
-  static destructor dealloc = [] {
-    PyRef cls = PyRef::steal(
-        PyObject_CallFunction(reinterpret_cast<PyObject *>(&PyType_Type), "s(){}", "Probe"));
-    return reinterpret_cast<PyTypeObject *>(cls.get())->tp_dealloc;
-  }();
-  return dealloc;
-}
-
-bool isClass(PyTypeObject *type) {
-  return type->tp_flags & Py_TPFLAGS_HEAPTYPE && type->tp_dealloc == classDealloc();
-}
-
-// The type of C whose memory layout the class extends.
-PyTypeObject *solidBase(PyTypeObject *type) {
-  while (isClass(type))
-    type = type->tp_base;
-  return type;
 }
 
 bool isPlainException(PyTypeObject *base) {
@@ -290,23 +256,9 @@ bool Blueprint::describeMutable(PyObject *value, Node &node, const Origin &origi
 
 void Blueprint::describeAttributes(PyObject *value, Node &node, const Origin &origin) {
   PyTypeObject *type = Py_TYPE(value);
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(type->tp_mro); ++i) {
-    auto *owner = reinterpret_cast<PyTypeObject *>(PyTuple_GET_ITEM(type->tp_mro, i));
-    if (!isClass(owner) && owner != defaultDictType())
-      continue;
-    PyObject *name = nullptr, *descriptor = nullptr;
-    for (Py_ssize_t at = 0; PyDict_Next(owner->tp_dict, &at, &name, &descriptor);) {
-      if (!Py_IS_TYPE(descriptor, &PyMemberDescr_Type))
-        continue;
-      const PyMemberDef *member = reinterpret_cast<PyMemberDescrObject *>(descriptor)->d_member;
-      if (member->flags & READONLY || (member->type != T_OBJECT_EX && member->type != T_OBJECT))
-        continue; // `__weakref__` and the like
-      PyObject *content =
-          *reinterpret_cast<PyObject **>(reinterpret_cast<char *>(value) + member->offset);
-      if (content)
-        node.members.emplace_back(PyRef::share(descriptor), addChild(content, value, origin));
-    }
-  }
+  for (PyObject *descriptor : memberDescriptors(type))
+    if (PyObject *content = *memberPlace(value, descriptor))
+      node.members.emplace_back(PyRef::share(descriptor), addChild(content, value, origin));
   if (type->tp_dictoffset == 0)
     return;
   PyRef dict = orThrow(PyObject_GenericGetDict(value, nullptr));

@@ -34,6 +34,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace bifront {
 namespace {
@@ -95,29 +96,37 @@ public:
     for (const ValuePattern &pattern : arguments_.patterns)
       if (PyObject *value = pattern.rebuild(values_))
         rebuilt.push_back(PyRef::steal(value));
-    for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
-      if (!arguments_.isNumber(leaf))
-        leafOf_.emplace(values_[leaf].get(), leaf);
+    noteLeaves();
     return rebuilt;
   }
 
-  // As InterpreterHost::inputFor.
+  // As InterpreterHost::inputFor. What is in a slot has a stand-in where it varies, and where it is
+  // an argument, or in another such slot, too.
   std::optional<std::pair<PyRef, uint32_t>> inputFor(const Slot &slot, PyObject *value,
                                                      const Varying &varying) {
-    const std::vector<PyObject *> &leaves = arguments_.leaves();
-    if (isTensor(value))
-      for (uint32_t leaf = 0; leaf < leaves.size(); ++leaf)
-        if (leaves[leaf] == value) // an argument, reached in another way
-          return std::pair(values_[leaf], leaf);
-    if (!varying.has(slot) || !isNumberOrTensor(value))
+    if (!varying.has(LeafPlace{{}, slot}) && !isLeaf(value))
       return std::nullopt;
-    if (auto leaf = arguments_.leafOf(slot))
-      return std::pair(values_[*leaf], *leaf);
-    uint32_t leaf = arguments_.add(slot, value);
-    values_.push_back(make(leaf));
-    if (isTensor(value))
-      leafOf_.emplace(values_[leaf].get(), leaf);
-    return std::pair(values_[leaf], leaf);
+    auto input = arguments_.add(slot, value);
+    if (!input)
+      return std::nullopt;
+    for (uint32_t leaf = values_.size(); leaf < arguments_.leaves().size(); ++leaf)
+      values_.push_back(arguments_.isCopied(leaf) ? PyRef() : make(leaf));
+    PyRef standIn = PyRef::steal(arguments_.slots[*input].pattern.rebuild(values_));
+    if (!standIn) {
+      PyErr_Clear(); // told by what is thrown
+      throw ConversionError(ExitReason::CaptureFailed, "what a slot holds cannot be copied",
+                            Varying{{{{}, slot}}, {}, {}});
+    }
+    noteLeaves();
+    return std::pair(std::move(standIn), *input);
+  }
+
+  // Whether a copy is in the place of the object.
+  bool isReplaced(PyObject *object) const { return isLeaf(object) && !isTensor(object); }
+  // An object of the program that is such a copy.
+  bool isCopy(PyObject *object) const {
+    auto leaf = leafOf(object);
+    return leaf && arguments_.isCopied(*leaf);
   }
 
   // The leaf that the program knows as `object`; nothing for numbers.
@@ -131,13 +140,34 @@ public:
   }
 
 private:
+  bool isLeaf(PyObject *object) const {
+    const std::vector<PyObject *> &leaves = arguments_.leaves();
+    for (uint32_t leaf = 0; leaf < leaves.size(); ++leaf)
+      if (leaves[leaf] == object && !arguments_.isNumber(leaf))
+        return true;
+    return false;
+  }
+
+  // Another path may have left leaves that this one has yet to meet.
+  void noteLeaves() {
+    for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
+      if (values_[leaf] && !arguments_.isNumber(leaf))
+        leafOf_.emplace(values_[leaf].get(), leaf);
+  }
+
   PyRef make(uint32_t leaf) {
     std::string name = arguments_.nameOf(leaf);
     PyObject *object = arguments_.object(leaf);
     leafOfInput_.emplace(capture_.inputs().size(), leaf);
-    if (arguments_.isTensor(leaf))
-      return PyRef::steal(THPVariable_Wrap(capture_.addInput(
+    if (arguments_.isTensor(leaf)) {
+      PyRef proxy = PyRef::steal(THPVariable_Wrap(capture_.addInput(
           arguments_.tensor(leaf), name, arguments_.dimsOf(leaf), arguments_.decidedDims(leaf))));
+      auto *type = reinterpret_cast<PyObject *>(Py_TYPE(object));
+      if (type != THPVariableClass && // a parameter
+          PyObject_SetAttrString(proxy.get(), "__class__", type) < 0)
+        fail(ExitReason::UnsupportedTensor, describeException(takeException().get()));
+      return proxy;
+    }
     if (arguments_.isPointer(leaf))
       return makePointer(capture_.addObject(object, name));
     if (arguments_.isChoice(leaf))
@@ -157,6 +187,7 @@ private:
                             arguments_.asVarying(leaf));
     return PyRef::share(choices_.at(capture_.decide(number, "the value of " + name)));
   }
+
   Capture &capture_;
   Arguments &arguments_;
   Choices &choices_;
@@ -175,6 +206,8 @@ public:
     std::optional<GraphResult> result;
     if (auto leaf = proxies_.leafOf(value))
       result = GraphResult{GraphResult::Kind::Leaf, *leaf, false};
+    else if (isKept && isKept(value))
+      result = GraphResult{GraphResult::Kind::Object, addReturn(*pointerOf(value)), false};
     else if (pointerOf(value))
       fail(ExitReason::CaptureFailed, "an object that a pointer leads to is returned or kept");
     else if (isTensor(value) && capture_.isProxy(THPVariable_Unpack(value)))
@@ -189,6 +222,7 @@ public:
     return results.size() - 1;
   }
 
+  std::function<bool(PyObject *)> isKept; // as PythonEffects'
   std::vector<GraphResult> results;
   std::vector<ValueId> returns;
   // Tensors whose history is still to be gone through, and their returns.
@@ -249,9 +283,22 @@ private:
   const Proxies &proxies_;
 };
 
+// Those of containers come first: what is in them has its place in their patterns.
+std::vector<Slot> slotsOf(const Varying &varying) {
+  std::vector<Slot> slots;
+  for (const LeafPlace &place : varying.values)
+    if (place.slot && place.path.empty())
+      slots.push_back(*place.slot);
+  std::stable_partition(slots.begin(), slots.end(), [](const Slot &slot) {
+    PyRef value = valueIn(slot);
+    return value && !isNumberOrTensor(value.get());
+  });
+  return slots;
+}
+
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request, Proxies &proxies,
-                             Policies *policies) {
+                             Policies *policies, const std::function<PyRef(ValueId)> &exampleOf) {
   std::vector<PyRef> values = proxies.rebuildArguments();
   if (PyErr_Occurred())
     return {};
@@ -259,16 +306,21 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
   for (const PyRef &value : values)
     borrowed.push_back(value.get());
   if (request.options.walked)
-    return walk(capture, {.function = request.function,
-                          .arguments = borrowed,
-                          .keywordNames = request.keywordNames,
-                          .reachable = reachableStateHook(),
-                          .assumesInBranches = request.assumesInBranches,
-                          .policies = policies,
-                          .varying = request.varying.slots,
-                          .inputFor = [&](const Slot &slot, PyObject *value) {
-                            return proxies.inputFor(slot, value, request.varying);
-                          }});
+    return walk(capture,
+                {.function = request.function,
+                 .arguments = borrowed,
+                 .keywordNames = request.keywordNames,
+                 .reachable = reachableStateHook(),
+                 .assumesInBranches = request.assumesInBranches,
+                 .policies = policies,
+                 .varying = slotsOf(request.varying),
+                 .inputFor =
+                     [&](const Slot &slot, PyObject *value) {
+                       return proxies.inputFor(slot, value, request.varying);
+                     },
+                 .isReplaced = [&](PyObject *object) { return proxies.isReplaced(object); },
+                 .isCopy = [&](PyObject *object) { return proxies.isCopy(object); },
+                 .exampleOf = exampleOf});
   Interpretation called;
   called.result = PyRef::steal(
       PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
@@ -281,10 +333,18 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
 
 // What the call leaves behind, as values of the graph; of the effects, the reads are left.
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
-                 ResultReader &reader, YoungObjects *young) {
+                 ResultReader &reader, const Varying &varying, YoungObjects *young) {
   PythonEffects &effects = interpretation.effects;
-  // The dict of an object may be new where the object is not.
+  reader.isKept = effects.isKept;
+  // The dict of an object may be new where the object is not. The collector may hear of another
+  // only when a proxy is in it; but what a guard finds in its slot was there before.
   std::set<PyObject *> dicts;
+  for (const LeafPlace &place : varying.values)
+    if (place.slot)
+      dicts.insert(place.slot->object.get());
+  for (const PythonRead &read : effects.reads)
+    if (read.kind == PythonRead::Kind::Slot && read.value)
+      dicts.insert(read.value.get());
   for (const PythonRead &read : effects.reads)
     if (read.kind == PythonRead::Kind::TypeOf && Py_TYPE(read.slot.object.get())->tp_dictoffset)
       dicts.insert(PyRef::steal(PyObject_GenericGetDict(read.slot.object.get(), nullptr)).get());
@@ -370,6 +430,7 @@ void captureHistory(Capture &capture, ResultReader &reader, Captured &captured,
 
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
+constexpr size_t kMostForeseenOps = 120'000; // in all captures of a conversion
 
 std::string whereLeft() {
   SourceLine line = leftAt();
@@ -385,9 +446,25 @@ void refusePaths(const Capture &capture, const ResultReader &reader) {
     fail(ExitReason::CaptureFailed, "the function is too long for a path for each value");
 }
 
+// What the captures of one conversion have in common.
+struct Attempts {
+  bool decidesSizes = false; // that depend on values: else they are sizes of the graph
+  bool metSizes = false;     // there was one
+  size_t foreseenOps = 0;
+};
+
+// As Python has it.
+PyRef objectOf(const c10::IValue &value) {
+  if (value.isTensor())
+    return checked(THPVariable_Wrap(value.toTensor().detach()));
+  return checked(value.isBool()  ? PyBool_FromLong(value.toBool())
+                 : value.isInt() ? PyLong_FromLongLong(value.toInt())
+                                 : PyFloat_FromDouble(value.toDouble()));
+}
+
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-             Policies *policies = nullptr, const Path &forced = {}) {
+             Attempts &attempts, Policies *policies = nullptr, const Path &forced = {}) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
@@ -395,17 +472,43 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   RandomStateGuard random; // looked at when the capture is over
   ForeignRandomGuard foreignGenerators;
   Capture capture(recorder);
+  if (attempts.decidesSizes)
+    capture.recording().decideSizes();
+  struct NoteSizes {
+    const Recording &recording;
+    Attempts &attempts;
+    ~NoteSizes() { attempts.metSizes = attempts.metSizes || recording.hasFreeSizes(); }
+  } noteSizes{capture.recording(), attempts};
+  auto mayForesee = [&] {
+    attempts.foreseenOps += recorder.numValues();
+    return attempts.foreseenOps <= kMostForeseenOps;
+  };
   size_t foreseen = 0;
+  auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
+    auto found = foresee(recorder, capture, torchDerivatives(), value);
+    return found ? std::optional(found->toScalar()) : std::nullopt;
+  };
+  // The graph may have as inputs what a number follows from, since nothing is made of its value.
+  auto exampleOf = [&](ValueId value) -> PyRef {
+    if (++foreseen > kMostForeseen)
+      return {};
+    auto found = foresee(recorder, capture, torchDerivatives(), value);
+    CaptureMode::Pause notTheProgram;
+    return found ? objectOf(*found) : PyRef();
+  };
+  // An operator may ask, which runs without the GIL; what there is to look at are Python's objects.
   capture.recording().foresee = [&](ValueId value) -> std::optional<c10::Scalar> {
+    pybind11::gil_scoped_acquire gil;
     if (needsNumbers(recorder, capture, arguments, captured, value))
       return std::nullopt;
-    if (++foreseen > kMostForeseen)
+    if (++foreseen > kMostForeseen || !mayForesee())
       return std::nullopt;
-    return foresee(recorder, capture, torchDerivatives(), value);
+    return foreseeNumber(value);
   };
   if (policies)
     capture.recording().decide = decisions(recorder, capture, captured, forced, [&](ValueId value) {
-      return foresee(recorder, capture, torchDerivatives(), value);
+      pybind11::gil_scoped_acquire gil;
+      return mayForesee() ? foreseeNumber(value) : std::nullopt;
     });
   bool raised = false;
   std::vector<ValueId> returns;
@@ -416,14 +519,14 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     YoungObjects young;
     forgetLeftAt();
     capture.begin();
-    Interpretation interpretation = callOnProxies(capture, request, proxies, policies);
+    Interpretation interpretation = callOnProxies(capture, request, proxies, policies, exampleOf);
     // What the capture itself has refused the program sees as an exception too.
     raised = !interpretation.result && !capture.recording().failure();
     if (!interpretation.result)
       fail(ExitReason::CaptureFailed, describeException(takeException().get()));
     captured.notes = std::move(interpretation.notes);
     captured.framesPerCall = interpretation.framesPerCall;
-    readResults(captured, interpretation, proxies, reader,
+    readResults(captured, interpretation, proxies, reader, request.varying,
                 request.options.walked ? &young : nullptr);
     capture.endProgram();
     captured.ends[0].results = std::move(reader.results);
@@ -474,12 +577,12 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
 
 // The function ran on proxies: what it did to Python's values must not last.
 void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-                    const PythonState &state) {
+                    Attempts &attempts, const PythonState &state) {
   struct Undo {
     const PythonState &state;
     ~Undo() { state.restore(); }
   } undo{state};
-  capture(request, arguments, captured);
+  capture(request, arguments, captured, attempts);
   if (state.restore())
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
 }
@@ -523,11 +626,28 @@ PythonState readPythonState(const ConversionRequest &request) {
   return state;
 }
 
-// The program saw an argument's proxy or copy, and the object itself elsewhere.
-void refuseKnownArguments(const Guards &guards, const Arguments &arguments) {
-  for (uint32_t leaf = 0; leaf < arguments.numArgumentLeaves; ++leaf)
-    if (!arguments.isNumber(leaf) && guards.knows(arguments.object(leaf)))
-      fail(ExitReason::CaptureFailed, "an argument is reached in another way too");
+// Of a pointer the run asks what it is.
+bool isStrange(const Arguments &arguments, uint32_t leaf) {
+  return !arguments.isNumber(leaf) && !arguments.isPointer(leaf);
+}
+
+// The program saw an input's proxy or copy, and the object itself elsewhere.
+void refuseKnownInputs(const Guards &guards, const Arguments &arguments) {
+  for (uint32_t leaf = 0; leaf < arguments.leaves().size(); ++leaf)
+    if (isStrange(arguments, leaf) && guards.knows(arguments.object(leaf)))
+      throw ConversionError(ExitReason::CaptureFailed, "an input is reached in another way too",
+                            arguments.asVarying(leaf));
+}
+
+// In the order in which they were described: later patterns refer to leaves of earlier ones.
+std::vector<SlotPattern> usedSlots(const Captured &captured, const Arguments &arguments) {
+  std::set<uint32_t> used;
+  for (const SlotInput &input : captured.slotInputs)
+    used.insert(input.input);
+  std::vector<SlotPattern> slots;
+  for (uint32_t input : used)
+    slots.push_back(arguments.slots[input]);
+  return slots;
 }
 
 // What the graph reads and writes, and what must hold of it.
@@ -576,6 +696,8 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
       graph.leafChecks.back().emplace(arguments.tensor(leaf), arguments.sizeChecks(leaf));
     if (walked && !arguments.isNumber(leaf))
       graph.distinctLeaves.push_back(leaf);
+    if (walked && isStrange(arguments, leaf))
+      graph.strangeLeaves.push_back(leaf);
   }
   for (const StoreStep &store : program.stores)
     if (store.attribute.empty())
@@ -589,9 +711,8 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
                                        " share memory, and the function writes there");
 }
 
-// `policies`: as InterpreterHost's. Throws CannotFork too.
-std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Policies *policies,
-                                            bool withOthers = true) {
+std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, Attempts &attempts,
+                                            Policies *policies, bool withOthers) {
   auto graph = std::make_shared<ConvertedGraph>();
   graph->forks = policies != nullptr;
   try {
@@ -601,14 +722,16 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
     if (request.options.walked) {
       captured = capturePaths(
           [&](Captured &path, const Path &forced) {
-            capture(request, arguments, path, policies, forced);
+            capture(request, arguments, path, attempts, policies, forced);
           },
           policies, withOthers ? request.paths : std::vector<Path>());
-      graph->guards.compile(captured.reads, captured.slotInputs);
-      refuseKnownArguments(graph->guards, arguments);
+      graph->guards.compile(captured.reads, usedSlots(captured, arguments));
+      for (const ValuePattern &pattern : arguments.patterns)
+        pattern.forEachIdentity([&](PyObject *object) { graph->guards.know(object); });
+      refuseKnownInputs(graph->guards, arguments);
     } else {
       graph->pythonState = readPythonState(request);
-      captureAndUndo(request, arguments, captured, graph->pythonState);
+      captureAndUndo(request, arguments, captured, attempts, graph->pythonState);
     }
     compileModule(captured, *graph);
     bindInputs(*graph, captured, arguments, request.choices, request.options.walked);
@@ -636,6 +759,24 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Po
   return graph;
 }
 
+// `policies`: as InterpreterHost's. Throws CannotFork too.
+std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, Attempts &attempts,
+                                            Policies *policies, bool withOthers = true) {
+  attempts.decidesSizes = false;
+  try {
+    return convertWith(request, attempts, policies, withOthers);
+  } catch (const ConversionError &asSizes) {
+    if (!attempts.metSizes || !asSizes.needed.empty())
+      throw;
+    attempts.decidesSizes = true;
+    try {
+      return convertWith(request, attempts, policies, withOthers);
+    } catch (const ConversionError &) { // what there is to mend is in the first
+      throw asSizes;
+    }
+  }
+}
+
 } // namespace
 
 static bool hasPointers(const ConversionRequest &request) {
@@ -648,12 +789,21 @@ static bool hasPointers(const ConversionRequest &request) {
 
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
   constexpr int kMostRestarts = 32;
+  Attempts attempts;
+  if (!request.forks) {
+    try {
+      return convertOnce(request, attempts, nullptr);
+    } catch (const ConversionError &error) {
+      if (!attempts.metSizes || !request.options.walked || error.raised || !error.needed.empty())
+        throw;
+    } // a loop over what values decide needs to be one of the graph
+  }
   Policies policies;
   std::string whyNot, whyOnePath, lastFork;
   Varying needed;
-  for (int start = 0; request.forks && start < kMostRestarts; ++start) {
+  for (int start = 0; start < kMostRestarts; ++start) {
     try {
-      auto graph = convertOnce(request, &policies, whyOnePath.empty());
+      auto graph = convertOnce(request, attempts, &policies, whyOnePath.empty());
       if (!whyOnePath.empty())
         graph->notes.push_back("with the paths of earlier calls: " + whyOnePath);
       return graph;
@@ -676,11 +826,11 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     }
   }
   // It would be a graph for these very objects, or values.
-  if (request.forks && (hasPointers(request) || request.decides()))
+  if (hasPointers(request) || request.decides())
     throw ConversionError(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot, needed);
   std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
   try {
-    auto graph = convertOnce(request, nullptr);
+    auto graph = convertOnce(request, attempts, nullptr);
     if (!note.empty())
       graph->notes.push_back(note);
     return graph;

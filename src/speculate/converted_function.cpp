@@ -1,6 +1,7 @@
 #include "speculate/converted_function.h"
 
 #include "speculate/convert.h"
+#include "speculate/opaque_run.h"
 #include "speculate/random_state.h"
 #include "support/options.h"
 
@@ -174,23 +175,24 @@ std::optional<PyObject *> ConvertedFunction::runAny(PyObject *const *args, size_
 void ConvertedFunction::learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames,
                                      Misfits &misfits) {
   Varying learned;
+  std::vector<PyRef> replaced;
   if (options_.walked)
     learned = seen_.add(args, count, keywordNames);
   for (const auto &kept : kept_)
     if (auto difference = kept->graph->differs(args, count, keywordNames)) {
       learned.add(difference->values);
+      replaced.insert(replaced.end(), difference->replaced.begin(), difference->replaced.end());
       misfits.differ.emplace_back(kept, std::move(*difference));
     }
   if (!options_.walked) { // of numbers it has constants alone
-    learned.numbers.clear();
-    learned.objects.clear();
+    learned.values.clear();
     learned.choices.clear();
-    learned.slots.clear();
   }
   if (!options_.walked || smallSizesApart_)
     learned.forgetSmall();
   learned.remove(constants_);
   varying_.add(learned);
+  varying_.removeInside(replaced);
 }
 
 PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
@@ -207,11 +209,13 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
       return fallBack(*refused, args, count, keywordNames);
     bool ran = false;
     if (auto result = run(*kept, leaves, args, count, keywordNames, ran)) {
-      if (ran)
+      // CPython may have run the call because its path raises: the graph has the others' paths too.
+      if (ran || kept->graph->ends.size() > 1)
         takePlaces(*kept, misfits);
       return *result;
     }
-    if (kept->graph->drawsRandomNumbers) // another call may draw what it assumes
+    // Another call may draw what it assumes.
+    if (kept->graph->drawsRandomNumbers || kept->graph->opaqueCalls() > 0)
       break;
     // It has failed for the very call that it was made of: without inputs it knows this call
     // better.
@@ -256,7 +260,7 @@ void ConvertedFunction::takePlaces(const Kept &made, const Misfits &misfits) {
   missesInARow_ = 0;
   // What differed from these is an input of the new one.
   for (const auto &[older, difference] : misfits.differ)
-    if (varying_.hasAll(difference.values))
+    if (difference.wholly && varying_.hasAll(difference.values))
       drop(older.get());
   // With both ways of a branch it serves the calls of a graph that had one.
   if (made.graph->forks)
@@ -339,8 +343,7 @@ void ConvertedFunction::makeConstant(const Varying &values) {
 
 // Whether there was more that could decide the path.
 bool ConvertedFunction::decideAll() {
-  bool isMore = !varying_.numbers.empty() || varying_.dimensions.size() > decided_.size();
-  varying_.makeNumbersChoices();
+  bool isMore = varying_.makeChoices() || varying_.dimensions.size() > decided_.size();
   for (const Varying::Dimension &dimension : varying_.dimensions)
     if (!decided_.has(dimension))
       decided_.dimensions.push_back(dimension);
@@ -370,16 +373,16 @@ struct ConvertedFunction::Attempt {
     values.keep(inputs);
     if (values.empty())
       return false;
-    Varying choices, sizes, numbers;
-    numbers.numbers = choices.numbers = values.numbers;
-    choices.makeNumbersChoices();
-    sizes.dimensions = values.dimensions;
+    Varying sizes = values, choices; // that may decide the path
+    sizes.choices.clear();
+    sizes.dropSlots();
     sizes.remove(decided);
-    if (choices.empty() && sizes.empty()) {
+    if (sizes.empty()) {
       inputs.remove(values);
       decided.remove(values);
     }
-    inputs.remove(numbers);
+    std::swap(choices.values, sizes.values);
+    choices.makeChoices();
     inputs.add(choices);
     decided.add(sizes);
     return true;
@@ -402,7 +405,6 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertWith(Attempt &at
         keepSmallSizesApart();
       Varying rest = asked;
       varying_.add(attempt.inputs); // numbers may be choices now
-      rest.keep(varying_);
       rest.remove(attempt.inputs);
       makeConstant(rest);
       return graph;
@@ -428,10 +430,10 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(Conversi
   Varying sizes, values = whole.inputs, known = whole.inputs, large = whole.inputs;
   large.forgetSmall();
   std::swap(sizes.dimensions, values.dimensions);
-  known.makeNumbersChoices();
+  bool hasMore = known.makeChoices() || sizes.size() > whole.decided.size();
   if (whole.inputs.hasSmall())
     tryToo(large, whole.decided);
-  if (!whole.inputs.numbers.empty() || sizes.size() > whole.decided.size())
+  if (hasMore)
     tryToo(known, sizes);
   if (!sizes.empty() && !values.empty()) {
     tryToo(sizes, {});
@@ -496,7 +498,12 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
                                                  PyObject *keywordNames, bool &ran) {
   const ConvertedGraph &graph = *kept.graph;
   RandomState random(graph.drawsRandomNumbers);
+  OpaqueRun opaque(graph.opaqueCalls() > 0);
   GraphRun outcome = runGraph(graph, leaves);
+  if (outcome.status != GraphRun::Status::Done) {
+    random.restore();
+    opaque.restore();
+  }
   switch (outcome.status) {
   case GraphRun::Status::Done:
     ++stats_.graphCalls;
@@ -504,14 +511,11 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
     ran = true;
     return outcome.result;
   case GraphRun::Status::Interrupted: // the exception is set, nothing was written
-    random.restore();
     return nullptr;
   case GraphRun::Status::Raised:
-    random.restore();
     ran = outcome.message.starts_with(kPathOfPython); // then it knows this call
     return fallBack(ExitReason::GraphRaised, args, count, keywordNames, outcome.message);
   case GraphRun::Status::AssertionFailed:
-    random.restore();
     ++wastedRuns_;
     this->count(ExitReason::AssertionFailed, outcome.message, outcome.location);
     return std::nullopt;
@@ -529,15 +533,19 @@ int ConvertedFunction::traverse(visitproc visit, void *arg) {
       if (int stop = kept->graph->traverse(visit, arg))
         return stop;
   for (const Varying *values : {&varying_, &decided_, &constants_}) {
-    for (const Slot &slot : values->slots) {
-      Py_VISIT(slot.object.get());
-      Py_VISIT(slot.key.get());
-    }
-    for (const Varying::Dimension &dimension : values->dimensions)
-      if (dimension.place.slot) {
-        Py_VISIT(dimension.place.slot->object.get());
-        Py_VISIT(dimension.place.slot->key.get());
+    auto visitSlot = [&](const LeafPlace &place) {
+      if (place.slot) {
+        Py_VISIT(place.slot->object.get());
+        Py_VISIT(place.slot->key.get());
       }
+      return 0;
+    };
+    for (const LeafPlace &place : values->values)
+      if (int stop = visitSlot(place))
+        return stop;
+    for (const Varying::Dimension &dimension : values->dimensions)
+      if (int stop = visitSlot(dimension.place))
+        return stop;
   }
   return 0;
 }

@@ -120,8 +120,8 @@ bool ConvertedGraph::leavesAreOthers(PyObject *const *leaves) const {
         if (leaves[distinctLeaves[i]] == leaves[distinctLeaves[k]])
           return false;
   }
-  return std::none_of(distinctLeaves.begin(), distinctLeaves.end(),
-                      [&](uint32_t i) { return i < numArgumentLeaves && guards.knows(leaves[i]); });
+  return std::none_of(strangeLeaves.begin(), strangeLeaves.end(),
+                      [&](uint32_t i) { return guards.knows(leaves[i]); });
 }
 
 std::optional<Difference> ConvertedGraph::differs(PyObject *const *args, size_t count,
@@ -132,15 +132,20 @@ std::optional<Difference> ConvertedGraph::differs(PyObject *const *args, size_t 
     return std::nullopt;
   Difference difference;
   std::vector<PyObject *> leaves(numLeaves, nullptr);
-  DifferentValues different{difference.values.numbers, difference.values.objects,
-                            difference.values.choices};
+  DifferentPaths different;
   for (uint32_t i = 0; i < arguments.size(); ++i)
     if (!arguments[i].differsInValues(args[i], {i}, leaves.data(), different))
       return std::nullopt;
-  auto slots = guards.varyingSlots();
-  if (!slots || !guards.fetch(leaves.data()) || !leavesAreOthers(leaves.data()))
+  for (ValuePath &path : different.values)
+    difference.values.values.push_back({std::move(path), std::nullopt});
+  difference.values.choices = std::move(different.choices);
+  auto slots = guards.differs(leaves.data());
+  if (!slots || !leavesAreOthers(leaves.data()))
     return std::nullopt;
-  difference.values.slots = std::move(*slots);
+  difference.values.values.insert(difference.values.values.end(), slots->values.begin(),
+                                  slots->values.end());
+  difference.wholly = slots->wholly;
+  difference.replaced = std::move(slots->replaced);
   for (uint32_t i = 0; i < numLeaves; ++i) {
     if (!leafChecks[i])
       continue;
@@ -154,13 +159,21 @@ std::optional<Difference> ConvertedGraph::differs(PyObject *const *args, size_t 
       difference.values.dimensions.push_back(
           {leafPlaces[i], size.dimension, size.isSmall, /*large=*/!size.isSmall});
   }
-  if (stateRefused(leaves.data()) || (difference.values.empty() && sizesAreEqual(leaves.data())))
+  if (stateRefused(leaves.data()) ||
+      (difference.wholly && difference.values.empty() && sizesAreEqual(leaves.data())))
     return std::nullopt; // it is something else
   return difference;
 }
 
 int64_t ConvertedGraph::bytes() const {
   return executor->program().arenaBytes * static_cast<int64_t>(executor->numFrames());
+}
+
+size_t ConvertedGraph::opaqueCalls() const {
+  size_t count = executor->program().pythonCalls.size();
+  for (const auto &function : executor->program().functions)
+    count += function->pythonCalls.size();
+  return count;
 }
 
 int ConvertedGraph::traverse(visitproc visit, void *arg) const {

@@ -29,6 +29,8 @@ bool sameKeywords(PyObject *expected, PyObject *names); // either may be null
 // served, as far as can be told.
 struct Difference {
   Varying values;
+  bool wholly = true;          // nothing else differs
+  std::vector<PyRef> replaced; // containers and objects that slots had, and will not be asked for
 };
 
 // A tensor that each call brings, or that the graph holds.
@@ -54,7 +56,7 @@ struct GraphInput {
 
 // What a run brings to the objects that the call leaves behind.
 struct GraphResult {
-  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Leaf, Input } kind;
+  enum class Kind : uint8_t { Tensor, Int, Float, Bool, Object, Leaf, Input } kind;
   uint32_t index = 0;   // the program's return; Leaf: which leaf; Input: which input, as it came
   bool isSpent = false; // backward has gone through its history
 };
@@ -78,6 +80,7 @@ public:
   std::vector<LeafPlace> leafPlaces;
   std::vector<std::optional<TensorPrecheck>> leafChecks; // of tensors
   std::vector<uint32_t> distinctLeaves;                  // that were different objects, and must be
+  std::vector<uint32_t> strangeLeaves; // of these: objects that the call has met in no other way
   GlobalModes modes;
   std::vector<GraphInput> inputs;
   // Dynamic dimensions (leaf, dimension) that were one size and must stay equal.
@@ -108,6 +111,8 @@ public:
   std::optional<Difference> differs(PyObject *const *args, size_t count, PyObject *names) const;
   // What it keeps for its tensors.
   int64_t bytes() const;
+  // The places where it calls Python functions.
+  size_t opaqueCalls() const;
   int traverse(visitproc visit, void *arg) const;
 
 private:

@@ -6,6 +6,8 @@
 #include "passes/simplify.h"
 #include "reference/interpreter.h"
 #include "runtime/below_autograd.h"
+#include "speculate/link_native.h"
+#include "speculate/opaque_run.h"
 #include "speculate/random_state.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -38,7 +40,7 @@ bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
 
 } // namespace
 
-std::optional<c10::Scalar> foresee(const GraphRecorder &recorder, const Capture &capture,
+std::optional<c10::IValue> foresee(const GraphRecorder &recorder, const Capture &capture,
                                    DerivativeSource &derivatives, ValueId value) {
   CaptureMode::Pause pause;
   mlir::OwningOpRef<mlir::ModuleOp> module = recorder.upTo(value);
@@ -55,15 +57,18 @@ std::optional<c10::Scalar> foresee(const GraphRecorder &recorder, const Capture 
   std::vector<c10::IValue> inputs;
   for (const CapturedInput &input : capture.inputs())
     inputs.push_back(input.now());
+  linkNativeSymbols();
   RandomState random;
-  std::optional<c10::Scalar> found;
+  OpaqueRun opaque;
+  std::optional<c10::IValue> found;
   try {
     BelowAutograd belowAutograd;
-    found = interpret(*module, inputs)[0].toScalar();
+    found = interpret(*module, inputs)[0];
   } catch (const std::exception &) {
     found.reset(); // an op that throws, or an assertion that does not hold
   }
   random.restore();
+  opaque.restore();
   return found;
 }
 

@@ -1,4 +1,4 @@
-// What a number of the graph will be in this call: the part of the graph that computes it is run
+// What a value of the graph will be in this call: the part of the graph that computes it is run
 // ahead, on the call's own tensors, so that a branch that depends on it can be taken as the program
 // will take it.
 #pragma once
@@ -7,14 +7,14 @@
 #include "ir/graph_recorder.h"
 #include "passes/derivative_source.h"
 
-#include <c10/core/Scalar.h>
+#include <ATen/core/ivalue.h>
 
 #include <optional>
 
 namespace bifront {
 
 // Empty where that part cannot be run. Writes nothing and draws no random number.
-std::optional<c10::Scalar> foresee(const GraphRecorder &recorder, const Capture &capture,
+std::optional<c10::IValue> foresee(const GraphRecorder &recorder, const Capture &capture,
                                    DerivativeSource &derivatives, ValueId value);
 
 } // namespace bifront

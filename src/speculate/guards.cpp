@@ -42,6 +42,16 @@ PyObject **placeOf(PyObject *object, PyObject *descriptor) {
              : nullptr;
 }
 
+// What bifront's own hooks put in the places of PyTorch's and Python's functions during a capture.
+bool isHooked(PyObject *owner) {
+  PyObject *name = PyDict_Check(owner) ? PyDict_GetItemString(owner, "__name__") : nullptr;
+  const char *text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : nullptr;
+  std::string_view module = text ? text : "";
+  return module == "builtins" || module == "torch" || module.starts_with("torch.");
+}
+
+} // namespace
+
 std::vector<PyRef> itemsOf(PyObject *container) {
   std::vector<PyRef> items;
   PyRef iterator = PyRef::steal(Py_TYPE(container)->tp_iter(container));
@@ -74,20 +84,6 @@ PyObject *itemOf(PyObject *dict, PyObject *key) {
   return value;
 }
 
-bool sameKind(PyObject *before, PyObject *now) {
-  return before && now && Py_TYPE(before) == Py_TYPE(now) && isNumberOrTensor(now);
-}
-
-// What bifront's own hooks put in the places of PyTorch's and Python's functions during a capture.
-bool isHooked(PyObject *owner) {
-  PyObject *name = PyDict_Check(owner) ? PyDict_GetItemString(owner, "__name__") : nullptr;
-  const char *text = name && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : nullptr;
-  std::string_view module = text ? text : "";
-  return module == "builtins" || module == "torch" || module.starts_with("torch.");
-}
-
-} // namespace
-
 bool isNumberOrTensor(PyObject *value) {
   if (PyLong_CheckExact(value)) {
     int overflow = 0;
@@ -96,7 +92,7 @@ bool isNumberOrTensor(PyObject *value) {
   }
   if (PyFloat_CheckExact(value) || PyBool_Check(value))
     return true;
-  return THPVariable_CheckExact(value) && isOrdinaryTensor(THPVariable_Unpack(value));
+  return isPlainTensor(value);
 }
 
 PyRef valueIn(const Slot &slot) {
@@ -104,9 +100,11 @@ PyRef valueIn(const Slot &slot) {
   switch (slot.kind) {
   case Slot::Kind::DictItem: return PyRef::share(itemOf(object, key));
   case Slot::Kind::ListItem: {
-    Py_ssize_t index = PyLong_AsSsize_t(key);
-    return PyRef::share(index < PyList_GET_SIZE(object) ? PyList_GET_ITEM(object, index) : nullptr);
+    Py_ssize_t index = PyLong_AsSsize_t(key), size = PyList_GET_SIZE(object);
+    index += index < 0 ? size : 0;
+    return PyRef::share(index >= 0 && index < size ? PyList_GET_ITEM(object, index) : nullptr);
   }
+  case Slot::Kind::Length: return PyRef::steal(PyLong_FromSsize_t(PyList_GET_SIZE(object)));
   case Slot::Kind::Cell: return PyRef::share(PyCell_GET(object));
   case Slot::Kind::Member: {
     if (PyObject **place = placeOf(object, key))
@@ -123,13 +121,14 @@ PyRef valueIn(const Slot &slot) {
 //===- Compiling ---------------------------------------------------------------------------===//
 
 void Guards::know(PyObject *object) {
-  if (!object)
+  if (!object || isImmutable(object))
     return;
   if (PyTuple_Check(object))
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i)
       know(PyTuple_GET_ITEM(object, i));
-  else if (THPVariable_Check(object) || isMutableContainer(object))
-    known_.insert(object);
+  else if (PyMethod_Check(object))
+    know(PyMethod_GET_SELF(object));
+  known_.insert(object);
 }
 
 void Guards::compileSlot(const PythonRead &read) {
@@ -137,6 +136,7 @@ void Guards::compileSlot(const PythonRead &read) {
   if (!sameValue(read.value.get(), value.get()) && !isHooked(read.slot.object.get()))
     throw std::runtime_error("a Python value changed while the function was captured");
   know(read.slot.object.get());
+  know(read.slot.key.get());
   know(value.get());
   if (read.slot.kind != Slot::Kind::DictItem) {
     members_.push_back({read.slot, std::move(value)});
@@ -151,15 +151,21 @@ void Guards::compileSlot(const PythonRead &read) {
   guard->items.push_back({read.slot.key, std::move(value)});
 }
 
-void Guards::compileContainer(PyObject *container, const std::vector<SlotInput> &inputs) {
+// From the front.
+static size_t indexOf(const Slot &slot) {
+  Py_ssize_t index = PyLong_AsSsize_t(slot.key.get());
+  return index < 0 ? index + PyList_GET_SIZE(slot.object.get()) : index;
+}
+
+void Guards::compileContainer(PyObject *container, const std::vector<SlotPattern> &inputs) {
   ContainerGuard guard{PyRef::share(container), {}, {}};
   know(container);
   auto isInput = [&](Slot::Kind kind, PyObject *key, size_t index) {
-    return std::any_of(inputs.begin(), inputs.end(), [&](const SlotInput &input) {
+    return std::any_of(inputs.begin(), inputs.end(), [&](const SlotPattern &input) {
       const Slot &slot = input.slot;
       if (slot.kind != kind || slot.object.get() != container)
         return false;
-      return key ? sameValue(slot.key.get(), key) : PyLong_AsSize_t(slot.key.get()) == index;
+      return key ? sameValue(slot.key.get(), key) : indexOf(slot) == index;
     });
   };
   if (PyDict_Check(container)) {
@@ -174,8 +180,13 @@ void Guards::compileContainer(PyObject *container, const std::vector<SlotInput> 
       guard.items.push_back({{}, item});
     }
   }
-  for (const Item &item : guard.items)
+  for (size_t i = 0; i < guard.items.size(); ++i) {
+    Item &item = guard.items[i];
+    know(item.key.get());
+    if (guard.varies[i])
+      item.value = {};
     know(item.value.get());
+  }
   containers_.push_back(std::move(guard));
 }
 
@@ -216,6 +227,7 @@ void Guards::compileFunction(PyObject *function) {
 void Guards::compileObject(PyObject *object, PyObject *type) {
   if (PyFunction_Check(object))
     return compileFunction(object);
+  know(object);
   ObjectGuard guard{PyRef::share(object), PyRef::share(type)};
   if (Py_TYPE(object)->tp_dictoffset != 0) {
     guard.dict = PyRef::steal(PyObject_GenericGetDict(object, nullptr));
@@ -227,7 +239,7 @@ void Guards::compileObject(PyObject *object, PyObject *type) {
   objects_.push_back(std::move(guard));
 }
 
-void Guards::compile(const std::vector<PythonRead> &reads, const std::vector<SlotInput> &inputs) {
+void Guards::compile(const std::vector<PythonRead> &reads, std::vector<SlotPattern> inputs) {
   for (const PythonRead &read : reads) {
     PyObject *object = read.slot.object.get();
     switch (read.kind) {
@@ -239,11 +251,11 @@ void Guards::compile(const std::vector<PythonRead> &reads, const std::vector<Slo
   }
   // Each tensor's methods, whether or not one of the program's own has been read.
   compileType(reinterpret_cast<PyTypeObject *>(THPVariableClass));
-  inputs_ = inputs;
-  for (SlotInput &input : inputs_) {
-    inputTypes_.push_back(Py_TYPE(input.value.get()));
-    input.value = {};
+  inputs_ = std::move(inputs);
+  numbers_.resize(inputs_.size());
+  for (const SlotPattern &input : inputs_) {
     know(input.slot.object.get());
+    input.pattern.forEachIdentity([&](PyObject *object) { know(object); });
   }
 }
 
@@ -272,42 +284,38 @@ bool Guards::MemberGuard::holds() const {
   }
 }
 
-// With `varying`, goes on behind items that may become inputs, and collects them.
-bool Guards::ContainerGuard::compare(std::vector<Slot> *varying) const {
-  PyObject *object = container.get();
+bool Guards::ContainerGuard::compareDict() const {
+  PyObject *dict = container.get();
+  if (PyDict_GET_SIZE(dict) != static_cast<Py_ssize_t>(items.size()))
+    return false;
   auto same = [&](size_t i, PyObject *key, PyObject *now) {
-    const Item &item = items[i];
-    if (varies[i] || sameValue(item.value.get(), now))
-      return true;
-    if (!varying || !sameKind(item.value.get(), now))
-      return false;
-    PyRef place = key ? PyRef::share(key) : PyRef::steal(PyLong_FromSize_t(i));
-    varying->push_back({key ? Slot::Kind::DictItem : Slot::Kind::ListItem, container, place});
-    return true;
+    return sameValue(items[i].key.get(), key) &&
+           (varies[i] || sameValue(items[i].value.get(), now));
   };
+  if (PyODict_Check(dict)) { // its order is not the dict's
+    std::vector<PyRef> keys = keysOf(dict);
+    for (size_t i = 0; i < items.size(); ++i)
+      if (i >= keys.size() || !same(i, keys[i].get(), itemOf(dict, keys[i].get())))
+        return false;
+    return true;
+  }
+  PyObject *key = nullptr, *value = nullptr;
+  size_t i = 0;
+  for (Py_ssize_t position = 0; PyDict_Next(dict, &position, &key, &value); ++i)
+    if (!same(i, key, value))
+      return false;
+  return true;
+}
+
+bool Guards::ContainerGuard::compare() const {
+  PyObject *object = container.get();
+  if (PyDict_Check(object))
+    return compareDict();
   if (PyList_Check(object)) {
     if (PyList_GET_SIZE(object) != static_cast<Py_ssize_t>(items.size()))
       return false;
     for (size_t i = 0; i < items.size(); ++i)
-      if (!same(i, nullptr, PyList_GET_ITEM(object, i)))
-        return false;
-    return true;
-  }
-  if (PyDict_Check(object)) {
-    if (PyDict_GET_SIZE(object) != static_cast<Py_ssize_t>(items.size()))
-      return false;
-    if (!PyODict_Check(object)) {
-      PyObject *key = nullptr, *value = nullptr;
-      size_t i = 0;
-      for (Py_ssize_t position = 0; PyDict_Next(object, &position, &key, &value); ++i)
-        if (!sameValue(items[i].key.get(), key) || !same(i, key, value))
-          return false;
-      return true;
-    }
-    std::vector<PyRef> keys = keysOf(object);
-    for (size_t i = 0; i < items.size(); ++i)
-      if (i >= keys.size() || !sameValue(items[i].key.get(), keys[i].get()) ||
-          !same(i, keys[i].get(), itemOf(object, keys[i].get())))
+      if (!varies[i] && !sameValue(items[i].value.get(), PyList_GET_ITEM(object, i)))
         return false;
     return true;
   }
@@ -324,7 +332,7 @@ bool Guards::ContainerGuard::holds() const {
   uint64_t now = isDict ? versionOf(container.get()) : 0;
   if (now != 0 && now == version)
     return true;
-  if (!compare(nullptr))
+  if (!compare())
     return false;
   version = now;
   return true;
@@ -390,43 +398,12 @@ bool Guards::hold() const {
 bool Guards::fetch(PyObject **leaves) const {
   for (size_t i = 0; i < inputs_.size(); ++i) {
     PyRef value = valueIn(inputs_[i].slot);
-    PyObject *&leaf = leaves[inputs_[i].input];
-    if (!value || Py_TYPE(value.get()) != inputTypes_[i] || !isNumberOrTensor(value.get()) ||
-        (leaf && leaf != value.get()))
+    if (!inputs_[i].pattern.match(value.get(), leaves) || failsOnPurpose(Failure::Check))
       return false;
-    leaf = value.get(); // the slot keeps it alive
+    if (inputs_[i].pattern.kind() == ValuePattern::Kind::Number)
+      numbers_[i] = std::move(value);
   }
   return true;
-}
-
-std::optional<std::vector<Slot>> Guards::varyingSlots() const {
-  if (!std::all_of(types_.begin(), types_.end(),
-                   [&](const TypeGuard &guard) { return guard.holds(contents_); }) ||
-      !std::all_of(objects_.begin(), objects_.end(),
-                   [](const ObjectGuard &guard) { return guard.holds(); }) ||
-      !std::all_of(functions_.begin(), functions_.end(),
-                   [](const FunctionGuard &guard) { return guard.holds(); }))
-    return std::nullopt;
-  std::vector<Slot> varying;
-  auto compare = [&](const Slot &slot, PyObject *before) {
-    PyRef now = valueIn(slot);
-    if (sameValue(before, now.get()))
-      return true;
-    varying.push_back(slot);
-    bool keepsValue = slot.kind != Slot::Kind::Member || placeOf(slot.object.get(), slot.key.get());
-    return keepsValue && sameKind(before, now.get());
-  };
-  for (const DictGuard &guard : dicts_)
-    for (const Item &item : guard.items)
-      if (!compare({Slot::Kind::DictItem, guard.dict, item.key}, item.value.get()))
-        return std::nullopt;
-  for (const MemberGuard &guard : members_)
-    if (!compare(guard.slot, guard.value.get()))
-      return std::nullopt;
-  for (const ContainerGuard &guard : containers_)
-    if (!guard.compare(&varying))
-      return std::nullopt;
-  return varying;
 }
 
 int Guards::traverse(visitproc visit, void *arg) const {
@@ -469,9 +446,11 @@ int Guards::traverse(visitproc visit, void *arg) const {
     if (int stop = visitItems(guard.items))
       return stop;
   }
-  for (const SlotInput &input : inputs_) {
+  for (const SlotPattern &input : inputs_) {
     Py_VISIT(input.slot.object.get());
     Py_VISIT(input.slot.key.get());
+    if (int stop = input.pattern.traverse(visit, arg))
+      return stop;
   }
   return 0;
 }

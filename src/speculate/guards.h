@@ -4,6 +4,8 @@
 #pragma once
 
 #include "frontend/python_effects.h"
+#include "speculate/value_pattern.h"
+#include "speculate/varying.h"
 
 #include <cstdint>
 #include <functional>
@@ -13,20 +15,34 @@
 
 namespace bifront {
 
-// Where an object that each call finds in a slot goes: SlotInput::input is its leaf.
+// A slot whose value varies: no more is taken for granted than what the pattern says.
+struct SlotPattern {
+  Slot slot;
+  ValuePattern pattern;
+};
+
+// What differs from what guards take for granted.
+struct SlotDifference {
+  std::vector<LeafPlace> values; // that could be inputs
+  bool wholly = true;            // with these as inputs nothing would differ
+  std::vector<PyRef> replaced;   // containers and objects that the values were
+};
+
 class Guards {
 public:
-  // Python's values must be as they were before the call. Throws ConversionError where one is not.
-  void compile(const std::vector<PythonRead> &reads, const std::vector<SlotInput> &inputs);
+  // Python's values must be as they were before the call. Throws where one is not.
+  void compile(const std::vector<PythonRead> &reads, std::vector<SlotPattern> inputs);
+  // An object that the call has met in another way.
+  void know(PyObject *object);
   bool hold() const;
 
-  // Puts what is in the slots of the inputs into `leaves`; false where that is no value of its
-  // type.
+  // Puts what is in the slots of the inputs into `leaves`; false where that is of another pattern.
+  // The slots keep it alive, and numbers this does until the next call.
   bool fetch(PyObject **leaves) const;
 
-  // Of guards that do not hold: the slots whose values are numbers or tensors, of the type they
-  // had. Nothing where anything else differs.
-  std::optional<std::vector<Slot>> varyingSlots() const;
+  // Of guards that do not hold, or inputs that are of another pattern; puts what is in the inputs
+  // into `leaves`. Nothing where what differs could not be an input.
+  std::optional<SlotDifference> differs(PyObject **leaves) const;
 
   // Whether the call has met this object in Python's values.
   bool knows(PyObject *object) const { return known_.contains(object); }
@@ -53,7 +69,9 @@ private:
     std::vector<bool> varies; // of an item: it is a SlotInput
     mutable uint64_t version = 0;
     bool holds() const;
-    bool compare(std::vector<Slot> *varying) const;
+    bool compare() const;
+    bool compareDict() const;
+    Slot slotOf(size_t item) const;
   };
   struct ClassContents {
     PyTypeObject *type;
@@ -83,12 +101,20 @@ private:
   };
 
   void compileSlot(const PythonRead &read);
-  void compileContainer(PyObject *container, const std::vector<SlotInput> &inputs);
+  void compileContainer(PyObject *container, const std::vector<SlotPattern> &inputs);
   void compileType(PyTypeObject *type);
   void compileObject(PyObject *object, PyObject *type);
   void compileFunction(PyObject *function);
   uint32_t contentsOf(PyTypeObject *type);
-  void know(PyObject *object);
+
+  // A slot that does not hold what it did. `difference`: nothing where it could not be an input.
+  struct Change {
+    Slot slot;
+    std::optional<ValueDifference> difference;
+  };
+  void forEachSlot(const std::function<void(const Slot &, PyObject *value)> &use) const;
+  bool addChanges(const ContainerGuard &guard, std::vector<Change> &changes) const;
+  bool addHolders(const ContainerGuard &guard, std::vector<Change> &changes) const;
 
   std::vector<TypeGuard> types_;
   std::vector<ClassContents> contents_;
@@ -97,10 +123,15 @@ private:
   std::vector<DictGuard> dicts_;
   std::vector<MemberGuard> members_;
   std::vector<ContainerGuard> containers_;
-  std::vector<SlotInput> inputs_;
-  std::vector<PyTypeObject *> inputTypes_;
+  std::vector<SlotPattern> inputs_;
+  mutable std::vector<PyRef> numbers_;   // of the inputs: a length is made anew each time
   std::unordered_set<PyObject *> known_; // kept alive by the guards
 };
+
+// Of a list, deque or set; and of a dict, in its order, whatever a subclass does.
+std::vector<PyRef> itemsOf(PyObject *container);
+std::vector<PyRef> keysOf(PyObject *dict);
+PyObject *itemOf(PyObject *dict, PyObject *key); // borrowed; null: nothing
 
 // What is in a slot; null: nothing. Runs no Python code.
 PyRef valueIn(const Slot &slot);

@@ -2,6 +2,7 @@
 
 #include "codegen/native_symbols.h"
 #include "runtime/program.h"
+#include "speculate/python_call.h"
 #include "speculate/python_objects.h"
 
 #include <ATen/Parallel.h>
@@ -28,6 +29,7 @@ void linkNativeSymbols() {
       registerSymbol(function.name, function.address);
     addTorch();
     giveObjectReads();
+    givePythonCalls();
     return true;
   }();
   (void)linked;

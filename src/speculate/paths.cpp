@@ -39,7 +39,7 @@ public:
 
 private:
   // What makes an input the same in two paths.
-  using Key = std::tuple<CapturedInput::Kind, const void *, uint32_t>;
+  using Key = std::tuple<CapturedInput::Kind, const void *, const void *, uint32_t>;
 
   std::vector<uint32_t> takeInputs(const Captured &path) {
     std::vector<uint32_t> numbers;
@@ -47,7 +47,7 @@ private:
       CapturedInput input = path.inputs[i];
       auto leaf = path.leafOfInput.find(i);
       bool isLeaf = leaf != path.leafOfInput.end();
-      Key key{input.kind, isLeaf ? nullptr : input.tensor.unsafeGetTensorImpl(),
+      Key key{input.kind, isLeaf ? nullptr : input.tensor.unsafeGetTensorImpl(), input.held.get(),
               isLeaf ? leaf->second : 0};
       auto [known, isNew] = numbers_.try_emplace(key, all_.inputs.size());
       numbers.push_back(known->second);

@@ -63,6 +63,7 @@ bool PythonCommit::write(const Step &step, const std::vector<PyRef> &made) const
     return (value ? PyDict_SetItem(object, key, value) : PyDict_DelItem(object, key)) == 0;
   case Slot::Kind::ListItem:
     return PyList_SetItem(object, PyLong_AsSsize_t(key), Py_NewRef(value)) == 0;
+  case Slot::Kind::Length: break; // is never written as such
   case Slot::Kind::Cell: return PyCell_Set(object, value) == 0;
   case Slot::Kind::Member: return Py_TYPE(key)->tp_descr_set(key, object, value) == 0;
   }

@@ -3,6 +3,7 @@
 #include "frontend/pointers.h"
 #include "runtime/object_reads.h"
 #include "speculate/precheck.h"
+#include "support/gil.h"
 #include "support/plain_constant.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -11,17 +12,6 @@ namespace bifront {
 namespace {
 
 PyObject *objectAt(ObjectAddress address) { return reinterpret_cast<PyObject *>(address); }
-
-// The graph runs with the GIL in some threads and without it in others.
-class Gil {
-public:
-  Gil() : state_(PyGILState_Ensure()) {}
-  ~Gil() { PyGILState_Release(state_); }
-  Gil(const Gil &) = delete;
-
-private:
-  PyGILState_STATE state_;
-};
 
 const void *intern(const std::string &name) {
   Gil gil;

@@ -44,6 +44,8 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
   case GraphResult::Kind::Int: return PyLong_FromLongLong(outputs[result.index].toInt());
   case GraphResult::Kind::Float: return PyFloat_FromDouble(outputs[result.index].toDouble());
   case GraphResult::Kind::Bool: return PyBool_FromLong(outputs[result.index].toBool());
+  case GraphResult::Kind::Object: // an opaque call has returned it, and the run holds it
+    return Py_NewRef(reinterpret_cast<PyObject *>(outputs[result.index].toInt()));
   case GraphResult::Kind::Input: return THPVariable_Wrap(inputs[result.index].toTensor());
   case GraphResult::Kind::Leaf: return Py_NewRef(leaves[result.index]);
   }
@@ -53,11 +55,13 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
 // Graphs of a few steps are over before another thread could use the GIL.
 bool worthReleasingGil(const Program &program) {
   // With the objects of Python it would come and go.
-  auto reads = [](const Program &of) { return !of.objectReads.empty(); };
+  auto needsIt = [](const Program &of) {
+    return !of.objectReads.empty() || !of.pythonCalls.empty();
+  };
   for (const auto &function : program.functions)
-    if (reads(*function))
+    if (needsIt(*function))
       return false;
-  return !reads(program) &&
+  return !needsIt(program) &&
          program.calls.size() + program.kernels.size() + program.stores.size() > 8;
 }
 

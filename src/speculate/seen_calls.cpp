@@ -8,7 +8,7 @@
 
 namespace bifront {
 
-void SeenCalls::note(PyObject *value, const ArgumentPath &path, std::vector<Leaf> &leaves) {
+void SeenCalls::note(PyObject *value, const ValuePath &path, std::vector<Leaf> &leaves) {
   if (leaves.size() >= kMostLeaves || path.size() > kDeepest)
     return;
   if (THPVariable_CheckExact(value)) {
@@ -21,7 +21,7 @@ void SeenCalls::note(PyObject *value, const ArgumentPath &path, std::vector<Leaf
     leaves.push_back({path, PyRef::share(value), {}});
     return;
   }
-  ArgumentPath inside = path;
+  ValuePath inside = path;
   inside.push_back(0);
   if (PyTuple_CheckExact(value) || PyList_CheckExact(value)) {
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(value); ++i, ++inside.back())
@@ -50,8 +50,10 @@ Varying SeenCalls::add(PyObject *const *args, size_t count, PyObject *keywordNam
     if (before->value && leaf->value) {
       PyObject *one = before->value.get(), *other = leaf->value.get();
       bool areNumbers = isNumberOrTensor(other) && Py_TYPE(one) == Py_TYPE(other);
-      if (!sameValue(one, other))
-        (areNumbers ? varying.numbers : varying.choices).push_back(leaf->path);
+      if (!sameValue(one, other) && areNumbers)
+        varying.values.push_back({leaf->path, std::nullopt});
+      else if (!sameValue(one, other))
+        varying.choices.push_back(leaf->path);
     } else if (!before->value && !leaf->value && before->sizes.size() == leaf->sizes.size()) {
       for (size_t d = 0; d < leaf->sizes.size(); ++d)
         if (int64_t one = before->sizes[d], other = leaf->sizes[d]; one != other)

@@ -15,12 +15,12 @@ public:
 
 private:
   struct Leaf {
-    ArgumentPath path;
+    ValuePath path;
     PyRef value; // a number or a choice; or
     std::vector<int64_t> sizes;
     bool operator<(const Leaf &other) const { return path < other.path; }
   };
-  static void note(PyObject *value, const ArgumentPath &path, std::vector<Leaf> &leaves);
+  static void note(PyObject *value, const ValuePath &path, std::vector<Leaf> &leaves);
 
   // A call's objects are not kept; a longer nest than this is data.
   static constexpr size_t kMostLeaves = 256, kDeepest = 8;

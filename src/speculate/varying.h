@@ -12,9 +12,9 @@
 
 namespace bifront {
 
-// Where a tensor or a number comes from: the arguments, or a slot.
+// Where a value comes from: the arguments, or a slot and what it holds.
 struct LeafPlace {
-  ArgumentPath path;        // empty for a slot
+  ValuePath path;           // empty for a slot itself
   std::optional<Slot> slot; // nothing for an argument
 };
 
@@ -24,9 +24,9 @@ inline bool sameSlot(const Slot &one, const Slot &other) {
 }
 
 inline bool samePlace(const LeafPlace &one, const LeafPlace &other) {
-  if (one.slot || other.slot)
-    return one.slot && other.slot && sameSlot(*one.slot, *other.slot);
-  return one.path == other.path;
+  if (one.slot.has_value() != other.slot.has_value() || one.path != other.path)
+    return false;
+  return !one.slot || sameSlot(*one.slot, *other.slot);
 }
 
 struct Varying {
@@ -36,58 +36,61 @@ struct Varying {
     // What sizes it has had: 0 and 1, which have meanings of their own, others, or both.
     bool small = false, large = true;
   };
-  using Paths = std::vector<ArgumentPath>;
-  // Among the arguments: numbers, objects of the program, and other values (speculate/choices.h).
-  Paths numbers, objects, choices;
-  std::vector<Slot> slots;
+  // Slots, and numbers and objects in them and among the arguments.
+  std::vector<LeafPlace> values;
+  // Arguments that Python has to know, each one of several values (speculate/choices.h). An object
+  // of the program among them is an input as it is among `values`.
+  std::vector<ValuePath> choices;
   std::vector<Dimension> dimensions;
 
-  size_t size() const {
-    return numbers.size() + objects.size() + choices.size() + slots.size() + dimensions.size();
-  }
+  size_t size() const { return values.size() + choices.size() + dimensions.size(); }
   bool empty() const { return size() == 0; }
-  static bool has(const Paths &paths, const ArgumentPath &path) {
-    return std::find(paths.begin(), paths.end(), path) != paths.end();
+  bool has(const LeafPlace &place) const {
+    return std::any_of(values.begin(), values.end(),
+                       [&](const LeafPlace &other) { return samePlace(place, other); });
   }
-  bool has(const ArgumentPath &path) const { return has(numbers, path) || has(objects, path); }
-  bool hasChoice(const ArgumentPath &path) const { return has(choices, path); }
-  bool has(const Slot &slot) const {
-    return std::any_of(slots.begin(), slots.end(),
-                       [&](const Slot &other) { return sameSlot(slot, other); });
+  bool hasChoice(const ValuePath &path) const {
+    return std::find(choices.begin(), choices.end(), path) != choices.end();
   }
+  bool hasChoice(const LeafPlace &place) const { return !place.slot && hasChoice(place.path); }
   bool has(const Dimension &one) const {
     return std::any_of(dimensions.begin(), dimensions.end(), [&](const Dimension &other) {
       return one.dimension == other.dimension && samePlace(one.place, other.place);
     });
   }
   bool hasAll(const Varying &others) const {
-    auto mine = [&](const auto &value) { return has(value); };
-    auto myObject = [&](const ArgumentPath &path) { return has(objects, path); };
-    auto myChoice = [&](const ArgumentPath &path) { return hasChoice(path); };
-    auto myNumber = [&](const ArgumentPath &path) { return has(numbers, path) || myChoice(path); };
-    return std::ranges::all_of(others.numbers, myNumber) &&
-           std::ranges::all_of(others.objects, myObject) &&
-           std::ranges::all_of(others.choices, myChoice) &&
-           std::ranges::all_of(others.slots, mine) && std::ranges::all_of(others.dimensions, mine);
+    auto known = [&](const LeafPlace &place) { return has(place) || hasChoice(place); };
+    return std::ranges::all_of(others.values, known) &&
+           std::ranges::all_of(others.choices, [&](const auto &path) { return hasChoice(path); }) &&
+           std::ranges::all_of(others.dimensions, [&](const auto &one) { return has(one); });
   }
   void add(const Varying &more) {
-    for (Paths Varying::*paths : kPaths)
-      for (const ArgumentPath &path : more.*paths)
-        if (!has(this->*paths, path))
-          (this->*paths).push_back(path);
-    std::erase_if(numbers, [&](const ArgumentPath &path) { return hasChoice(path); });
-    for (const Slot &slot : more.slots)
-      if (!has(slot))
-        slots.push_back(slot);
-    for (const Dimension &added : more.dimensions) {
-      auto known = std::ranges::find_if(dimensions, [&](const Dimension &dimension) {
-        return dimension.dimension == added.dimension && samePlace(dimension.place, added.place);
-      });
-      if (known == dimensions.end())
-        known = dimensions.insert(known, added);
-      known->small |= added.small;
-      known->large |= added.large;
-    }
+    auto addTo = [&](auto &mine, const auto &added) {
+      for (const auto &value : added)
+        if (!has(value))
+          mine.push_back(value);
+    };
+    addTo(values, more.values);
+    for (const ValuePath &path : more.choices)
+      if (!hasChoice(path))
+        choices.push_back(path);
+    std::erase_if(values, [&](const LeafPlace &place) { return hasChoice(place); });
+    addTo(dimensions, more.dimensions);
+    for (Dimension &dimension : dimensions)
+      for (const Dimension &other : more.dimensions)
+        if (dimension.dimension == other.dimension && samePlace(dimension.place, other.place)) {
+          dimension.small |= other.small;
+          dimension.large |= other.large;
+        }
+  }
+  // Python is to know the numbers among the arguments. Whether there were any values there.
+  bool makeChoices() {
+    size_t before = choices.size();
+    for (const LeafPlace &place : values)
+      if (!place.slot)
+        choices.push_back(place.path);
+    std::erase_if(values, [](const LeafPlace &place) { return !place.slot; });
+    return choices.size() > before;
   }
   bool hasSmall() const {
     return std::any_of(dimensions.begin(), dimensions.end(),
@@ -99,24 +102,32 @@ struct Varying {
     for (Dimension &dimension : dimensions)
       dimension.small = false;
   }
-  void makeNumbersChoices() {
-    choices.insert(choices.end(), numbers.begin(), numbers.end());
-    numbers.clear();
+  void keep(const Varying &others) { // what these have too
+    auto isOnlyMine = [&](const auto &value) { return !others.has(value); };
+    std::erase_if(values, isOnlyMine);
+    std::erase_if(choices, [&](const ValuePath &path) { return !others.hasChoice(path); });
+    std::erase_if(dimensions, isOnlyMine);
   }
-  void keep(const Varying &others) { eraseWhere(others, false); } // what these have too
-  void remove(const Varying &less) { eraseWhere(less, true); }
-
-private:
-  static constexpr Paths Varying::*kPaths[] = {&Varying::numbers, &Varying::objects,
-                                               &Varying::choices};
-  void eraseWhere(const Varying &others, bool theyHaveIt) {
-    for (Paths Varying::*paths : kPaths)
-      std::erase_if(this->*paths, [&](const ArgumentPath &path) {
-        return has(others.*paths, path) == theyHaveIt;
-      });
-    auto isErased = [&](const auto &value) { return others.has(value) == theyHaveIt; };
-    std::erase_if(slots, isErased);
-    std::erase_if(dimensions, isErased);
+  void dropSlots() { // but for the sizes of what they hold
+    std::erase_if(values, [](const LeafPlace &place) { return place.slot.has_value(); });
+  }
+  void remove(const Varying &less) {
+    std::erase_if(values, [&](const LeafPlace &place) {
+      return less.has(place) || less.hasChoice(place); // even Python cannot have it vary
+    });
+    std::erase_if(choices, [&](const ValuePath &path) { return less.hasChoice(path); });
+    std::erase_if(dimensions, [&](const Dimension &one) { return less.has(one); });
+  }
+  // The slots of containers that are not looked at any more.
+  void removeInside(const std::vector<PyRef> &containers) {
+    auto isInside = [&](const LeafPlace &place) {
+      return place.slot &&
+             std::any_of(containers.begin(), containers.end(), [&](const PyRef &container) {
+               return container.get() == place.slot->object.get();
+             });
+    };
+    std::erase_if(values, isInside);
+    std::erase_if(dimensions, [&](const Dimension &one) { return isInside(one.place); });
   }
 };
 

@@ -57,7 +57,10 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
                 PyObject_CallFunctionObjArgs(request.reachable, function, arguments, nullptr));
           },
       .unchanged = callUnchanged,
-      .inputFor = request.inputFor};
+      .inputFor = request.inputFor,
+       .isReplaced = request.isReplaced,
+       .isCopy = request.isCopy,
+       .exampleOf = request.exampleOf};
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
   capture.recording().refusesAssumption = [&] {

@@ -28,9 +28,11 @@ struct WalkRequest {
   bool assumesInBranches = true; // as ConversionRequest's
   Policies *policies = nullptr;
   // Asked for before the walk, so that C functions too find the inputs in their places.
-  const std::vector<Slot> &varying;
+  std::vector<Slot> varying;
   // As InterpreterHost's; may be empty.
   std::function<std::optional<std::pair<PyRef, uint32_t>>(const Slot &, PyObject *)> inputFor;
+  std::function<bool(PyObject *)> isReplaced, isCopy;
+  std::function<PyRef(ValueId)> exampleOf; // as InterpreterHost's
 };
 
 // Python's values are as they were behind it. Throws CannotInterpret.

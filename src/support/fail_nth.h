@@ -1,5 +1,5 @@
-// A mode for tests: the Nth check of a run is said to fail although it holds, or its Nth operator
-// or allocation throws, so that every way out of a graph is taken on purpose.
+// A mode for tests: the Nth check of a run is said to fail although it holds, or its Nth operator,
+// allocation or opaque call throws, so that every way out of a graph is taken on purpose.
 #pragma once
 
 #include <atomic>
@@ -7,7 +7,7 @@
 
 namespace bifront {
 
-enum class Failure : uint8_t { Check, Call, Allocation };
+enum class Failure : uint8_t { Check, Call, Allocation, Opaque };
 
 // Graphs that are compiled while the option is on ask at each assertion too.
 bool failsOnPurposeAtAll();

@@ -5,6 +5,8 @@
 // RUN: bf-program %t/recursion.mlir | FileCheck %s --check-prefix=RECURSION
 // RUN: bf-run --compare %t/branch.mlir | FileCheck %s --check-prefix=AGREE
 // RUN: bf-run --compare %t/loop.mlir | FileCheck %s --check-prefix=AGREE
+// RUN: bf-program %t/sum_of_rows.mlir | FileCheck %s --check-prefix=ROWS
+// RUN: bf-run --compare %t/sum_of_rows.mlir | FileCheck %s --check-prefix=AGREE
 // RUN: bf-run --compare %t/recursion.mlir | FileCheck %s --check-prefix=AGREE
 // RUN: bf-program %t/in_place.mlir | FileCheck %s --check-prefix=INPLACE
 // RUN: bf-program %t/select.mlir | FileCheck %s --check-prefix=SELECT
@@ -12,11 +14,13 @@
 // RUN: bf-run --compare %t/select.mlir | FileCheck %s --check-prefix=AGREE
 // AGREE: native and reference agree
 
-// What the branches use of outside (t3) dies behind both.
+// What the branches use of outside (t2) dies behind both; the one that uses it has it for itself.
 //--- branch.mlir
 // BRANCH: call t2 = aten::sin(t0)
 // BRANCH: if v{{[0-9]+}}
-// BRANCH-NEXT:   call [[COS:t[0-9]+]] = aten::cos(t2)
+// BRANCH-NEXT:   move [[OWN:t[0-9]+]] = t2
+// BRANCH-NEXT:   dead: release t2
+// BRANCH-NEXT:   call [[COS:t[0-9]+]] = aten::cos([[OWN]]) release [[OWN]]
 // BRANCH-NEXT:   move t3 = [[COS]] release [[COS]]
 // BRANCH-NEXT: else
 // BRANCH-NEXT:   move t3 = t0
@@ -132,4 +136,28 @@ func.func @select(%x: tensor<4xf32>, %c: i1) -> tensor<4xf32> {
   %0 = bf.aten "aten::sin"(%x) : (tensor<4xf32>) -> tensor<4xf32>
   %1 = arith.select %c, %0, %x : tensor<4xf32>
   return %1 : tensor<4xf32>
+}
+
+// A sum that functions hand on, and a branch ends with, is written where it lies.
+//--- sum_of_rows.mlir
+// ROWS: function 0
+// ROWS: if v{{[0-9]+}}
+// ROWS-NEXT:   move [[OWN:t[0-9]+]] = t0
+// ROWS: call {{.*}} = aten::index_put_([[OWN]], {{.*}}) over its own [[OWN]]
+// ROWS: else
+// ROWS-NEXT:   move {{.*}} = t0
+func.func @sum_of_rows(%sum: tensor<10x4xf32>, %g: tensor<3x4xf32>, %c: i1) -> tensor<10x4xf32> {
+  %0 = bf.aten "aten::neg"(%sum) : (tensor<10x4xf32>) -> tensor<10x4xf32>
+  %1 = func.call @add(%0, %g, %c) : (tensor<10x4xf32>, tensor<3x4xf32>, i1) -> tensor<10x4xf32>
+  return %1 : tensor<10x4xf32>
+}
+func.func private @add(%sum: tensor<10x4xf32>, %g: tensor<3x4xf32>, %c: i1) -> tensor<10x4xf32> {
+  %r = scf.if %c -> (tensor<10x4xf32>) {
+    %i = bf.aten "aten::arange"(3, 4, none, none, none) : () -> tensor<3xi64>
+    %0:2 = bf.aten "aten::index_put_"(%sum, [%i], %g, true) writes [0] : (tensor<10x4xf32>, tensor<3xi64>, tensor<3x4xf32>) -> (tensor<10x4xf32>, tensor<10x4xf32>)
+    scf.yield %0#1 : tensor<10x4xf32>
+  } else {
+    scf.yield %sum : tensor<10x4xf32>
+  }
+  return %r : tensor<10x4xf32>
 }

@@ -1,7 +1,6 @@
 // What has no native code is refused with a sentence.
 // RUN: split-file %s %t
 // RUN: not bf-program %t/writes.mlir 2>&1 | FileCheck %s --check-prefix=WRITES
-// RUN: not bf-program %t/pycall.mlir 2>&1 | FileCheck %s --check-prefix=PYCALL
 // RUN: not bf-program %t/ctlz.mlir 2>&1 | FileCheck %s --check-prefix=CTLZ
 // RUN: not bf-program %t/stores.mlir 2>&1 | FileCheck %s --check-prefix=STORES
 // RUN: not bf-program %t/itself.mlir 2>&1 | FileCheck %s --check-prefix=ITSELF
@@ -11,13 +10,6 @@
 func.func @writes(%x: tensor<4xf32>) -> tensor<4xf32> {
   %0 = bf.aten "aten::relu_"(%x) : (tensor<4xf32>) -> tensor<4xf32>
   return %0 : tensor<4xf32>
-}
-
-//--- pycall.mlir
-// PYCALL: there is no native code for 'bf.pycall'
-func.func @pycall() {
-  bf.pycall "print"() : () -> ()
-  return
 }
 
 //--- ctlz.mlir

@@ -100,6 +100,12 @@ func.func @f(%a: tensor<4xf32>) {
   return
 }
 // -----
+func.func @f(%k: i64) {
+  // expected-error@+1 {{has one size in each of the two worlds, and they differ}}
+  %0 = bf.size %k in [7, 7]
+  return
+}
+// -----
 func.func @f(%a: tensor<4xf32>, %b: tensor<4xi64>) {
   // expected-error@+1 {{stores 'i64' elements into a tensor of 'f32'}}
   bf.store %b to %a : tensor<4xi64> to tensor<4xf32>
@@ -264,5 +270,21 @@ func.func @f() {
 func.func @unbox(%object: !bf.object) {
   // expected-error @+1 {{an object is not unboxed as 'f32'}}
   %0 = bf.unbox %object : f32
+  return
+}
+
+// -----
+
+func.func @pycall(%object: !bf.object, %n: i64) {
+  // expected-error @+1 {{has 2 keywords for 1 operands}}
+  %0 = bf.pycall "f" %object(%n) keywords ["a", "b"] : (i64)
+  return
+}
+
+// -----
+
+func.func @pycall(%object: !bf.object, %n: i32) {
+  // expected-error @+1 {{hands 'i32' to Python}}
+  %0 = bf.pycall "f" %object(%n) : (i32)
   return
 }

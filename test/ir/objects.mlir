@@ -32,5 +32,10 @@ func.func @tree(%node: !bf.object, %class: !bf.object, %none: !bf.object, %metho
   %tensor = bf.unbox %value : tensor<3xf32>
   // CHECK: bf.unbox %{{.*}} : f64
   %weight = bf.unbox %item : f64
+  // STAYS: bf.pycall "draw"
+  // CHECK: bf.pycall "draw" %{{.*}}(%{{.*}}) : (!bf.object)
+  %drawn = bf.pycall "draw" %method(%node) : (!bf.object)
+  // CHECK: bf.pycall "draw" %{{.*}}(%{{.*}}, %{{.*}}) keywords ["size"] : (!bf.object, i64)
+  %more = bf.pycall "draw" %method(%drawn, %length) keywords ["size"] : (!bf.object, i64)
   return %both, %tensor, %length, %weight : i1, tensor<3xf32>, i64, f64
 }

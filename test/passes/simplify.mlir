@@ -182,3 +182,17 @@ func.func @effects_in_branches(%x: tensor<4xf32>, %c: i1, %d: i1) {
   bf.assert %d, "outside"
   return
 }
+
+// What an embedding's gradient adds to others touches a few rows only.
+// CHECK-LABEL: func.func @sum_of_rows
+func.func @sum_of_rows(%sum: tensor<100x4xf32>, %g: tensor<3x4xf32>, %i: tensor<3xi64>) -> (tensor<100x4xf32>, tensor<100x4xf32>) {
+  // CHECK: %[[SUM:.*]]:2 = bf.aten "aten::index_put_"(%arg0, [%arg2], %arg1, true) writes [0]
+  // CHECK: %[[ROWS:.*]] = bf.aten "aten::embedding_dense_backward"(%arg1, %arg2, 100, 7, false)
+  // CHECK: %[[KEPT:.*]] = bf.aten "aten::add.Tensor"(%arg0, %[[ROWS]], 1)
+  // CHECK: return %[[SUM]]#1, %[[KEPT]]
+  %0 = bf.aten "aten::embedding_dense_backward"(%g, %i, 100, -1, false) : (tensor<3x4xf32>, tensor<3xi64>) -> tensor<100x4xf32>
+  %1 = bf.aten "aten::add.Tensor"(%sum, %0, 1) : (tensor<100x4xf32>, tensor<100x4xf32>) -> tensor<100x4xf32>
+  %2 = bf.aten "aten::embedding_dense_backward"(%g, %i, 100, 7, false) : (tensor<3x4xf32>, tensor<3xi64>) -> tensor<100x4xf32>
+  %3 = bf.aten "aten::add.Tensor"(%sum, %2, 1) : (tensor<100x4xf32>, tensor<100x4xf32>) -> tensor<100x4xf32>
+  return %1, %3 : tensor<100x4xf32>, tensor<100x4xf32>
+}

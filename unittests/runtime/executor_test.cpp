@@ -47,12 +47,13 @@ struct Builder {
   }
   uint32_t call(AtenCall call, std::vector<OperandRef> operands, std::vector<OperandRef> results,
                 std::vector<SlotId> release = {}) {
-    program->calls.push_back({std::move(call),
-                              std::move(operands),
-                              std::move(results),
-                              {},
-                              std::move(release),
-                              "train.py:12"});
+    CallStep step;
+    step.call = std::move(call);
+    step.operands = std::move(operands);
+    step.results = std::move(results);
+    step.release = std::move(release);
+    step.location = "train.py:12";
+    program->calls.push_back(std::move(step));
     return program->calls.size() - 1;
   }
   uint32_t kernel(KernelFn fn, std::vector<SlotId> inputs, SlotId output, int32_t inPlace = -1,

@@ -33,6 +33,10 @@ def corpus(words: int) -> Tensor:
 
 
 class Training(Program):
+    chaotic = (
+        True  # the gradient of a bias of keys is rounding alone, and Adam divides it by its size
+    )
+
     def __init__(
         self, configuration: Configuration, batch: int, learning_rate: float, seed: int
     ) -> None:

@@ -1,0 +1,162 @@
+// What float() and torch.tensor() make of numbers of the graph, where Python and PyTorch would ask
+// what these are.
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+
+#include <c10/core/DefaultDtype.h>
+#include <c10/core/ScalarType.h>
+#include <torch/csrc/Dtype.h>
+#include <torch/csrc/DynamicTypes.h>
+#include <torch/csrc/autograd/python_variable.h>
+
+namespace bifront {
+namespace {
+
+PyRef torchAttribute(const char *name) {
+  PyRef torch = checked(PyImport_ImportModule("torch"));
+  return checked(PyObject_GetAttrString(torch.get(), name));
+}
+
+bool isSequence(PyObject *data) { return PyList_CheckExact(data) || PyTuple_CheckExact(data); }
+
+// What PyTorch takes a number to be that stands in a list; nothing for what is no number.
+std::optional<c10::ScalarType> elementType(PyObject *element) {
+  if (isExactTensor(element) && isOfNoDimension(element))
+    return THPVariable_Unpack(element).scalar_type();
+  PyTypeObject *type = isGraphNumber(element) ? numberType(element) : Py_TYPE(element);
+  if (type == &PyBool_Type)
+    return c10::ScalarType::Bool;
+  if (type == &PyLong_Type && (isGraphNumber(element) || fitsGraph(element)))
+    return c10::ScalarType::Long;
+  if (type == &PyFloat_Type)
+    return c10::get_default_dtype_as_scalartype();
+  return std::nullopt;
+}
+
+// Numbers in lists of equal lengths, as PyTorch reads them.
+class NestedNumbers {
+public:
+  // False where there is anything else.
+  bool read(PyObject *data, size_t depth = 0) {
+    if (!isSequence(data)) {
+      auto element = depth > 0 || isGraphNumber(data) ? elementType(data) : std::nullopt;
+      if (!element || depth != shape.size())
+        return false;
+      type = count++ == 0 ? *element : c10::promoteTypes(type, *element);
+      hasFloats = hasFloats || c10::isFloatingType(*element);
+      ofGraph = ofGraph || isGraphNumber(data) || isProxyTensor(data);
+      return true;
+    }
+    Py_ssize_t size = PySequence_Fast_GET_SIZE(data);
+    if (depth == shape.size()) {
+      if (count > 0)
+        return false;
+      shape.push_back(size);
+    }
+    if (shape[depth] != size)
+      return false;
+    for (Py_ssize_t i = 0; i < size; ++i)
+      if (!read(PySequence_Fast_GET_ITEM(data, i), depth + 1))
+        return false;
+    return true;
+  }
+
+  std::vector<int64_t> shape;
+  c10::ScalarType type = c10::ScalarType::Undefined;
+  size_t count = 0;
+  bool ofGraph = false, hasFloats = false;
+};
+
+PyRef filled(const std::vector<int64_t> &shape, PyObject *number, PyObject *keywords) {
+  PyRef sizes = checked(PyTuple_New(static_cast<Py_ssize_t>(shape.size())));
+  for (size_t i = 0; i < shape.size(); ++i)
+    PyTuple_SET_ITEM(sizes.get(), static_cast<Py_ssize_t>(i),
+                     checked(PyLong_FromLongLong(shape[i])).release());
+  PyRef arguments = checked(PyTuple_Pack(2, sizes.get(), number));
+  return checked(PyObject_Call(torchAttribute("full").get(), arguments.get(), keywords));
+}
+
+// The first number in nested lists.
+PyObject *firstOf(PyObject *data) {
+  return isSequence(data) ? firstOf(PySequence_Fast_GET_ITEM(data, 0)) : data;
+}
+
+} // namespace
+
+// float() of a number of the graph.
+PyRef Interpreter::toFloat(PyObject *number) {
+  if (numberType(number) == &PyFloat_Type)
+    return PyRef::share(number);
+  PyRef result = numberForPython(symbolicNumber(number)->sym_float());
+  noteComputed(result.get(), number, number,
+               [](PyObject *value, PyObject *) { return PyNumber_Float(value); });
+  return result;
+}
+
+//===- torch.tensor ------------------------------------------------------------------------===//
+
+// `keywords`: the dtype; `isReal`: of what it is.
+PyRef Interpreter::stackedNumbers(PyObject *data, PyObject *keywords, bool isReal) {
+  if (isSequence(data)) {
+    PyRef parts = checked(PyList_New(0));
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(data); ++i)
+      checked(PyList_Append(
+          parts.get(), stackedNumbers(PySequence_Fast_GET_ITEM(data, i), keywords, isReal).get()));
+    return checked(PyObject_CallOneArg(torchAttribute("stack").get(), parts.get()));
+  }
+  if (isExactTensor(data)) {
+    PyRef value = checked(PyObject_CallMethod(data, "detach", nullptr));
+    PyRef to = checked(PyObject_GetAttrString(value.get(), "to"));
+    return checked(PyObject_VectorcallDict(to.get(), nullptr, 0, keywords));
+  }
+  return filled({}, numberToFill(data, isReal).get(), keywords);
+}
+
+// torch.tensor goes by way of a double where the tensor is real, and torch.full takes no bool of
+// the graph.
+PyRef Interpreter::numberToFill(PyObject *number, bool isReal) {
+  PyRef value = PyRef::share(number);
+  if (isGraphNumber(number) && numberType(number) == &PyBool_Type)
+    value = binary(syntax::BinaryOp::Add, number, checked(PyLong_FromLong(0)).get());
+  if (!isReal)
+    return value;
+  return isGraphNumber(value.get()) ? toFloat(value.get()) : checked(PyNumber_Float(value.get()));
+}
+
+void Interpreter::noteRead(PyObject *data) {
+  if (PyList_CheckExact(data))
+    log_.readContainer(data);
+  if (isSequence(data))
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(data); ++i)
+      noteRead(PySequence_Fast_GET_ITEM(data, i));
+}
+
+std::optional<PyRef> Interpreter::tensorOfData(const CallArguments &arguments) {
+  PyRef dtype;
+  for (const auto &[name, value] : arguments.keywords) {
+    if (PyUnicode_CompareWithASCIIString(name.get(), "dtype") != 0)
+      return std::nullopt;
+    dtype = value;
+  }
+  NestedNumbers numbers;
+  if (arguments.positional.size() != 1 || !numbers.read(arguments.positional[0].get()) ||
+      !numbers.ofGraph)
+    return std::nullopt;
+  PyObject *data = arguments.positional[0].get();
+  if (!dtype || dtype.get() == Py_None)
+    dtype = PyRef::share(reinterpret_cast<PyObject *>(torch::getTHPDtype(numbers.type)));
+  if (!THPDtype_Check(dtype.get()))
+    return std::nullopt;
+  bool isReal = c10::isFloatingType(reinterpret_cast<THPDtype *>(dtype.get())->scalar_type);
+  if (!isReal && numbers.hasFloats)
+    return std::nullopt; // it cuts them off
+  noteRead(data);
+  PyRef keywords = checked(PyDict_New());
+  checked(PyDict_SetItemString(keywords.get(), "dtype", dtype.get()));
+  PyObject *first = firstOf(data);
+  if (numbers.count == 1 && !isExactTensor(first))
+    return filled(numbers.shape, numberToFill(first, isReal).get(), keywords.get());
+  return stackedNumbers(data, keywords.get(), isReal);
+}
+
+} // namespace bifront

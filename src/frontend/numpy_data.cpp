@@ -1,0 +1,209 @@
+#include "frontend/numpy_data.h"
+
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+#include "frontend/python_error.h"
+#include "support/pending_exception.h"
+
+#include <algorithm>
+
+namespace bifront {
+namespace {
+
+// Classes of C have such names for good; those of a program are made at run time.
+bool isOfC(PyTypeObject *type, std::string_view name) {
+  return !(type->tp_flags & Py_TPFLAGS_HEAPTYPE) && name == type->tp_name;
+}
+
+// Borrowed; null where nobody has imported the module, or it has none of that name.
+PyObject *ofModule(const char *module, const std::string &name) {
+  PyObject *imported = PyDict_GetItemString(PyImport_GetModuleDict(), module);
+  return imported && PyModule_Check(imported)
+             ? PyDict_GetItemString(PyModule_GetDict(imported), name.c_str())
+             : nullptr;
+}
+
+// Functions that may return what lies in the memory of an argument: one array.
+constexpr std::string_view kViews[] = {
+    "__getitem__", "as_tensor", "asarray",  "broadcast_to", "diagonal", "expand_dims",
+    "from_numpy",  "getattr",   "moveaxis", "ravel",        "reshape",  "squeeze",
+    "swapaxes",    "transpose", "view",     "array",        "getitem",  "ascontiguousarray"};
+constexpr std::string_view kMethods[] = {
+    "all",     "any",     "argmax",   "argmin", "argsort", "astype",    "clip",  "copy",
+    "cumprod", "cumsum",  "diagonal", "dot",    "flatten", "item",      "max",   "mean",
+    "min",     "nonzero", "prod",     "ravel",  "repeat",  "reshape",   "round", "squeeze",
+    "std",     "sum",     "swapaxes", "take",   "tolist",  "transpose", "var",   "trace"};
+constexpr std::string_view kFunctions[] = {"all",
+                                           "allclose",
+                                           "any",
+                                           "arange",
+                                           "argmax",
+                                           "argmin",
+                                           "argsort",
+                                           "array",
+                                           "array_equal",
+                                           "asarray",
+                                           "ascontiguousarray",
+                                           "average",
+                                           "bincount",
+                                           "broadcast_to",
+                                           "clip",
+                                           "concatenate",
+                                           "count_nonzero",
+                                           "cumprod",
+                                           "cumsum",
+                                           "diff",
+                                           "dot",
+                                           "expand_dims",
+                                           "eye",
+                                           "histogram",
+                                           "isclose",
+                                           "linspace",
+                                           "logspace",
+                                           "max",
+                                           "mean",
+                                           "median",
+                                           "min",
+                                           "moveaxis",
+                                           "nanmean",
+                                           "nonzero",
+                                           "ones",
+                                           "ones_like",
+                                           "outer",
+                                           "percentile",
+                                           "prod",
+                                           "quantile",
+                                           "ravel",
+                                           "repeat",
+                                           "reshape",
+                                           "roll",
+                                           "round",
+                                           "searchsorted",
+                                           "sort",
+                                           "squeeze",
+                                           "std",
+                                           "sum",
+                                           "swapaxes",
+                                           "tile",
+                                           "trace",
+                                           "transpose",
+                                           "unique",
+                                           "var",
+                                           "where",
+                                           "zeros",
+                                           "stack",
+                                           "hstack",
+                                           "vstack",
+                                           "column_stack",
+                                           "zeros_like"};
+constexpr std::string_view kOperators[] = {
+    "__add__",     "__and__", "__eq__",     "__floordiv__", "__ge__",     "__getitem__", "__gt__",
+    "__inv__",     "__le__",  "__lshift__", "__lt__",       "__matmul__", "__mod__",     "__mul__",
+    "__ne__",      "__neg__", "__or__",     "__pos__",      "__pow__",    "__rshift__",  "__sub__",
+    "__truediv__", "__xor__", "truth",      "__invert__"};
+constexpr std::string_view kBuiltins[] = {"abs",     "bool", "divmod", "float",
+                                          "getattr", "int",  "len",    "round"};
+constexpr std::string_view kOfTorch[] = {"as_tensor", "from_numpy", "tensor"};
+
+template <size_t count>
+bool isOneOf(PyObject *function, const char *module, const std::string_view (&names)[count]) {
+  return std::any_of(std::begin(names), std::end(names), [&](std::string_view name) {
+    return ofModule(module, std::string(name)) == function;
+  });
+}
+
+bool isMethodOfNumpy(PyObject *function) {
+  if (!Py_IS_TYPE(function, &PyMethodDescr_Type))
+    return false;
+  PyTypeObject *owner = PyDescr_TYPE(function);
+  return (isOfC(owner, "numpy.ndarray") || isOfC(owner, "numpy.generic")) &&
+         std::find(std::begin(kMethods), std::end(kMethods), attributeText(function, "__name__")) !=
+             std::end(kMethods);
+}
+
+// Those that numpy has: one that a program makes may call the program.
+bool isUfuncOfNumpy(PyObject *function) {
+  return isOfC(Py_TYPE(function), "numpy.ufunc") &&
+         ofModule("numpy", attributeText(function, "__name__")) == function;
+}
+
+} // namespace
+
+bool isNumpyArray(PyObject *object) { return isOfC(Py_TYPE(object), "numpy.ndarray"); }
+
+bool isNumpyScalar(PyObject *object) {
+  if (!std::string_view(Py_TYPE(object)->tp_name).starts_with("numpy."))
+    return false;
+  for (PyTypeObject *type = Py_TYPE(object); type; type = type->tp_base)
+    if (isOfC(type, "numpy.generic"))
+      return !(Py_TYPE(object)->tp_flags & Py_TPFLAGS_HEAPTYPE);
+  return false;
+}
+
+bool isPureOfNumpy(PyObject *function) {
+  return isMethodOfNumpy(function) || isUfuncOfNumpy(function) ||
+         isOneOf(function, "operator", kOperators) || isOneOf(function, "builtins", kBuiltins) ||
+         isOneOf(function, "torch", kOfTorch) || isOneOf(function, "numpy", kFunctions);
+}
+
+bool makesNewData(PyObject *function) {
+  return std::find(std::begin(kViews), std::end(kViews), attributeText(function, "__name__")) ==
+         std::end(kViews);
+}
+
+bool holdsObjects(PyObject *data) {
+  PyRef type = checked(PyObject_GetAttrString(data, "dtype"));
+  return checked(PyObject_GetAttrString(type.get(), "hasobject")).get() == Py_True;
+}
+
+// `out` may be given by its position too.
+bool writesToArgument(PyObject *function, const CallArguments &arguments) {
+  for (const auto &[name, value] : arguments.keywords)
+    if (PyUnicode_CompareWithASCIIString(name.get(), "out") == 0)
+      return true;
+  PyRef inputs = PyRef::steal(PyObject_GetAttrString(function, "nin")); // of a ufunc
+  PyErr_Clear();                                                        // it is none
+  size_t most = inputs ? PyLong_AsSize_t(inputs.get()) : 3;
+  for (size_t i = most; i < arguments.positional.size(); ++i)
+    if (arguments.positional[i].get() != Py_None && !isImmutable(arguments.positional[i].get()))
+      return true;
+  return false;
+}
+
+NumpyErrors::NumpyErrors(const char *inPlaceOfWarnings) {
+  PyObject *get = ofModule("numpy", "geterr"), *make = ofModule("numpy", "errstate");
+  if (!get || !make)
+    return;
+  PyRef now = checked(PyObject_CallNoArgs(get)), changed = checked(PyDict_New());
+  PyRef instead = checked(PyUnicode_FromString(inPlaceOfWarnings));
+  PyObject *kind = nullptr, *setting = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Next(now.get(), &at, &kind, &setting);)
+    if (PyUnicode_CompareWithASCIIString(setting, "warn") == 0)
+      checked(PyDict_SetItem(changed.get(), kind, instead.get()));
+  if (PyDict_GET_SIZE(changed.get()) == 0)
+    return;
+  PyRef none = checked(PyTuple_New(0));
+  PyRef state = checked(PyObject_Call(make, none.get(), changed.get()));
+  checked(PyObject_CallMethod(state.get(), "__enter__", nullptr));
+  state_ = state;
+}
+
+NumpyErrors::~NumpyErrors() {
+  if (!state_)
+    return;
+  PendingException ofTheCall;
+  if (!PyRef::steal(
+          PyObject_CallMethod(state_.get(), "__exit__", "OOO", Py_None, Py_None, Py_None)))
+    PyErr_WriteUnraisable(state_.get());
+}
+
+PyObject *operatorFunction(const char *name) {
+  static PyObject *module = PyImport_ImportModule("operator");
+  return module ? PyDict_GetItemString(PyModule_GetDict(module), name) : nullptr;
+}
+
+PyObject *builtinFunction(const char *name) {
+  return PyDict_GetItemString(PyEval_GetBuiltins(), name);
+}
+
+} // namespace bifront

@@ -1,0 +1,194 @@
+// Opaque calls: of C functions that do something which the walk can neither do nor leave to the
+// end. They are made when the graph runs, in the program's order. What they return is taken to be
+// of the type that a call during the walk returns, which leaves nothing behind.
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
+#include "frontend/pointers.h"
+#include "frontend/random_sources.h"
+
+#include "capture/dispatch_mode.h"
+#include "capture/symbolic.h"
+#include "support/pending_exception.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace bifront {
+namespace {
+
+// Nobody can tell whether a clock has been looked at twice.
+bool readsClock(PyObject *function) {
+  static constexpr std::string_view clocks[] = {
+      "monotonic",    "monotonic_ns",    "perf_counter", "perf_counter_ns",
+      "process_time", "process_time_ns", "time",         "time_ns"};
+  return PyCFunction_Check(function) && attributeText(function, "__module__") == "time" &&
+         std::find(std::begin(clocks), std::end(clocks), attributeText(function, "__name__")) !=
+             std::end(clocks);
+}
+
+// What is the same object, or as good as that, at each run.
+bool isConstant(PyObject *object) {
+  if (PyTuple_CheckExact(object)) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i)
+      if (!isConstant(PyTuple_GET_ITEM(object, i)))
+        return false;
+    return true;
+  }
+  if (PySlice_Check(object)) {
+    auto *slice = reinterpret_cast<PySliceObject *>(object);
+    return isConstant(slice->start) && isConstant(slice->stop) && isConstant(slice->step);
+  }
+  return (isImmutable(object) && !isGraphNumber(object)) || PyType_Check(object);
+}
+
+// A function that returns its arguments, as a list or a tuple; borrowed.
+PyObject *sequenceMaker(bool ofList) {
+  static PyMethodDef definitions[] = {
+      {"tuple", [](PyObject *, PyObject *items) { return Py_NewRef(items); }, METH_VARARGS,
+       nullptr},
+      {"list", [](PyObject *, PyObject *items) { return PySequence_List(items); }, METH_VARARGS,
+       nullptr}};
+  static PyObject *makers[] = {PyCFunction_New(&definitions[0], nullptr),
+                               PyCFunction_New(&definitions[1], nullptr)};
+  return makers[ofList];
+}
+
+class StatePutBack {
+public:
+  explicit StatePutBack(PyObject *source) : source_(source), state_(stateOfSource(source)) {}
+  ~StatePutBack() {
+    PendingException ofTheCall;
+    try {
+      setStateOfSource(source_, state_.get());
+    } catch (const PythonError &) {
+      PyErr_WriteUnraisable(source_);
+    }
+  }
+  StatePutBack(const StatePutBack &) = delete;
+
+private:
+  PyObject *source_;
+  PyRef state_;
+};
+
+} // namespace
+
+// Nothing where the callee is none that can be called so.
+std::optional<PyRef> Interpreter::callOpaque(PyObject *callee, const CallArguments &arguments) {
+  CallArguments all = arguments;
+  PyRef function = unbound(callee, all.positional);
+  if (isPureOfNumpy(function.get()) && !writesToArgument(function.get(), all))
+    return callPure(function.get(), all);
+  if (readsClock(function.get()))
+    return opaqueResult(recordCall(function.get(), all), sampleOf(function.get(), all));
+  if (all.positional.empty() || !isRandomSource(all.positional[0].get()) ||
+      !drawsFromSource(function.get()) || writesToArgument(function.get(), all))
+    return std::nullopt;
+  PyObject *source = all.positional[0].get();
+  if (log_.isFresh(source))
+    throw CannotInterpret("draws from a random generator that the call has made");
+  for (size_t i = 1; i < all.positional.size(); ++i)
+    checkOperand(all.positional[i].get());
+  for (const auto &[name, value] : all.keywords)
+    checkOperand(value.get());
+  PyRef sample = [&] {
+    StatePutBack putBack(source);
+    return sampleOf(function.get(), all);
+  }();
+  return opaqueResult(recordCall(function.get(), all), sample);
+}
+
+// What an opaque call may be given: numbers of the graph, constants, data of numpy, and lists and
+// tuples of these, which are made again in each run.
+void Interpreter::checkOperand(PyObject *operand, int depth) {
+  if (isConstant(operand) || isGraphNumber(operand))
+    return;
+  if (isSequence(operand)) {
+    if (depth > kDeepestSequence)
+      throw CannotInterpret("an opaque call is given lists in lists");
+    if (PyList_Check(operand))
+      log_.readContainer(operand);
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(operand); ++i)
+      checkOperand(PySequence_Fast_GET_ITEM(operand, i), depth + 1);
+    return;
+  }
+  PyRef data = dataOf(operand);
+  if (!data)
+    throw CannotInterpret(std::string("an opaque call is given a ") + Py_TYPE(operand)->tp_name);
+  if (holdsObjects(data.get()))
+    throw CannotInterpret("an array holds objects of Python");
+  sharedBy(operand); // is still as it was
+}
+
+// What the call returns for what its arguments will be in this call of the program.
+PyRef Interpreter::sampleOf(PyObject *function, const CallArguments &arguments) {
+  CallArguments examples;
+  for (const PyRef &argument : arguments.positional)
+    examples.positional.push_back(exampleFor(argument.get()));
+  for (const auto &[name, argument] : arguments.keywords)
+    examples.keywords.emplace_back(name, exampleFor(argument.get()));
+  CaptureMode::Pause notTheProgram;
+  NumpyErrors untilTheRun("ignore");
+  return callDirectly(function, examples);
+}
+
+PyRef Interpreter::exampleFor(PyObject *operand) {
+  if (PyRef data = dataOf(operand))
+    return data;
+  if (isSequence(operand) && !isConstant(operand)) {
+    PyRef items = checked(PyList_New(0));
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(operand); ++i)
+      checked(PyList_Append(items.get(), exampleFor(PySequence_Fast_GET_ITEM(operand, i)).get()));
+    return PyList_Check(operand) ? items : checked(PyList_AsTuple(items.get()));
+  }
+  if (!isGraphNumber(operand))
+    return PyRef::share(operand);
+  PyRef example = host_.exampleOf ? host_.exampleOf(held(operand)) : PyRef();
+  if (!example)
+    throw CannotInterpret("what an opaque call is given is not known before the run");
+  return example;
+}
+
+ValueId Interpreter::recordCall(PyObject *function, const CallArguments &arguments) {
+  std::vector<ValueId> operands;
+  std::vector<std::string> keywords;
+  for (const PyRef &argument : arguments.positional)
+    operands.push_back(operandOf(argument.get()));
+  for (const auto &[name, argument] : arguments.keywords) {
+    operands.push_back(operandOf(argument.get()));
+    keywords.emplace_back(PyUnicode_AsUTF8(name.get()));
+  }
+  return host_.recording->graph().callPython(nameOf(function), held(function), operands, keywords);
+}
+
+ValueId Interpreter::operandOf(PyObject *object) {
+  if (!isSequence(object) || isConstant(object))
+    return held(object);
+  std::vector<ValueId> items;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i)
+    items.push_back(operandOf(PySequence_Fast_GET_ITEM(object, i)));
+  bool isList = PyList_Check(object);
+  return host_.recording->graph().callPython(isList ? "list" : "tuple", held(sequenceMaker(isList)),
+                                             items, {});
+}
+
+// In the program's hands: what no op has to know is a pointer.
+PyRef Interpreter::opaqueResult(ValueId value, const PyRef &sample) {
+  auto type = graphTypeOf({sample});
+  if (!type || type->kind == ValueType::Kind::Tensor) {
+    lanes_.note(value, [sample](const Activation &) { return sample; });
+    auto shared = shared_.find(value);
+    if (shared == shared_.end() || !sharesWithTensor(shared->second))
+      opaqueResults_->insert(value);
+    PyRef result = objectOf(value);
+    if (pointerOf(result.get()))
+      assertClasses(value, {Py_TYPE(sample.get())});
+    return result;
+  }
+  // Not the sample's value, which another draw does not have.
+  return numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(), kindOf(*type),
+                                                 host_.recording->graph().unbox(value, *type)));
+}
+
+} // namespace bifront

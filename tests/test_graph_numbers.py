@@ -1,0 +1,88 @@
+"""float(), int() and torch.tensor() of numbers that only the run of the graph knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.same_state import Box, X, check, several
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda v, n, x: float(v) * x,
+        lambda v, n, x: (float(n), int(n), x),
+        lambda v, n, x: torch.tensor(v) + x,
+        lambda v, n, x: torch.tensor([v, n, 2, True]),
+        lambda v, n, x: torch.tensor((n, 3)),
+        lambda v, n, x: torch.tensor([n > 2, True]),
+        lambda v, n, x: torch.tensor([n, v], dtype=torch.float64),
+        lambda v, n, x: torch.tensor([n], dtype=torch.int32),
+        lambda v, n, x: torch.tensor([n, 2], dtype=torch.float16),
+        lambda v, n, x: torch.tensor([n, 2], dtype=None),
+    ],
+)
+def test_of_numbers_that_vary(use: Callable[..., Any]) -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        state.n += 1
+        state.v *= 1.5
+        return use(state.v, state.n, x)
+
+    converted = check(lambda: (function, Box(v=1.0, n=0)), several(8))
+    assert converted.stats["graphs"] == 1, converted.stats["exits"]
+    assert converted.stats["conversions"] == 2
+
+
+def test_of_values_of_tensors() -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        v = x.mean().item()
+        return float(v) * x, torch.tensor([v, 2.0]), float(x.argmax().item())
+
+    converted = check(lambda: (function, Box()), several(8))
+    assert converted.stats["conversions"] == 1
+
+
+def test_real_numbers_are_cut_off() -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        state.v += 0.5
+        return torch.tensor([state.v], dtype=torch.int64), int(state.v), x
+
+    check(lambda: (function, Box(v=0.0)), several(8))
+
+
+def test_what_torch_refuses() -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        state.n += 1
+        try:
+            return torch.tensor([state.n, "text"])
+        except (TypeError, ValueError) as error:
+            return type(error).__name__, x
+
+    check(lambda: (function, Box(n=0)), several(6), graph_calls=0)
+
+
+def test_list_of_the_numbers_grows() -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        state.seen.append(x.sum().item())
+        return torch.tensor(state.seen[-2:]) + torch.tensor(state.seen[0])
+
+    check(lambda: (function, Box(seen=[1.0])), several(9))
+
+
+def test_dict_of_numbers_is_written_on_one_way() -> None:
+    """The collector hears of the dict when a number of the graph is put in it."""
+
+    def function(state: Any, x: Tensor) -> Any:
+        v = x.mean().item()
+        if v < state.best["v"]:
+            state.best["v"] = v
+        return max(v * 0.5, 0.1)
+
+    calls = [(X * (1 - call % 3),) for call in range(9)]
+    converted = check(lambda: (function, Box(best={"v": float("inf")})), calls)
+    assert converted.stats["graphs"] == 1, converted.stats["exits"]
