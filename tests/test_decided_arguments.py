@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -169,11 +171,68 @@ def test_a_truth_is_known() -> None:
     two.assert_one_graph(least=9)
 
 
-def test_a_float_that_has_to_be_known_is_a_constant() -> None:
+def test_a_float_is_known() -> None:
     two = Two(lambda: (lambda x, rate: x * len(str(rate)), None))
     for call in range(12):
         two.call(call, torch.randn(3), [0.5, 0.25][call % 2])
-    assert two.stats["graphs"] == 2, bifront.explain(two.converted)
+    two.assert_one_graph(least=9)
+
+
+def activation_by_name(x: Tensor, name: Any) -> Any:
+    if name is None:
+        return x
+    return {"relu": x.relu, "tanh": x.tanh}.get(name, x.sum)(), name
+
+
+def scaled_by_whatever(x: Tensor, scale: Any) -> Any:
+    scale = scale or 1.5
+    return x * scale, scale
+
+
+def one_more(x: Tensor, number: int) -> Any:
+    return x, number + 1
+
+
+def called(x: Tensor, function: Callable[[Tensor], Tensor]) -> Any:
+    return function(x) * 2, function.__name__
+
+
+@pytest.mark.parametrize(
+    ("step", "values"),
+    [
+        (activation_by_name, ["relu", "tanh", "sum"]),
+        (activation_by_name, [None, "relu"]),
+        (scaled_by_whatever, [None, 0, 2.5, 3]),
+        (one_more, [10**30, 7]),
+        (called, [torch.relu, torch.sigmoid, rows_of_a_generator]),
+    ],
+)
+def test_values_of_several_types_are_choices(step: Step, values: list[Any]) -> None:
+    two = Two(lambda: (step, None))
+    for call in range(16):
+        two.call(call, torch.randn(3 + call % 2, 3), values[call % len(values)])
+    two.assert_one_graph(least=14 - len(values))
+
+
+def test_a_choice_that_is_new_each_time() -> None:
+    two = Two(lambda: (activation_by_name, None))
+    for call in range(30):
+        two.call(call, torch.randn(3), f"name {call}")
+    assert two.stats["conversions"] <= 8
+
+
+def test_functions_among_the_choices_are_freed_with_the_graphs() -> None:
+    def other(x: Tensor) -> Tensor:
+        return x + 1
+
+    alive = weakref.ref(other)
+    converted = bifront.function(called)
+    for call in range(6):
+        converted(torch.randn(3), [torch.relu, other][call % 2])
+    assert converted.stats["graphs"] == 1, bifront.explain(converted)
+    del converted, other
+    gc.collect()
+    assert alive() is None
 
 
 def test_the_length_of_a_range_follows_from_a_float() -> None:

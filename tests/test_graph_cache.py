@@ -108,14 +108,14 @@ def test_graphs_beyond_the_memory_are_dropped() -> None:
     """Of some sizes that each have a graph of their own, the least used one goes."""
     program = """if True:
         import torch, bifront
-        def step(x, name):
+        def step(x, names):
             for _ in range(3):
                 x = torch.softmax(x @ x, 0)
-            return {name: x.sum()}
+            return {name: x.sum() for name in names}
         converted = bifront.function(step)
         x = torch.rand(700, 700)
         for name in "aabbccddee":
-            converted(x, name)
+            converted(x, {name: None})
         print(converted.stats["graphs"], converted.stats["conversions"])
     """
     counts = {}

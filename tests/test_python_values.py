@@ -503,12 +503,12 @@ def test_types_of_numbers() -> None:
     check(lambda: (function, Box()), [(X, i, i + 0.5) for i in range(6)])
 
 
-def test_strings_get_graphs_of_their_own() -> None:
+def test_strings_are_paths_of_one_graph() -> None:
     def function(state: Any, x: Tensor, mode: str) -> Any:
         return x * 2 if mode == "a" else x + 1
 
     converted = check(lambda: (function, Box()), [(X, "abc"[i % 3]) for i in range(9)])
-    assert converted.stats["graphs"] == 3
+    assert converted.stats["graphs"] == 1
     converted = check(
         lambda: (function, Box()), [(X, f"m{i}") for i in range(12)], graph_calls=3, max_graphs=4
     )

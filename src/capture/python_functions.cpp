@@ -1,4 +1,4 @@
-#include "capture/asserted_history.h"
+#include "capture/python_functions.h"
 
 #include "capture/asserted_history.h"
 #include "capture/backward.h"

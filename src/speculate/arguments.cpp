@@ -20,7 +20,15 @@ Arguments::Arguments(const ConversionRequest &request) : request_(request) {
     return described_ ? isPlainTensor(value) : isTensorLeaf(value);
   };
   leaves_.varies = [this](const ValuePath &path) {
-    return (described_ && path.empty()) || request_.varying.has(LeafPlace{path, described_});
+    LeafPlace place{path, described_};
+    return (described_ && path.empty()) || request_.varying.has(place) ||
+           request_.varying.hasChoice(place);
+  };
+  leaves_.isChoice = [this](const ValuePath &path) {
+    bool isOne = request_.varying.hasChoice(LeafPlace{path, described_});
+    if (isOne)
+      choices_.insert(leaves_.objects.size());
+    return isOne;
   };
   for (uint32_t i = 0; i < request.total(); ++i)
     patterns.push_back(ValuePattern::describe(request.args[i], {i}, leaves_));
@@ -63,16 +71,14 @@ LeafPlace Arguments::placeOf(uint32_t leaf) const {
 Varying Arguments::asVarying(size_t leaf) const {
   Varying varying;
   LeafPlace place = placeOf(leaf);
-  if (isNumber(leaf) || isPointer(leaf))
+  bool varies = isNumber(leaf) || isPointer(leaf);
+  if (varies && request_.varying.hasChoice(place))
+    varying.choices.push_back(std::move(place.path));
+  else if (varies)
     varying.values.push_back(std::move(place));
   else if (place.slot)
     varying.values.push_back({{}, std::move(place.slot)});
   return varying;
-}
-
-bool Arguments::isDecided(size_t leaf) const {
-  LeafPlace place = placeOf(leaf);
-  return request_.decided.has(place);
 }
 
 std::optional<DecidedDim> Arguments::decision(size_t leaf, int64_t d) const {

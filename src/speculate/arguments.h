@@ -32,7 +32,11 @@ public:
   PyObject *object(size_t leaf) const { return leaves_.objects[leaf]; }
   bool isTensor(size_t leaf) const { return THPVariable_Check(object(leaf)); }
   // Only those that are inputs as numbers, or tensors.
-  bool isNumber(size_t leaf) const { return isNumberOrTensor(object(leaf)) && !isTensor(leaf); }
+  bool isNumber(size_t leaf) const {
+    return isChoice(leaf) || (isNumberOrTensor(object(leaf)) && !isTensor(leaf));
+  }
+  // A value of which the graph has a number.
+  bool isChoice(size_t leaf) const { return choices_.contains(leaf); }
   const at::Tensor &tensor(size_t leaf) const { return THPVariable_Unpack(object(leaf)); }
   // An object of which the graph knows its class.
   bool isPointer(size_t leaf) const {
@@ -40,7 +44,9 @@ public:
            leaves_.pointers.end();
   }
   // A container or an object of which a copy stands for it.
-  bool isCopied(size_t leaf) const { return !isNumberOrTensor(object(leaf)) && !isPointer(leaf); }
+  bool isCopied(size_t leaf) const {
+    return !isTensor(leaf) && !isNumber(leaf) && !isPointer(leaf);
+  }
 
   LeafPlace placeOf(uint32_t leaf) const;
 
@@ -55,8 +61,6 @@ public:
     return decision(leaf, d) || (dynamic_[leaf][d] && tensor(leaf).size(d) > 1);
   }
 
-  // Whether Python knows a number, which decides the path.
-  bool isDecided(size_t leaf) const;
   std::vector<DecidedDim> decidedDims(size_t leaf) const;
   // These sizes as dimensions of the leaves, by their values in the two worlds.
   Varying withSizes(const std::set<std::pair<int64_t, int64_t>> &sizes) const;
@@ -83,6 +87,7 @@ private:
 
   const ConversionRequest &request_;
   Leaves leaves_;
+  std::set<size_t> choices_;      // the leaves of which the graph has a number
   std::vector<PyRef> held_;       // of the slots, which may make their values anew
   std::map<size_t, Slot> slotOf_; // by leaf
   std::optional<Slot> described_; // whose pattern is being made

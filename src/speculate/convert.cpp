@@ -22,7 +22,6 @@
 #include "speculate/spent_gradient.h"
 #include "speculate/walk.h"
 #include "speculate/young_objects.h"
-#include "support/plain_constant.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -397,7 +396,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   bool raised = false;
   std::vector<ValueId> returns;
   try {
-    Proxies proxies(capture, arguments, captured.leafOfInput);
+    Proxies proxies(capture, arguments, *request.choices, captured.leafOfInput);
     ResultReader reader(capture, proxies);
     HookScope hooks;
     YoungObjects young;
@@ -536,15 +535,18 @@ std::vector<SlotPattern> usedSlots(const Captured &captured, const Arguments &ar
 
 // What the graph reads and writes, and what must hold of it.
 void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments &arguments,
-                bool walked) {
+                const std::shared_ptr<const Choices> &choices, bool walked) {
   const Program &program = graph.executor->program();
   auto sourceOf = [&](uint32_t index) { return bifront::sourceOf(captured, index); };
   for (uint32_t i = 0; i < captured.inputs.size(); ++i) {
     const CapturedInput &input = captured.inputs[i];
     if (!input.isTensor()) {
       bool isNumber = input.kind == CapturedInput::Kind::Number;
+      auto leaf = captured.leafOfInput.find(i);
+      bool isChoice = leaf != captured.leafOfInput.end() && arguments.isChoice(leaf->second);
       graph.inputs.push_back({isNumber ? GraphInput::Kind::Number : GraphInput::Kind::Object,
-                              sourceOf(i), std::nullopt, nullptr, input.held});
+                              sourceOf(i), std::nullopt, nullptr, input.held,
+                              isChoice ? choices : nullptr});
       continue;
     }
     const void *storage = input.tensor.storage().unsafeGetStorageImpl();
@@ -615,7 +617,7 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, At
       captureAndUndo(request, arguments, captured, attempts, graph->pythonState);
     }
     compileModule(captured, *graph);
-    bindInputs(*graph, captured, arguments, request.options.walked);
+    bindInputs(*graph, captured, arguments, request.choices, request.options.walked);
     bindEnds(*graph, captured);
     graph->keywordNames = PyRef::share(request.keywordNames);
     graph->numLeaves = arguments.leaves().size();

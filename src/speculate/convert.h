@@ -31,11 +31,14 @@ struct ConversionRequest {
   PyObject *keywordNames;
   size_t total() const { return count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0); }
   const ConversionOptions &options;
-  Varying varying;                // what becomes an input of the graph, or a dynamic dimension
-  Varying decided;                // of that, what decides the path: Python knows it
-  const std::vector<Path> &paths; // of earlier calls
+  Varying varying;                  // what becomes an input of the graph, or a dynamic dimension
+  std::shared_ptr<Choices> choices; // that conversions have met
+  Varying decided;                  // dimensions among it of which Python knows the size
+  const std::vector<Path> &paths;   // of earlier calls
   // Whether the path depends on arguments, from its start on.
-  bool decides() const { return !decided.empty() || varying.hasSmall(); }
+  bool decides() const {
+    return !decided.empty() || !varying.choices.empty() || varying.hasSmall();
+  }
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
   bool assumesInBranches; // or branches with assumptions in them decide the path
 };

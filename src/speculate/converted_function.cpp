@@ -184,8 +184,10 @@ void ConvertedFunction::learnVarying(PyObject *const *args, size_t count, PyObje
       replaced.insert(replaced.end(), difference->replaced.begin(), difference->replaced.end());
       misfits.differ.emplace_back(kept, std::move(*difference));
     }
-  if (!options_.walked) // of numbers it has constants alone
+  if (!options_.walked) { // of numbers it has constants alone
     learned.values.clear();
+    learned.choices.clear();
+  }
   if (!options_.walked || smallSizesApart_)
     learned.forgetSmall();
   learned.remove(constants_);
@@ -219,14 +221,9 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
     // better.
     drop(kept.get());
     again = !varying_.empty() && static_cast<int64_t>(stats_.conversions) < options_.maxGraphs;
-    Varying undecided = varying_;
-    undecided.dropSlots();
-    undecided.remove(decided_);
-    if (again && !undecided.empty())
-      decided_.add(undecided);
-    else if (again)
+    if (again && !decideAll())
       makeConstant(Varying(varying_));
-    else
+    if (!again)
       noteFailedAttempt(ExitReason::TooManyWays);
   }
   ++stats_.fallbackCalls;
@@ -344,6 +341,15 @@ void ConvertedFunction::makeConstant(const Varying &values) {
     std::erase_if(kept_, [](const auto &kept) { return kept->graph->decides; });
 }
 
+// Whether there was more that could decide the path.
+bool ConvertedFunction::decideAll() {
+  bool isMore = varying_.makeChoices() || varying_.dimensions.size() > decided_.size();
+  for (const Varying::Dimension &dimension : varying_.dimensions)
+    if (!decided_.has(dimension))
+      decided_.dimensions.push_back(dimension);
+  return isMore;
+}
+
 void ConvertedFunction::keepSmallSizesApart() {
   smallSizesApart_ = true;
   varying_.forgetSmall();
@@ -367,14 +373,18 @@ struct ConvertedFunction::Attempt {
     values.keep(inputs);
     if (values.empty())
       return false;
-    Varying undecided = values;
-    undecided.remove(decided);
-    undecided.dropSlots();
-    if (undecided.empty()) {
+    Varying sizes = values, choices; // that may decide the path
+    sizes.choices.clear();
+    sizes.dropSlots();
+    sizes.remove(decided);
+    if (sizes.empty()) {
       inputs.remove(values);
       decided.remove(values);
     }
-    decided.add(undecided);
+    std::swap(choices.values, sizes.values);
+    choices.makeChoices();
+    inputs.add(choices);
+    decided.add(sizes);
     return true;
   }
 };
@@ -394,6 +404,7 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertWith(Attempt &at
       if (varying_.hasSmall() && !attempt.inputs.hasSmall())
         keepSmallSizesApart();
       Varying rest = asked;
+      varying_.add(attempt.inputs); // numbers may be choices now
       rest.remove(attempt.inputs);
       makeConstant(rest);
       return graph;
@@ -416,14 +427,14 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(Conversi
   auto tryToo = [&](Varying inputs, Varying decided) {
     others.push_back({std::move(inputs), std::move(decided)});
   };
-  Varying sizes, values = whole.inputs, all = whole.inputs, large = whole.inputs;
+  Varying sizes, values = whole.inputs, known = whole.inputs, large = whole.inputs;
   large.forgetSmall();
   std::swap(sizes.dimensions, values.dimensions);
-  all.dropSlots();
+  bool hasMore = known.makeChoices() || sizes.size() > whole.decided.size();
   if (whole.inputs.hasSmall())
     tryToo(large, whole.decided);
-  if (all.size() > whole.decided.size())
-    tryToo(whole.inputs, all);
+  if (hasMore)
+    tryToo(known, sizes);
   if (!sizes.empty() && !values.empty()) {
     tryToo(sizes, {});
     tryToo(values, {});
@@ -456,9 +467,9 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
                   !options_.dynamic.empty() || !varying_.empty();
     bool hasBoth = std::any_of(misfits.wrong.begin(), misfits.wrong.end(),
                                [](const auto &wrong) { return wrong->graph->forks; });
-    auto graph =
-        convertVarying({function_.get(), args, count, keywordNames, options_, varying_, decided_,
-                        paths_, options_.walked && varies, /*assumesInBranches=*/!hasBoth});
+    auto graph = convertVarying({function_.get(), args, count, keywordNames, options_, varying_,
+                                 choices_, decided_, paths_, options_.walked && varies,
+                                 /*assumesInBranches=*/!hasBoth});
     learnPaths(*graph);
     stats_.captureCost.ops += graph->captureCost.ops;
     stats_.captureCost.seconds += graph->captureCost.seconds;
@@ -514,6 +525,8 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
 
 int ConvertedFunction::traverse(visitproc visit, void *arg) {
   Py_VISIT(function_.get());
+  if (int stop = choices_->traverse(visit, arg))
+    return stop;
   for (const auto &kept : kept_)
     // No other owner's references are ours to count.
     if (kept.use_count() == 1 && kept->graph.use_count() == 1)

@@ -108,6 +108,7 @@ private:
   void learnPaths(const ConvertedGraph &graph);
   bool wastesRuns();
   void makeConstant(const Varying &values);
+  bool decideAll();
   void keepSmallSizesApart();
   void noteFailedAttempt(ExitReason reason);
   bool hasGivenUp() const;
@@ -121,8 +122,9 @@ private:
   ConversionStats stats_;
   KeptGraphs kept_; // changed under the GIL only; calls try them in this order
   SeenCalls seen_;
+  std::shared_ptr<Choices> choices_ = std::make_shared<Choices>();
   Varying varying_;              // what has been seen to vary
-  Varying decided_;              // of that, what decides the path: Python knows it
+  Varying decided_;              // dimensions among it of which Python knows the size
   Varying constants_;            // what a graph has to know
   bool smallSizesApart_ = false; // a graph for dimensions of 0 and 1 serves no others
   std::vector<Path> paths_;      // that calls have taken, the latest first

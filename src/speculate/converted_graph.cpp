@@ -35,6 +35,8 @@ c10::IValue GraphInput::value(PyObject *const *leaves) const {
     return static_cast<int64_t>(
         reinterpret_cast<intptr_t>(object ? object.get() : leaves[source.leaf]));
   PyObject *number = leaves[source.leaf];
+  if (choices)
+    return choices->find(number).value_or(-1);
   if (PyBool_Check(number))
     return number == Py_True;
   if (PyFloat_CheckExact(number))
@@ -130,12 +132,13 @@ std::optional<Difference> ConvertedGraph::differs(PyObject *const *args, size_t 
     return std::nullopt;
   Difference difference;
   std::vector<PyObject *> leaves(numLeaves, nullptr);
-  std::vector<ValuePath> numbers;
+  DifferentPaths different;
   for (uint32_t i = 0; i < arguments.size(); ++i)
-    if (!arguments[i].differsInNumbers(args[i], {i}, leaves.data(), numbers))
+    if (!arguments[i].differsInValues(args[i], {i}, leaves.data(), different))
       return std::nullopt;
-  for (ValuePath &path : numbers)
+  for (ValuePath &path : different.values)
     difference.values.values.push_back({std::move(path), std::nullopt});
+  difference.values.choices = std::move(different.choices);
   auto slots = guards.differs(leaves.data());
   if (!slots || !leavesAreOthers(leaves.data()))
     return std::nullopt;

@@ -5,6 +5,7 @@
 #include "capture/capture_cost.h"
 #include "capture/modes.h"
 #include "runtime/executor.h"
+#include "speculate/choices.h"
 #include "speculate/exit_reason.h"
 #include "speculate/guards.h"
 #include "speculate/path.h"
@@ -46,7 +47,8 @@ struct GraphInput {
   std::optional<TensorPrecheck> check; // of State and Grad; the leaves have theirs
   // State and Grad: its memory when it was last compared with what the graph writes.
   mutable const void *storage = nullptr;
-  PyRef object = {}; // an Object that is the same at each call
+  PyRef object = {};                           // an Object that is the same at each call
+  std::shared_ptr<const Choices> choices = {}; // a Number is that of a value among these
   bool isTensor() const { return kind != Kind::Number && kind != Kind::Object; }
   at::Tensor tensor(PyObject *const *leaves) const;
   c10::IValue value(PyObject *const *leaves) const;

@@ -145,10 +145,11 @@ std::optional<SlotDifference> Guards::differs(PyObject **leaves) const {
       difference.values.push_back({path, change.slot});
   }
   for (const SlotPattern &input : inputs_) {
-    std::vector<ValuePath> paths;
-    if (!input.pattern.differsInNumbers(valueIn(input.slot).get(), {}, leaves, paths))
+    DifferentPaths different;
+    if (!input.pattern.differsInValues(valueIn(input.slot).get(), {}, leaves, different) ||
+        !different.choices.empty()) // only arguments have those
       return std::nullopt;
-    for (ValuePath &path : paths)
+    for (ValuePath &path : different.values)
       difference.values.push_back({std::move(path), input.slot});
   }
   return difference;

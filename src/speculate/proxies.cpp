@@ -1,22 +1,21 @@
 #include "speculate/proxies.h"
 
+#include "capture/recording.h"
 #include "frontend/kinds.h"
 #include "frontend/pointers.h"
 #include "frontend/python_error.h"
 #include "speculate/convert.h"
-#include "support/plain_constant.h"
 
 #include <torch/csrc/autograd/python_variable.h>
 
-#include <algorithm>
-
 namespace bifront {
 
-Proxies::Proxies(Capture &capture, Arguments &arguments, std::map<uint32_t, uint32_t> &leafOfInput)
-    : capture_(capture), arguments_(arguments), leafOfInput_(leafOfInput) {
+Proxies::Proxies(Capture &capture, Arguments &arguments, Choices &choices,
+                 std::map<uint32_t, uint32_t> &leafOfInput)
+    : capture_(capture), arguments_(arguments), choices_(choices), leafOfInput_(leafOfInput) {
   values_.resize(arguments.leaves().size());
   for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
-    if (isNumberOrTensor(arguments.object(leaf)) || arguments.isPointer(leaf))
+    if (arguments.isTensor(leaf) || arguments.isNumber(leaf) || arguments.isPointer(leaf))
       values_[leaf] = make(leaf);
 }
 
@@ -42,7 +41,7 @@ std::optional<std::pair<PyRef, uint32_t>> Proxies::inputFor(const Slot &slot, Py
   if (!standIn) {
     PyErr_Clear(); // told by what is thrown
     throw ConversionError(ExitReason::CaptureFailed, "what a slot holds cannot be copied",
-                          Varying{{{{}, slot}}, {}});
+                          Varying{{{{}, slot}}, {}, {}});
   }
   noteLeaves();
   return std::pair(std::move(standIn), *input);
@@ -65,8 +64,10 @@ bool Proxies::isContainer(PyObject *object) const {
 
 bool Proxies::isLeaf(PyObject *object) const {
   const std::vector<PyObject *> &leaves = arguments_.leaves();
-  return !isPlainConstant(object) &&
-         std::find(leaves.begin(), leaves.end(), object) != leaves.end();
+  for (uint32_t leaf = 0; leaf < leaves.size(); ++leaf)
+    if (leaves[leaf] == object && !arguments_.isNumber(leaf))
+      return true;
+  return false;
 }
 
 // Another path may have left leaves that this one has yet to meet.
@@ -91,22 +92,22 @@ PyRef Proxies::make(uint32_t leaf) {
   }
   if (arguments_.isPointer(leaf))
     return makePointer(capture_.addObject(object, name));
+  if (arguments_.isChoice(leaf))
+    return choice(leaf, object, name);
   c10::Scalar number = PyBool_Check(object) ? c10::Scalar(object == Py_True)
                        : PyFloat_CheckExact(object)
                            ? c10::Scalar(PyFloat_AS_DOUBLE(object))
                            : c10::Scalar(static_cast<int64_t>(PyLong_AsLongLong(object)));
-  c10::SymNode ofGraph = capture_.addNumber(number, name);
-  return arguments_.isDecided(leaf) ? decided(leaf, ofGraph) : numberForPython(ofGraph);
+  return numberForPython(capture_.addNumber(number, name));
 }
 
-// A plain number: what it is on the path that is captured.
-PyRef Proxies::decided(uint32_t leaf, const c10::SymNode &number) {
-  if (number->is_float())
-    throw ConversionError(ExitReason::CaptureFailed, "a float that Python needs to know",
+// What it is on the path that is captured.
+PyRef Proxies::choice(uint32_t leaf, PyObject *object, const std::string &name) {
+  c10::SymNode number = capture_.addNumber(c10::Scalar(choices_.numberOf(object)), name);
+  if (!capture_.recording().mayDecide())
+    throw ConversionError(ExitReason::CaptureFailed, "a value that Python needs to know",
                           arguments_.asVarying(leaf));
-  int64_t outcome = capture_.decide(number, arguments_.nameOf(leaf));
-  return PyRef::steal(number->is_bool() ? PyBool_FromLong(outcome != 0)
-                                        : PyLong_FromLongLong(outcome));
+  return PyRef::share(choices_.at(capture_.decide(number, "the value of " + name)));
 }
 
 } // namespace bifront

@@ -4,9 +4,11 @@
 
 #include "capture/capture.h"
 #include "speculate/arguments.h"
+#include "speculate/choices.h"
 
 #include <map>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -14,7 +16,8 @@ namespace bifront {
 
 class Proxies {
 public:
-  Proxies(Capture &capture, Arguments &arguments, std::map<uint32_t, uint32_t> &leafOfInput);
+  Proxies(Capture &capture, Arguments &arguments, Choices &choices,
+          std::map<uint32_t, uint32_t> &leafOfInput);
 
   std::vector<PyRef> rebuildArguments();
 
@@ -36,10 +39,11 @@ private:
   bool isLeaf(PyObject *object) const;
   void noteLeaves();
   PyRef make(uint32_t leaf);
-  PyRef decided(uint32_t leaf, const c10::SymNode &number);
+  PyRef choice(uint32_t leaf, PyObject *object, const std::string &name);
 
   Capture &capture_;
   Arguments &arguments_;
+  Choices &choices_;
   std::map<uint32_t, uint32_t> &leafOfInput_;
   std::vector<PyRef> values_; // by leaf
   std::map<PyObject *, uint32_t> leafOf_;

@@ -1,5 +1,6 @@
 #include "speculate/seen_calls.h"
 
+#include "speculate/choices.h"
 #include "speculate/converted_graph.h"
 #include "speculate/precheck.h"
 
@@ -16,7 +17,7 @@ void SeenCalls::note(PyObject *value, const ValuePath &path, std::vector<Leaf> &
       leaves.push_back({path, {}, tensor.sizes().vec()});
     return;
   }
-  if (isNumberOrTensor(value)) {
+  if (isChoice(value)) {
     leaves.push_back({path, PyRef::share(value), {}});
     return;
   }
@@ -46,11 +47,14 @@ Varying SeenCalls::add(PyObject *const *args, size_t count, PyObject *keywordNam
       *before < *leaf ? ++before : ++leaf;
       continue;
     }
-    if (before->number && leaf->number) {
-      if (Py_TYPE(before->number.get()) == Py_TYPE(leaf->number.get()) &&
-          !sameConstant(before->number.get(), leaf->number.get()))
+    if (before->value && leaf->value) {
+      PyObject *one = before->value.get(), *other = leaf->value.get();
+      bool areNumbers = isNumberOrTensor(other) && Py_TYPE(one) == Py_TYPE(other);
+      if (!sameValue(one, other) && areNumbers)
         varying.values.push_back({leaf->path, std::nullopt});
-    } else if (!before->number && !leaf->number && before->sizes.size() == leaf->sizes.size()) {
+      else if (!sameValue(one, other))
+        varying.choices.push_back(leaf->path);
+    } else if (!before->value && !leaf->value && before->sizes.size() == leaf->sizes.size()) {
       for (size_t d = 0; d < leaf->sizes.size(); ++d)
         if (int64_t one = before->sizes[d], other = leaf->sizes[d]; one != other)
           varying.dimensions.push_back({{leaf->path, std::nullopt},

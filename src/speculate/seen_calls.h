@@ -16,7 +16,7 @@ public:
 private:
   struct Leaf {
     ValuePath path;
-    PyRef number; // or
+    PyRef value; // a number or a choice; or
     std::vector<int64_t> sizes;
     bool operator<(const Leaf &other) const { return path < other.path; }
   };

@@ -1,6 +1,7 @@
 #include "speculate/value_pattern.h"
 
 #include "frontend/kinds.h"
+#include "speculate/choices.h"
 #include "speculate/guards.h"
 #include "speculate/object_layout.h"
 #include "speculate/precheck.h"
@@ -143,6 +144,11 @@ ValuePattern ValuePattern::describe(PyObject *value, const ValuePath &path, Leav
     pattern.index_ = isKnown ? known - leaves.objects.begin() : leafOf(value);
     return pattern;
   }
+  if (isChoice(value) && leaves.isChoice && leaves.isChoice(path)) {
+    pattern.kind_ = Kind::Choice;
+    pattern.index_ = leafOf(value);
+    return pattern;
+  }
   if (isNumber(value) && fitsGraph(value) && varies()) {
     pattern.kind_ = Kind::Number;
     pattern.index_ = leafOf(value);
@@ -212,10 +218,25 @@ bool ValuePattern::match(PyObject *value, PyObject **leaves) const {
   return matches(value, leaves, nullptr);
 }
 
-bool ValuePattern::differsInNumbers(PyObject *value, const ValuePath &path, PyObject **leaves,
-                                    std::vector<ValuePath> &paths) const {
-  Differing differing{path, paths};
+bool ValuePattern::differsInValues(PyObject *value, const ValuePath &path, PyObject **leaves,
+                                   DifferentPaths &different) const {
+  Differing differing{path, different};
   return matches(value, leaves, &differing);
+}
+
+// Of one value, which is not what the pattern says.
+bool ValuePattern::differsInValue(PyObject *value, Differing &differing) const {
+  bool sameType = kind_ != Kind::Number && Py_TYPE(value) == Py_TYPE(object_.get());
+  bool isNumberToo = sameType && isNumber(value) && fitsGraph(value);
+  bool isObjectToo = sameType && kind_ == Kind::Identity && isOfProgram(value);
+  if (isNumberToo || isObjectToo) {
+    differing.different.values.push_back(differing.path);
+    return true;
+  }
+  bool wasChoice = kind_ == Kind::Number || isChoice(object_.get());
+  if (wasChoice && isChoice(value))
+    differing.different.choices.push_back(differing.path);
+  return wasChoice && isChoice(value);
 }
 
 bool ValuePattern::matches(PyObject *value, PyObject **leaves, Differing *differing) const {
@@ -228,27 +249,20 @@ bool ValuePattern::matches(PyObject *value, PyObject **leaves, Differing *differ
       return false;
     leaves[index_] = value;
     return true;
-  case Kind::Number: leaves[index_] = value; return Py_TYPE(value) == type() && fitsGraph(value);
+  case Kind::Number:
+    leaves[index_] = value;
+    return (Py_TYPE(value) == type() && fitsGraph(value)) ||
+           (differing && differsInValue(value, *differing));
   case Kind::Object:
     if (Py_TYPE(value) != type() || !isNew())
       return false;
     leaves[index_] = value;
     return true;
+  case Kind::Choice: leaves[index_] = value; return isChoice(value);
   case Kind::Constant:
-    if (sameConstant(object_.get(), value))
-      return true;
-    if (!differing || !isNumber(value) || Py_TYPE(value) != Py_TYPE(object_.get()) ||
-        !fitsGraph(value))
-      return false;
-    differing->paths.push_back(differing->path);
-    return true;
+    return sameConstant(object_.get(), value) || (differing && differsInValue(value, *differing));
   case Kind::Identity:
-    if (object_.get() == value)
-      return true;
-    if (!differing || !isOfProgram(value) || Py_TYPE(value) != Py_TYPE(object_.get()))
-      return false;
-    differing->paths.push_back(differing->path);
-    return true;
+    return object_.get() == value || (differing && differsInValue(value, *differing));
   case Kind::Again: return leaves[index_] == value;
   case Kind::Absent: break;
   case Kind::Tuple:
@@ -314,6 +328,7 @@ PyObject *ValuePattern::rebuild(std::vector<PyRef> &leaves) const {
   switch (kind_) {
   case Kind::Tensor:
   case Kind::Object:
+  case Kind::Choice:
   case Kind::Number: return Py_NewRef(leaves[index_].get());
   case Kind::Constant:
   case Kind::Identity: return Py_NewRef(object_.get());

@@ -25,6 +25,8 @@ struct Leaves {
   std::function<bool(PyObject *)> isTensor;
   // Whether a number or an object is a leaf, rather than a constant.
   std::function<bool(const ValuePath &)> varies;
+  // Whether another value is one of several, and a leaf.
+  std::function<bool(const ValuePath &)> isChoice;
   // Objects that vary are looked into and copied, rather than known by their class.
   bool copiesObjects = false;
   // How many more values may be looked at, and how deep; `full` when there are more: then the
@@ -39,6 +41,12 @@ struct Leaves {
   }
 };
 
+// Where a value differs from a pattern: in a number or an object of the program, or in another
+// value that is one of several.
+struct DifferentPaths {
+  std::vector<ValuePath> values, choices;
+};
+
 class ValuePattern {
 public:
   enum class Kind : uint8_t {
@@ -47,6 +55,7 @@ public:
     Constant, // None, bool, int, float, str, bytes, ...: equal and of the same type
     Identity, // any other object: the same object
     Object,   // of exactly that class, and a leaf
+    Choice,   // any value that may be one of several (speculate/choices.h)
     Tuple,    // containers are leaves too
     List,
     Dict,
@@ -62,11 +71,11 @@ public:
   // for all. One leaf met twice must be one object twice. Does not look into tensors.
   bool match(PyObject *value, PyObject **leaves) const;
 
-  // Where `value` has this shape but for other numbers of the same types, and other objects of the
-  // same classes of the program: adds their paths, and the leaves as `match` does. False where it
-  // differs in another way.
-  bool differsInNumbers(PyObject *value, const ValuePath &path, PyObject **leaves,
-                        std::vector<ValuePath> &paths) const;
+  // Where `value` has this shape but for other numbers of the same types, other objects of the
+  // same classes of the program, and other choices: adds their paths, and the leaves as `match`
+  // does. False where it differs in another way.
+  bool differsInValues(PyObject *value, const ValuePath &path, PyObject **leaves,
+                       DifferentPaths &different) const;
 
   // A copy of the nest with the tensors and numbers that are in `leaves` already; the containers go
   // there too. A new reference, or null with an exception set.
@@ -83,7 +92,7 @@ private:
   // What of a value differs, where that is looked for.
   struct Differing {
     ValuePath path;
-    std::vector<ValuePath> &paths;
+    DifferentPaths &different;
   };
 
   void describeItems(PyObject *value, const ValuePath &path, Leaves &leaves);
@@ -95,6 +104,7 @@ private:
   bool itemsMatch(PyObject *value, PyObject **leaves, Differing *differing) const;
   bool dictMatches(PyObject *dict, PyObject **leaves, Differing *differing) const;
   bool instanceMatches(PyObject *value, PyObject **leaves, Differing *differing) const;
+  bool differsInValue(PyObject *value, Differing &differing) const;
   bool childMatches(size_t i, PyObject *value, PyObject **leaves, Differing *differing) const;
 
   PyObject *rebuildItems(std::vector<PyRef> &leaves) const;

@@ -38,23 +38,31 @@ struct Varying {
   };
   // Slots, and numbers and objects in them and among the arguments.
   std::vector<LeafPlace> values;
+  // Arguments that Python has to know, each one of several values (speculate/choices.h). An object
+  // of the program among them is an input as it is among `values`.
+  std::vector<ValuePath> choices;
   std::vector<Dimension> dimensions;
 
-  size_t size() const { return values.size() + dimensions.size(); }
+  size_t size() const { return values.size() + choices.size() + dimensions.size(); }
   bool empty() const { return size() == 0; }
   bool has(const LeafPlace &place) const {
     return std::any_of(values.begin(), values.end(),
                        [&](const LeafPlace &other) { return samePlace(place, other); });
   }
+  bool hasChoice(const ValuePath &path) const {
+    return std::find(choices.begin(), choices.end(), path) != choices.end();
+  }
+  bool hasChoice(const LeafPlace &place) const { return !place.slot && hasChoice(place.path); }
   bool has(const Dimension &one) const {
     return std::any_of(dimensions.begin(), dimensions.end(), [&](const Dimension &other) {
       return one.dimension == other.dimension && samePlace(one.place, other.place);
     });
   }
   bool hasAll(const Varying &others) const {
-    auto mine = [&](const auto &value) { return has(value); };
-    return std::all_of(others.values.begin(), others.values.end(), mine) &&
-           std::all_of(others.dimensions.begin(), others.dimensions.end(), mine);
+    auto known = [&](const LeafPlace &place) { return has(place) || hasChoice(place); };
+    return std::ranges::all_of(others.values, known) &&
+           std::ranges::all_of(others.choices, [&](const auto &path) { return hasChoice(path); }) &&
+           std::ranges::all_of(others.dimensions, [&](const auto &one) { return has(one); });
   }
   void add(const Varying &more) {
     auto addTo = [&](auto &mine, const auto &added) {
@@ -63,6 +71,10 @@ struct Varying {
           mine.push_back(value);
     };
     addTo(values, more.values);
+    for (const ValuePath &path : more.choices)
+      if (!hasChoice(path))
+        choices.push_back(path);
+    std::erase_if(values, [&](const LeafPlace &place) { return hasChoice(place); });
     addTo(dimensions, more.dimensions);
     for (Dimension &dimension : dimensions)
       for (const Dimension &other : more.dimensions)
@@ -70,6 +82,15 @@ struct Varying {
           dimension.small |= other.small;
           dimension.large |= other.large;
         }
+  }
+  // Python is to know the numbers among the arguments. Whether there were any values there.
+  bool makeChoices() {
+    size_t before = choices.size();
+    for (const LeafPlace &place : values)
+      if (!place.slot)
+        choices.push_back(place.path);
+    std::erase_if(values, [](const LeafPlace &place) { return !place.slot; });
+    return choices.size() > before;
   }
   bool hasSmall() const {
     return std::any_of(dimensions.begin(), dimensions.end(),
@@ -84,15 +105,18 @@ struct Varying {
   void keep(const Varying &others) { // what these have too
     auto isOnlyMine = [&](const auto &value) { return !others.has(value); };
     std::erase_if(values, isOnlyMine);
+    std::erase_if(choices, [&](const ValuePath &path) { return !others.hasChoice(path); });
     std::erase_if(dimensions, isOnlyMine);
   }
   void dropSlots() { // but for the sizes of what they hold
     std::erase_if(values, [](const LeafPlace &place) { return place.slot.has_value(); });
   }
   void remove(const Varying &less) {
-    auto removed = [&](const auto &value) { return less.has(value); };
-    std::erase_if(values, removed);
-    std::erase_if(dimensions, removed);
+    std::erase_if(values, [&](const LeafPlace &place) {
+      return less.has(place) || less.hasChoice(place); // even Python cannot have it vary
+    });
+    std::erase_if(choices, [&](const ValuePath &path) { return less.hasChoice(path); });
+    std::erase_if(dimensions, [&](const Dimension &one) { return less.has(one); });
   }
   // The slots of containers that are not looked at any more.
   void removeInside(const std::vector<PyRef> &containers) {
