@@ -11,6 +11,11 @@ using namespace torch::autograd;
 
 namespace {
 
+ValueId either(GraphRecorder &graph, ValueId one, ValueId other) {
+  ValueId both[] = {one, other};
+  return graph.scalar(ScalarOp::Or, both);
+}
+
 // Bools of the graph: whether the history of one of `outputs` leads to each of `targets`. It is
 // asked once.
 std::vector<ValueId> reached(Capture &capture, const variable_list &outputs,
@@ -32,8 +37,8 @@ std::vector<ValueId> reached(Capture &capture, const variable_list &outputs,
         recording.reached.emplace(std::pair(output, unknown[i]), flags[i]);
     }
     for (size_t i = 0; i < to.size(); ++i) {
-      ValueId both[] = {any[i], recording.reached.at({output, to[i]})};
-      any[i] = number == 0 ? both[1] : graph.scalar(ScalarOp::Or, both);
+      ValueId flag = recording.reached.at({output, to[i]});
+      any[i] = number == 0 ? flag : either(graph, any[i], flag);
     }
   }
   return any;
@@ -71,10 +76,8 @@ void requireSureHistory(Capture &capture, const at::Tensor &tensor, const std::s
   if (flags.empty())
     capture.fail(why);
   ValueId any = flags.front();
-  for (size_t i = 1; i < flags.size(); ++i) {
-    ValueId both[] = {any, flags[i]};
-    any = graph.scalar(ScalarOp::Or, both);
-  }
+  for (size_t i = 1; i < flags.size(); ++i)
+    any = either(graph, any, flags[i]);
   graph.assertTrue(any, why);
 }
 

@@ -121,17 +121,17 @@ private:
       requireSureHistory(capture_, output, "whether a tensor requires grad depends on it");
     // What has a gradient already keeps its value where zeros are added.
     edge_list edges;
-    std::vector<size_t> places;
+    variable_list without;
     for (size_t i = 0; i < targets_.size(); ++i)
       if (!call_.accumulate || !targets_[i].grad().defined()) {
         edges.push_back(edges_[i]);
-        places.push_back(i);
+        without.push_back(targets_[i]);
       }
     Certainty certainty = certaintyOf(roots_, edges);
     capture_.requireSure(certainty.unsure, "which tensors have gradients depends on it");
     variable_list asserted;
     for (size_t number : certainty.asserted)
-      asserted.push_back(targets_[places[number]]);
+      asserted.push_back(without[number]);
     assertReached(capture_, call_.outputs, asserted);
   }
 

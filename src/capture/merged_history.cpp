@@ -66,16 +66,16 @@ public:
     if (!isMerged_)
       return {};
     // What the run is to assert counts as certain until all else is.
-    sets_ = solve(false, [&](Node &node) { return anyOf(node); });
-    auto reached = sets_;
-    sets_ = solve(true, [&](Node &node) {
+    solve(false, [&](Node &node) { return anyOf(node); });
+    Sets reached = sets_;
+    solve(true, [&](Node &node) {
       auto *merged = dynamic_cast<MergedHistory *>(&node);
       return merged && !merged->site ? reached.at(&node) : certainBehind(node);
     });
     if (const MergedHistory *unsure = firstUnsure([](const MergedHistory &at) { return at.site; }))
       return {unsure, {}};
     Bits mayBe = along(roots_, reached);
-    sets_ = solve(true, [&](Node &node) { return certainBehind(node); });
+    solve(true, [&](Node &node) { return certainBehind(node); });
     Bits certain = along(roots_, sets_);
     Certainty found;
     for (size_t target = 0; target < size_; ++target)
@@ -88,7 +88,7 @@ public:
   const MergedHistory *unsure() {
     if (!isMerged_)
       return nullptr;
-    sets_ = solve(true, [&](Node &node) { return certainBehind(node); });
+    solve(true, [&](Node &node) { return certainBehind(node); });
     return firstUnsure([](const MergedHistory &) { return true; });
   }
 
@@ -118,8 +118,8 @@ private:
     }
   }
 
-  // The sets that agree with each other: the greatest, or the least.
-  template <typename Rule> Sets solve(bool greatest, Rule rule) {
+  // Finds the sets that agree with each other: the greatest, or the least.
+  template <typename Rule> void solve(bool greatest, Rule rule) {
     sets_.clear();
     for (Node *node : order_)
       sets_.emplace(node, Bits(size_, greatest));
@@ -131,7 +131,6 @@ private:
         sets_[node] = std::move(now);
       }
     }
-    return sets_;
   }
 
   template <typename Among> const MergedHistory *firstUnsure(Among among) const {

@@ -24,7 +24,6 @@ public:
 
   bool isNever() const { return !isAlways_ && !value; }
   bool isAlways() const { return isAlways_; }
-  bool varies() const { return value != nullptr; }
 
   Value materialise(OpBuilder &builder, Location loc) const {
     return value ? value : arith::ConstantIntOp::create(builder, loc, isAlways_, 1);
