@@ -117,24 +117,15 @@ SmallVector<Value> ProgramBuilder::endingIn(scf::IfOp op) {
 }
 
 ProgramBuilder::Places ProgramBuilder::takeOver(ArrayRef<Value> values) {
-  MoveStep step;
-  MemoryStep memory;
-  memory.mayFail = false;
-  Places older;
+  Places older, own;
   for (Value value : values) {
-    SlotId from = slotOf(value), own = addSlot(value.getType());
-    built.memorySlots[own].handedOn = true;
-    step.pairs.push_back({from, own});
-    memory.reads.push_back(from);
-    memory.results.push_back(own);
-    memory.shares.emplace_back(own, from);
-    older.push_back(from);
-    slots[value] = own;
+    older.push_back(slotOf(value));
+    own.push_back(addSlot(value.getType()));
+    built.memorySlots.back().handedOn = true;
   }
-  if (values.empty())
-    return older;
-  program.moves.push_back(std::move(step));
-  addStep(EntryOp::Kind::Move, program.moves.size() - 1, std::move(memory));
+  hand(values, own);
+  for (auto [value, slot] : llvm::zip_equal(values, own))
+    slots[value] = slot;
   releaseNow(older);
   return older;
 }

@@ -475,9 +475,8 @@ void Frame::keepOldContents() {
     if (later.value == kNoSlot || !slots[later.value].has_storage())
       continue;
     const at::Tensor &value = slots[later.value];
-    size_t owners = headers[later.value].is_same(value) ? 2 : 1;
-    bool ours = value.storage().use_count() == 1 && value.use_count() == owners;
-    if (ours || (later.attribute.empty() && isSameView(value, slots[later.target])))
+    if (isOwn(later.value, value, 1) ||
+        (later.attribute.empty() && isSameView(value, slots[later.target])))
       continue;
     for (const StoreStep &other : program.stores) {
       if (other.attribute.empty() && storageOf(slots[other.target]) == storageOf(value) &&
