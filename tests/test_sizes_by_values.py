@@ -24,18 +24,19 @@ def vector(held: int) -> Tensor:
     return x
 
 
+def outcome(step: Callable[..., Any], x: Tensor) -> Any:
+    try:
+        return step(x.clone())
+    except Exception as error:
+        return type(error), str(error)
+
+
 def run(fn: Callable[..., Any], least: int, graphs: int = 1, held: tuple[int, ...] = HELD) -> Any:
     torch.manual_seed(0)
     converted = bifront.function(fn)
     for number, count in enumerate(held):
         x = vector(count)
-        outcomes = []
-        for step in (converted, fn):
-            try:
-                outcomes.append(step(x.clone()))
-            except Exception as error:
-                outcomes.append((type(error), str(error)))
-        assert_same_value(*outcomes, f"call {number}")
+        assert_same_value(outcome(converted, x), outcome(fn, x), f"call {number}")
     stats = converted.stats
     assert stats["graphs"] == graphs, bifront.explain(converted)
     assert stats["graph_calls"] >= least, bifront.explain(converted)
@@ -243,13 +244,7 @@ def test_a_broadcast_of_a_size_by_values() -> None:
     converted = bifront.function(fn)
     for count in (8, 8, 8, 1, 3, 8, 1, 0, 8):
         x = vector(count)
-        outcomes = []
-        for step in (converted, fn):
-            try:
-                outcomes.append(step(x.clone()))
-            except RuntimeError as error:
-                outcomes.append(str(error))
-        assert_same_value(*outcomes, f"{count} hold")
+        assert_same_value(outcome(converted, x), outcome(fn, x), f"{count} hold")
 
 
 def test_a_mask_that_changes_selects_anew() -> None:
