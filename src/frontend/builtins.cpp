@@ -188,13 +188,13 @@ struct Interpreter::Builtins {
   static Result representation(Interpreter &in, Args &args) {
     if (args.positional.size() != 1)
       return std::nullopt;
-    if (auto text = in.textOf(builtin("repr"), args.positional))
+    if (auto text = in.textOf(builtinFunction("repr"), args.positional))
       return text;
     return in.callSpecial(at(args, 0), "__repr__", {});
   }
 
   static Result ascii(Interpreter &in, Args &args) {
-    return args.positional.size() == 1 ? in.textOf(builtin("ascii"), args.positional)
+    return args.positional.size() == 1 ? in.textOf(builtinFunction("ascii"), args.positional)
                                        : std::nullopt;
   }
 
@@ -208,7 +208,7 @@ struct Interpreter::Builtins {
     if (args.positional.size() != 2 || !isGraphNumber(at(args, 0)) ||
         !PyLong_CheckExact(at(args, 1)))
       return std::nullopt;
-    return in.textOf(builtin("round"), args.positional);
+    return in.textOf(builtinFunction("round"), args.positional);
   }
 
   //--- Over iterables --------------------------------------------------------------------//
@@ -400,10 +400,6 @@ struct Interpreter::Builtins {
 
   static Result tensorOfData(Interpreter &in, Args &args) { return in.tensorOfData(args); }
 
-  static PyObject *builtin(const char *name) {
-    return PyDict_GetItemString(PyEval_GetBuiltins(), name);
-  }
-
   static const std::unordered_map<PyObject *, Handler> &table() {
     static const auto handlers = [] {
       std::unordered_map<PyObject *, Handler> made;
@@ -446,7 +442,7 @@ struct Interpreter::Builtins {
           {"vars", variables},
       };
       for (const auto &[name, handler] : named)
-        made.emplace(builtin(name), handler);
+        made.emplace(builtinFunction(name), handler);
       PyRef collections = PyRef::steal(PyImport_ImportModule("_collections"));
       made.emplace(PyObject_GetAttrString(collections.get(), "_count_elements"), countElements);
       PyRef functools = PyRef::steal(PyImport_ImportModule("_functools"));

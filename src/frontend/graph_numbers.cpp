@@ -17,8 +17,6 @@ PyRef torchAttribute(const char *name) {
   return checked(PyObject_GetAttrString(torch.get(), name));
 }
 
-bool isSequence(PyObject *data) { return PyList_CheckExact(data) || PyTuple_CheckExact(data); }
-
 // What PyTorch takes a number to be that stands in a list; nothing for what is no number.
 std::optional<c10::ScalarType> elementType(PyObject *element) {
   if (isExactTensor(element) && isOfNoDimension(element))

@@ -116,6 +116,10 @@ std::optional<ValueType> graphTypeOf(const std::vector<PyRef> &objects) {
   return ValueType::ofTensor(ProxyImpl::Shape::fixed(Extent::of(like), like.device()).type());
 }
 
+PyObject *builtinFunction(const char *name) {
+  return PyDict_GetItemString(PyEval_GetBuiltins(), name);
+}
+
 PyTypeObject *numberType(PyObject *number) {
   const auto &types = graphNumberTypes();
   return Py_TYPE(number) == types[0]   ? &PyLong_Type

@@ -41,6 +41,12 @@ PyRef graphCondition(PyObject *value);
 PyRef knownNumber(PyObject *number);
 // `not number`, as a number of the graph; a new reference, or null with an exception set.
 PyObject *negatedNumber(PyObject *number);
+// A list or a tuple, of no subclass.
+inline bool isSequence(PyObject *object) {
+  return PyList_CheckExact(object) || PyTuple_CheckExact(object);
+}
+// Borrowed.
+PyObject *builtinFunction(const char *name);
 // A list, dict, set, deque or bytearray, or of a subclass.
 bool isMutableContainer(PyObject *object);
 // None, numbers, strings, dtypes, types of C, ... : nothing of it can change.

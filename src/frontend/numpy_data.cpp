@@ -15,14 +15,6 @@ bool isOfC(PyTypeObject *type, std::string_view name) {
   return !(type->tp_flags & Py_TPFLAGS_HEAPTYPE) && name == type->tp_name;
 }
 
-// Borrowed; null where nobody has imported the module, or it has none of that name.
-PyObject *ofModule(const char *module, const std::string &name) {
-  PyObject *imported = PyDict_GetItemString(PyImport_GetModuleDict(), module);
-  return imported && PyModule_Check(imported)
-             ? PyDict_GetItemString(PyModule_GetDict(imported), name.c_str())
-             : nullptr;
-}
-
 // Functions that may return what lies in the memory of an argument: one array.
 constexpr std::string_view kViews[] = {
     "__getitem__", "as_tensor", "asarray",  "broadcast_to", "diagonal", "expand_dims",
@@ -202,8 +194,11 @@ PyObject *operatorFunction(const char *name) {
   return module ? PyDict_GetItemString(PyModule_GetDict(module), name) : nullptr;
 }
 
-PyObject *builtinFunction(const char *name) {
-  return PyDict_GetItemString(PyEval_GetBuiltins(), name);
+PyObject *ofModule(const char *module, const std::string &name) {
+  PyObject *imported = PyDict_GetItemString(PyImport_GetModuleDict(), module);
+  return imported && PyModule_Check(imported)
+             ? PyDict_GetItemString(PyModule_GetDict(imported), name.c_str())
+             : nullptr;
 }
 
 } // namespace bifront

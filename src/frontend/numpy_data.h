@@ -3,6 +3,7 @@
 
 #include "support/py_ref.h"
 
+#include <string>
 #include <string_view>
 
 namespace bifront {
@@ -22,10 +23,7 @@ bool isPureOfNumpy(PyObject *function);
 // Whether what such a function returns shares no memory with what it is given.
 bool makesNewData(PyObject *function);
 
-// A list or tuple that an opaque call may be given; and how deep they may be nested.
-inline bool isSequence(PyObject *object) {
-  return PyList_CheckExact(object) || PyTuple_CheckExact(object);
-}
+// How deep lists and tuples may be nested that an opaque call is given.
 constexpr int kDeepestSequence = 3;
 
 // Whether one of these arguments may be what it writes to.
@@ -43,8 +41,10 @@ private:
   PyRef state_; // null where there is nothing to change
 };
 
-// A function of the module `operator`, or a builtin; borrowed.
+// A function of the module `operator`; borrowed.
 PyObject *operatorFunction(const char *name);
-PyObject *builtinFunction(const char *name);
+
+// What a module has under that name; borrowed, null where nobody has imported the module, too.
+PyObject *ofModule(const char *module, const std::string &name);
 
 } // namespace bifront

@@ -1,6 +1,7 @@
 #include "frontend/random_sources.h"
 
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 
 #include <algorithm>
 #include <array>
@@ -11,11 +12,8 @@ namespace {
 
 // Borrowed; null where nobody has imported the module.
 PyTypeObject *typeOf(const char *module, const char *name) {
-  PyObject *imported = PyDict_GetItemString(PyImport_GetModuleDict(), module);
-  PyRef found = PyRef::steal(imported ? PyObject_GetAttrString(imported, name) : nullptr);
-  PyErr_Clear(); // it is only being imported
-  return found && PyType_Check(found.get()) ? reinterpret_cast<PyTypeObject *>(found.get())
-                                            : nullptr;
+  PyObject *found = ofModule(module, name);
+  return found && PyType_Check(found) ? reinterpret_cast<PyTypeObject *>(found) : nullptr;
 }
 
 PyTypeObject *sourceOfPython() {

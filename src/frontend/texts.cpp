@@ -12,8 +12,6 @@ using namespace syntax;
 
 namespace {
 
-PyObject *builtin(const char *name) { return PyDict_GetItemString(PyEval_GetBuiltins(), name); }
-
 bool waits(PyObject *value) { return isGraphNumber(value) || isLater(value); }
 
 // Whether it holds of one of the arguments, or of what is in a tuple among them.
@@ -96,7 +94,8 @@ PyRef Interpreter::formatted(PyObject *object, PyObject *spec) {
   if (isLater(value.get()) && !spec)
     return value;
   if (waits(value.get())) {
-    if (auto text = later(builtin("format"), {value, PyRef::share(spec ? spec : noSpec.get())}))
+    if (auto text =
+            later(builtinFunction("format"), {value, PyRef::share(spec ? spec : noSpec.get())}))
       return *text;
     value = knownNumber(value.get());
   }
