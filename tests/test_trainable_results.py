@@ -239,3 +239,70 @@ def test_no_gradients_wanted() -> None:
     for grad in (True, True, False, False, True):
         with torch.set_grad_enabled(grad):
             assert converted(torch.randn(3, 4)).requires_grad == grad
+
+
+def twice_two_losses(x: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    return (x * a).sin().sum(), (x * b).sin().sum()
+
+
+def losses_with_one_trunk(x: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    trunk = (x * a).exp()
+    return trunk.sin().sum(), (trunk * b).sum()
+
+
+def losses_that_save_nothing(x: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    total = a + b
+    return total.sum(), (total - x).mean()
+
+
+@pytest.mark.parametrize(
+    "losses", [twice_two_losses, losses_with_one_trunk, losses_that_save_nothing]
+)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 0), (1, 1), (0, 1, 0)])
+def test_results_are_gone_through_one_by_one(
+    losses: Callable[..., tuple[Tensor, Tensor]], order: tuple[int, ...]
+) -> None:
+    converted = bifront.function(losses)
+    for call in range(4):
+        torch.manual_seed(call)
+        x, a, b = torch.randn(3, 3).unbind()
+        sides = []
+        for run in (converted, losses):
+            leaves = [a.clone().requires_grad_(), b.clone().requires_grad_()]
+            results = run(x, *leaves)
+            raised = ""
+            for number in order:
+                try:
+                    results[number].backward()  # type: ignore[no-untyped-call]
+                except RuntimeError as error:
+                    raised += f"{number}: {str(error)[:40]}; "
+            # Eager's engine has got to some leaves before it comes to what is spent.
+            sides.append((raised, None if raised else [leaf.grad for leaf in leaves]))
+        (raised, gradients), (expected_raised, expected) = sides
+        assert raised == expected_raised, f"call {call}"
+        assert_same_value(gradients, expected, f"call {call}")
+    converts(converted)
+
+
+def test_what_is_kept_with_its_history_is_gone_through_again() -> None:
+    """Each loss goes back through all calls, which have saved nothing that it reads."""
+
+    def make() -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        kept = [torch.zeros(3)]
+
+        def step(x: Tensor) -> tuple[Tensor, Tensor]:
+            kept[0] = kept[0] + x
+            return kept[0].sum(), (x * x).sum()
+
+        return step
+
+    step = make()
+    converted = bifront.function(make())
+    for call in range(6):
+        x = torch.randn(3)
+        mine, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+        for results in (converted(mine), step(other)):
+            results[0].backward()  # type: ignore[no-untyped-call]
+            results[1].backward()  # type: ignore[no-untyped-call]
+        assert_same_value(mine.grad, other.grad, f"call {call}")
+    converts(converted)

@@ -209,6 +209,7 @@ Table makeTable() {
        "_unsafe_view",
        "_reshape_alias",
        "reshape",
+       "contiguous",
        "transpose",
        "t",
        "permute",

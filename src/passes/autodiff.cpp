@@ -1,8 +1,11 @@
 #include "passes/autodiff.h"
 
+#include "ir/aten_op.h"
 #include "passes/autodiff_sweep.h"
 #include "passes/count_loops.h"
+#include "passes/escapes.h"
 #include "passes/reached.h"
+#include "passes/separate_results.h"
 
 using namespace mlir;
 
@@ -80,13 +83,39 @@ LogicalResult checkSources(bf::GradOp grad, const ReverseSweep &sweep) {
   return success();
 }
 
+// Uses by which the tensor itself, and not what is computed of it, may leave the graph.
+bool handsOn(OpOperand &use) {
+  auto call = dyn_cast<bf::AtenOp>(use.getOwner());
+  return call ? isView(call) : !isa<bf::PointwiseOp, bf::DimOp, bf::GradOp>(use.getOwner());
+}
+
+// Eager's gradients are tensors of their own; here, two that are equal are one value. At the top of
+// the graph names tell them apart until the end (separate_results.h), but not where a branch, a
+// loop or a function hands them on.
+Value makeOwn(OpBuilder &builder, Value gradient, Location location) {
+  AtenArg first{AtenArg::Operand{0}}, none{AtenArg::None{}};
+  bf::AtenOp clone =
+      createAten(builder, location, "aten::clone", {first, none}, gradient, gradient.getType());
+  clone->setAttr(kOwnAttr, builder.getUnitAttr());
+  return clone.getResult(0);
+}
+
+bool isInGraphItself(bf::GradOp grad) {
+  auto function = dyn_cast<func::FuncOp>(grad->getParentOp());
+  return function && function == *grad->getParentOfType<ModuleOp>().getOps<func::FuncOp>().begin();
+}
+
 LogicalResult replace(bf::GradOp grad, ReverseSweep &sweep) {
   SmallVector<Value> results;
+  bool mayMeet = !isInGraphItself(grad);
+  OpBuilder builder(grad);
   for (auto [wrt, result] : llvm::zip(grad.getWrt(), grad.getGradients())) {
     Value gradient = sweep.gradientOrZero(wrt);
     if (gradient.getType() != result.getType())
       return grad.emitError("a gradient is ")
              << gradient.getType() << " where " << result.getType() << " is expected";
+    if (mayMeet && escapes(result))
+      result.replaceUsesWithIf(makeOwn(builder, gradient, grad.getLoc()), handsOn);
     results.push_back(gradient);
   }
   grad->replaceAllUsesWith(results);

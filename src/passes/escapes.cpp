@@ -14,10 +14,6 @@ namespace {
 
 bool isTensor(Value value) { return isa<RankedTensorType>(value.getType()); }
 
-bool isView(bf::AtenOp op) {
-  return opRow(op.getSchema()).kind == OpKind::View || !aliasedResults(op).empty();
-}
-
 bool escapes(Value value, llvm::DenseSet<Value> &seen) {
   if (!isTensor(value) || !seen.insert(value).second)
     return false;
@@ -102,6 +98,10 @@ private:
 bool escapes(Value value) {
   llvm::DenseSet<Value> seen;
   return escapes(value, seen);
+}
+
+bool isView(bf::AtenOp call) {
+  return opRow(call.getSchema()).kind == OpKind::View || !aliasedResults(call).empty();
 }
 
 Value viewedValue(Value value) {

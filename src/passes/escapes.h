@@ -2,6 +2,8 @@
 // therefore leave as it is.
 #pragma once
 
+#include "ir/bf_dialect.h"
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace bifront {
@@ -9,6 +11,8 @@ namespace bifront {
 // Whether the value, or a view of it, is returned or assigned to an attribute, perhaps by way of a
 // region, a function or a tape.
 bool escapes(mlir::Value value);
+// Whether a result of the call may share the memory of its first operand.
+bool isView(bf::AtenOp call);
 // The value that `value` is a view of, through any number of views.
 mlir::Value viewedValue(mlir::Value value);
 

@@ -2,6 +2,7 @@
 
 #include "ir/op_table.h"
 #include "passes/pointwise_emitter.h"
+#include "passes/separate_results.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
@@ -59,7 +60,7 @@ bool fitsOperands(bf::PointwiseOp op) {
 }
 
 bool isCandidate(bf::AtenOp op) {
-  if (op.getNumResults() != 1 || op.getWritten())
+  if (op.getNumResults() != 1 || op.getWritten() || op->hasAttr(kOwnAttr))
     return false;
   auto result = dyn_cast<RankedTensorType>(op.getResult(0).getType());
   if (!result || isa<ComplexType>(result.getElementType()))

@@ -2,6 +2,7 @@
 
 #include "ir/aten_op.h"
 #include "passes/functionalise.h"
+#include "passes/lay_out_results.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -53,8 +54,10 @@ public:
       : paths_(paths), aliasOf_(aliasOf), builder_(functionOf(paths[0]).getContext()) {}
 
   MergedPaths run() {
-    for (const CapturedPath &path : paths_)
+    for (const CapturedPath &path : paths_) {
+      layOutResults(path.module);
       takeGradients(path);
+    }
     planResults();
     OwningOpRef<ModuleOp> module = ModuleOp::create(builder_, builder_.getUnknownLoc());
     builder_.setInsertionPointToStart(module->getBody());

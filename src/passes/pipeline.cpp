@@ -3,6 +3,7 @@
 #include "passes/autodiff.h"
 #include "passes/functionalise.h"
 #include "passes/fuse_pointwise.h"
+#include "passes/lay_out_results.h"
 #include "passes/lower_pointwise.h"
 #include "passes/pass_scope.h"
 #include "passes/prune_tapes.h"
@@ -53,6 +54,10 @@ PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
   auto functionaliseIt = [&] { return functionalise(module); };
   auto simplifyIt = [&] { return simplify(module); };
 
+  scope.run("lay-out-results", [&] {
+    layOutResults(module);
+    return success();
+  });
   // From what was recorded to values.
   if (!scope.run("functionalise", functionaliseIt))
     return result;
@@ -105,6 +110,7 @@ public:
 } // namespace
 
 void registerPasses() {
+  registerPass([] { return createLayOutResultsPass(); });
   registerPass([] { return createFunctionalisePass(); });
   registerPass([] { return createSimplifyPass(); });
   registerPass([] { return createLowerPointwisePass(); });

@@ -24,6 +24,9 @@ namespace bifront {
 constexpr const char *kObjectsAttr = "bf.objects";
 constexpr const char *kStoragesAttr = "bf.storages";
 constexpr int32_t kUnknownTensor = -1;
+// On an aten::clone: its result must be a tensor of its own where it leaves the graph. It goes
+// where what it copies is one already.
+constexpr const char *kOwnAttr = "bf.own";
 
 // The function that `end` ends has got `count` arguments from number `first` on.
 void renumberForArguments(mlir::Operation *end, unsigned first, unsigned count);

@@ -1,5 +1,6 @@
 #include "passes/split_backward.h"
 
+#include "ir/bf_dialect.h"
 #include "passes/separate_results.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -13,6 +14,82 @@ using namespace mlir;
 namespace bifront {
 namespace {
 
+// Whether nothing that the op makes depends on what is in the operand.
+bool givesSizesOnly(OpOperand &operand) {
+  auto call = dyn_cast<bf::AtenOp>(operand.getOwner());
+  StringRef name = call ? call.getBaseName() : StringRef();
+  if (name == "aten::expand_as" || name == "aten::view_as" || name == "aten::reshape_as")
+    return operand.getOperandNumber() == 1;
+  bool isMadeAnew = name.ends_with("_like") || name.starts_with("aten::new_");
+  return operand.getOperandNumber() == 0 && (isMadeAnew || isa<bf::DimOp>(operand.getOwner()));
+}
+
+// Which seeds meet which saved values in the function of the gradients.
+class Readers {
+public:
+  explicit Readers(BackwardSplit &split)
+      : split(split), block((*split.backward->getOps<func::FuncOp>().begin()).getBody().front()),
+        numSaved(block.getNumArguments() - split.numSeeds),
+        readers(numSaved, BitVector(split.numSeeds)),
+        met(split.numSeeds, BitVector(split.numSeeds)) {
+    for (BlockArgument argument : block.getArguments()) {
+      Sources &from = sources.try_emplace(argument, none()).first->second;
+      unsigned number = argument.getArgNumber();
+      if (number >= numSaved)
+        from.seeds.set(number - numSaved);
+      else if (isa<RankedTensorType>(argument.getType())) // eager frees no numbers
+        from.saved.set(number);
+    }
+  }
+
+  void find() {
+    for (Operation &op : block.without_terminator())
+      visit(op);
+    auto numbers = [](const BitVector &bits) {
+      return std::vector<uint32_t>(bits.set_bits_begin(), bits.set_bits_end());
+    };
+    for (const BitVector &seeds : readers)
+      split.readers.push_back(numbers(seeds));
+    for (const BitVector &seeds : met)
+      split.meets.push_back(numbers(seeds));
+  }
+
+private:
+  struct Sources {
+    BitVector seeds, saved;
+  };
+  Sources none() const { return {BitVector(split.numSeeds), BitVector(numSaved)}; }
+
+  void visit(Operation &op) {
+    Sources from = none();
+    op.walk([&](Operation *inside) {
+      for (OpOperand &operand : inside->getOpOperands()) {
+        auto known = sources.find(operand.get());
+        if (known == sources.end() || givesSizesOnly(operand))
+          continue;
+        from.seeds |= known->second.seeds;
+        // What a gradient has read before it came here is noted.
+        if (known->second.seeds.none())
+          from.saved |= known->second.saved;
+      }
+    });
+    for (Value result : op.getResults())
+      sources.try_emplace(result, from);
+    if (from.saved.none())
+      return;
+    for (unsigned saved : from.saved.set_bits())
+      readers[saved] |= from.seeds;
+    for (unsigned seed : from.seeds.set_bits())
+      met[seed] |= from.seeds;
+  }
+
+  BackwardSplit &split;
+  Block &block;
+  unsigned numSaved;
+  DenseMap<Value, Sources> sources;
+  std::vector<BitVector> readers, met;
+};
+
 class Splitter {
 public:
   Splitter(func::FuncOp function, BackwardSplit &split)
@@ -24,6 +101,7 @@ public:
       return failure();
     findSaved();
     makeBackward();
+    Readers(split).find();
     cutForward();
     return success();
   }

@@ -28,6 +28,12 @@ struct BackwardSplit {
   // arguments of the forward, and the seeds.
   mlir::OwningOpRef<mlir::ModuleOp> backward;
   std::vector<uint32_t> savedInputs;
+  // For each argument before the seeds, the seeds whose gradients its contents go into; that of a
+  // tensor of which only the sizes count has none.
+  std::vector<std::vector<uint32_t>> readers;
+  // For each seed, those that something saved is read for together with it: eager would go through
+  // one node for both.
+  std::vector<std::vector<uint32_t>> meets;
 };
 
 mlir::LogicalResult splitBackward(mlir::ModuleOp module, BackwardSplit &split);

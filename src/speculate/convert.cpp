@@ -490,6 +490,8 @@ void compileModule(Captured &captured, ConvertedGraph &graph) {
     return;
   TrainableResults &trainable = *captured.trainable;
   trainable.savedInputs = std::move(captured.split.savedInputs);
+  trainable.readers = std::move(captured.split.readers);
+  trainable.meets = std::move(captured.split.meets);
   trainable.gradients = makeExecutor(*captured.split.backward, graph.moduleText);
   graph.trainable = std::make_shared<TrainableResults>(std::move(trainable));
 }

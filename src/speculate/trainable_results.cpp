@@ -34,10 +34,20 @@ at::Tensor onceDifferentiable(const at::Tensor &gradient) {
   return result;
 }
 
+// What is left of a saved tensor when everything that reads its contents has been gone through.
+struct Emptied {
+  explicit Emptied(const at::Tensor &tensor)
+      : sizes(tensor.sizes()), strides(tensor.strides()), options(tensor.options()) {}
+  at::Tensor filled() const { return at::empty_strided(sizes, strides, options).zero_(); }
+
+  at::DimVector sizes, strides;
+  at::TensorOptions options;
+};
+
 class ConvertedBackward final : public Node {
 public:
   ConvertedBackward(std::shared_ptr<const TrainableResults> trainable, size_t numSaved)
-      : trainable_(std::move(trainable)) {
+      : trainable_(std::move(trainable)), spent_(trainable_->meets.size()) {
     saved_.reserve(numSaved);
   }
 
@@ -55,7 +65,7 @@ public:
   }
 
   variable_list apply(variable_list &&seeds) override {
-    std::vector<c10::IValue> inputs = unpack(), outputs;
+    std::vector<c10::IValue> inputs = unpack(seeds), outputs;
     for (size_t i = 0; i < layouts_.size(); ++i)
       inputs.emplace_back(laidOut(seeds[i], i));
     {
@@ -80,21 +90,37 @@ public:
     return gradients;
   }
 
+  // As eager's nodes: each frees what it has saved when it has been gone through, and another
+  // backward may go through others.
   void release_variables() override {
     std::lock_guard<std::mutex> lock(mutex_);
-    saved_.clear();
-    released_ = true;
+    for (size_t result = 0; result < spent_.size(); ++result)
+      spent_[result] = spent_[result] || visited_[result];
+    for (size_t i = 0; i < saved_.size(); ++i) {
+      auto *variable = std::get_if<SavedVariable>(&saved_[i]);
+      const std::vector<uint32_t> &readers = trainable_->readers[i];
+      if (variable && std::all_of(readers.begin(), readers.end(),
+                                  [&](uint32_t reader) { return spent_[reader]; }))
+        saved_[i] = Emptied(variable->unpack(getptr()));
+    }
   }
   std::string name() const override { return "ConvertedBackward"; }
 
 private:
-  std::vector<c10::IValue> unpack() {
+  std::vector<c10::IValue> unpack(const variable_list &seeds) {
     std::lock_guard<std::mutex> lock(mutex_);
-    TORCH_CHECK(!released_, ERR_BACKWARD_TWICE);
+    visited_.assign(seeds.size(), false);
+    for (size_t result = 0; result < seeds.size(); ++result) {
+      visited_[result] = seeds[result].defined();
+      for (uint32_t other : trainable_->meets[result])
+        TORCH_CHECK(!visited_[result] || !spent_[other], ERR_BACKWARD_TWICE);
+    }
     std::vector<c10::IValue> values;
     for (auto &saved : saved_)
       if (auto *variable = std::get_if<SavedVariable>(&saved))
         values.emplace_back(variable->unpack(getptr()).detach());
+      else if (auto *emptied = std::get_if<Emptied>(&saved))
+        values.emplace_back(emptied->filled());
       else
         values.push_back(std::get<c10::IValue>(saved));
     return values;
@@ -112,9 +138,9 @@ private:
   }
 
   std::shared_ptr<const TrainableResults> trainable_;
-  std::vector<std::variant<SavedVariable, c10::IValue>> saved_;
+  std::vector<std::variant<SavedVariable, Emptied, c10::IValue>> saved_;
   std::vector<std::vector<int64_t>> layouts_;
-  bool released_ = false;
+  std::vector<bool> visited_, spent_; // of each result: by the last backward, by any
   std::mutex mutex_;
 };
 

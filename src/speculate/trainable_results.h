@@ -19,6 +19,8 @@ struct TrainableResults {
   std::vector<uint32_t> trained; // inputs that get a gradient each
   // Which of the results those come from. One of none that are used is no gradient.
   std::vector<std::vector<uint32_t>> from;
+  // Of each saved value and each result, as BackwardSplit has them, in the order of `returns`.
+  std::vector<std::vector<uint32_t>> readers, meets;
   std::shared_ptr<Executor> gradients;
 };
 

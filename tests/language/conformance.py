@@ -55,8 +55,7 @@ THEMES = (
     "silent_errors",
     "bad_input",
 )
-# What `bifront.function` gets wrong today.
-STRIDES = "the strides of a .grad"
+
 
 Make = Callable[[int], Any]
 Factory = Callable[[], Any]
