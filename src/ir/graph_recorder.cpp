@@ -296,6 +296,19 @@ std::vector<ValueId> GraphRecorder::callItself(std::string_view function,
   return state->addAll(op.getResults());
 }
 
+// Blocks that are being recorded are in regions of no op, which MLIR's own question cannot take.
+static bool isInside(const Region &region, Region *inner) {
+  while (inner && inner != &region)
+    inner = inner->getParentOp() ? inner->getParentOp()->getParentRegion() : nullptr;
+  return inner;
+}
+
+static void replaceUsesIn(Region &region, Value value, Value replacement) {
+  value.replaceUsesWithIf(replacement, [&](OpOperand &use) {
+    return isInside(region, use.getOwner()->getParentRegion());
+  });
+}
+
 void GraphRecorder::defineFunction(std::string_view function, BlockPtr body,
                                    std::span<const ValueId> returns) {
   OpBuilder &builder = state->builder;
@@ -308,7 +321,7 @@ void GraphRecorder::defineFunction(std::string_view function, BlockPtr body,
   llvm::SetVector<Value> outside;
   region.walk([&](Operation *op) {
     for (Value operand : op->getOperands())
-      if (!region.isAncestor(operand.getParentRegion()))
+      if (!isInside(region, operand.getParentRegion()))
         outside.insert(operand);
   });
   SmallVector<Value> &captured = state->functions.find(function)->second;
@@ -316,12 +329,12 @@ void GraphRecorder::defineFunction(std::string_view function, BlockPtr body,
   for (Value value : outside) {
     if (auto constant = value.getDefiningOp<arith::ConstantOp>()) {
       builder.setInsertionPointToStart(&block);
-      replaceAllUsesInRegionWith(value, builder.clone(*constant)->getResult(0), region);
+      replaceUsesIn(region, value, builder.clone(*constant)->getResult(0));
       continue;
     }
     captured.push_back(value);
     handed.push_back(block.addArgument(value.getType(), state->loc));
-    replaceAllUsesInRegionWith(value, handed.back(), region);
+    replaceUsesIn(region, value, handed.back());
   }
   region.walk([&](func::CallOp call) {
     if (call.getCallee() == StringRef(function))

@@ -60,6 +60,8 @@ public:
     }
     planResults();
     OwningOpRef<ModuleOp> module = ModuleOp::create(builder_, builder_.getUnknownLoc());
+    for (const CapturedPath &path : paths_)
+      takeFunctions(path, *module);
     builder_.setInsertionPointToStart(module->getBody());
     Group all = begin();
     SmallVector<Value> returned = merge(all);
@@ -95,6 +97,48 @@ private:
       }
       store.erase();
     }
+  }
+
+  // What a path calls. Where another path calls the same, by the same name, that is one function.
+  static void takeFunctions(const CapturedPath &path, ModuleOp merged) {
+    ModuleOp module = path.module;
+    SmallVector<func::FuncOp> functions(llvm::drop_begin(module.getOps<func::FuncOp>()));
+    SymbolTable known(merged);
+    auto sameAs = [&](func::FuncOp function) {
+      auto other = known.lookup<func::FuncOp>(function.getName());
+      bool isSame = other && OperationEquivalence::isEquivalentTo(
+                                 other, function, OperationEquivalence::IgnoreLocations);
+      return std::pair(other, isSame);
+    };
+    // A function that calls one with another name is no longer the same.
+    for (bool anyRenamed = true; anyRenamed;) {
+      anyRenamed = false;
+      for (func::FuncOp function : functions) {
+        auto [other, isSame] = sameAs(function);
+        if (other && !isSame) {
+          rename(function, module, known);
+          anyRenamed = true;
+        }
+      }
+    }
+    for (func::FuncOp function : functions) {
+      if (sameAs(function).second) {
+        function.erase();
+        continue;
+      }
+      function->remove();
+      merged.push_back(function);
+    }
+  }
+
+  static void rename(func::FuncOp function, ModuleOp module, const SymbolTable &known) {
+    SymbolTable own(module);
+    std::string name = function.getName().str();
+    do
+      name += "'";
+    while (known.lookup(name) || own.lookup(name));
+    if (failed(own.rename(function, name)))
+      throw std::invalid_argument("a function of a path cannot have another name");
   }
 
   void planResults() {

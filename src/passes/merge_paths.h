@@ -26,7 +26,7 @@
 
 namespace bifront {
 
-// One path: a module with one function, without branches at its decisions.
+// One path: a module whose first function has no branches at its decisions; the others it calls.
 struct CapturedPath {
   mlir::ModuleOp module;
   // Which input of the merged function each of its arguments is.

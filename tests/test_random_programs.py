@@ -1,0 +1,45 @@
+"""A few hundred random differentiable programs, and the tool that shrinks what fails."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+
+from tests import random_programs
+from tests.random_programs import Differs, Generator, RandomProgram, describe, run, shrink
+
+COUNT = 200
+GROUP = 20
+
+
+@pytest.mark.parametrize("first", range(0, COUNT, GROUP))
+def test_programs(first: int) -> None:
+    graphs = 0
+    for seed in range(first, first + GROUP):
+        program = Generator(seed).program()
+        try:
+            graphs += run(program)["graph_calls"] > 0
+        except Differs:
+            small = shrink(program)
+            with pytest.raises(Differs) as why:
+                run(small)
+            pytest.fail(describe(seed, small, why.value))
+    assert graphs >= GROUP * 3 // 4
+
+
+def test_a_failing_program_shrinks() -> None:
+    """Where every draw of a softmax differed, a softmax alone would be left."""
+
+    def wrong(program: RandomProgram) -> dict[str, int]:
+        if "softmax" in "\n".join(random_programs.text_of(program.body)):
+            raise Differs("softmax")
+        return {}
+
+    programs = (Generator(seed).program() for seed in range(100))
+    program = next(p for p in programs if "softmax" in str(p.body) and p.source().count("\n") > 40)
+    with mock.patch.object(random_programs, "run", wrong):
+        small = shrink(program)
+    lines = random_programs.text_of(small.body)
+    assert len(lines) == 1 and "softmax" in lines[0]
+    assert not small.helper and not small.descend
