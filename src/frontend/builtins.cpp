@@ -5,6 +5,7 @@
 #include "frontend/kinds.h"
 #include "frontend/later.h"
 #include "frontend/pointers.h"
+#include "frontend/stacked_items.h"
 
 #include <algorithm>
 #include <string_view>
@@ -327,6 +328,8 @@ struct Interpreter::Builtins {
   static PyRef shown(Interpreter &in, PyObject *value, int depth = 0) {
     if (isPlain(value) || isGraphNumber(value) || isLater(value))
       return PyRef::share(value);
+    if (stackedItems(value))
+      refuseStacked(value);
     if (isTensor(value)) {
       if (checked(PyObject_GetAttrString(value, "requires_grad")).get() == Py_True ||
           !(isProxyTensor(value) || isExactTensor(value)))
@@ -399,6 +402,8 @@ struct Interpreter::Builtins {
   }
 
   static Result tensorOfData(Interpreter &in, Args &args) { return in.tensorOfData(args); }
+  static Result stack(Interpreter &in, Args &args) { return in.stackOrCat(args, true); }
+  static Result cat(Interpreter &in, Args &args) { return in.stackOrCat(args, false); }
 
   static const std::unordered_map<PyObject *, Handler> &table() {
     static const auto handlers = [] {
@@ -450,6 +455,9 @@ struct Interpreter::Builtins {
       PyRef torch = PyRef::steal(PyImport_ImportModule("torch"));
       for (const char *name : {"tensor", "as_tensor"})
         made.emplace(PyObject_GetAttrString(torch.get(), name), tensorOfData);
+      made.emplace(PyObject_GetAttrString(torch.get(), "stack"), stack);
+      for (const char *name : {"cat", "concat", "concatenate"})
+        made.emplace(PyObject_GetAttrString(torch.get(), name), cat);
       return made;
     }();
     return handlers;
@@ -610,6 +618,7 @@ PyRef Interpreter::callDirectlyOn(PyObject *self, std::string_view name, CallArg
 PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObject *function,
                                    CallArguments &arguments) {
   auto &positional = arguments.positional;
+  checkStacked(self, name);
   if (PyDict_Check(self))
     if (auto result = callOfDict(self, name, positional))
       return *result;

@@ -5,6 +5,7 @@
 #include "frontend/kinds.h"
 #include "frontend/later.h"
 #include "frontend/pointers.h"
+#include "frontend/stacked_items.h"
 
 #include <algorithm>
 #include <array>
@@ -418,6 +419,8 @@ void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram
   constexpr int kDeepest = 4;
   if (isLater(argument)) // which C may take for something else
     throw CannotInterpret("a text or a number that the end of the run makes is looked at");
+  if (stackedItems(argument))
+    refuseStacked(argument);
   if (isImmutable(argument) || isTensor(argument) || (depth == 0 && pointerOf(argument)))
     return;
   if (pointerOf(argument))
