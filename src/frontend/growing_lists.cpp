@@ -5,6 +5,7 @@
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/stacked_items.h"
+#include "runtime/growing_stack.h"
 
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/python_variable.h>
@@ -122,9 +123,7 @@ std::optional<PyRef> Interpreter::stackOrCat(CallArguments &arguments, bool stac
     rows = callMethod(rows, "movedim", {0, at});
   if (!stacks)
     rows = callMethod(rows, "flatten", {at, at + 1});
-  else if (at > 0)
-    rows = callMethod(rows, "contiguous", {});
-  return callMethod(rows, "clone", {});
+  return checked(THPVariable_Wrap(rowsOfStack(THPVariable_Unpack(rows.get()))));
 }
 
 void Interpreter::checkNotStacked(PyObject *sequence) {

@@ -1,4 +1,4 @@
-// What a list of tensors is in a graph: one tensor, with a row for each item. Two operators of
+// What a list of tensors is in a graph: one tensor, with a row for each item. Operators of
 // ours, so that capture, autodiff and the executor take them like any other.
 #pragma once
 
@@ -11,5 +11,8 @@ namespace bifront {
 // shapes are inferred: a list that a loop carries is of one type, whatever its length. The run
 // checks it.
 at::Tensor growStack(const at::Tensor &stack, at::TensorList items, const c10::SymInt &rows);
+
+// The rows in memory of their own: that of a stack may be that of longer ones as well.
+at::Tensor rowsOfStack(const at::Tensor &stack);
 
 } // namespace bifront
