@@ -76,6 +76,8 @@ READERS: dict[str, Callable[[list[Tensor]], Any]] = {
     "last": lambda items: items[-1] * 2,
     "before_last": lambda items: items[-2] * 2,
     "by_length": lambda items: items[len(items) - 1] * 2,
+    "sum": lambda items: sum(items) / len(items),
+    "sum_from": lambda items: sum(items, torch.ones(3)),
     "truth": lambda items: torch.stack(items).sum() if items else torch.zeros(()),
     "mean": lambda items: torch.stack(items).sum() / len(items),
 }
@@ -364,13 +366,34 @@ def test_whether_an_item_is_a_tensor() -> None:
     compare(step, sequences(), graphs=None)
 
 
+def caught(items: list[Tensor]) -> Tensor:
+    try:
+        return torch.atleast_1d(items)[0] * 1
+    except TypeError:
+        return torch.zeros(1)
+
+
+def json_length(items: list[Tensor]) -> int:
+    class Holder:
+        def __init__(self) -> None:
+            self.items = items
+
+    return len(copy.copy(Holder()).items)
+
+
 ESCAPES: dict[str, Callable[[list[Tensor]], Any]] = {
     "returned": lambda items: items,
     "returned_in_a_tuple": lambda items: (1, items),
     "an_item": lambda items: items[-1],
     "slice": lambda items: items[1:],
     "copy": lambda items: torch.stack(items.copy()),
-    "sum": lambda items: sum(items),
+    "sum_of_a_copy": lambda items: sum(list(items)),
+    "einsum": lambda items: torch.einsum("i,i->i", items[:2]),
+    "broadcast": lambda items: torch.broadcast_tensors(*items)[0] * 1,
+    "block_diagonal": lambda items: torch.functional.block_diag(*items),
+    "at_least": lambda items: torch.atleast_2d(items)[0] * 1,
+    "type_error_that_is_caught": lambda items: caught(items),
+    "reached_by_an_object": lambda items: json_length(items),
     "pop": lambda items: items.pop() * 1,
     "insert": lambda items: (items.insert(0, items[0] * 2), torch.stack(items)),
     "reversed": lambda items: torch.stack(list(reversed(items))),
@@ -459,7 +482,9 @@ def outputs_of(model: Cell, x: Tensor) -> list[Tensor]:
     return outputs
 
 
-LOSSES: dict[str, Callable[[Cell, Tensor], Tensor]] = {
+LOSSES: dict[str, Callable[[Cell, Tensor], Any]] = {
+    "sum": lambda model, x: sum(output.pow(2).sum() for output in outputs_of(model, x)),
+    "sum_of_items": lambda model, x: sum(outputs_of(model, x), torch.ones(1, 2)).pow(2).sum(),
     "stack": lambda model, x: torch.stack(outputs_of(model, x)).pow(2).mean(),
     "cat": lambda model, x: torch.cat(outputs_of(model, x)).pow(2).sum(),
     "last": lambda model, x: outputs_of(model, x)[-1].pow(2).sum(),

@@ -248,8 +248,10 @@ struct Interpreter::Builtins {
   static Result sum(Interpreter &in, Args &args) {
     if (args.positional.empty())
       return std::nullopt;
-    PyRef items = in.listOf(at(args, 0));
     PyRef start = args.positional.size() > 1 ? args.positional[1] : keywordOf(args, "start");
+    if (holdsStacked(at(args, 0)))
+      return sumOfRows(in, args.positional[0], start ? start : checked(PyLong_FromLong(0)));
+    PyRef items = in.listOf(at(args, 0));
     if (allPlain(items.get()) && (!start || isPlain(start.get()))) {
       args.positional[0] = items;
       return std::nullopt;
@@ -258,6 +260,14 @@ struct Interpreter::Builtins {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i)
       total = in.binary(BinaryOp::Add, total.get(), PyList_GET_ITEM(items.get(), i));
     return total;
+  }
+
+  static PyRef sumOfRows(Interpreter &in, PyRef list, PyRef start) {
+    static PyObject *sumOf =
+        PyObject_GetAttrString(checked(PyImport_ImportModule("bifront._walked")).get(), "sum_of");
+    CallArguments arguments;
+    arguments.positional = {std::move(list), std::move(start)};
+    return in.call(checked(Py_NewRef(sumOf)).get(), std::move(arguments));
   }
 
   static Result least(Interpreter &in, Args &args) { return extreme(in, args, CompareOp::Lt); }

@@ -127,6 +127,19 @@ void refuseStacked(PyObject *object) {
   throw CannotInterpret(why);
 }
 
+void refuseStackedIn(PyObject *object, int depth) {
+  constexpr int kDeepest = 8; // C looks no deeper
+  if (stackedItems(object))
+    refuseStacked(object);
+  if (depth > kDeepest)
+    return;
+  for (Py_ssize_t i = 0; isSequence(object) && i < PySequence_Fast_GET_SIZE(object); ++i)
+    refuseStackedIn(PySequence_Fast_GET_ITEM(object, i), depth + 1);
+  PyObject *key = nullptr, *value = nullptr;
+  for (Py_ssize_t at = 0; PyDict_CheckExact(object) && PyDict_Next(object, &at, &key, &value);)
+    refuseStackedIn(value, depth + 1);
+}
+
 ItemForm formOf(const Recording &recording, std::span<PyObject *const> items) {
   ItemForm form = formOfOne(recording, items.front());
   for (PyObject *item : items.subspan(1))

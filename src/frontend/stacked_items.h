@@ -39,6 +39,9 @@ bool holdsStacked(PyObject *sequence);
 // Throws CannotFork, or CannotInterpret, for one whose way of use is not known.
 [[noreturn]] void refuseStacked(PyObject *object);
 
+// The same for all that is in it; other objects pass.
+void refuseStackedIn(PyObject *object, int depth = 0);
+
 // The form that all of these items have, some of which may be stacked. Throws CannotMerge.
 ItemForm formOf(const Recording &recording, std::span<PyObject *const> items);
 // Whether these can be rows of a list of that form.
