@@ -32,7 +32,7 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "janus/pix2pix": (1, 0, 0),
     "janus/ppo": (0, 0, 19),
     "janus/resnet50": (1, 0, 0),
-    "janus/treelstm": (8, 0, 11),
+    "janus/treelstm": (1, 0, 0),
     "janus/treernn": (1, 0, 0),
     "terra/bert_cls": (0, 0, 19),
     "terra/bert_qa": (8, 0, 11),

@@ -183,6 +183,9 @@ private:
     for (size_t i = 0; i < targets_.size(); ++i) {
       if (gradients[i].defined()) {
         wrt.push_back(capture_.valueOf(targets_[i]));
+        const Recording &recording = capture_.recording();
+        if (!call_.inputs.empty() && recording.hasLists() && recording.isMerged(wrt.back()))
+          capture_.fail("a gradient is taken of what may be an item of a list that grows");
         places.push_back(i);
       } else {
         TORCH_CHECK(

@@ -98,12 +98,14 @@ bool CapturedCall::inferByValues() {
         countOf(mask);
     return false;
   }
-  if (!traits_.valueRule && !isSlice && masks.empty())
+  if (!traits_.valueRule && !isSlice && masks.empty() && !traits_.growsLists)
     return false;
   if (const std::vector<ValueType> *types = recording_.expectedResults()) {
     takeShapes(*types);
     return true;
   }
+  if (traits_.growsLists)
+    return false; // an argument is the size
   if (isSlice) {
     inferSlice();
     return true;

@@ -369,6 +369,8 @@ ValueId Capture::valueOf(const at::Tensor &tensor) {
     return recording_->outsideTensor(tensor);
   if (proxy->recording() != recording_ || proxy->value() == kNoValue)
     fail("a value that is not in the graph is used");
+  if (recording_->isItem(proxy->value()))
+    fail("an item of a list that grows is returned or kept");
   // Where nothing is written the run has the very tensor, and gives that.
   if (recording_->memoryOf(proxy->value()) == Recording::Memory::Either &&
       (tensor.requires_grad() || recording_->writesOutside()))

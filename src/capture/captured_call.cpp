@@ -117,7 +117,7 @@ void CapturedCall::noteWrites() {
 
 // Autograd's history of a tensor that is changed in place would outlive the branch.
 void CapturedCall::refuseHistory() {
-  if (traits_.changesShape)
+  if (traits_.changesShape && !recording_.isOfScope(args_[0].toTensor()))
     recording_.refuseInScope("a tensor's shape is changed in place");
   bool trains = false, writesOutside = false;
   forTensors([&](const at::Tensor &tensor, bool writes) {
@@ -710,6 +710,7 @@ void CapturedCall::changeShape() {
     GraphRecorder &graph = recording_.graph();
     graph.setLocation(recording_.sourceLine());
     value = graph.aten(call_, operands_, {&type, 1}, !c10::GradMode::is_enabled())[0];
+    recording_.noteViews(proxy->value(), {value});
   }
   proxy->become(value, std::move(shape));
   torch::jit::drop(stack_, traits_.arity);

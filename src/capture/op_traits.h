@@ -28,6 +28,7 @@ struct OpTraits {
   bool passesThrough = false; // not about tensors: profiler marks
   bool lifts = false;         // a tensor just made from Python data enters the program
   bool readsNumber = false;   // Tensor.item()
+  bool growsLists = false;    // of ours (runtime/growing_stack.h)
   bool slices = false;
   bool masks = false;      // masks among indices select as many elements as they hold
   bool putsByMask = false; // the same, to put values there

@@ -4,6 +4,7 @@
 
 #include "capture/capture_cost.h"
 #include "capture/extent.h"
+#include "capture/listed_tensors.h"
 #include "ir/graph_recorder.h"
 #include "support/py_ref.h"
 
@@ -178,7 +179,20 @@ public:
     writesOutside_ = writesOutside_ || memory != Memory::Own;
     if (memory == Memory::Found || (memory == Memory::Either && finds_))
       fail("a tensor that a pointer leads to is written");
+    if (!lists_.mayWrite(value, memory == Memory::Outside, isMerged(lists_.baseOf(value)),
+                         isConditional() && lists_.baseOf(value) < scopeStart_))
+      fail("a tensor is written that may be an item of a list of the graph");
   }
+  // A list of the graph takes a copy of this tensor, which therefore nobody may write. False where
+  // somebody may have.
+  bool keepInList(ValueId value) { return lists_.keep(value, isMerged(lists_.baseOf(value))); }
+  // An item of such a list, which is a copy too.
+  void noteItem(ValueId value) {
+    noteMerged(value);
+    lists_.noteItem(value);
+  }
+  bool hasLists() const { return lists_.any(); }
+  bool isItem(ValueId value) const { return lists_.isItem(value); }
   Memory memoryOf(ValueId value) const {
     auto found = memory_.find(value);
     return found == memory_.end() ? Memory::Own : found->second;
@@ -190,6 +204,7 @@ public:
   void noteMerged(ValueId value) { merged_.insert(value); }
   bool isMerged(ValueId value) const { return merged_.contains(value); }
   void noteViews(ValueId of, const std::vector<ValueId> &views) {
+    lists_.noteViews(of, views);
     if (Memory memory = memoryOf(of); memory != Memory::Own)
       for (ValueId view : views)
         noteMemory(view, memory);
@@ -253,6 +268,7 @@ private:
   std::map<std::pair<ValueId, uint32_t>, Dim> counts_; // by the mask and its version; or 0, 0
   std::unordered_map<ValueId, Memory> memory_;
   std::unordered_set<ValueId> merged_;
+  ListedTensors lists_;
   bool finds_ = false, writesOutside_ = false, mergesHistories_ = false;
   size_t scopes_ = 0;
   ValueId scopeStart_ = 0;             // the innermost scope's first value

@@ -159,6 +159,19 @@ c10::SymNode SymbolicScalar::ofInt(std::shared_ptr<Recording> recording, ValueId
   return node;
 }
 
+c10::SymNode SymbolicScalar::ofSize(std::shared_ptr<Recording> recording, ValueId number,
+                                    const Dim &standIns) {
+  c10::SymNode node = ofValue(std::move(recording), Kind::Int, number);
+  auto *scalar = of(node);
+  for (int world : {0, 1}) {
+    scalar->ints_[world] = standIns.world[world];
+    scalar->floats_[world] = static_cast<double>(standIns.world[world]);
+  }
+  scalar->value_ = kNoValue; // which says what stands for it
+  scalar->standsIn_ = scalar->isSize_ = true;
+  return node;
+}
+
 SymbolicScalar *SymbolicScalar::of(const c10::SymNode &node) {
   if (auto *scalar = dynamic_cast<SymbolicScalar *>(node.get()))
     return scalar;

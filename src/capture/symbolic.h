@@ -26,6 +26,9 @@ public:
   // A recorded int that is known in both worlds.
   static c10::SymNode ofInt(std::shared_ptr<Recording> recording, ValueId value, int64_t first,
                             int64_t second);
+  // The recorded int `number` as a size that values decide, with its stand-ins.
+  static c10::SymNode ofSize(std::shared_ptr<Recording> recording, ValueId number,
+                             const Dim &standIns);
   // Null for another kind of node, and for a plain number.
   static SymbolicScalar *of(const c10::SymNode &node);
   static SymbolicScalar *of(const c10::SymInt &value);

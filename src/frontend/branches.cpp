@@ -7,6 +7,7 @@
 #include "frontend/kinds.h"
 #include "frontend/pointers.h"
 #include "frontend/recursion.h"
+#include "frontend/stacked_items.h"
 #include "frontend/way.h"
 #include "support/pending_exception.h"
 
@@ -45,6 +46,8 @@ Policy Interpreter::policyOf(const void *site) const {
 PyRef Interpreter::conditionOf(PyObject *value) {
   if (!host_.policies)
     return {};
+  if (holdsStacked(value))
+    return conditionOf(lengthWithRows(value).get());
   return pointerOf(value) ? pointerTruth(value) : graphCondition(value);
 }
 
@@ -159,8 +162,8 @@ bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBod
     } catch (const CannotFork &) {
       throw;
     } catch (const std::exception &why) { // nothing foresees which way each of the calls goes
+      whyNot = forgetFailure(why);        // ahead of the examples, which clear what is pending
       bool isTaken = !example || lanes_.waysOf(example).taken[1 - way];
-      whyNot = forgetFailure(why);
       if (isTaken)
         throw CannotMerge(whyNot);
     }
@@ -272,7 +275,9 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
       for (PyRef &contents : place.now)
         log_.noteFresh(contents.get());
     try {
-      place.value = merge.plan(place.now[0].get(), place.now[1].get());
+      place.value = place.change.isContainer
+                        ? merge.planContents(place.now[0].get(), place.now[1].get())
+                        : merge.plan(place.now[0].get(), place.now[1].get());
     } catch (const CannotMerge &why) {
       if (log_.numReads() == reads)
         throw;

@@ -5,6 +5,7 @@
 #include "frontend/kinds.h"
 #include "frontend/later.h"
 #include "frontend/pointers.h"
+#include "frontend/stacked_items.h"
 
 #include <algorithm>
 #include <string_view>
@@ -247,8 +248,10 @@ struct Interpreter::Builtins {
   static Result sum(Interpreter &in, Args &args) {
     if (args.positional.empty())
       return std::nullopt;
-    PyRef items = in.listOf(at(args, 0));
     PyRef start = args.positional.size() > 1 ? args.positional[1] : keywordOf(args, "start");
+    if (holdsStacked(at(args, 0)))
+      return sumOfRows(in, args.positional[0], start ? start : checked(PyLong_FromLong(0)));
+    PyRef items = in.listOf(at(args, 0));
     if (allPlain(items.get()) && (!start || isPlain(start.get()))) {
       args.positional[0] = items;
       return std::nullopt;
@@ -257,6 +260,14 @@ struct Interpreter::Builtins {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i)
       total = in.binary(BinaryOp::Add, total.get(), PyList_GET_ITEM(items.get(), i));
     return total;
+  }
+
+  static PyRef sumOfRows(Interpreter &in, PyRef list, PyRef start) {
+    static PyObject *sumOf =
+        PyObject_GetAttrString(checked(PyImport_ImportModule("bifront._walked")).get(), "sum_of");
+    CallArguments arguments;
+    arguments.positional = {std::move(list), std::move(start)};
+    return in.call(checked(Py_NewRef(sumOf)).get(), std::move(arguments));
   }
 
   static Result least(Interpreter &in, Args &args) { return extreme(in, args, CompareOp::Lt); }
@@ -327,6 +338,8 @@ struct Interpreter::Builtins {
   static PyRef shown(Interpreter &in, PyObject *value, int depth = 0) {
     if (isPlain(value) || isGraphNumber(value) || isLater(value))
       return PyRef::share(value);
+    if (stackedItems(value))
+      refuseStacked(value);
     if (isTensor(value)) {
       if (checked(PyObject_GetAttrString(value, "requires_grad")).get() == Py_True ||
           !(isProxyTensor(value) || isExactTensor(value)))
@@ -399,6 +412,8 @@ struct Interpreter::Builtins {
   }
 
   static Result tensorOfData(Interpreter &in, Args &args) { return in.tensorOfData(args); }
+  static Result stack(Interpreter &in, Args &args) { return in.stackOrCat(args, true); }
+  static Result cat(Interpreter &in, Args &args) { return in.stackOrCat(args, false); }
 
   static const std::unordered_map<PyObject *, Handler> &table() {
     static const auto handlers = [] {
@@ -450,6 +465,9 @@ struct Interpreter::Builtins {
       PyRef torch = PyRef::steal(PyImport_ImportModule("torch"));
       for (const char *name : {"tensor", "as_tensor"})
         made.emplace(PyObject_GetAttrString(torch.get(), name), tensorOfData);
+      made.emplace(PyObject_GetAttrString(torch.get(), "stack"), stack);
+      for (const char *name : {"cat", "concat", "concatenate"})
+        made.emplace(PyObject_GetAttrString(torch.get(), name), cat);
       return made;
     }();
     return handlers;
@@ -610,6 +628,7 @@ PyRef Interpreter::callDirectlyOn(PyObject *self, std::string_view name, CallArg
 PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObject *function,
                                    CallArguments &arguments) {
   auto &positional = arguments.positional;
+  checkStacked(self, name);
   if (PyDict_Check(self))
     if (auto result = callOfDict(self, name, positional))
       return *result;

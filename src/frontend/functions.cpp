@@ -24,7 +24,7 @@ bool isStateless(PyObject *function) {
   if (!text)
     return false;
   std::string_view name = text;
-  if (name.starts_with("bifront."))
+  if (name.starts_with("bifront.") && name != "bifront._walked")
     return true;
   for (std::string_view known : {"torch",
                                  "torch.functional",

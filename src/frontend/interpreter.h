@@ -292,7 +292,7 @@ private:
   Completion runCounting(PythonFrame &, const syntax::For &, Counting &counting);
   void setCarried(PythonFrame &, const Carried &, Merge &);
   PyRef nextCondition(PythonFrame &, const syntax::Body &body, const void *site,
-                      const std::function<PyRef()> &condition);
+                      const std::function<PyRef()> &condition, bool &endsEarly);
   std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::For &, PyRef &iterable);
   PyRef poison(const void *site, Policy instead, const std::string &why);
   void refusePoison(PyObject *value) const;
@@ -323,6 +323,16 @@ private:
   PyRef lengthOfList(PyObject *list);
   PyRef itemFromEnd(PyObject *list, Py_ssize_t fromEnd, size_t appended);
   PyRef itemsFromEnd(PyObject *list, PyObject *key);
+
+  // growing_lists.cpp
+  PyRef lengthWithRows(PyObject *list);
+  PyRef rowsOf(PyObject *list);
+  PyRef rowAt(PyObject *rows, PyObject *index);
+  PyRef itemAmongRows(PyObject *list, PyObject *key);
+  void checkUnchanged(PyObject *list, PyObject *before) const;
+  std::optional<PyRef> stackOrCat(CallArguments &arguments, bool stacks);
+  void checkStacked(PyObject *self, std::string_view method) const;
+  static void checkNotStacked(PyObject *sequence);
 
   // graph_numbers.cpp
   PyRef toFloat(PyObject *number);

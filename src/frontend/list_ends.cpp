@@ -2,6 +2,7 @@
 // from the end, so that one graph serves however long they are.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/stacked_items.h"
 
 namespace bifront {
 namespace {
@@ -29,6 +30,8 @@ std::optional<Py_ssize_t> countFromEnd(PyObject *key, bool &isSlice) {
 
 // Nothing for what is no list, and for one of which the log does not know how it has grown.
 PyRef Interpreter::lengthOfList(PyObject *list) {
+  if (holdsStacked(list))
+    return lengthWithRows(list);
   auto appended = log_.appendedTo(list);
   if (!appended)
     return {};

@@ -4,6 +4,7 @@
 #include "frontend/kinds.h"
 #include "frontend/pending.h"
 #include "frontend/recursion.h"
+#include "frontend/stacked_items.h"
 #include "frontend/way.h"
 
 #include <algorithm>
@@ -17,7 +18,20 @@ struct Interpreter::LoopPlan {
   PyRef condition; // whether there is a first iteration
   // Runs one; whether there is another.
   std::function<PyRef()> iterate;
+  // How many there are, where the body does not end the loop; null where that is not known.
+  PyRef trips = {};
+  const bool *endsEarly = nullptr;
 };
+
+namespace {
+
+// An int of Python, or of the graph.
+c10::SymInt sizeFrom(PyObject *number) {
+  return isGraphNumber(number) ? c10::SymInt(symbolicNumber(number))
+                               : c10::SymInt(PyLong_AsLongLong(number));
+}
+
+} // namespace
 
 // What goes from one iteration to the next.
 struct Interpreter::Carried {
@@ -99,7 +113,9 @@ private:
       start.now = interpreter_.log_.contentsAt(change);
       if (change.isContainer)
         interpreter_.log_.noteFresh(change.now.get());
-      carried.places.push_back({start, merge.plan(start.now.get(), change.now.get())});
+      carried.places.push_back({start, change.isContainer
+                                           ? merge.planContents(start.now.get(), change.now.get())
+                                           : merge.plan(start.now.get(), change.now.get())});
     }
     return carried;
   }
@@ -125,6 +141,8 @@ private:
           [&](const Carried::Place &place) { return isSamePlace(place.change, change); });
       if (found == carried.places.end())
         return std::nullopt;
+      if (change.isContainer)
+        interpreter_.log_.noteFresh(change.now.get());
       ends.emplace_back(found->value, change.now.get());
     }
     Recording::Scope scope(*interpreter_.host_.recording);
@@ -143,6 +161,8 @@ private:
     std::vector<ValueId> results =
         graph_.loop(start_, std::move(headerBlock), goesOn, std::move(way.block), next);
     results.pop_back();
+    if (plan_.trips && !*plan_.endsEarly)
+      merge.setTrips(sizeFrom(plan_.trips.get()));
     merge.takeResults(std::move(results), Merge::Place::BehindLoop);
     interpreter_.setCarried(frame_, carried, merge);
   }
@@ -184,9 +204,9 @@ void Interpreter::setCarried(PythonFrame &frame, const Carried &carried, Merge &
 //===- Statements --------------------------------------------------------------------------===//
 
 // Runs one iteration of a loop of the graph; whether there is another, by `condition` where the
-// body does not end the loop.
+// body does not end the loop: then `endsEarly` is set.
 PyRef Interpreter::nextCondition(PythonFrame &frame, const Body &body, const void *site,
-                                 const std::function<PyRef()> &condition) {
+                                 const std::function<PyRef()> &condition, bool &endsEarly) {
   auto runBody = [&] {
     Pending end(frame, {.kind = PendingBody::Kind::LoopBody});
     return run(frame, body);
@@ -194,11 +214,12 @@ PyRef Interpreter::nextCondition(PythonFrame &frame, const Body &body, const voi
   switch (runBody()) {
   case Completion::Normal:
   case Completion::Continue: return condition();
-  case Completion::Break: return PyRef::share(Py_False);
+  case Completion::Break: endsEarly = true; return PyRef::share(Py_False);
   case Completion::Return: throw CannotMerge("a loop of the graph returns");
   case Completion::LoopBodyEnd: break;
   }
   PyRef breaks = frame.breaks;
+  endsEarly = endsEarly || breaks.get() != Py_False;
   if (PyBool_Check(breaks.get()))
     return breaks.get() == Py_True ? PyRef::share(Py_False) : condition();
   auto next =
@@ -220,6 +241,7 @@ bool Interpreter::loopsInGraph(const void *site, bool isGraphCondition, bool isF
 
 Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
   auto condition = [&] { return this->condition(frame, *stmt.condition); };
+  bool endsEarly = false;
   for (bool isFirst = true;; isFirst = false) {
     PyRef goesOn = condition();
     // The first iterations are those of any size.
@@ -227,8 +249,9 @@ Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
       throw CannotFork(&stmt, Policy::Loop, "whether a loop goes on is known at first only");
     bool inGraph = loopsInGraph(&stmt, isGraphNumber(goesOn.get()), isFirst);
     if (inGraph && goesOn.get() != Py_False && stmt.otherwise.empty() &&
-        walkLoop(frame, {&stmt, goesOn,
-                         [&] { return nextCondition(frame, stmt.body, &stmt.body, condition); }}))
+        walkLoop(frame, {&stmt, goesOn, [&] {
+                           return nextCondition(frame, stmt.body, &stmt.body, condition, endsEarly);
+                         }}))
       return Completion::Normal;
     if (!truth(goesOn.get()))
       return run(frame, stmt.otherwise);
@@ -249,6 +272,7 @@ Completion Interpreter::runUnrolled(PythonFrame &frame, const Body &body, const 
 struct Interpreter::Counting {
   PyRef next, stop, step; // ints, or those of the graph
   PyRef tensor;           // null for a range
+  bool ofItems = false;   // the tensor has the items of a list
 
   bool isOfGraph() const {
     return isGraphNumber(next.get()) || isGraphNumber(stop.get()) || isGraphNumber(step.get());
@@ -292,6 +316,12 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
       iterable = this->call(callee.get(), std::move(arguments));
     }
   }
+  if (host_.policies && holdsStacked(iterable.get())) {
+    PyRef rows = rowsOf(iterable.get()), zero = checked(PyLong_FromLong(0));
+    PyRef length = checked(PyObject_CallMethod(rows.get(), "size", "i", 0));
+    return std::make_unique<Counting>(
+        Counting{zero, length, checked(PyLong_FromLong(1)), std::move(rows), /*ofItems=*/true});
+  }
   if (!host_.policies || !isProxyTensor(iterable.get()))
     return nullptr;
   PyRef length = checked(PyObject_CallMethod(iterable.get(), "size", "i", 0));
@@ -321,16 +351,26 @@ Completion Interpreter::runCounting(PythonFrame &frame, const For &stmt, Countin
   auto begin = [&] {
     PyRef now = frame.slots[index];
     frame.slots[index] = binary(BinaryOp::Add, now.get(), counting.step.get());
-    assign(frame, *stmt.target, counting.tensor ? item(counting.tensor.get(), now.get()) : now);
+    if (counting.ofItems)
+      assign(frame, *stmt.target, rowAt(counting.tensor.get(), now.get()));
+    else
+      assign(frame, *stmt.target, counting.tensor ? item(counting.tensor.get(), now.get()) : now);
+  };
+  bool endsEarly = false;
+  auto iterate = [&] {
+    begin();
+    return nextCondition(frame, stmt.body, &stmt.body, condition, endsEarly);
+  };
+  bool byOne = PyLong_AsLong(counting.step.get()) == 1;
+  auto tripsLeft = [&] {
+    return byOne ? binary(BinaryOp::Subtract, counting.stop.get(), frame.slots[index].get())
+                 : PyRef();
   };
   for (bool isFirst = true;; isFirst = false) {
     PyRef goesOn = condition();
     bool inGraph = loopsInGraph(&stmt, isGraphNumber(goesOn.get()), isFirst);
     if (inGraph && goesOn.get() != Py_False && stmt.otherwise.empty() &&
-        walkLoop(frame, {&stmt, goesOn, [&] {
-                           begin();
-                           return nextCondition(frame, stmt.body, &stmt.body, condition);
-                         }}))
+        walkLoop(frame, {&stmt, goesOn, iterate, tripsLeft(), &endsEarly}))
       return Completion::Normal;
     if (!truth(goesOn.get()))
       return run(frame, stmt.otherwise);
@@ -345,8 +385,13 @@ Completion Interpreter::runCounting(PythonFrame &frame, const For &stmt, Countin
 
 Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
   PyRef iterable;
-  if (auto counting = countingOf(frame, stmt, iterable))
-    return runCounting(frame, stmt, *counting);
+  if (auto counting = countingOf(frame, stmt, iterable)) {
+    PyRef before = counting->ofItems ? checked(PySequence_List(iterable.get())) : PyRef();
+    Completion completion = runCounting(frame, stmt, *counting);
+    if (before)
+      checkUnchanged(iterable.get(), before.get());
+    return completion;
+  }
   PyRef iterator = iterate(iterable.get());
   while (PyRef value = next(iterator.get())) {
     assign(frame, *stmt.target, std::move(value));

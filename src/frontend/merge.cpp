@@ -3,11 +3,13 @@
 #include "frontend/kinds.h"
 #include "frontend/pointers.h"
 #include "frontend/python_error.h"
+#include "runtime/growing_stack.h"
 #include "support/plain_constant.h"
 
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/pybind.h>
 
+#include <algorithm>
 #include <optional>
 
 namespace bifront {
@@ -53,9 +55,26 @@ bool mayBeOutside(const Recording &recording, const at::Tensor &tensor) {
   return !proxy || recording.memoryOf(proxy->value()) != Recording::Memory::Own;
 }
 
+std::vector<PyObject *> borrowed(const std::vector<PyRef> &objects) {
+  std::vector<PyObject *> all;
+  for (const PyRef &object : objects)
+    all.push_back(object.get());
+  return all;
+}
+
+// Nothing goes by the stride of a dimension that has one element.
+bool areSame(const Extent &a, const Extent &b) {
+  if (a.sizes != b.sizes || a.dtype != b.dtype || a.wrappedNumber != b.wrappedNumber)
+    return false;
+  for (int64_t d = 0; d < a.dim(); ++d)
+    if (a.sizes[d] != 1 && a.strides[d] != b.strides[d])
+      return false;
+  return true;
+}
+
 bool areSame(const ProxyImpl::Shape &a, const ProxyImpl::Shape &b) {
-  return a.dynamic == b.dynamic && a.device == b.device && a.world[0] == b.world[0] &&
-         a.world[1] == b.world[1];
+  return a.dynamic == b.dynamic && a.device == b.device && areSame(a.in(0), b.in(0)) &&
+         areSame(a.in(1), b.in(1));
 }
 
 } // namespace
@@ -67,10 +86,30 @@ Merge::Index Merge::plan(PyObject *then, PyObject *otherwise) {
     return known->second;
   held_.push_back(PyRef::share(then));
   held_.push_back(PyRef::share(otherwise));
-  Plan plan = planOf(then, otherwise);
+  Index index = add(planOf(then, otherwise));
+  known_.emplace(std::pair(then, otherwise), index);
+  return index;
+}
+
+Merge::Index Merge::add(Plan plan) {
   plans_.push_back(std::move(plan));
-  known_.emplace(std::pair(then, otherwise), plans_.size() - 1);
   return plans_.size() - 1;
+}
+
+Merge::Index Merge::planContents(PyObject *then, PyObject *otherwise) {
+  if (PyList_CheckExact(then))
+    return add(planItems(Plan::Kind::List, then, otherwise));
+  if (PyDict_CheckExact(then))
+    return add(planDict(then, otherwise));
+  throw CannotMerge(std::string("a ") + Py_TYPE(then)->tp_name +
+                    " is changed on one way, or in a loop");
+}
+
+Merge::Index Merge::planRows(PyObject *then, PyObject *otherwise) {
+  if (!PyList_CheckExact(then))
+    throw CannotMerge(std::string("a function that calls itself changes a ") +
+                      Py_TYPE(then)->tp_name);
+  return add(planGrowing(then, otherwise, 0));
 }
 
 Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
@@ -129,7 +168,7 @@ std::vector<ValueType> Merge::resultTypes() const {
   for (const Plan &plan : plans_)
     if (plan.kind == Plan::Kind::Object)
       types[plan.result] = ValueType::scalar(ValueType::Kind::Object);
-    else if (plan.kind == Plan::Kind::Tensor)
+    else if (plan.kind == Plan::Kind::Tensor || plan.kind == Plan::Kind::Rows)
       types[plan.result] = ValueType::ofTensor(plan.shape.type());
     else if (plan.kind == Plan::Kind::Number)
       types[plan.result] = typeOf(plan.number);
@@ -181,14 +220,73 @@ Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
 }
 
 Merge::Plan Merge::planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise) {
-  Py_ssize_t size = PySequence_Fast_GET_SIZE(then);
-  if (size != PySequence_Fast_GET_SIZE(otherwise))
-    throw CannotMerge("a list or tuple has another length on the other way");
+  Py_ssize_t size = PySequence_Fast_GET_SIZE(then), other = PySequence_Fast_GET_SIZE(otherwise);
+  bool grows =
+      kind == Plan::Kind::List && (size != other || holdsStacked(then) || holdsStacked(otherwise));
+  if (grows)
+    return planGrowing(then, otherwise, numSingle(then, otherwise));
+  if (size != other)
+    throw CannotMerge("a tuple has another length on the other way");
   Plan plan{kind};
   for (Py_ssize_t i = 0; i < size; ++i)
     plan.parts.push_back(
         this->plan(PySequence_Fast_GET_ITEM(then, i), PySequence_Fast_GET_ITEM(otherwise, i)));
   return plan;
+}
+
+// How many items that are the same on both ways come first and cannot be rows with the others.
+Py_ssize_t Merge::numSingle(PyObject *then, PyObject *otherwise) const {
+  PyObject **items[] = {PySequence_Fast_ITEMS(then), PySequence_Fast_ITEMS(otherwise)};
+  Py_ssize_t sizes[] = {PyList_GET_SIZE(then), PyList_GET_SIZE(otherwise)}, single = 0;
+  std::vector<PyObject *> all(items[0], items[0] + sizes[0]);
+  all.insert(all.end(), items[1], items[1] + sizes[1]);
+  try {
+    formOf(recording_, all);
+  } catch (const CannotMerge &) { // the rest may have one
+    while (single < std::min(sizes[0], sizes[1]) && items[0][single] == items[1][single] &&
+           !stackedItems(items[0][single]))
+      ++single;
+  }
+  return single;
+}
+
+// A list of which the first items are the `same` on both ways, and then any number of others.
+Merge::Plan Merge::planGrowing(PyObject *then, PyObject *otherwise, Py_ssize_t same) {
+  Plan plan{Plan::Kind::List};
+  for (Py_ssize_t i = 0; i < same; ++i)
+    plan.parts.push_back(this->plan(PyList_GET_ITEM(then, i), PyList_GET_ITEM(otherwise, i)));
+  plan.parts.push_back(planRowsFrom(then, otherwise, same));
+  return plan;
+}
+
+Merge::Index Merge::planRowsFrom(PyObject *then, PyObject *otherwise, Py_ssize_t first) {
+  std::vector<PyObject *> all;
+  std::vector<PyRef> items[2];
+  for (int way : {0, 1}) {
+    PyObject *list = way == 0 ? then : otherwise;
+    for (Py_ssize_t i = first; i < PyList_GET_SIZE(list); ++i) {
+      all.push_back(PyList_GET_ITEM(list, i));
+      items[way].push_back(PyRef::share(all.back()));
+    }
+  }
+  if (all.empty())
+    throw CannotMerge("nothing is known of the items of a list");
+  Plan plan{Plan::Kind::Rows};
+  plan.item = formOf(recording_, all);
+  plan.rows = recording_.freeSize();
+  plan.shape = plan.item.stackOf(plan.rows);
+  plan.requiresGrad = plan.item.requiresGrad;
+  plan.result = yields_[0].size();
+  // One of each way, for the history.
+  for (int way : {0, 1})
+    if (!items[way].empty()) {
+      const StackedItems *stacked = stackedItems(items[way].back().get());
+      plan.ways[way] = stacked ? stacked->stack : THPVariable_Unpack(items[way].back().get());
+    }
+  Index index = add(std::move(plan));
+  for (int way : {0, 1})
+    yields_[way].emplace_back(RowsYield{index, way, std::move(items[way])});
+  return index;
 }
 
 Merge::Plan Merge::planDict(PyObject *then, PyObject *otherwise) {
@@ -206,7 +304,7 @@ Merge::Plan Merge::planDict(PyObject *then, PyObject *otherwise) {
 
 //===- Yields and results ------------------------------------------------------------------===//
 
-ValueId Merge::record(const Yield &yield) {
+ValueId Merge::record(const Single &yield) {
   GraphRecorder &graph = recording_.graph();
   if (auto *value = std::get_if<ValueId>(&yield))
     return *value;
@@ -219,10 +317,20 @@ ValueId Merge::record(const Yield &yield) {
   return graph.constantBool(std::get<bool>(yield));
 }
 
+ValueId Merge::record(const RowsYield &yield) {
+  Plan &plan = plans_[yield.plan];
+  std::vector<PyObject *> items = borrowed(yield.items);
+  at::Tensor &stack = plan.ways[yield.way];
+  stack = stackOf(recording_, plan.item, items, plan.rows);
+  if (yield.way == 0)
+    plan.first = numberOf(items);
+  return ProxyImpl::of(stack)->value();
+}
+
 std::vector<ValueId> Merge::yields(int way) {
   std::vector<ValueId> values;
   for (const Yield &yield : yields_[way])
-    values.push_back(record(yield));
+    values.push_back(std::visit([&](const auto &value) { return record(value); }, yield));
   return values;
 }
 
@@ -236,17 +344,35 @@ Merge::yieldsOf(std::span<const std::pair<Index, PyObject *>> ends) {
   return values;
 }
 
+// Of a list or a tuple.
+bool Merge::flattenItems(Plan &plan, PyObject *object, std::vector<ValueId> &yields) {
+  bool grows = !plan.parts.empty() && plans_[plan.parts.back()].kind == Plan::Kind::Rows;
+  auto size = static_cast<size_t>(PySequence_Fast_GET_SIZE(object));
+  size_t single = plan.parts.size() - (grows ? 1 : 0);
+  if (grows ? size < single : size != single)
+    return false;
+  PyObject **items = PySequence_Fast_ITEMS(object);
+  for (size_t i = 0; i < single; ++i)
+    if (!flatten(plan.parts[i], items[i], yields))
+      return false;
+  return !grows || flattenRows(plans_[plan.parts.back()], {items + single, size - single}, yields);
+}
+
+bool Merge::flattenRows(Plan &plan, std::span<PyObject *const> items,
+                        std::vector<ValueId> &yields) {
+  if (!fits(recording_, plan.item, items))
+    return false;
+  bool addsOnly = !items.empty() && items[0] == plan.made.get() &&
+                  std::none_of(items.begin() + 1, items.end(), stackedItems);
+  if (addsOnly)
+    plan.more = static_cast<int64_t>(items.size()) - 1;
+  plan.ways[1] = stackOf(recording_, plan.item, items, plan.rows);
+  yields[plan.result] = ProxyImpl::of(plan.ways[1])->value();
+  return true;
+}
+
 bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields) {
   Plan &plan = plans_[value];
-  auto sequence = [&](bool isType) {
-    if (!isType || PySequence_Fast_GET_SIZE(object) != static_cast<Py_ssize_t>(plan.parts.size()))
-      return false;
-    for (size_t i = 0; i < plan.parts.size(); ++i)
-      if (!flatten(plan.parts[i], PySequence_Fast_GET_ITEM(object, static_cast<Py_ssize_t>(i)),
-                   yields))
-        return false;
-    return true;
-  };
   switch (plan.kind) {
   case Plan::Kind::Same:
     return plan.same.get() == object || areEqualConstants(plan.same.get(), object);
@@ -275,8 +401,10 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
     yields[plan.result] = pointer ? *pointer : recording_.heldObject(Py_None);
     return true;
   }
-  case Plan::Kind::Tuple: return sequence(PyTuple_CheckExact(object));
-  case Plan::Kind::List: return sequence(PyList_CheckExact(object) && log_.isFresh(object));
+  case Plan::Kind::Tuple: return PyTuple_CheckExact(object) && flattenItems(plan, object, yields);
+  case Plan::Kind::List:
+    return PyList_CheckExact(object) && log_.isFresh(object) && flattenItems(plan, object, yields);
+  case Plan::Kind::Rows: return false; // a part of a list
   case Plan::Kind::Dict: {
     if (!PyDict_CheckExact(object) || !log_.isFresh(object))
       return false;
@@ -306,7 +434,7 @@ void Merge::takeResults(std::vector<ValueId> results, Place place, Edges argumen
 Merge::Edges Merge::histories() const {
   Edges edges;
   for (const Plan &plan : plans_)
-    if (plan.kind == Plan::Kind::Tensor && plan.requiresGrad)
+    if (plan.requiresGrad)
       for (const at::Tensor &way : plan.ways)
         edges.push_back(historyOf(way));
   return edges;
@@ -344,6 +472,23 @@ PyRef Merge::makeTensor(Plan &plan) {
   return checked(THPVariable_Wrap(tensor));
 }
 
+// With a size of its own: what the loop or the function carries is of one type, whatever its
+// length.
+PyRef Merge::makeRows(Plan &plan) {
+  PyRef carried = makeTensor(plan);
+  const at::Tensor &tensor = THPVariable_Unpack(carried.get());
+  at::AutoGradMode withHistory(true);
+  c10::SymInt rows;
+  if (place_ == Place::BehindLoop && trips_ && plan.first && plan.more) {
+    rows = *plan.first + (*plan.more == 1 ? *trips_ : *trips_ * *plan.more);
+  } else {
+    ValueId number = recording_.graph().dim(results_[plan.result], 0);
+    rows = c10::SymInt(
+        SymbolicScalar::ofSize(recording_.shared_from_this(), number, recording_.freeSize()));
+  }
+  return makeStackedItems({growStack(tensor, {}, rows), plan.item, site_});
+}
+
 PyRef Merge::make(Index value) {
   Plan &plan = plans_[value];
   if (plan.made)
@@ -355,6 +500,7 @@ PyRef Merge::make(Index value) {
     plan.made = numberForPython(
         SymbolicScalar::ofValue(recording_.shared_from_this(), plan.number, results_[plan.result]));
     break;
+  case Plan::Kind::Rows: plan.made = makeRows(plan); break;
   case Plan::Kind::Object: plan.made = makePointer(results_[plan.result]); break;
   case Plan::Kind::Tuple:
   case Plan::Kind::List: {

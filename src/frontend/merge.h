@@ -6,6 +6,7 @@
 #include "capture/proxy.h"
 #include "capture/symbolic.h"
 #include "frontend/python_log.h"
+#include "frontend/stacked_items.h"
 
 #include <map>
 #include <optional>
@@ -38,6 +39,10 @@ public:
   // The same of one value that every call of a function gives anew: what is of the graph in it is a
   // result.
   Index planForm(PyObject *value);
+  // Of what is in a container that stays the object it is.
+  Index planContents(PyObject *then, PyObject *otherwise);
+  // Of what is in a list, as rows of one tensor, however many items it has on the two ways.
+  Index planRows(PyObject *then, PyObject *otherwise);
   // Of the results that are planned so far.
   std::vector<ValueType> resultTypes() const;
   // What a way yields, in the order of the branch's results. Records numbers that are not yet in
@@ -57,13 +62,15 @@ public:
   // From here on values are made with these; behind a loop, yieldsOf() has been called.
   // `arguments`: the histories of what a function is given, where these are its results.
   void takeResults(std::vector<ValueId> results, Place place, Edges arguments = {});
+  // How often the loop has run, where that is known: by it lists have grown.
+  void setTrips(c10::SymInt trips) { trips_ = std::move(trips); }
   // Of all tensors that are planned.
   Edges histories() const;
   PyRef make(Index value);
 
 private:
   struct Plan {
-    enum class Kind : uint8_t { Same, Tensor, Number, Object, Tuple, List, Dict } kind;
+    enum class Kind : uint8_t { Same, Tensor, Number, Object, Tuple, List, Dict, Rows } kind;
     PyRef same = {};   // Same: the value; Dict: the keys
     size_t result = 0; // Tensor, Number, Object: which result of the branch
     ProxyImpl::Shape shape = {};
@@ -72,19 +79,37 @@ private:
     at::Tensor ways[2] = {}; // of a loop: what it begins and an iteration ends with
     NodePointer inLoop = {}; // the history of what an iteration begins with
     SymbolicScalar::Kind number = SymbolicScalar::Kind::Int;
-    std::vector<Index> parts = {};
+    std::vector<Index> parts = {}; // of a list, the last may be its Rows
+    ItemForm item = {};            // Rows
+    Dim rows = {{0, 0}};
+    std::optional<c10::SymInt> first = {}; // how many a loop starts with
+    std::optional<int64_t> more = {};      // that an iteration adds
     PyRef made = {};
   };
-  using Yield = std::variant<ValueId, c10::SymNode, int64_t, double, bool>;
+  struct RowsYield {
+    Index plan;
+    int way;
+    std::vector<PyRef> items;
+  };
+  using Single = std::variant<ValueId, c10::SymNode, int64_t, double, bool>;
+  using Yield = std::variant<Single, RowsYield>;
 
   PyRef makeTensor(Plan &plan);
+  PyRef makeRows(Plan &plan);
   void attachHistory(Plan &plan, const at::Tensor &tensor);
   bool flatten(Index value, PyObject *object, std::vector<ValueId> &yields);
-  ValueId record(const Yield &yield);
+  ValueId record(const Single &yield);
+  ValueId record(const RowsYield &yield);
   Plan planOf(PyObject *then, PyObject *otherwise);
   Plan planObject(PyObject *then, PyObject *otherwise);
   Plan planTensor(PyObject *then, PyObject *otherwise);
   Plan planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise);
+  Py_ssize_t numSingle(PyObject *then, PyObject *otherwise) const;
+  Plan planGrowing(PyObject *then, PyObject *otherwise, Py_ssize_t same);
+  Index planRowsFrom(PyObject *then, PyObject *otherwise, Py_ssize_t first);
+  bool flattenItems(Plan &plan, PyObject *object, std::vector<ValueId> &yields);
+  bool flattenRows(Plan &plan, std::span<PyObject *const> items, std::vector<ValueId> &yields);
+  Index add(Plan plan);
   void checkOwn(PyObject *then, PyObject *otherwise);
   Plan planDict(PyObject *then, PyObject *otherwise);
   bool mayVary(PyObject *object) const;
@@ -102,6 +127,7 @@ private:
   bool formOnly_ = false;
   Place place_ = Place::BehindBranch;
   Edges arguments_;
+  std::optional<c10::SymInt> trips_;
 };
 
 } // namespace bifront

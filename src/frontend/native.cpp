@@ -5,6 +5,7 @@
 #include "frontend/kinds.h"
 #include "frontend/later.h"
 #include "frontend/pointers.h"
+#include "frontend/stacked_items.h"
 
 #include <algorithm>
 #include <array>
@@ -238,6 +239,8 @@ bool isOrdinaryContainer(PyObject *container) {
 PyRef Interpreter::callDirectly(PyObject *callee, const CallArguments &arguments) {
   FlatArguments flat(arguments);
   std::vector<PyRef> settledArguments;
+  for (PyObject *argument : flat.values)
+    refuseStackedIn(argument);
   for (PyObject *&argument : flat.values)
     if (pointerOf(argument)) {
       settledArguments.push_back(settled(argument));
@@ -332,6 +335,7 @@ PyRef Interpreter::callWatched(const std::string &name, const std::vector<PyRef>
   PyRef others = checked(PyList_New(0));
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(places.get()); ++i) {
     PyObject *place = PyList_GET_ITEM(places.get(), i);
+    checkNotStacked(place); // also where it is reached by an object
     if (!fills || !isMine(PyTuple_Check(place) ? PyTuple_GET_ITEM(place, 0) : place))
       checked(PyList_Append(others.get(), place));
   }
@@ -418,6 +422,8 @@ void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram
   constexpr int kDeepest = 4;
   if (isLater(argument)) // which C may take for something else
     throw CannotInterpret("a text or a number that the end of the run makes is looked at");
+  if (stackedItems(argument))
+    refuseStacked(argument);
   if (isImmutable(argument) || isTensor(argument) || (depth == 0 && pointerOf(argument)))
     return;
   if (pointerOf(argument))

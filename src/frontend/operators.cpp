@@ -5,6 +5,7 @@
 #include "frontend/kinds.h"
 #include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
+#include "frontend/stacked_items.h"
 
 namespace bifront {
 
@@ -315,6 +316,8 @@ std::optional<Py_ssize_t> plainIndex(PyObject *list, PyObject *key) {
 PyRef Interpreter::item(PyObject *object, PyObject *key) {
   if (dataOf(object))
     return callPure(operatorFunction("__getitem__"), {object, key});
+  if (holdsStacked(object))
+    return itemAmongRows(object, key);
   if (pointerOf(object))
     return pointerItem(object, key);
   if (pointerOf(key))
@@ -361,6 +364,8 @@ PyRef Interpreter::dictItem(PyObject *dict, PyObject *sought) {
 void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
   if (pointerOf(object))
     throw CannotInterpret("an object that differs from call to call is written");
+  if (holdsStacked(object))
+    checkStacked(object, "__setitem__");
   if (pointerOf(key) || (isTensor(object) && pointerOf(value)))
     return setItem(object, settled(key).get(), settled(value).get());
   if (isGraphNumber(key) && PyList_CheckExact(object)) {
@@ -407,6 +412,7 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
 PyRef Interpreter::iterate(PyObject *iterable) {
   if (pointerOf(iterable))
     return iterate(settled(iterable).get());
+  checkNotStacked(iterable);
   if (auto iterator = callSpecial(iterable, "__iter__", {}))
     return *iterator;
   if (hasWalkedMethod(iterable, "__getitem__") && !typeAttribute(Py_TYPE(iterable), "__iter__"))
@@ -454,6 +460,10 @@ PyRef Interpreter::nextOrStop(PyObject *iterator) {
     PyErr_SetNone(PyExc_StopIteration);
   if (!value && !PyErr_ExceptionMatches(PyExc_StopIteration))
     throw PythonError();
+  if (stackedItems(value.get()))
+    refuseStacked(value.get());
+  if (value && PyTuple_CheckExact(value.get())) // of zip() and its kin
+    checkNotStacked(value.get());
   if (value)
     noteMade(value.get());
   return value;

@@ -73,6 +73,8 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
   values_.clear();
   for (size_t i = 0; i < outer_.size(); ++i)
     values_.push_back(parameters_->plan(outer_[i].get(), inner_[i].get()));
+  for (Place &place : places_)
+    place.given = parameters_->planRows(place.change.now.get(), place.inner.get());
   start_ = parameters_->yields(0);
   startLanes();
   struct Entered {
@@ -104,6 +106,8 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
         parameters_->takeResults(way.arguments, Merge::Place::OfFunction);
         for (size_t i = 0; i < values_.size(); ++i)
           setParameter(i, parameters_->make(values_[i]));
+        for (const Place &place : places_)
+          interpreter_.fillPlace(place.change, parameters_->make(place.given).get());
         bodyDepth_ = interpreter_.depth_ + 1;
         way.value = interpreter_.runBody(frame_);
         return Completion::Return;
@@ -165,16 +169,20 @@ bool Interpreter::FunctionWalk::isObject(size_t operand) const {
 
 // Whether all that the walk took for granted is as it found it; otherwise the next one knows more.
 bool Interpreter::FunctionWalk::settles(Way &way) {
-  if (!way.changes.empty())
-    throw CannotMerge("a function that calls itself changes Python's values");
+  if (findPlaces(way)) { // which the calls of itself knew nothing of
+    results_ = nullptr;
+    return false;
+  }
   Recording &recording = *interpreter_.host_.recording;
   if (hasBase()) {
     Recording::Scope scope(recording);
     results_->takeResults(std::vector<ValueId>(results_->resultTypes().size()),
                           Merge::Place::OfFunction);
     graph_.reenterBlock(std::move(way.block));
-    std::pair<Merge::Index, PyObject *> end{result_, way.value.get()};
-    auto yields = results_->yieldsOf({&end, 1});
+    Ends ends{{result_, way.value.get()}};
+    for (const Place &place : places_)
+      ends.emplace_back(place.left, changeAt(way, place)->now.get());
+    auto yields = results_->yieldsOf(ends);
     way.block = graph_.leaveBlock();
     if (yields) {
       returns_ = *yields;
@@ -187,13 +195,73 @@ bool Interpreter::FunctionWalk::settles(Way &way) {
     base_ = way.value;
   result_ =
       isFirst ? results_->planForm(base_.get()) : results_->plan(base_.get(), way.value.get());
+  for (Place &place : places_) {
+    PyRef left = changeAt(way, place)->now;
+    if (isFirst)
+      place.base = left;
+    place.left = results_->planRows(place.base.get(), left.get());
+  }
   return false;
+}
+
+//===- Lists that the calls have in common -------------------------------------------------===//
+
+// Whether the walk has changed lists that were not known to be changed.
+bool Interpreter::FunctionWalk::findPlaces(const Way &way) {
+  size_t before = places_.size();
+  for (const PythonLog::Change &change : way.changes) {
+    if (!change.isContainer || !PyList_CheckExact(change.slot.object.get()) ||
+        !interpreter_.log_.isFresh(change.slot.object.get()))
+      throw CannotMerge("a function that calls itself changes Python's values");
+    interpreter_.log_.noteFresh(change.now.get());
+    if (std::any_of(places_.begin(), places_.end(),
+                    [&](const Place &place) { return isSamePlace(place.change, change); }))
+      continue;
+    places_.push_back({change, change.now, {}});
+    places_.back().change.now = interpreter_.log_.contentsAt(change);
+  }
+  return places_.size() > before;
+}
+
+const PythonLog::Change *Interpreter::FunctionWalk::changeAt(const Way &way,
+                                                             const Place &place) const {
+  auto found =
+      std::find_if(way.changes.begin(), way.changes.end(), [&](const PythonLog::Change &change) {
+        return isSamePlace(place.change, change);
+      });
+  if (found == way.changes.end())
+    throw CannotMerge("a function that calls itself changes a list at some levels only");
+  return &*found;
+}
+
+std::vector<PyRef> Interpreter::FunctionWalk::contentsOfPlaces() const {
+  std::vector<PyRef> contents;
+  for (const Place &place : places_) {
+    contents.push_back(interpreter_.log_.contentsAt(place.change));
+    interpreter_.log_.noteFresh(contents.back().get());
+  }
+  return contents;
+}
+
+// A call has given these.
+void Interpreter::FunctionWalk::leave(std::vector<ValueId> results) {
+  results_->takeResults(std::move(results), Merge::Place::OfFunction, parameters_->histories());
+  for (const Place &place : places_)
+    interpreter_.fillPlace(place.change, results_->make(place.left).get());
+}
+
+// Since the function was defined.
+bool Interpreter::FunctionWalk::changesOnlyPlaces() const {
+  std::vector<PythonLog::Change> changes = interpreter_.log_.changesSince(definedAt_);
+  return std::all_of(changes.begin(), changes.end(), [&](const PythonLog::Change &change) {
+    return std::any_of(places_.begin(), places_.end(),
+                       [&](const Place &place) { return isSamePlace(place.change, change); });
+  });
 }
 
 PyRef Interpreter::FunctionWalk::finish(Way &way) {
   graph_.defineFunction(name_, std::move(way.block), returns_);
-  results_->takeResults(graph_.callFunction(name_, start_), Merge::Place::OfFunction,
-                        parameters_->histories());
+  leave(graph_.callFunction(name_, start_));
   PyRef result = results_->make(result_);
   definedAt_ = interpreter_.log_.mark();
   return result;
@@ -202,13 +270,12 @@ PyRef Interpreter::FunctionWalk::finish(Way &way) {
 std::optional<PyRef> Interpreter::FunctionWalk::callAgain(const PythonFrame &frame) {
   PythonLog &log = interpreter_.log_;
   if (leavesOut_ || !interpreter_.forks_.empty() || GlobalModes::now() != modes_ ||
-      log.hasCalledSince(definedAt_) || !log.changesSince(definedAt_).empty())
+      log.hasCalledSince(definedAt_) || !changesOnlyPlaces())
     return std::nullopt;
-  auto operands = operandsFor(parametersOf(frame));
+  auto operands = operandsFor(parametersOf(frame), contentsOfPlaces());
   if (!operands)
     return std::nullopt;
-  results_->takeResults(graph_.callFunction(name_, *operands), Merge::Place::OfFunction,
-                        parameters_->histories());
+  leave(graph_.callFunction(name_, *operands));
   return results_->make(result_);
 }
 
@@ -238,10 +305,13 @@ PyRef Interpreter::FunctionWalk::run() {
 
 // Nothing where they are of another form than those that the walk was made for.
 std::optional<std::vector<ValueId>>
-Interpreter::FunctionWalk::operandsFor(const std::vector<PyRef> &arguments) {
-  std::vector<std::pair<Merge::Index, PyObject *>> ends;
+Interpreter::FunctionWalk::operandsFor(const std::vector<PyRef> &arguments,
+                                       const std::vector<PyRef> &contents) {
+  Ends ends;
   for (size_t i = 0; i < arguments.size(); ++i)
     ends.emplace_back(values_[i], arguments[i].get());
+  for (size_t i = 0; i < contents.size(); ++i)
+    ends.emplace_back(places_[i].given, contents[i].get());
   return parameters_->yieldsOf(ends);
 }
 
@@ -250,10 +320,12 @@ PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
   if (frames > 1) // with calls of C in between, which count as well
     ++frames;
   interpreter_.framesPerCall_ = std::max(interpreter_.framesPerCall_, frames);
-  std::vector<PyRef> arguments = parametersOf(frame);
-  auto operands = operandsFor(arguments);
+  std::vector<PyRef> arguments = parametersOf(frame), contents = contentsOfPlaces();
+  auto operands = operandsFor(arguments, contents);
   if (!operands) {
     inner_ = std::move(arguments);
+    for (size_t i = 0; i < contents.size(); ++i)
+      places_[i].inner = std::move(contents[i]);
     throw ArgumentsVary(site());
   }
   CallSite made{interpreter_.lanes_.conditions(), {}};
@@ -262,8 +334,7 @@ PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
   sites_.push_back(std::move(made));
   if (!hasBase())
     throw ResultPending(site());
-  results_->takeResults(graph_.callItself(name_, *operands, results_->resultTypes()),
-                        Merge::Place::OfFunction, parameters_->histories());
+  leave(graph_.callItself(name_, *operands, results_->resultTypes()));
   return results_->make(result_);
 }
 

@@ -43,10 +43,25 @@ private:
   struct ArgumentsVary; // otherwise than the walk has it
 
   std::vector<PyRef> parametersOf(const PythonFrame &frame) const;
-  std::optional<std::vector<ValueId>> operandsFor(const std::vector<PyRef> &arguments);
+  std::optional<std::vector<ValueId>> operandsFor(const std::vector<PyRef> &arguments,
+                                                  const std::vector<PyRef> &contents);
   void setParameter(size_t i, const PyRef &value);
   Way walkBody();
   bool hasBase() const { return results_ != nullptr; }
+  // What the program does to a list that the calls have in common: each is given what is in it,
+  // and gives what it leaves there.
+  struct Place {
+    PythonLog::Change change; // with what the outermost call finds
+    PyRef inner;              // what one from inside finds
+    PyRef base;               // what a way without a call of itself leaves
+    Merge::Index given = 0, left = 0;
+  };
+  bool findPlaces(const Way &way);
+  const PythonLog::Change *changeAt(const Way &way, const Place &place) const;
+  using Ends = std::vector<std::pair<Merge::Index, PyObject *>>;
+  std::vector<PyRef> contentsOfPlaces() const;
+  void leave(std::vector<ValueId> results);
+  bool changesOnlyPlaces() const;
   bool settles(Way &way);
   void startLanes();
   bool growLanes();
@@ -65,6 +80,7 @@ private:
   std::unique_ptr<Merge> parameters_, results_;
   std::vector<Merge::Index> values_; // of the parameters
   Merge::Index result_ = 0;
+  std::vector<Place> places_;
   std::vector<ValueId> start_;   // what varies of the outermost call's arguments
   std::vector<ValueId> returns_; // of the body
   std::deque<Activation> activations_;

@@ -92,7 +92,7 @@ private:
   IValue callPython(bf::PycallOp op, std::span<const IValue> operands);
   std::vector<IValue> pop(bf::PopOp op, std::span<const IValue> operands);
   void print(bf::PrintOp op, std::span<const IValue> operands) const;
-  void check(mlir::Type type, const IValue &value, mlir::Operation &op);
+  void check(mlir::Type type, const IValue &value, mlir::Operation &op, bool isNew);
 
   const InterpretOptions &options;
   bool aboveAutograd;
@@ -107,7 +107,16 @@ private:
   } held; // that the run has met
 };
 
-void Interpreter::check(mlir::Type type, const IValue &value, mlir::Operation &op) {
+// Whether what gives the value may give another size each time, of one type: what a list that grows
+// has become.
+bool givesNewSizes(mlir::Operation &op) {
+  auto call = mlir::dyn_cast<bf::AtenOp>(op);
+  return op.getNumRegions() > 0 || mlir::isa<mlir::func::CallOp, bf::PopOp>(op) ||
+         (call && call.getSchema().starts_with("bifront::"));
+}
+
+// `isNew`: its dynamic sizes are what they are from here on.
+void Interpreter::check(mlir::Type type, const IValue &value, mlir::Operation &op, bool isNew) {
   auto fail = [&](const std::string &what) { throw std::runtime_error(textOf(op) + ": " + what); };
   if (mlir::isa<bf::TapeType>(type))
     return value.isList() ? void() : fail("no tape");
@@ -128,6 +137,8 @@ void Interpreter::check(mlir::Type type, const IValue &value, mlir::Operation &o
   for (int64_t dim = 0; dim < tensor.dim(); ++dim) {
     const Dim &size = expected.dims[dim];
     bool unknown = size.world[0] < 0; // a `?` of hand-written IR
+    if (isNew && !unknown && size.isDynamic())
+      sizes.insert_or_assign({size.world[0], size.world[1]}, tensor.size(dim));
     int64_t wanted =
         unknown ? tensor.size(dim)
         : !size.isDynamic()
@@ -164,9 +175,10 @@ std::vector<IValue> Interpreter::run(mlir::Block &block, std::span<const IValue>
     std::map<std::pair<int64_t, int64_t>, int64_t> &now, before = now;
     ~Sizes() { now = std::move(before); }
   } restoreSizes{sizes};
+  bool isOutermost = sizes.empty();
   for (auto [argument, value] : llvm::zip(block.getArguments(), arguments)) {
     if (options.checkTypes)
-      check(argument.getType(), value, *block.getParentOp());
+      check(argument.getType(), value, *block.getParentOp(), /*isNew=*/!isOutermost);
     values[argument] = value;
   }
   for (mlir::Operation &op : block.without_terminator()) {
@@ -176,7 +188,7 @@ std::vector<IValue> Interpreter::run(mlir::Block &block, std::span<const IValue>
                                " results, not " + std::to_string(op.getNumResults()));
     for (auto [result, value] : llvm::zip(op.getResults(), results)) {
       if (options.checkTypes)
-        check(result.getType(), value, op);
+        check(result.getType(), value, op, givesNewSizes(op));
       values[result] = std::move(value);
     }
   }

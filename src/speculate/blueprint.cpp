@@ -2,6 +2,7 @@
 
 #include "frontend/kinds.h"
 #include "frontend/later.h"
+#include "frontend/stacked_items.h"
 #include "speculate/object_layout.h"
 #include "support/plain_constant.h"
 
@@ -98,6 +99,8 @@ uint32_t Blueprint::addChild(PyObject *value, PyObject *holder, const Origin &or
     atOnce_.push_back(index);
     return index;
   };
+  if (stackedItems(value))
+    refuseStacked(value);
   if (instanceDicts_.contains(value))
     refuse("the `__dict__` of an object");
   // Only a made object refers to it, so it has been made with that. (One reference is the
