@@ -233,7 +233,6 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
 void ConvertedFunction::learnPaths(const ConvertedGraph &graph) {
   constexpr size_t kMostPaths = 16;
   std::vector<Path> paths = graph.paths;
-  std::erase_if(paths, [](const Path &path) { return path.empty(); });
   for (Path &path : paths_)
     if (std::find(paths.begin(), paths.end(), path) == paths.end())
       paths.push_back(std::move(path));
@@ -364,12 +363,19 @@ void ConvertedFunction::noteFailedAttempt(ExitReason reason) {
 // What a graph is to have as inputs, and which of that is to decide its path.
 struct ConvertedFunction::Attempt {
   Varying inputs, decided;
+  std::vector<AskedSizes> questions;
   std::optional<ConversionError> first = {}; // what stood in the way
 
   // Gives up as little as it can of what the conversion could not do without; whether that is
   // anything.
-  bool yieldTo(const Varying &needed) {
-    Varying values = needed;
+  bool yieldTo(const ConversionError &error) {
+    constexpr size_t kMostQuestions = 8;
+    if (error.question && questions.size() < kMostQuestions &&
+        std::ranges::count(questions, *error.question) == 0) {
+      questions.push_back(*error.question);
+      return true;
+    }
+    Varying values = error.needed;
     values.keep(inputs);
     if (values.empty())
       return false;
@@ -396,11 +402,13 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertWith(Attempt &at
   do {
     request.varying = attempt.inputs;
     request.decided = attempt.decided;
+    request.questions = attempt.questions;
     try {
       auto graph = bifront::convert(request);
       if (!decided_.hasAll(attempt.decided)) // earlier paths begin without these decisions
         paths_.clear();
       decided_.add(attempt.decided);
+      questions_ = attempt.questions;
       if (varying_.hasSmall() && !attempt.inputs.hasSmall())
         keepSmallSizesApart();
       Varying rest = asked;
@@ -413,19 +421,19 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertWith(Attempt &at
     }
     if (!attempt.inputs.empty())
       log(std::string("cannot have as inputs what varies: ") + attempt.first->what());
-  } while (attempt.yieldTo(attempt.first->needed));
+  } while (attempt.yieldTo(*attempt.first));
   return nullptr;
 }
 
 // An input may be what stands in the way: a number that the program needs to know, or a size. Then
 // it decides the path, if that helps, and is a constant otherwise.
 std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(ConversionRequest request) {
-  Attempt whole{varying_, decided_};
+  Attempt whole{varying_, decided_, questions_};
   if (auto graph = convertWith(whole, request))
     return graph;
   std::vector<Attempt> others;
   auto tryToo = [&](Varying inputs, Varying decided) {
-    others.push_back({std::move(inputs), std::move(decided)});
+    others.push_back({std::move(inputs), std::move(decided), questions_});
   };
   Varying sizes, values = whole.inputs, known = whole.inputs, large = whole.inputs;
   large.forgetSmall();
@@ -468,7 +476,7 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
     bool hasBoth = std::any_of(misfits.wrong.begin(), misfits.wrong.end(),
                                [](const auto &wrong) { return wrong->graph->forks; });
     auto graph = convertVarying({function_.get(), args, count, keywordNames, options_, varying_,
-                                 choices_, decided_, paths_, options_.walked && varies,
+                                 choices_, decided_, questions_, paths_, options_.walked && varies,
                                  /*assumesInBranches=*/!hasBoth});
     learnPaths(*graph);
     stats_.captureCost.ops += graph->captureCost.ops;
