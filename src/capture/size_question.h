@@ -22,6 +22,8 @@ public:
   // The same question of other sizes.
   c10::SymNode ask(std::span<const c10::SymNode> sizes) const;
   int64_t largestNumber() const;
+  // Whether it asks for one size.
+  bool isEquality() const { return steps_.size() == 3 && steps_.back().op == ScalarOp::Eq; }
 
   // Apart from the worlds.
   bool sameSteps(const SizeQuestion &other) const { return steps_ == other.steps_; }

@@ -72,6 +72,7 @@ public:
   // A dynamic dimension of which nothing is decided but by questions.
   bool isOpen(size_t leaf, int64_t d) const { return isDynamic(leaf, d) && !decision(leaf, d); }
   const std::vector<AskedSizes> &questions() const { return request_.questions; }
+  bool mayPinSizes() const { return request_.mayPinSizes; }
   // Leaves and dimensions; empty where one of them is none of these.
   std::vector<std::pair<uint32_t, int64_t>> dimensionsOf(const AskedSizes &asked) const;
   // A size for the other world, for each size another multiple of it.

@@ -215,6 +215,26 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
   return called;
 }
 
+// Slots of numbers that the call finds as the last one left them, and leaves otherwise: counters,
+// schedules. They vary, though no two calls have shown it yet.
+Varying changedNumbers(const PythonEffects &effects) {
+  Varying changed;
+  auto isNumber = [](PyObject *value) {
+    return value && (PyLong_CheckExact(value) || PyFloat_CheckExact(value));
+  };
+  for (const PythonWrite &write : effects.writes) {
+    if (write.kind != PythonWrite::Kind::SetSlot)
+      continue;
+    PyObject *now = write.values[0].get();
+    for (const PythonRead &read : effects.reads)
+      if (read.kind == PythonRead::Kind::Slot && isNumber(read.value.get()) &&
+          sameSlot(read.slot, write.slot) && (isNumber(now) || isGraphNumber(now)) &&
+          !sameValue(read.value.get(), now))
+        changed.add({{{{}, read.slot}}, {}, {}});
+  }
+  return changed;
+}
+
 // What the call leaves behind, as values of the graph; of the effects, the reads are left.
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
                  ResultReader &reader, const Varying &varying, YoungObjects *young) {
@@ -242,6 +262,7 @@ void readResults(Captured &captured, Interpretation &interpretation, const Proxi
   } catch (const CannotMake &why) {
     fail(ExitReason::CaptureFailed, why.what());
   }
+  captured.changes = changedNumbers(effects);
   captured.reads = std::move(effects.reads);
   captured.slotInputs = std::move(effects.inputs);
   // The patterns of the arguments say what is in them.
@@ -604,6 +625,17 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
                                        " share memory, and the function writes there");
 }
 
+// The next call would find another number there than the graph takes it to be.
+void requireChanges(const ConversionRequest &request, Varying changes) {
+  if (request.changing)
+    changes.remove(*request.changing);
+  if (!request.changing || request.varying.hasAll(changes))
+    return;
+  ConversionError error(ExitReason::CaptureFailed, "a number changes from call to call");
+  error.changes = std::move(changes);
+  throw error;
+}
+
 // The paths of earlier calls. One on which nothing was decided is another only by what is asked
 // now.
 std::vector<Path> othersOf(const ConversionRequest &request) {
@@ -627,6 +659,7 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, At
             capture(request, arguments, path, attempts, policies, forced);
           },
           policies, withOthers ? othersOf(request) : std::vector<Path>());
+      requireChanges(request, std::move(captured.changes));
       graph->guards.compile(captured.reads, usedSlots(captured, arguments));
       for (const ValuePattern &pattern : arguments.patterns)
         pattern.forEachIdentity([&](PyObject *object) { graph->guards.know(object); });
@@ -668,7 +701,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, At
   try {
     return convertWith(request, attempts, policies, withOthers);
   } catch (const ConversionError &asSizes) {
-    if (!attempts.metSizes || !asSizes.needed.empty())
+    if (!attempts.metSizes || !asSizes.needed.empty() || !asSizes.changes.empty())
       throw;
     attempts.decidesSizes = true;
     try {
@@ -696,7 +729,8 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     try {
       return convertOnce(request, attempts, nullptr);
     } catch (const ConversionError &error) {
-      if (!attempts.metSizes || !request.options.walked || error.raised || !error.needed.empty())
+      if (!attempts.metSizes || !request.options.walked || error.raised || !error.needed.empty() ||
+          !error.changes.empty())
         throw;
     } // a loop over what values decide needs to be one of the graph
   }
@@ -716,7 +750,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     } catch (const ConversionError &error) { // it may be what the branches have led to
       if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
         continue;
-      if (error.raised || error.question)
+      if (error.raised || error.question || !error.changes.empty())
         throw;
       if (whyOnePath.empty() && error.needed.empty() && !request.decides()) {
         whyOnePath = error.what();

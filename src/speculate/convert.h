@@ -23,6 +23,7 @@ struct ConversionError : std::runtime_error {
   std::string location; // "file:line", where that is known
   // Of what is needed of sizes it may do to know the answer to this.
   std::optional<AskedSizes> question;
+  Varying changes = {}; // that have to be inputs, as the call changes them
 };
 
 [[noreturn]] inline void fail(ExitReason reason, const std::string &message) {
@@ -40,7 +41,11 @@ struct ConversionRequest {
   std::shared_ptr<Choices> choices;  // that conversions have met
   Varying decided;                   // dimensions among it of which Python knows the size
   std::vector<AskedSizes> questions; // about the others, which are answered first
-  const std::vector<Path> &paths;    // of earlier calls
+  bool mayPinSizes = false;          // these may leave a single size
+  // Where numbers that the call itself changes are to be inputs: those that are constants all the
+  // same.
+  std::optional<Varying> changing;
+  const std::vector<Path> &paths; // of earlier calls
   // Whether the path depends on arguments, from its start on.
   bool decides() const { return decidesValues() || !questions.empty(); }
   // And that for each value that they have.

@@ -113,6 +113,7 @@ private:
   void keepSmallSizesApart();
   void noteFailedAttempt(ExitReason reason);
   bool hasGivenUp() const;
+  bool mayConvertMore() const;
   bool mayConvert() const { return failedAttempts_ < kAttempts && stats_.calls >= nextAttempt_; }
   // Every exit, with what there is to say about this one.
   void count(ExitReason reason, const std::string &message = {}, const std::string &location = {});

@@ -84,7 +84,12 @@ void PathSizes::fit() {
   // The same for all paths with these answers.
   auto first = fitting.find(now_, {}, fitting.fits(now_) ? From::Call : From::AwayFromEdges);
   auto second = first ? fitting.find(other, *first, From::AwayFromEdges) : std::nullopt;
-  if (!second)
+  bool isPinned = second && *first == *second;
+  bool isSpecial = std::ranges::any_of(questions_, [](const FittingSizes::Question &question) {
+    return question.asked.isEquality() && *question.answer;
+  });
+  // Where no other size has these answers, it is as well to know it.
+  if (!second || (isPinned && !isSpecial && !forced_ && !arguments_.mayPinSizes()))
     failForSizes();
   for (size_t i = 0; i < now_.size(); ++i)
     bySize_.emplace(now_[i], Dim{{(*first)[i], (*second)[i]}});

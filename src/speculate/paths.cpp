@@ -96,6 +96,7 @@ private:
           all_.gradPresence.end())
         all_.gradPresence.push_back(presence);
     }
+    all_.changes.add(path.changes);
     all_.cost.ops += path.cost.ops;
     all_.cost.seconds += path.cost.seconds;
     all_.drawsRandomNumbers = all_.drawsRandomNumbers || path.drawsRandomNumbers;

@@ -37,7 +37,8 @@ struct Captured {
   std::vector<std::string> notes;
   std::vector<PythonRead> reads;
   std::vector<SlotInput> slotInputs;
-  Varying needed; // numbers that the program asked for
+  Varying needed;  // numbers that the program asked for
+  Varying changes; // slots that vary because the call changes what it finds there
   std::optional<TrainableResults> trainable;
   BackwardSplit split;                // of these
   Path path;                          // that was captured
