@@ -35,7 +35,7 @@ def test_of_numbers_that_vary(use: Callable[..., Any]) -> None:
 
     converted = check(lambda: (function, Box(v=1.0, n=0)), several(8))
     assert converted.stats["graphs"] == 1, converted.stats["exits"]
-    assert converted.stats["conversions"] == 2
+    assert converted.stats["conversions"] <= 2  # which way `n > 2` goes is seen later
 
 
 def test_of_values_of_tensors() -> None:

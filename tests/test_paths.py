@@ -301,3 +301,24 @@ def test_line_of_a_decision_is_known_again() -> None:
         return step, (calls, seen)
 
     numbers(make, 1, 2).assert_one_graph()
+
+
+def test_a_counter_of_each_path() -> None:
+    """Each begins with its path, and counts on when other calls come between."""
+
+    def make() -> tuple[Callable[..., Any], Any]:
+        state: dict[str, Any] = {"counts": {}, "calls": 0}
+
+        def step(x: Tensor, name: str) -> Any:
+            state["calls"] += 1
+            state["counts"][name] = state["counts"].get(name, 0) + 1
+            return x * len(name), name
+
+        return step, state
+
+    names = ["a", "bb", "ccc", "dddd", "eeeee"]
+    two = Two(make)
+    for call in range(30):
+        two.call(call, torch.randn(3), names[call * call % 5 if call < 15 else call % 5])
+    assert two.stats["graphs"] == 1, bifront.explain(two.converted)
+    assert two.stats["graph_calls"] == 29, bifront.explain(two.converted)

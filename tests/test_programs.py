@@ -39,10 +39,10 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "terra/dcgan": (2, 0, 0),
     "terra/dropblock": (1, 1, 0),
     "terra/faster_rcnn": (0, 0, 19),
-    "terra/gpt2": (8, 0, 11),
+    "terra/gpt2": (1, 0, 0),
     "terra/music_transformer": (8, 0, 11),
     "terra/resnet50": (1, 0, 0),
-    "terra/sdpoint": (5, 10, 10),
+    "terra/sdpoint": (1, 19, 0),
     "terra/yolov3": (0, 0, 19),
 }
 

@@ -78,12 +78,12 @@ std::vector<at::Tensor> CapturedCall::masks() const {
   return masks;
 }
 
-// A tensor of which values decide that it has one row has another rank.
+// A tensor that comes to have one row has another rank.
 void CapturedCall::keepDimensions() {
   const at::Tensor &self = args_[0].toTensor();
   for (int64_t dim = 0; dim < self.dim(); ++dim)
     if (c10::SymInt size = self.sym_size(dim); auto *symbol = SymbolicScalar::of(size))
-      symbol->assumeMany();
+      symbol->assumeNotOne();
 }
 
 bool CapturedCall::inferByValues() {

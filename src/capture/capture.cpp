@@ -170,23 +170,44 @@ Capture *Capture::current() {
 }
 
 at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name,
-                             std::span<const Dim> dims, std::span<const DecidedDim> decided) {
-  if (const char *reason = whyNoInput(real))
-    fail(std::string(reason) + ": " + std::string(name));
+                             std::span<const Dim> dims) {
+  return proxyOf(declareInput(real, name, dims), dims, dims);
+}
+
+namespace {
+
+ProxyImpl::Shape shapeOf(const at::Tensor &real, std::span<const Dim> dims) {
   Extent first = Extent::of(real);
   first.wrappedNumber = false;
   bool dynamic =
       std::any_of(dims.begin(), dims.end(), [](const Dim &dim) { return dim.isDynamic(); });
-  if (dynamic && !first.isNonOverlappingAndDense())
+  return dynamic ? ProxyImpl::Shape::of(first, inOtherWorld(first, dims), real.device())
+                 : ProxyImpl::Shape::fixed(first, real.device());
+}
+
+} // namespace
+
+uint32_t Capture::declareInput(const at::Tensor &real, std::string_view name,
+                               std::span<const Dim> dims) {
+  if (const char *reason = whyNoInput(real))
+    fail(std::string(reason) + ": " + std::string(name));
+  ProxyImpl::Shape shape = shapeOf(real, dims);
+  if (shape.dynamic && !shape.in(0).isNonOverlappingAndDense())
     fail(std::string(name) + " has dynamic dimensions and is not dense");
-  ProxyImpl::Shape shape =
-      dynamic ? ProxyImpl::Shape::of(first, inOtherWorld(first, dims), real.device())
-              : ProxyImpl::Shape::fixed(first, real.device());
   CapturedInput input{CapturedInput::Kind::Argument, real, 0, std::string(name), kNoValue};
-  uint32_t index = recording_->add(std::move(input), shape, real.requires_grad());
-  at::Tensor proxy = decided.empty()
-                         ? ProxyImpl::make(recording_, recording_->inputs[index].value, shape, true)
-                         : decidedProxy(index, first, dims, decided);
+  return recording_->add(std::move(input), shape, real.requires_grad());
+}
+
+at::Tensor Capture::proxyOf(uint32_t index, std::span<const Dim> dims,
+                            std::span<const Dim> onPath) {
+  const at::Tensor real = recording_->inputs[index].tensor;
+  bool asDeclared = true;
+  for (size_t d = 0; d < dims.size(); ++d)
+    asDeclared = asDeclared && onPath[d].world[0] == real.size(static_cast<int64_t>(d)) &&
+                 onPath[d].world[1] == dims[d].world[1];
+  at::Tensor proxy = asDeclared ? ProxyImpl::make(recording_, recording_->inputs[index].value,
+                                                  shapeOf(real, dims), true)
+                                : viewOnPath(index, Extent::of(real), onPath);
   recording_->byTensor.emplace(proxy.unsafeGetTensorImpl(), index);
   recording_->arguments.emplace_back(index, proxy);
   if (real.requires_grad() && real.is_leaf()) {
@@ -204,56 +225,37 @@ at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name,
   return proxy;
 }
 
-// The input under the sizes that are decided, as a view of it.
-at::Tensor Capture::decidedProxy(uint32_t input, const Extent &real, std::span<const Dim> dims,
-                                 std::span<const DecidedDim> decided) {
+// The input under the sizes that its path knows, as a view of it.
+at::Tensor Capture::viewOnPath(uint32_t input, const Extent &real, std::span<const Dim> onPath) {
   const CapturedInput &captured = recording_->inputs[input];
   if (!real.isContiguous() || captured.tensor.requires_grad())
     fail("sizes of " + captured.name + " decide, and it is not contiguous or has gradients");
   GraphRecorder &graph = recording_->graph();
   Dims sizes[2];
-  for (size_t d = 0; d < dims.size(); ++d)
-    for (int world : {0, 1})
-      sizes[world].push_back(dims[d].world[world]);
-  for (const DecidedDim &dim : decided)
-    if (auto size = decide(input, dim))
-      sizes[0][dim.index] = sizes[1][dim.index] = *size;
-  c10::Device device = captured.tensor.device();
-  Extent first = Extent::contiguous(sizes[0], real.dtype);
-  ProxyImpl::Shape shape =
-      sizes[0] == sizes[1]
-          ? ProxyImpl::Shape::fixed(first, device)
-          : ProxyImpl::Shape::of(first, Extent::contiguous(sizes[1], real.dtype), device);
   AtenCall view{"aten::view", {{AtenArg::Operand{0}}}, {}};
   AtenArg::List list;
   std::vector<ValueId> operands{captured.value};
-  for (size_t d = 0; d < dims.size(); ++d) {
-    if (sizes[0][d] == sizes[1][d]) {
-      list.push_back({sizes[0][d]});
+  for (size_t d = 0; d < onPath.size(); ++d) {
+    for (int world : {0, 1})
+      sizes[world].push_back(onPath[d].world[world]);
+    if (!onPath[d].isDynamic()) {
+      list.push_back({onPath[d].world[0]});
       continue;
     }
     list.push_back({AtenArg::Operand{static_cast<uint32_t>(operands.size())}});
     operands.push_back(graph.dim(captured.value, static_cast<int64_t>(d)));
   }
   view.args.push_back({std::move(list)});
+  c10::Device device = captured.tensor.device();
+  Extent first = Extent::contiguous(sizes[0], real.dtype);
+  ProxyImpl::Shape shape =
+      sizes[0] == sizes[1]
+          ? ProxyImpl::Shape::fixed(first, device)
+          : ProxyImpl::Shape::of(first, Extent::contiguous(sizes[1], real.dtype), device);
   ValueType type = ValueType::ofTensor(shape.type());
   ValueId value = graph.aten(view, operands, {&type, 1}, /*noGrad=*/true)[0];
   recording_->noteMemory(value, Recording::Memory::Outside);
   return ProxyImpl::make(recording_, value, shape, true);
-}
-
-// The size, or nothing where it is not decided.
-std::optional<int64_t> Capture::decide(uint32_t input, const DecidedDim &dim) {
-  const CapturedInput &captured = recording_->inputs[input];
-  GraphRecorder &graph = recording_->graph();
-  std::string what = "size " + std::to_string(dim.index) + " of " + captured.name;
-  ValueId size = graph.dim(captured.value, dim.index);
-  if (dim.onlySmall) {
-    ValueId operands[] = {size, graph.constantInt(2)};
-    if (!decide(graph.scalar(ScalarOp::Lt, operands), what + " < 2"))
-      return std::nullopt;
-  }
-  return decide(size, what);
 }
 
 int64_t Capture::decide(ValueId number, const std::string &what) {
@@ -261,10 +263,6 @@ int64_t Capture::decide(ValueId number, const std::string &what) {
   if (!outcome)
     fail(what + " is not known ahead");
   return *outcome;
-}
-
-int64_t Capture::decide(const c10::SymNode &number, const std::string &name) {
-  return decide(SymbolicScalar::of(number)->value(), name);
 }
 
 c10::SymNode Capture::addNumber(const c10::Scalar &number, std::string_view name) {

@@ -41,13 +41,6 @@ struct CapturedInput {
   bool isTensor() const { return kind != Kind::Number && kind != Kind::Object; }
 };
 
-// A dynamic dimension of an input, of which the path that is captured knows the size; or, of one
-// that is `onlySmall`, whether it is 0, 1 or more.
-struct DecidedDim {
-  int64_t index;
-  bool onlySmall = false;
-};
-
 class Capture {
 public:
   // A name for a tensor that the program reached on its own ("model.conv1.weight"); may be empty.
@@ -62,16 +55,18 @@ public:
   static Capture *current();
 
   // An input of the graph. Returns the proxy that stands for `real`. `dims`: the sizes in both
-  // worlds; empty where all are fixed. `decided`: dynamic dimensions that are decided at once, so
-  // that the proxy has the size of the path that is captured. Throws CaptureError for a tensor that
-  // graphs do not know.
-  at::Tensor addInput(const at::Tensor &real, std::string_view name, std::span<const Dim> dims = {},
-                      std::span<const DecidedDim> decided = {});
+  // worlds; empty where all are fixed. Throws CaptureError for a tensor that graphs do not know.
+  at::Tensor addInput(const at::Tensor &real, std::string_view name,
+                      std::span<const Dim> dims = {});
+  // Its two halves. `onPath`: `dims` as the path that is captured knows them, which may have been
+  // decided in between.
+  uint32_t declareInput(const at::Tensor &real, std::string_view name, std::span<const Dim> dims);
+  at::Tensor proxyOf(uint32_t input, std::span<const Dim> dims, std::span<const Dim> onPath);
 
   // The same for an int, a float or a bool, of which the graph knows no more than its type.
   c10::SymNode addNumber(const c10::Scalar &number, std::string_view name);
-  // What such an int or bool is on the path that is captured.
-  int64_t decide(const c10::SymNode &number, const std::string &name);
+  // What an int or a bool is on the path that is captured.
+  int64_t decide(ValueId number, const std::string &what);
 
   // The same for a Python object, which the caller keeps alive.
   ValueId addObject(PyObject *object, std::string_view name);
@@ -130,10 +125,7 @@ public:
 private:
   class Inputs;
   void unwind();
-  int64_t decide(ValueId number, const std::string &what);
-  std::optional<int64_t> decide(uint32_t input, const DecidedDim &dim);
-  at::Tensor decidedProxy(uint32_t input, const Extent &real, std::span<const Dim> dims,
-                          std::span<const DecidedDim> decided);
+  at::Tensor viewOnPath(uint32_t input, const Extent &real, std::span<const Dim> onPath);
 
   std::shared_ptr<Inputs> recording_;
   std::optional<CaptureMode> mode_;

@@ -245,7 +245,7 @@ AtenArg CapturedCall::readTensor(const at::Tensor &tensor) {
 //===- Inference ---------------------------------------------------------------------------===//
 
 void CapturedCall::infer() {
-  if (traits_.dropsOnes && byValues_)
+  if (traits_.dropsOnes && dynamic_)
     keepDimensions();
   if (!inferByValues() && !inferByRule())
     inferByMetaKernel();

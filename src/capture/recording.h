@@ -26,6 +26,7 @@
 namespace bifront {
 
 class MergedHistory;
+class SizeQuestion;
 
 // The id of a value that is not recorded: of a proxy made in a dry run, or behind the recording's
 // end.
@@ -60,6 +61,11 @@ public:
       neededSizes_.emplace(first, second);
   }
   const std::set<std::pair<int64_t, int64_t>> &neededSizes() const { return neededSizes_; }
+  // Of all that Python would have to know of the sizes, this truth: the last that was asked for.
+  void noteSizeQuestion(std::shared_ptr<const SizeQuestion> question) {
+    sizeQuestion_ = std::move(question);
+  }
+  const std::shared_ptr<const SizeQuestion> &sizeQuestion() const { return sizeQuestion_; }
 
   // During a dry run ops are inferred, so that autograd sees what it would see, but not recorded.
   bool isDry() const { return dry_; }
@@ -253,6 +259,7 @@ private:
   std::optional<std::string> failure_;
   std::map<std::pair<int64_t, int64_t>, c10::SymNode> sizes_;
   std::set<std::pair<int64_t, int64_t>> neededSizes_;
+  std::shared_ptr<const SizeQuestion> sizeQuestion_;
   bool decidesSizes_ = false;
   uint64_t numFreeSizes_ = 0;
   struct MaskCall {

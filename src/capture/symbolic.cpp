@@ -2,6 +2,7 @@
 
 #include "capture/capture_error.h"
 #include "capture/python_values.h"
+#include "capture/size_question.h"
 
 #include <bit>
 #include <cmath>
@@ -34,6 +35,11 @@ Kind resultKind(ScalarOp op, Kind a, Kind b) {
   case ScalarOp::ToBool: return Kind::Bool;
   case ScalarOp::TrueDiv:
   case ScalarOp::Sqrt:
+  case ScalarOp::Exp:
+  case ScalarOp::Log:
+  case ScalarOp::Sin:
+  case ScalarOp::Cos:
+  case ScalarOp::Tanh:
   case ScalarOp::ToFloat: return Kind::Float;
   case ScalarOp::ToInt:
   case ScalarOp::Floor:
@@ -109,15 +115,20 @@ double evaluateFloats(ScalarOp op, double a, double b) {
   case ScalarOp::Max: return b > a ? b : a;
   case ScalarOp::Neg: return -a;
   case ScalarOp::Sqrt: return std::sqrt(a);
+  case ScalarOp::Exp: return std::exp(a);
+  case ScalarOp::Log: return std::log(a);
+  case ScalarOp::Sin: return std::sin(a);
+  case ScalarOp::Cos: return std::cos(a);
+  case ScalarOp::Tanh: return std::tanh(a);
   default: return a;
   }
 }
 
 const char *symbolOf(ScalarOp op) {
   static constexpr const char *symbols[] = {
-      "+",   "-",   "*",   "/",     "//",   "%",     "**",   "-",     "sqrt",
-      "min", "max", "==",  "!=",    "<",    "<=",    ">",    ">=",    "and",
-      "or",  "not", "int", "float", "bool", "floor", "ceil", "round", "trunc"};
+      "+",    "-",     "*",    "/",     "//",    "%",   "**",  "-",   "sqrt", "min", "max",
+      "==",   "!=",    "<",    "<=",    ">",     ">=",  "and", "or",  "not",  "int", "float",
+      "bool", "floor", "ceil", "round", "trunc", "exp", "log", "sin", "cos",  "tanh"};
   return symbols[static_cast<size_t>(op)];
 }
 
@@ -480,6 +491,7 @@ c10::SymNode SymbolicScalar::sym_float() {
   return kind_ == Kind::Float ? clone() : unary(ScalarOp::ToFloat);
 }
 c10::SymNode SymbolicScalar::sqrt() { return unary(ScalarOp::Sqrt); }
+c10::SymNode SymbolicScalar::real(ScalarOp function) { return unary(function); }
 c10::SymNode SymbolicScalar::trunc() { return unary(ScalarOp::Trunc); }
 c10::SymNode SymbolicScalar::round() { return unary(ScalarOp::Round); }
 
@@ -495,6 +507,8 @@ void SymbolicScalar::noteNeeded() const {
 
 void SymbolicScalar::needSizes(const std::string &why) const {
   noteNeeded();
+  if (auto question = SizeQuestion::of(*this))
+    recording_->noteSizeQuestion(std::make_shared<SizeQuestion>(std::move(*question)));
   recording_->fail(why + text());
 }
 
@@ -639,6 +653,13 @@ void SymbolicScalar::assumeMany() {
   if (!known_ && isSize_ && differsByWorld() && !recording_->isDry() &&
       !of(ge(wrap_int(2)))->guard_bool("", 0))
     recording_->fail("a size that values decide is less than two");
+}
+
+void SymbolicScalar::assumeNotOne() {
+  if (!known_)
+    assumeMany();
+  else if (differsByWorld() && !recording_->isDry())
+    of(eq(wrap_int(1)))->guard_bool("", 0);
 }
 
 std::optional<int64_t> SymbolicScalar::constant_int() {

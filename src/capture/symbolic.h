@@ -52,6 +52,8 @@ public:
   const std::shared_ptr<Recording> &recording() const { return recording_; }
   // Of a size that values decide: what is captured holds for two or more only.
   void assumeMany();
+  void assumeNotOne(); // or one: of a dimension that is dropped then
+  std::string nameOnPaths() const { return text(/*withSizes=*/false); }
   void forgetAssertion() { asserted_ = false; }
   // What a number that is not known is on the path that is captured, where that is decided already.
   std::optional<int64_t> decided();
@@ -87,8 +89,9 @@ public:
     return guard_bool("", 0) ? then : otherwise;
   }
   c10::SymNode sym_float() override;
-  c10::SymNode sqrt();  // torch.sym_sqrt, which PyTorch's bindings of nodes lack
-  c10::SymNode trunc(); // int(x), math.trunc(x)
+  c10::SymNode sqrt();                  // torch.sym_sqrt, which PyTorch's bindings of nodes lack
+  c10::SymNode real(ScalarOp function); // math.cos and its kin
+  c10::SymNode trunc();                 // int(x), math.trunc(x)
   c10::SymNode round();
   c10::SymNode clone() override;
   c10::SymNode wrap_int(int64_t number) override;
@@ -128,11 +131,11 @@ public:
       : recording_(std::move(recording)), kind_(kind) {}
 
 private:
+  friend class SizeQuestion;
   enum class Form : uint8_t { Constant, Dim, Expression, Recorded };
   using Nodes = c10::ArrayRef<c10::SymNode>;
 
   std::string text(bool withSizes = true) const; // for messages
-  std::string nameOnPaths() const { return text(/*withSizes=*/false); }
   // What Python asks of it differs for other sizes.
   [[noreturn]] void needSizes(const std::string &why) const;
   void noteNeeded() const;

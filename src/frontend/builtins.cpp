@@ -578,6 +578,8 @@ std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arg
     return Builtins::collection(*this, arguments);
   if (auto result = callOfCallable(callee, arguments))
     return result;
+  if (auto result = mathOfNumber(callee, arguments))
+    return result;
   auto method = methodCall(callee, arguments);
   if (!method)
     return std::nullopt;

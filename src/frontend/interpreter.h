@@ -336,6 +336,7 @@ private:
 
   // graph_numbers.cpp
   PyRef toFloat(PyObject *number);
+  std::optional<PyRef> mathOfNumber(PyObject *function, const CallArguments &arguments);
   // A tensor of numbers, some of them the graph's; nothing where there are none.
   std::optional<PyRef> tensorOfData(const CallArguments &arguments);
   PyRef stackedNumbers(PyObject *data, PyObject *keywords, bool isReal);

@@ -481,8 +481,45 @@ ValueId GraphRecorder::numValues() const { return state->values.size(); }
 
 size_t GraphRecorder::numInputs() const { return state->inputAttrs.size(); }
 
+namespace {
+
+// Adds the ops that a number follows from, in their order; false where these are more than
+// arithmetic on numbers and sizes of the function's arguments.
+bool addArithmetic(Value number, llvm::SetVector<Operation *> &ops) {
+  Operation *op = number.getDefiningOp();
+  if (!op)
+    return isa_and_nonnull<func::FuncOp>(number.getParentBlock()->getParentOp());
+  if (ops.contains(op))
+    return true;
+  bool isSize = isa<bf::DimOp>(op) && isa<BlockArgument>(op->getOperand(0));
+  StringRef dialect = op->getName().getDialectNamespace();
+  if (!isSize && !isa<bf::SizeOp>(op) && dialect != "arith" && dialect != "math")
+    return false;
+  for (Value operand : op->getOperands())
+    if (!addArithmetic(operand, ops))
+      return false;
+  ops.insert(op);
+  return true;
+}
+
+} // namespace
+
 ModuleOp GraphRecorder::upTo(ValueId value) const {
+  llvm::SetVector<Operation *> arithmetic;
   IRMapping copies;
+  if (addArithmetic(state->valueOf(value), arithmetic)) {
+    ModuleOp copy = ModuleOp::create(state->function.getLoc());
+    auto function = cast<func::FuncOp>(state->function->cloneWithoutRegions(copies));
+    copy.push_back(function);
+    mlir::Block &body = function.getBody().emplaceBlock();
+    for (BlockArgument input : state->function.front().getArguments())
+      copies.map(input, body.addArgument(input.getType(), state->loc));
+    OpBuilder builder = OpBuilder::atBlockEnd(&body);
+    for (Operation *op : arithmetic)
+      builder.clone(*op, copies);
+    state->end(function, builder, copies.lookup(state->valueOf(value)));
+    return copy;
+  }
   auto copy = cast<ModuleOp>((*state->module)->clone(copies));
   auto function = *copy.getOps<func::FuncOp>().begin();
   OpBuilder builder = OpBuilder::atBlockEnd(&function.front());

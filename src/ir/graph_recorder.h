@@ -49,6 +49,11 @@ enum class ScalarOp : uint8_t {
   Ceil,
   Round,
   Trunc,
+  Exp,
+  Log,
+  Sin,
+  Cos,
+  Tanh,
 };
 
 struct SourceLine {

@@ -54,6 +54,8 @@ private:
   Value divideFloor(Value a, Value b);
   Value modulo(Value a, Value b);
   Value power(Value a, Value b);
+  Value exponential(Value a);
+  Value angle(Value a);
   Value binary(ScalarOp op, Value a, Value b);
   Value unary(ScalarOp op, Value a);
 
@@ -249,6 +251,24 @@ Value ScalarEmitter::binary(ScalarOp op, Value a, Value b) {
   }
 }
 
+Value ScalarEmitter::exponential(Value a) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  Value result = make<math::ExpOp>(a);
+  Value isFinite = compare(CmpFPredicate::UNE, result, number(kInfinity));
+  Value ofInfinity = compare(CmpFPredicate::OEQ, a, number(kInfinity));
+  require(make<arith::OrIOp>(isFinite, ofInfinity), "an exponential does not overflow");
+  return result;
+}
+
+// What Python takes a sine or a cosine of.
+Value ScalarEmitter::angle(Value a) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  Value isFinite = make<arith::AndIOp>(compare(CmpFPredicate::UNE, a, number(kInfinity)),
+                                       compare(CmpFPredicate::UNE, a, number(-kInfinity)));
+  require(isFinite, "an angle is finite");
+  return a;
+}
+
 Value ScalarEmitter::unary(ScalarOp op, Value a) {
   switch (op) {
   case ScalarOp::Neg:
@@ -256,6 +276,13 @@ Value ScalarEmitter::unary(ScalarOp op, Value a) {
   case ScalarOp::Sqrt:
     require(compare(CmpFPredicate::UGE, toFloat(a), number(0)), "a square root of a number >= 0");
     return make<math::SqrtOp>(toFloat(a));
+  case ScalarOp::Exp: return exponential(toFloat(a));
+  case ScalarOp::Log:
+    require(compare(CmpFPredicate::UGT, toFloat(a), number(0)), "a logarithm of a number > 0");
+    return make<math::LogOp>(toFloat(a));
+  case ScalarOp::Sin: return make<math::SinOp>(angle(toFloat(a)));
+  case ScalarOp::Cos: return make<math::CosOp>(angle(toFloat(a)));
+  case ScalarOp::Tanh: return make<math::TanhOp>(toFloat(a));
   case ScalarOp::Not: return make<arith::XOrIOp>(toBool(a), truth(true));
   case ScalarOp::ToInt:
   case ScalarOp::Trunc: return toIntChecked(a);

@@ -6,6 +6,7 @@
 #include "passes/view_ops.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Dominance.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/CSE.h"
@@ -308,6 +309,20 @@ void mergeEqual(func::FuncOp function) {
   function.walk([&](Operation *op) { op->removeDiscardableAttr(kApart); });
 }
 
+// Results of a branch that are equal on both ways become one.
+void mergeEqualResults(func::FuncOp function) {
+  function.walk([](scf::IfOp branch) {
+    if (branch.getNumResults() == 0)
+      return;
+    DenseMap<std::pair<Value, Value>, Value> known;
+    for (auto [result, then, otherwise] :
+         llvm::zip(branch.getResults(), branch.thenYield().getOperands(),
+                   branch.elseYield().getOperands()))
+      if (auto [first, isNew] = known.try_emplace({then, otherwise}, result); !isNew)
+        result.replaceAllUsesWith(first->second);
+  });
+}
+
 class SimplifyPass : public PassWrapper<SimplifyPass, OperationPass<ModuleOp>> {
 public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(SimplifyPass)
@@ -335,7 +350,9 @@ LogicalResult simplify(ModuleOp module) {
     dialect->getCanonicalizationPatterns(patterns);
   for (RegisteredOperationName name : context->getRegisteredOperations())
     name.getCanonicalizationPatterns(patterns, context);
-  FrozenRewritePatternSet frozen(std::move(patterns));
+  // It compares each result of a branch with each other whenever it comes by: mergeEqualResults.
+  const std::string slow = "(anonymous namespace)::RemoveDuplicateSuccessorInputUses";
+  FrozenRewritePatternSet frozen(std::move(patterns), {slow});
   // What grad mode was matters to autodiff only; without it, forward and backward share more.
   if (!takesGradients)
     module.walk([](bf::AtenOp op) { op.setNoGrad(false); });
@@ -347,6 +364,7 @@ LogicalResult simplify(ModuleOp module) {
     if (failed(applyPatternsGreedily(function, frozen, config)))
       return function.emitError() << "simplification does not come to an end";
     mergeEqual(function);
+    mergeEqualResults(function);
     // Equal values give new dead and equal ones.
     if (failed(applyPatternsGreedily(function, frozen, config)))
       return function.emitError() << "simplification does not come to an end";

@@ -88,6 +88,18 @@ std::optional<DecidedDim> Arguments::decision(size_t leaf, int64_t d) const {
   return std::nullopt;
 }
 
+std::vector<std::pair<uint32_t, int64_t>> Arguments::dimensionsOf(const AskedSizes &asked) const {
+  std::vector<std::pair<uint32_t, int64_t>> dimensions;
+  for (const Varying::Dimension &dimension : asked.of)
+    for (uint32_t leaf = 0; leaf < numArgumentLeaves; ++leaf)
+      if (isTensor(leaf) && dimension.dimension < tensor(leaf).dim() &&
+          samePlace(dimension.place, placeOf(leaf)) && isOpen(leaf, dimension.dimension))
+        dimensions.emplace_back(leaf, dimension.dimension);
+  if (dimensions.size() != asked.of.size())
+    dimensions.clear();
+  return dimensions;
+}
+
 std::vector<DecidedDim> Arguments::decidedDims(size_t leaf) const { return decided_[leaf]; }
 
 std::vector<Dim> Arguments::dimsOf(size_t leaf) {
@@ -134,6 +146,15 @@ Varying Arguments::withSizes(const std::set<std::pair<int64_t, int64_t>> &sizes)
     }
   // A size that is none of theirs follows from some of them.
   return sizes.empty() || !named.empty() ? named : all;
+}
+
+Varying Arguments::withSizesOf(const std::vector<int64_t> &sizes) const {
+  Varying varying;
+  for (uint32_t leaf = 0; leaf < leaves().size(); ++leaf)
+    for (int64_t d = 0; isTensor(leaf) && d < tensor(leaf).dim(); ++d)
+      if (isOpen(leaf, d) && std::ranges::count(sizes, tensor(leaf).size(d)) > 0)
+        varying.dimensions.push_back({placeOf(leaf), d});
+  return varying;
 }
 
 std::vector<std::vector<std::pair<uint32_t, int64_t>>> Arguments::equalDims() const {

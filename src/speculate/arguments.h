@@ -20,6 +20,13 @@
 
 namespace bifront {
 
+// A dynamic dimension of which the path that is captured knows the size; or, of one that is
+// `onlySmall`, whether it is 0, 1 or more.
+struct DecidedDim {
+  int64_t index;
+  bool onlySmall = false;
+};
+
 class Arguments {
 public:
   explicit Arguments(const ConversionRequest &request);
@@ -62,8 +69,18 @@ public:
   }
 
   std::vector<DecidedDim> decidedDims(size_t leaf) const;
+  // A dynamic dimension of which nothing is decided but by questions.
+  bool isOpen(size_t leaf, int64_t d) const { return isDynamic(leaf, d) && !decision(leaf, d); }
+  const std::vector<AskedSizes> &questions() const { return request_.questions; }
+  bool mayPinSizes() const { return request_.mayPinSizes; }
+  // Leaves and dimensions; empty where one of them is none of these.
+  std::vector<std::pair<uint32_t, int64_t>> dimensionsOf(const AskedSizes &asked) const;
+  // A size for the other world, for each size another multiple of it.
+  int64_t otherWorld(int64_t size);
   // These sizes as dimensions of the leaves, by their values in the two worlds.
   Varying withSizes(const std::set<std::pair<int64_t, int64_t>> &sizes) const;
+  // The dynamic dimensions that are one of these in this call.
+  Varying withSizesOf(const std::vector<int64_t> &sizes) const;
 
   // Dynamic dimensions that were one size, so that they must stay equal.
   std::vector<std::vector<std::pair<uint32_t, int64_t>>> equalDims() const;
@@ -82,7 +99,6 @@ private:
 
   void markDynamic(const std::variant<int64_t, std::string> &argument, int64_t dimension);
 
-  int64_t otherWorld(int64_t size);
   int64_t largeSize(int64_t size);
 
   const ConversionRequest &request_;

@@ -16,6 +16,7 @@
 #include "speculate/capture_hooks.h"
 #include "speculate/foresee.h"
 #include "speculate/link_native.h"
+#include "speculate/path_sizes.h"
 #include "speculate/paths.h"
 #include "speculate/proxies.h"
 #include "speculate/random_state.h"
@@ -214,6 +215,26 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
   return called;
 }
 
+// Slots of numbers that the call finds as the last one left them, and leaves otherwise: counters,
+// schedules. They vary, though no two calls have shown it yet.
+Varying changedNumbers(const PythonEffects &effects) {
+  Varying changed;
+  auto isNumber = [](PyObject *value) {
+    return value && (PyLong_CheckExact(value) || PyFloat_CheckExact(value));
+  };
+  for (const PythonWrite &write : effects.writes) {
+    if (write.kind != PythonWrite::Kind::SetSlot)
+      continue;
+    PyObject *now = write.values[0].get();
+    for (const PythonRead &read : effects.reads)
+      if (read.kind == PythonRead::Kind::Slot && isNumber(read.value.get()) &&
+          sameSlot(read.slot, write.slot) && (isNumber(now) || isGraphNumber(now)) &&
+          !sameValue(read.value.get(), now))
+        changed.add({{{{}, read.slot}}, {}, {}});
+  }
+  return changed;
+}
+
 // What the call leaves behind, as values of the graph; of the effects, the reads are left.
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
                  ResultReader &reader, const Varying &varying, YoungObjects *young) {
@@ -241,6 +262,7 @@ void readResults(Captured &captured, Interpretation &interpretation, const Proxi
   } catch (const CannotMake &why) {
     fail(ExitReason::CaptureFailed, why.what());
   }
+  captured.changes = changedNumbers(effects);
   captured.reads = std::move(effects.reads);
   captured.slotInputs = std::move(effects.inputs);
   // The patterns of the arguments say what is in them.
@@ -345,9 +367,9 @@ PyRef objectOf(const c10::IValue &value) {
                                  : PyFloat_FromDouble(value.toDouble()));
 }
 
-// `policies`: as InterpreterHost's. With them the path is the one that `forced` begins.
+// `policies`: as InterpreterHost's. With them the path is the one that `forced` begins, if any.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
-             Attempts &attempts, Policies *policies = nullptr, const Path &forced = {}) {
+             Attempts &attempts, Policies *policies = nullptr, const Path *forced = nullptr) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
@@ -366,6 +388,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     attempts.foreseenOps += recorder.numValues();
     return attempts.foreseenOps <= kMostForeseenOps;
   };
+  Path begun = forced ? *forced : Path();
   size_t foreseen = 0;
   auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
     auto found = foresee(recorder, capture, torchDerivatives(), value);
@@ -389,14 +412,18 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     return foreseeNumber(value);
   };
   if (policies)
-    capture.recording().decide = decisions(recorder, capture, captured, forced, [&](ValueId value) {
+    capture.recording().decide = decisions(recorder, capture, captured, begun, [&](ValueId value) {
       pybind11::gil_scoped_acquire gil;
       return mayForesee() ? foreseeNumber(value) : std::nullopt;
     });
   bool raised = false;
   std::vector<ValueId> returns;
+  PathSizes sizes(capture, arguments, captured.path, forced ? &begun : nullptr);
   try {
-    Proxies proxies(capture, arguments, *request.choices, captured.leafOfInput);
+    // What the arguments decide does not go by the line that calls the function.
+    capture.recording().walkedLine = [] { return SourceLine(); };
+    Proxies proxies(capture, arguments, sizes, *request.choices, captured.leafOfInput);
+    capture.recording().walkedLine = nullptr;
     ResultReader reader(capture, proxies);
     HookScope hooks;
     YoungObjects young;
@@ -412,9 +439,11 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     readResults(captured, interpretation, proxies, reader, request.varying,
                 request.options.walked ? &young : nullptr);
     capture.endProgram();
+    if (captured.path.size() < begun.size())
+      capture.fail(kOtherWay);
     captured.ends[0].results = std::move(reader.results);
     returns = std::move(reader.returns);
-    if (request.decides())
+    if (request.decidesValues())
       refusePaths(capture, reader);
     if (!reader.trainable.empty())
       captureHistory(capture, reader, captured, returns);
@@ -423,13 +452,15 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     throw;
   } catch (const std::exception &error) {
     auto *known = dynamic_cast<const ConversionError *>(&error);
+    if (capture.recording().failure() == kOtherWay)
+      throw ConversionError(ExitReason::CaptureFailed, kOtherWay);
     if (known)
       captured.needed.add(known->needed);
     captured.needed.add(arguments.withSizes(capture.recording().neededSizes()));
     ConversionError why(known ? known->reason : ExitReason::CaptureFailed,
                         known ? known->what() : messageOf(error), captured.needed, raised,
-                        whereLeft());
-    if (captured.path.size() < std::max<size_t>(forced.size(), 1) || !captured.needed.empty())
+                        whereLeft(), sizes.asked());
+    if (captured.path.size() < std::max<size_t>(begun.size(), 1) || !captured.needed.empty())
       throw ConversionError(why);
     captured.refusal = std::string(kPathOfPython) + why.what();
     captured.raised = raised;
@@ -596,6 +627,26 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
                                        " share memory, and the function writes there");
 }
 
+// The next call would find another number there than the graph takes it to be.
+void requireChanges(const ConversionRequest &request, Varying changes) {
+  if (request.changing)
+    changes.remove(*request.changing);
+  if (!request.changing || request.varying.hasAll(changes))
+    return;
+  ConversionError error(ExitReason::CaptureFailed, "a number changes from call to call");
+  error.changes = std::move(changes);
+  throw error;
+}
+
+// The paths of earlier calls. One on which nothing was decided is another only by what is asked
+// now.
+std::vector<Path> othersOf(const ConversionRequest &request) {
+  std::vector<Path> others = request.paths;
+  if (request.questions.empty())
+    std::erase_if(others, [](const Path &path) { return path.empty(); });
+  return others;
+}
+
 std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, Attempts &attempts,
                                             Policies *policies, bool withOthers) {
   auto graph = std::make_shared<ConvertedGraph>();
@@ -606,10 +657,11 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, At
     graph->modes = GlobalModes::now();
     if (request.options.walked) {
       captured = capturePaths(
-          [&](Captured &path, const Path &forced) {
+          [&](Captured &path, const Path *forced) {
             capture(request, arguments, path, attempts, policies, forced);
           },
-          policies, withOthers ? request.paths : std::vector<Path>());
+          policies, withOthers ? othersOf(request) : std::vector<Path>());
+      requireChanges(request, std::move(captured.changes));
       graph->guards.compile(captured.reads, usedSlots(captured, arguments));
       for (const ValuePattern &pattern : arguments.patterns)
         pattern.forEachIdentity([&](PyObject *object) { graph->guards.know(object); });
@@ -651,7 +703,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, At
   try {
     return convertWith(request, attempts, policies, withOthers);
   } catch (const ConversionError &asSizes) {
-    if (!attempts.metSizes || !asSizes.needed.empty())
+    if (!attempts.metSizes || !asSizes.needed.empty() || !asSizes.changes.empty())
       throw;
     attempts.decidesSizes = true;
     try {
@@ -679,7 +731,8 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     try {
       return convertOnce(request, attempts, nullptr);
     } catch (const ConversionError &error) {
-      if (!attempts.metSizes || !request.options.walked || error.raised || !error.needed.empty())
+      if (!attempts.metSizes || !request.options.walked || error.raised || !error.needed.empty() ||
+          !error.changes.empty())
         throw;
     } // a loop over what values decide needs to be one of the graph
   }
@@ -699,7 +752,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     } catch (const ConversionError &error) { // it may be what the branches have led to
       if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
         continue;
-      if (error.raised)
+      if (error.raised || error.question || !error.changes.empty())
         throw;
       if (whyOnePath.empty() && error.needed.empty() && !request.decides()) {
         whyOnePath = error.what();

@@ -1,9 +1,11 @@
 // One conversion: capture the function on proxies, run the passes, compile, and bind the inputs.
 #pragma once
 
+#include "speculate/asked_sizes.h"
 #include "speculate/converted_function.h"
 
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -11,13 +13,17 @@ namespace bifront {
 
 struct ConversionError : std::runtime_error {
   ConversionError(ExitReason reason, const std::string &message, Varying needed = {},
-                  bool raised = false, std::string location = {})
+                  bool raised = false, std::string location = {},
+                  std::optional<AskedSizes> question = {})
       : std::runtime_error(message), reason(reason), needed(std::move(needed)), raised(raised),
-        location(std::move(location)) {}
+        location(std::move(location)), question(std::move(question)) {}
   ExitReason reason;
   Varying needed;       // values that would have to be constants
   bool raised;          // the program raises an exception of its own, which the next call may not
   std::string location; // "file:line", where that is known
+  // Of what is needed of sizes it may do to know the answer to this.
+  std::optional<AskedSizes> question;
+  Varying changes = {}; // that have to be inputs, as the call changes them
 };
 
 [[noreturn]] inline void fail(ExitReason reason, const std::string &message) {
@@ -31,12 +37,19 @@ struct ConversionRequest {
   PyObject *keywordNames;
   size_t total() const { return count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0); }
   const ConversionOptions &options;
-  Varying varying;                  // what becomes an input of the graph, or a dynamic dimension
-  std::shared_ptr<Choices> choices; // that conversions have met
-  Varying decided;                  // dimensions among it of which Python knows the size
-  const std::vector<Path> &paths;   // of earlier calls
+  Varying varying;                   // what becomes an input of the graph, or a dynamic dimension
+  std::shared_ptr<Choices> choices;  // that conversions have met
+  Varying decided;                   // dimensions among it of which Python knows the size
+  std::vector<AskedSizes> questions; // about the others, which are answered first
+  bool mayPinSizes = false;          // these may leave a single size
+  // Where numbers that the call itself changes are to be inputs: those that are constants all the
+  // same.
+  std::optional<Varying> changing;
+  const std::vector<Path> &paths; // of earlier calls
   // Whether the path depends on arguments, from its start on.
-  bool decides() const {
+  bool decides() const { return decidesValues() || !questions.empty(); }
+  // And that for each value that they have.
+  bool decidesValues() const {
     return !decided.empty() || !varying.choices.empty() || varying.hasSmall();
   }
   bool forks; // both ways of branches that depend on tensors, where they can be one graph

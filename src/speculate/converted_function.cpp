@@ -142,7 +142,7 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
   }
   if (!mayConvert())
     return fallBack(failure_, args, count, keywordNames);
-  if (static_cast<int64_t>(stats_.conversions) >= options_.maxGraphs)
+  if (!mayConvertMore())
     return fallBack(ExitReason::TooManyGraphs, args, count, keywordNames);
   learnVarying(args, count, keywordNames, misfits);
   return runNew(args, count, keywordNames, misfits);
@@ -220,7 +220,7 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
     // It has failed for the very call that it was made of: without inputs it knows this call
     // better.
     drop(kept.get());
-    again = !varying_.empty() && static_cast<int64_t>(stats_.conversions) < options_.maxGraphs;
+    again = !varying_.empty() && mayConvertMore();
     if (again && !decideAll())
       makeConstant(Varying(varying_));
     if (!again)
@@ -233,7 +233,6 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
 void ConvertedFunction::learnPaths(const ConvertedGraph &graph) {
   constexpr size_t kMostPaths = 16;
   std::vector<Path> paths = graph.paths;
-  std::erase_if(paths, [](const Path &path) { return path.empty(); });
   for (Path &path : paths_)
     if (std::find(paths.begin(), paths.end(), path) == paths.end())
       paths.push_back(std::move(path));
@@ -321,6 +320,14 @@ void ConvertedFunction::hasRun(const std::shared_ptr<Kept> &kept, const KeptGrap
     std::rotate(kept_.begin(), found, found + 1);
 }
 
+// Another path costs a conversion and makes no graph more: it may, where calls come back to paths.
+bool ConvertedFunction::mayConvertMore() const {
+  uint64_t conversions = stats_.conversions, ran = stats_.graphCalls;
+  uint64_t runsOfOld = ran > conversions ? ran - conversions : 0;
+  uint64_t ofPaths = paths_.empty() ? 0 : paths_.size() - 1;
+  return conversions < static_cast<uint64_t>(options_.maxGraphs) + std::min(ofPaths, 2 * runsOfOld);
+}
+
 // After many calls that no graph could run, few are still tried: the rest costs what CPython costs.
 bool ConvertedFunction::hasGivenUp() const {
   constexpr uint64_t kPatience = 64, kBetweenTries = 64;
@@ -364,12 +371,28 @@ void ConvertedFunction::noteFailedAttempt(ExitReason reason) {
 // What a graph is to have as inputs, and which of that is to decide its path.
 struct ConvertedFunction::Attempt {
   Varying inputs, decided;
+  std::vector<AskedSizes> questions;
+  // Where questions leave a single size, the sizes themselves decide, each a path; which a function
+  // can have that is not too long.
+  bool decidesSizes = true;
+  bool takesChanges = true;                  // as inputs: numbers that the call itself changes
+  Varying refused = {};                      // of these
   std::optional<ConversionError> first = {}; // what stood in the way
 
   // Gives up as little as it can of what the conversion could not do without; whether that is
   // anything.
-  bool yieldTo(const Varying &needed) {
-    Varying values = needed;
+  bool yieldTo(const ConversionError &error) {
+    constexpr size_t kMostQuestions = 8;
+    if (error.question && questions.size() < kMostQuestions &&
+        std::ranges::count(questions, *error.question) == 0) {
+      questions.push_back(*error.question);
+      return true;
+    }
+    if (!error.changes.empty()) {
+      inputs.add(error.changes);
+      return true;
+    }
+    Varying values = error.needed;
     values.keep(inputs);
     if (values.empty())
       return false;
@@ -380,6 +403,7 @@ struct ConvertedFunction::Attempt {
     if (sizes.empty()) {
       inputs.remove(values);
       decided.remove(values);
+      refused.add(values);
     }
     std::swap(choices.values, sizes.values);
     choices.makeChoices();
@@ -396,36 +420,51 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertWith(Attempt &at
   do {
     request.varying = attempt.inputs;
     request.decided = attempt.decided;
+    request.questions = attempt.questions;
+    request.mayPinSizes = !attempt.decidesSizes;
+    request.changing.reset();
+    if (attempt.takesChanges && options_.walked) {
+      request.changing.emplace(constants_);
+      request.changing->add(attempt.refused);
+    }
+    request.forks = request.forks || (options_.walked && !attempt.inputs.empty());
     try {
       auto graph = bifront::convert(request);
       if (!decided_.hasAll(attempt.decided)) // earlier paths begin without these decisions
         paths_.clear();
       decided_.add(attempt.decided);
+      questions_ = attempt.questions;
       if (varying_.hasSmall() && !attempt.inputs.hasSmall())
         keepSmallSizesApart();
       Varying rest = asked;
       varying_.add(attempt.inputs); // numbers may be choices now
+      rest.add(attempt.refused);
       rest.remove(attempt.inputs);
       makeConstant(rest);
       return graph;
     } catch (const ConversionError &error) {
       attempt.first = error;
     }
-    if (!attempt.inputs.empty())
+    if (!attempt.inputs.empty() && attempt.first->changes.empty())
       log(std::string("cannot have as inputs what varies: ") + attempt.first->what());
-  } while (attempt.yieldTo(attempt.first->needed));
+  } while (attempt.yieldTo(*attempt.first));
   return nullptr;
 }
 
 // An input may be what stands in the way: a number that the program needs to know, or a size. Then
 // it decides the path, if that helps, and is a constant otherwise.
 std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(ConversionRequest request) {
-  Attempt whole{varying_, decided_};
+  Attempt whole{varying_, decided_, questions_};
   if (auto graph = convertWith(whole, request))
     return graph;
+  Attempt asking{varying_, decided_, questions_, /*decidesSizes=*/false};
+  if (!whole.questions.empty())
+    if (auto graph = convertWith(asking, request))
+      return graph;
   std::vector<Attempt> others;
   auto tryToo = [&](Varying inputs, Varying decided) {
-    others.push_back({std::move(inputs), std::move(decided)});
+    others.push_back({std::move(inputs), std::move(decided), questions_, /*decidesSizes=*/true,
+                      /*takesChanges=*/false});
   };
   Varying sizes, values = whole.inputs, known = whole.inputs, large = whole.inputs;
   large.forgetSmall();
@@ -468,8 +507,8 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
     bool hasBoth = std::any_of(misfits.wrong.begin(), misfits.wrong.end(),
                                [](const auto &wrong) { return wrong->graph->forks; });
     auto graph = convertVarying({function_.get(), args, count, keywordNames, options_, varying_,
-                                 choices_, decided_, paths_, options_.walked && varies,
-                                 /*assumesInBranches=*/!hasBoth});
+                                 choices_, decided_, questions_, false, std::nullopt, paths_,
+                                 options_.walked && varies, /*assumesInBranches=*/!hasBoth});
     learnPaths(*graph);
     stats_.captureCost.ops += graph->captureCost.ops;
     stats_.captureCost.seconds += graph->captureCost.seconds;

@@ -2,6 +2,7 @@
 // does.
 #pragma once
 
+#include "speculate/asked_sizes.h"
 #include "speculate/converted_graph.h"
 #include "speculate/exit_reason.h"
 #include "speculate/seen_calls.h"
@@ -112,6 +113,7 @@ private:
   void keepSmallSizesApart();
   void noteFailedAttempt(ExitReason reason);
   bool hasGivenUp() const;
+  bool mayConvertMore() const;
   bool mayConvert() const { return failedAttempts_ < kAttempts && stats_.calls >= nextAttempt_; }
   // Every exit, with what there is to say about this one.
   void count(ExitReason reason, const std::string &message = {}, const std::string &location = {});
@@ -123,11 +125,12 @@ private:
   KeptGraphs kept_; // changed under the GIL only; calls try them in this order
   SeenCalls seen_;
   std::shared_ptr<Choices> choices_ = std::make_shared<Choices>();
-  Varying varying_;              // what has been seen to vary
-  Varying decided_;              // dimensions among it of which Python knows the size
-  Varying constants_;            // what a graph has to know
-  bool smallSizesApart_ = false; // a graph for dimensions of 0 and 1 serves no others
-  std::vector<Path> paths_;      // that calls have taken, the latest first
+  Varying varying_;                   // what has been seen to vary
+  Varying decided_;                   // dimensions among it of which Python knows the size
+  std::vector<AskedSizes> questions_; // about the others
+  Varying constants_;                 // what a graph has to know
+  bool smallSizesApart_ = false;      // a graph for dimensions of 0 and 1 serves no others
+  std::vector<Path> paths_;           // that calls have taken, the latest first
   std::atomic<bool> converting_{false};
   // What stands in the way may be gone later: an optimizer makes its state at its first step.
   static constexpr int kAttempts = 3;

@@ -18,6 +18,12 @@ PyRef listOf(const std::vector<PyObject *> &items) {
   return list;
 }
 
+// A number where there was nothing is an input from then on: a counter that has begun.
+std::optional<ValueDifference> differenceOf(PyObject *before, PyObject *now) {
+  bool begins = !before && now && (PyLong_CheckExact(now) || PyFloat_CheckExact(now));
+  return begins ? ValueDifference() : compareValues(before, now);
+}
+
 bool holdsInTuples(PyObject *value, PyObject *sought) {
   if (value == sought)
     return true;
@@ -106,7 +112,7 @@ std::optional<SlotDifference> Guards::differs(PyObject **leaves) const {
   auto compare = [&](const Slot &slot, PyObject *before) {
     PyRef now = valueIn(slot);
     if (!sameValue(before, now.get()))
-      changes.push_back({slot, compareValues(before, now.get())});
+      changes.push_back({slot, differenceOf(before, now.get())});
   };
   for (const DictGuard &guard : dicts_)
     for (const Item &item : guard.items)

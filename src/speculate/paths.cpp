@@ -96,6 +96,7 @@ private:
           all_.gradPresence.end())
         all_.gradPresence.push_back(presence);
     }
+    all_.changes.add(path.changes);
     all_.cost.ops += path.cost.ops;
     all_.cost.seconds += path.cost.seconds;
     all_.drawsRandomNumbers = all_.drawsRandomNumbers || path.drawsRandomNumbers;
@@ -142,7 +143,7 @@ void captureNeighbour(const CapturePath &capture, std::vector<Captured> &paths) 
     other.back().outcome = other.back().outcome ? 0 : 1;
     Captured captured;
     try {
-      capture(captured, other);
+      capture(captured, &other);
     } catch (const ConversionError &) { // another may do
       continue;
     }
@@ -168,7 +169,7 @@ void captureOthers(const CapturePath &capture, const std::vector<Path> &others,
       continue;
     Captured captured;
     try {
-      capture(captured, earlier);
+      capture(captured, &earlier);
     } catch (const ConversionError &error) { // for other arguments, or other code
       if (!error.needed.empty()) // of these arguments: it would be one, were they decided
         throw;
@@ -193,9 +194,8 @@ void dropUndecided(mlir::ModuleOp module) {
   }
 }
 
-// Decides as `forced` does, and behind its end as this call goes.
 std::function<std::optional<int64_t>(ValueId, const std::string &)>
-decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, const Path &forced,
+decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, Path &forced,
           std::function<std::optional<c10::Scalar>(ValueId)> foresee) {
   return [&, foresee = std::move(foresee)](ValueId value,
                                            const std::string &what) -> std::optional<int64_t> {
@@ -204,15 +204,20 @@ decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, const P
     Decision decision{line.file + ":" + std::to_string(line.line), what, 0,
                       recorder.typeOf(value).kind == ValueType::Kind::Bool};
     size_t number = captured.path.size();
-    if (number < forced.size()) {
-      if (forced[number].what != decision.what || forced[number].place != decision.place)
-        capture.fail("an earlier call went another way");
+    if (number < forced.size() && forced[number].asks(decision)) {
       decision.outcome = forced[number].outcome;
     } else {
+      // What an earlier call did not have to decide goes as this call goes.
+      bool comesLater = std::any_of(forced.begin() + std::min(number, forced.size()), forced.end(),
+                                    [&](const Decision &other) { return other.asks(decision); });
+      if (comesLater)
+        capture.fail(kOtherWay);
       auto foreseen = number < kMostDecisions ? foresee(value) : std::nullopt;
       if (!foreseen)
         return std::nullopt;
       decision.outcome = foreseen->to<int64_t>();
+      if (number < forced.size())
+        forced.insert(forced.begin() + number, decision);
     }
     recorder.decide(value, decision.outcome);
     captured.path.push_back(decision);
@@ -226,7 +231,7 @@ Captured capturePaths(const CapturePath &capture, const Policies *policies,
   for (int round = 0; round < kMostRounds; ++round) {
     Policies before = policies ? *policies : Policies();
     std::vector<Captured> paths(1);
-    capture(paths[0], {});
+    capture(paths[0], nullptr);
     if (!paths[0].path.empty())
       captureOthers(capture, others, paths);
     if (areAllRefused(paths))

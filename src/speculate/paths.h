@@ -37,7 +37,8 @@ struct Captured {
   std::vector<std::string> notes;
   std::vector<PythonRead> reads;
   std::vector<SlotInput> slotInputs;
-  Varying needed; // numbers that the program asked for
+  Varying needed;  // numbers that the program asked for
+  Varying changes; // slots that vary because the call changes what it finds there
   std::optional<TrainableResults> trainable;
   BackwardSplit split;                // of these
   Path path;                          // that was captured
@@ -46,16 +47,17 @@ struct Captured {
   bool raised = false;                // because it raises
 };
 
-// Leaves the decisions of a path in the graph: those of `forced`, and behind its end what is
-// foreseen of this call.
+// Leaves the decisions of a path in the graph: those of `forced`, and what is foreseen of this call
+// behind its end and where it lacks one, which then is added to it.
 std::function<std::optional<int64_t>(ValueId, const std::string &)>
-decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, const Path &forced,
+decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, Path &forced,
           std::function<std::optional<c10::Scalar>(ValueId)> foresee);
 // Drops what a path does behind its last decision, where CPython has to run it.
 void dropUndecided(mlir::ModuleOp module);
 
-// Captures the path that begins with these decisions; throws ConversionError.
-using CapturePath = std::function<void(Captured &, const Path &)>;
+// Captures the path of an earlier call, that begins with these decisions, or (null) this call's;
+// throws ConversionError.
+using CapturePath = std::function<void(Captured &, const Path *)>;
 // One graph of this call's path and `others`, as far as these can be captured for its arguments.
 // `policies` are those of the capture.
 Captured capturePaths(const CapturePath &capture, const Policies *policies,

@@ -10,9 +10,14 @@
 
 namespace bifront {
 
-Proxies::Proxies(Capture &capture, Arguments &arguments, Choices &choices,
+Proxies::Proxies(Capture &capture, Arguments &arguments, PathSizes &sizes, Choices &choices,
                  std::map<uint32_t, uint32_t> &leafOfInput)
-    : capture_(capture), arguments_(arguments), choices_(choices), leafOfInput_(leafOfInput) {
+    : capture_(capture), arguments_(arguments), sizes_(sizes), choices_(choices),
+      leafOfInput_(leafOfInput) {
+  for (uint32_t leaf = 0; leaf < arguments.numArgumentLeaves; ++leaf)
+    if (arguments.isTensor(leaf))
+      declare(leaf);
+  sizes_.answer(inputOfLeaf_);
   values_.resize(arguments.leaves().size());
   for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
     if (arguments.isTensor(leaf) || arguments.isNumber(leaf) || arguments.isPointer(leaf))
@@ -77,19 +82,33 @@ void Proxies::noteLeaves() {
       leafOf_.emplace(values_[leaf].get(), leaf);
 }
 
+uint32_t Proxies::declare(uint32_t leaf) {
+  if (auto known = inputOfLeaf_.find(leaf); known != inputOfLeaf_.end())
+    return known->second;
+  uint32_t input = capture_.declareInput(arguments_.tensor(leaf), arguments_.nameOf(leaf),
+                                         arguments_.dimsOf(leaf));
+  leafOfInput_.emplace(input, leaf);
+  inputOfLeaf_.emplace(leaf, input);
+  return input;
+}
+
+PyRef Proxies::makeTensor(uint32_t leaf) {
+  uint32_t input = declare(leaf);
+  PyRef proxy = PyRef::steal(
+      THPVariable_Wrap(capture_.proxyOf(input, arguments_.dimsOf(leaf), sizes_.of(leaf, input))));
+  auto *type = reinterpret_cast<PyObject *>(Py_TYPE(arguments_.object(leaf)));
+  if (type != THPVariableClass && // a parameter
+      PyObject_SetAttrString(proxy.get(), "__class__", type) < 0)
+    fail(ExitReason::UnsupportedTensor, describeException(takeException().get()));
+  return proxy;
+}
+
 PyRef Proxies::make(uint32_t leaf) {
+  if (arguments_.isTensor(leaf))
+    return makeTensor(leaf);
   std::string name = arguments_.nameOf(leaf);
   PyObject *object = arguments_.object(leaf);
   leafOfInput_.emplace(capture_.inputs().size(), leaf);
-  if (arguments_.isTensor(leaf)) {
-    PyRef proxy = PyRef::steal(THPVariable_Wrap(capture_.addInput(
-        arguments_.tensor(leaf), name, arguments_.dimsOf(leaf), arguments_.decidedDims(leaf))));
-    auto *type = reinterpret_cast<PyObject *>(Py_TYPE(object));
-    if (type != THPVariableClass && // a parameter
-        PyObject_SetAttrString(proxy.get(), "__class__", type) < 0)
-      fail(ExitReason::UnsupportedTensor, describeException(takeException().get()));
-    return proxy;
-  }
   if (arguments_.isPointer(leaf))
     return makePointer(capture_.addObject(object, name));
   if (arguments_.isChoice(leaf))
@@ -107,7 +126,8 @@ PyRef Proxies::choice(uint32_t leaf, PyObject *object, const std::string &name) 
   if (!capture_.recording().mayDecide())
     throw ConversionError(ExitReason::CaptureFailed, "a value that Python needs to know",
                           arguments_.asVarying(leaf));
-  return PyRef::share(choices_.at(capture_.decide(number, "the value of " + name)));
+  ValueId value = capture_.valueOf(number);
+  return PyRef::share(choices_.at(capture_.decide(value, "the value of " + name)));
 }
 
 } // namespace bifront

@@ -5,6 +5,7 @@
 #include "capture/capture.h"
 #include "speculate/arguments.h"
 #include "speculate/choices.h"
+#include "speculate/path_sizes.h"
 
 #include <map>
 #include <optional>
@@ -16,7 +17,7 @@ namespace bifront {
 
 class Proxies {
 public:
-  Proxies(Capture &capture, Arguments &arguments, Choices &choices,
+  Proxies(Capture &capture, Arguments &arguments, PathSizes &sizes, Choices &choices,
           std::map<uint32_t, uint32_t> &leafOfInput);
 
   std::vector<PyRef> rebuildArguments();
@@ -38,14 +39,18 @@ public:
 private:
   bool isLeaf(PyObject *object) const;
   void noteLeaves();
+  uint32_t declare(uint32_t leaf);
   PyRef make(uint32_t leaf);
+  PyRef makeTensor(uint32_t leaf);
   PyRef choice(uint32_t leaf, PyObject *object, const std::string &name);
 
   Capture &capture_;
   Arguments &arguments_;
+  PathSizes &sizes_;
   Choices &choices_;
   std::map<uint32_t, uint32_t> &leafOfInput_;
-  std::vector<PyRef> values_; // by leaf
+  std::map<uint32_t, uint32_t> inputOfLeaf_; // of tensors
+  std::vector<PyRef> values_;                // by leaf
   std::map<PyObject *, uint32_t> leafOf_;
 };
 
