@@ -273,8 +273,9 @@ def run(program: RandomProgram) -> dict[str, Any]:
 def smaller_blocks(block: Block) -> Iterator[Block]:
     for i, statement in enumerate(block):
         yield block[:i] + block[i + 1 :]
-        if statement.block is not None:
-            yield block[:i] + statement.block + block[i + 1 :]
+        for inside in (statement.block, statement.orelse):
+            if inside is not None:
+                yield block[:i] + inside + block[i + 1 :]
         for part in ("block", "orelse"):
             inner = getattr(statement, part)
             for less in smaller_blocks(inner or ()):
