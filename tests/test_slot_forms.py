@@ -342,3 +342,24 @@ def test_results_that_train_stay_graphs_of_their_own() -> None:
         torch.testing.assert_close(weight.grad, X * (1 + call % 2))
         weight.grad = None
     assert converted.stats["graphs"] == 2
+
+
+def test_functions_of_the_graph_keep_apart() -> None:
+    """Each form calls its own, under a name that the others do not have."""
+
+    def total(tree: Any) -> Any:
+        return tree.value if tree.left is None else total(tree.left) * 2 + total(tree.right)
+
+    def step(state: Box, trees: list[Any]) -> Any:
+        return [total(tree) for tree in trees]
+
+    def tree(depth: int, value: float) -> Box:
+        if depth == 0:
+            return Box(value=X + value, left=None, right=None)
+        return Box(value=X, left=tree(depth - 1, value), right=tree(depth - 1, value + 1))
+
+    calls = [
+        ([tree(1 + (call * 5 + i) % 3, call) for i in range(1 + call % 2)],) for call in range(12)
+    ]
+    converted = check(lambda: (step, Box()), calls, graph_calls=8)
+    assert converted.stats["graphs"] == 1, bifront.explain(converted)

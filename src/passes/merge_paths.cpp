@@ -61,14 +61,18 @@ public:
       : paths_(paths), aliasOf_(aliasOf), builder_(functionOf(paths[0]).getContext()) {}
 
   MergedPaths run() {
-    for (const CapturedPath &path : paths_)
+    for (const CapturedPath &path : paths_) {
       takeGradients(path);
+      nameFunctions(path);
+    }
     planResults();
     OwningOpRef<ModuleOp> module = ModuleOp::create(builder_, builder_.getUnknownLoc());
     builder_.setInsertionPointToStart(module->getBody());
     Group all = begin();
     SmallVector<Value> returned = chooseForm(all);
     func::ReturnOp::create(builder_, builder_.getUnknownLoc(), returned);
+    for (const CapturedPath &path : paths_)
+      takeFunctions(path, *module);
     for (size_t i = 0; i < paths_.size(); ++i)
       for (auto &[input, result] : merged_[i].gradients)
         if (result)
@@ -79,6 +83,34 @@ public:
 private:
   static func::FuncOp functionOf(const CapturedPath &path) {
     return *const_cast<CapturedPath &>(path).module.getOps<func::FuncOp>().begin();
+  }
+
+  // The functions that a path calls: all behind the path itself.
+  static auto calleesOf(const CapturedPath &path) {
+    return llvm::drop_begin(const_cast<CapturedPath &>(path).module.getOps<func::FuncOp>());
+  }
+
+  // The paths of a form call the same functions by the same names, those of two forms by others.
+  void nameFunctions(const CapturedPath &path) {
+    if (!hasForms())
+      return;
+    for (func::FuncOp function : calleesOf(path)) {
+      StringAttr name = builder_.getStringAttr(function.getName() + ".form" + Twine(path.form));
+      if (failed(SymbolTable::replaceAllSymbolUses(function, name, path.module)))
+        throw std::invalid_argument("a function of the graph cannot be called by another name");
+      function.setSymNameAttr(name);
+    }
+  }
+
+  static void takeFunctions(const CapturedPath &path, ModuleOp module) {
+    for (func::FuncOp function : calleesOf(path)) {
+      auto known = module.lookupSymbol<func::FuncOp>(function.getName());
+      if (!known)
+        module.push_back(function.clone());
+      else if (!OperationEquivalence::isEquivalentTo(known, function,
+                                                     OperationEquivalence::IgnoreLocations))
+        throw std::invalid_argument("a function of the graph is another one on another path");
+    }
   }
 
   // Gradients are stored behind the end of the path that has them: what they become are further

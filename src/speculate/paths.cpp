@@ -38,14 +38,12 @@ Aliases aliasesAmong(const std::vector<CapturedInput> &inputs) {
   return aliasOf;
 }
 
-// Before the modules are spent; null where it is too long to be made again with others, or has what
-// they cannot share.
+// Before the modules are spent; null where it is too long to be made again with others.
 std::shared_ptr<CapturedForm> keepForm(std::span<const Captured> paths) {
   auto form = std::make_shared<CapturedForm>();
   for (const Captured &path : paths) {
     form->ops += path.cost.ops;
-    auto functions = path.module.get().getOps<mlir::func::FuncOp>();
-    if (path.trainable || form->ops > kMostOpsOfForms || !llvm::hasSingleElement(functions))
+    if (path.trainable || form->ops > kMostOpsOfForms)
       return nullptr;
     form->paths.push_back({path.module.get().clone(), {}, textsOf(path.path), path.refusal, {}});
   }
