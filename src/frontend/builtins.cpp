@@ -399,6 +399,14 @@ struct Interpreter::Builtins {
   }
 
   static Result tensorOfData(Interpreter &in, Args &args) { return in.tensorOfData(args); }
+  static Result equal(Interpreter &in, Args &args) { return in.equalTensors(args); }
+  static Result close(Interpreter &in, Args &args) { return in.closeTensors(args); }
+  static Result nonzero(Interpreter &in, Args &args) {
+    PyRef condition = args.positional.size() == 1 && isProxyTensor(at(args, 0))
+                          ? in.conditionOf(at(args, 0))
+                          : PyRef();
+    return condition ? Result(condition) : std::nullopt;
+  }
 
   static const std::unordered_map<PyObject *, Handler> &table() {
     static const auto handlers = [] {
@@ -450,6 +458,9 @@ struct Interpreter::Builtins {
       PyRef torch = PyRef::steal(PyImport_ImportModule("torch"));
       for (const char *name : {"tensor", "as_tensor"})
         made.emplace(PyObject_GetAttrString(torch.get(), name), tensorOfData);
+      made.emplace(PyObject_GetAttrString(torch.get(), "equal"), equal);
+      made.emplace(PyObject_GetAttrString(torch.get(), "allclose"), close);
+      made.emplace(PyObject_GetAttrString(torch.get(), "is_nonzero"), nonzero);
       return made;
     }();
     return handlers;
@@ -577,7 +588,11 @@ std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arg
 std::optional<PyRef> Interpreter::callOfObject(PyObject *self, std::string_view name,
                                                CallArguments &arguments) {
   size_t count = arguments.positional.size();
-  if (isTensor(self) || PyType_Check(self))
+  if (isTensor(self))
+    return name == "equal"      ? equalTensors(arguments)
+           : name == "allclose" ? closeTensors(arguments)
+                                : std::nullopt;
+  if (PyType_Check(self))
     return std::nullopt;
   if (name == "__setattr__" && count == 3) {
     setGenericAttribute(self, arguments.positional[1].get(), arguments.positional[2].get());
@@ -636,9 +651,7 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
     log_.noteFresh(positional[1].get());
   if (!changesBlindly(name))
     log_.readContainer(self);
-  if (!arguments.keywords.empty() && (name != "update" || !PyDict_Check(self)))
-    throw CannotInterpret("a container is changed with keywords");
-  if (!arguments.keywords.empty()) {
+  if (!arguments.keywords.empty() && name == "update" && PyDict_Check(self)) {
     std::vector<std::pair<PyRef, PyRef>> keywords = std::move(arguments.keywords);
     arguments.keywords.clear();
     if (positional.size() > 1)
@@ -650,7 +663,19 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
   std::vector<PyObject *> values;
   for (const PyRef &value : positional)
     values.push_back(value.get());
-  auto mutate = [&] { return log_.mutate(self, function, values.data(), values.size(), nullptr); };
+  PyRef names;
+  if (!arguments.keywords.empty())
+    names = checked(PyTuple_New(static_cast<Py_ssize_t>(arguments.keywords.size())));
+  for (size_t i = 0; i < arguments.keywords.size(); ++i) { // `last=` of an ordered dict
+    const auto &[key, value] = arguments.keywords[i];
+    if (!isPlain(value.get()))
+      throw CannotInterpret("a container is changed with keywords");
+    PyTuple_SET_ITEM(names.get(), static_cast<Py_ssize_t>(i), Py_NewRef(key.get()));
+    values.push_back(value.get());
+  }
+  auto mutate = [&] {
+    return log_.mutate(self, function, values.data(), positional.size(), names.get());
+  };
   if (changesBlindly(name))
     return mutate();
   // `remove` and their kin compare.
