@@ -708,3 +708,18 @@ def test_a_function_made_by_the_call_is_wrapped() -> None:
         assert one.__wrapped__.__code__ is other.__wrapped__.__code__
         torch.testing.assert_close(one(x), other(x))
     assert converted.stats["graph_calls"] == 5, bifront.explain(converted)
+
+
+def test_a_partial_of_a_function_made_by_the_call() -> None:
+    def step(x: Tensor) -> Any:
+        def scaled(factor: float, offset: Tensor) -> Tensor:
+            return x * factor + offset
+
+        add = functools.partial(scaled, offset=x + 1)
+        return add(2.0), add(3.0, offset=x)
+
+    converted = bifront.function(step)
+    for call in range(6):
+        x = torch.ones(3) + call
+        torch.testing.assert_close(converted(x), step(x))
+    assert converted.stats["graph_calls"] == 5, bifront.explain(converted)
