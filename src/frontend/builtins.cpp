@@ -399,12 +399,28 @@ struct Interpreter::Builtins {
   }
 
   static Result tensorOfData(Interpreter &in, Args &args) { return in.tensorOfData(args); }
+  // Of floats that only the run knows, which is given to Python's own function, exact to the bit.
+  static Result mathOfFloats(Interpreter &in, PyObject *function, const Args &args) {
+    if (isOf(attributeText(function, "__name__"), {"floor", "ceil", "trunc"}))
+      return std::nullopt;
+    Args numbers = args;
+    bool hasFloat = false;
+    for (PyRef &argument : numbers.positional) {
+      if (isProxyTensor(argument.get()) && isOfNoDimension(argument.get()))
+        argument = checked(PyObject_CallMethod(argument.get(), "item", nullptr));
+      bool isNumber = isGraphNumber(argument.get());
+      if (!isNumber && !isPlain(argument.get()))
+        return std::nullopt;
+      hasFloat = hasFloat || (isNumber && numberType(argument.get()) == &PyFloat_Type);
+    }
+    return hasFloat ? Result(in.callPure(function, numbers)) : std::nullopt;
+  }
+
   static Result equal(Interpreter &in, Args &args) { return in.equalTensors(args); }
   static Result close(Interpreter &in, Args &args) { return in.closeTensors(args); }
   static Result nonzero(Interpreter &in, Args &args) {
-    PyRef condition = args.positional.size() == 1 && isProxyTensor(at(args, 0))
-                          ? in.conditionOf(at(args, 0))
-                          : PyRef();
+    bool isMine = args.positional.size() == 1 && isProxyTensor(at(args, 0));
+    PyRef condition = isMine ? in.conditionOf(at(args, 0)) : PyRef();
     return condition ? Result(condition) : std::nullopt;
   }
 
@@ -567,6 +583,10 @@ std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arg
     return found->second(*this, arguments);
   if (callee == print_.get())
     return Builtins::print(*this, arguments);
+  if (PyCFunction_Check(callee) && arguments.keywords.empty() &&
+      attributeText(callee, "__module__") == "math")
+    if (auto result = Builtins::mathOfFloats(*this, callee, arguments))
+      return result;
   if (PyType_Check(callee) && makesContainer(callee))
     return Builtins::collection(*this, arguments);
   if (auto result = callOfCallable(callee, arguments))
