@@ -23,6 +23,7 @@ STATS = {
     "fallback_calls",
     "conversions",
     "graphs",
+    "forms",
     "opaque_calls",
     "conversion_seconds",
     "exits",
@@ -116,7 +117,7 @@ def test_graphs_beyond_the_memory_are_dropped() -> None:
         x = torch.rand(700, 700)
         for name in "aabbccddee":
             converted(x, {name: None})
-        print(converted.stats["graphs"], converted.stats["conversions"])
+        print(converted.stats["forms"], converted.stats["conversions"])
     """
     counts = {}
     for megabytes in ("", "4"):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import types
 from collections.abc import Callable
 from typing import Any
 
+import bifront
 import pytest
 import torch
 from torch import Tensor
@@ -86,3 +89,53 @@ def test_dict_of_numbers_is_written_on_one_way() -> None:
     calls = [(X * (1 - call % 3),) for call in range(9)]
     converted = check(lambda: (function, Box(best={"v": float("inf")})), calls)
     assert converted.stats["graphs"] == 1, converted.stats["exits"]
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x, t: math.cos(t),
+        lambda x, t: math.exp(-abs(x.sum())),
+        lambda x, t: math.hypot(3, x.sum().item()),
+        lambda x, t: math.isnan(x.sum()),
+        lambda x, t: math.sqrt(abs(t)) * math.log1p(t * t),
+        lambda x, t: math.floor(t * 3.5) + math.ceil(x.sum().item()),
+        lambda x, t: math.copysign(1.0, t) if math.isclose(t, 2.5) else math.pow(2.0, t),
+    ],
+)
+def test_math_of_floats_of_the_graph(compute: Callable[..., Any]) -> None:
+    """To the last bit, by Python's own functions."""
+    state = types.SimpleNamespace(t=0.5)
+
+    def step(x: Tensor) -> Any:
+        state.t += 0.25
+        value = compute(x, state.t)
+        return x * value, value
+
+    converted = bifront.function(step)
+    torch.manual_seed(0)
+    for _ in range(12):
+        x, before = torch.randn(3), state.t
+        expected = step(x)
+        state.t = before
+        actual = converted(x)
+        assert torch.equal(actual[0], expected[0])
+        assert repr(actual[1]) == repr(expected[1])
+    stats = converted.stats
+    assert stats["graph_calls"] >= 8, bifront.explain(converted)
+    assert (stats["graphs"], stats["forms"]) == (1, 1), bifront.explain(converted)
+
+
+def test_math_domain_errors_are_pythons() -> None:
+    def step(x: Tensor) -> Any:
+        return x * math.sqrt(x.sum().item())
+
+    converted = bifront.function(step)
+    for call in range(8):
+        x = torch.ones(2) * (-1 if call % 3 == 2 else call + 1)
+        if call % 3 == 2:
+            with pytest.raises(ValueError, match="math domain error"):
+                converted(x)
+        else:
+            assert torch.equal(converted(x), step(x))
+    assert converted.stats["graphs"] == 1, bifront.explain(converted)

@@ -322,3 +322,53 @@ def test_a_counter_of_each_path() -> None:
         two.call(call, torch.randn(3), names[call * call % 5 if call < 15 else call % 5])
     assert two.stats["graphs"] == 1, bifront.explain(two.converted)
     assert two.stats["graph_calls"] == 29, bifront.explain(two.converted)
+# ===- Gradients that flow out of a path -------------------------------------------------------===
+
+
+def make_choosing_model(ahead: str) -> Callable[[], tuple[Callable[..., Any], Any]]:
+    """What is ahead of the decision has a part in the loss behind it."""
+
+    def make() -> tuple[Callable[..., Any], Any]:
+        torch.manual_seed(0)
+        first, heads = nn.Linear(4, 4), nn.ModuleList(nn.Linear(4, 2 + i) for i in range(3))
+        parameters = [*first.parameters(), *heads.parameters()]
+        optimizer = torch.optim.SGD(parameters, lr=1e-3, momentum=0.9)
+
+        def step(x: Tensor) -> Any:
+            optimizer.zero_grad(set_to_none=False)
+            h = first(x).tanh()
+            if ahead == "draws":
+                h = nn.functional.dropout(h, 0.5)
+            elif ahead == "writes":
+                h = h.clone().mul_(2).add_(x)
+            elif ahead == "branches":
+                h = h * 2 if x.mean() > 0 else h - 1
+            which = int(x.abs().sum(0).argmax()) % 3  # a path for each
+            y = heads[which](h)
+            if len(str(int(x[0, 0] > 0))) == 1 and x[0, 0] > 0:
+                loss = (y**2).sum() + h.sum()
+            else:
+                loss = y.cos().mean()
+            loss.backward()
+            optimizer.step()
+            return (
+                loss.detach(),
+                y.detach(),
+                [p.grad.clone() for p in parameters if p.grad is not None],
+            )
+
+        return step, [p.detach() for p in parameters]
+
+    return make
+
+
+@pytest.mark.parametrize("ahead", ["nothing", "draws", "writes", "branches"])
+def test_a_gradient_flows_back_to_what_is_ahead_of_a_decision(ahead: str) -> None:
+    two = Two(make_choosing_model(ahead))
+    torch.manual_seed(1)
+    inputs = [torch.randn(5, 4) for _ in range(24)]
+    for call, x in enumerate(inputs):
+        two.call(call, x)
+    assert two.stats["graph_calls"] >= 8, bifront.explain(two.converted)
+    if ahead != "branches":
+        assert two.stats["graphs"] <= 2, bifront.explain(two.converted)

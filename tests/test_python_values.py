@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import gc
 import weakref
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import bifront
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.same_state import Box, X, check, same, several
 
@@ -659,3 +660,66 @@ def test_no_leak_of_state() -> None:
         function(X)
     gc.collect()
     assert sum(reference() is not None for reference in references) <= 1
+
+
+def test_attributes_of_a_parameter_are_slots() -> None:
+    def make() -> tuple[Any, nn.Parameter]:
+        weight = nn.Parameter(torch.ones(3))
+
+        def step(x: Tensor, n: int) -> Any:
+            weight.uses = getattr(weight, "uses", 0) + n
+            weight.last = x * 2
+            return x * weight.detach() + weight.uses, hasattr(weight, "other")
+
+        return step, weight
+
+    (step, weight), (eager, expected) = make(), make()
+    converted = bifront.function(step)
+    for call in range(8):
+        x = torch.ones(3) + call
+        torch.testing.assert_close(converted(x, call), eager(x, call))
+        assert (weight.uses, list(vars(weight))) == (expected.uses, list(vars(expected)))
+        torch.testing.assert_close(weight.last, expected.last)
+        if call == 5:
+            weight.other = expected.other = None
+    assert converted.stats["graph_calls"] == 7, bifront.explain(converted)
+
+
+def test_a_function_made_by_the_call_is_wrapped() -> None:
+    def step(x: Tensor) -> Any:
+        def double(y: Tensor) -> Tensor:
+            "Twice as much."
+            return y * 2
+
+        @functools.wraps(double)
+        def logged(*args: Any) -> Tensor:
+            return double(*args) + 1
+
+        return logged(x), logged.__name__, logged.__doc__, logged
+
+    converted = bifront.function(step)
+    for call in range(6):
+        x = torch.ones(3) + call
+        actual, expected = converted(x), step(x)
+        torch.testing.assert_close(actual[0], expected[0])
+        assert actual[1:3] == expected[1:3] == ("double", "Twice as much.")
+        one, other = actual[3], expected[3]
+        assert (one.__name__, one.__qualname__) == (other.__name__, other.__qualname__)
+        assert one.__wrapped__.__code__ is other.__wrapped__.__code__
+        torch.testing.assert_close(one(x), other(x))
+    assert converted.stats["graph_calls"] == 5, bifront.explain(converted)
+
+
+def test_a_partial_of_a_function_made_by_the_call() -> None:
+    def step(x: Tensor) -> Any:
+        def scaled(factor: float, offset: Tensor) -> Tensor:
+            return x * factor + offset
+
+        add = functools.partial(scaled, offset=x + 1)
+        return add(2.0), add(3.0, offset=x)
+
+    converted = bifront.function(step)
+    for call in range(6):
+        x = torch.ones(3) + call
+        torch.testing.assert_close(converted(x), step(x))
+    assert converted.stats["graph_calls"] == 5, bifront.explain(converted)

@@ -22,9 +22,10 @@ def explain(fn: Any) -> str:
         raise TypeError(f"explain takes a function converted by bifront, not {type(fn).__name__}")
     stats = fn.stats
     name = getattr(fn, "__name__", "function")
+    forms = f" of {stats['forms']} forms" if stats["forms"] > stats["graphs"] else ""
     lines = [
-        f"{name}: {stats['graphs']} graph(s), {stats['graph_calls']} of {stats['calls']} calls ran"
-        f" in a graph, {stats['conversion_seconds']:.3f} s converting"
+        f"{name}: {stats['graphs']} graph(s){forms}, {stats['graph_calls']} of {stats['calls']}"
+        f" calls ran in a graph, {stats['conversion_seconds']:.3f} s converting"
     ]
     reasons = {name: (code, sentence, hint) for name, code, sentence, hint in _core.exit_reasons()}
     for reason, count in stats["exits"].items():

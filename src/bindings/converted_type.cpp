@@ -133,17 +133,18 @@ PyObject *statsOf(PyObject *self, void *) {
         return nullptr;
     }
   PyRef notes = PyRef::steal(PyList_New(0));
-  for (const auto &graph : function.graphs())
+  for (const auto &graph : function.forms())
     for (const std::string &note : graph->notes) {
       PyRef text = PyRef::steal(PyUnicode_DecodeUTF8(note.data(), note.size(), "replace"));
       if (!notes || !text || PyList_Append(notes.get(), text.get()) < 0)
         return nullptr;
     }
-  return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:d,s:O,s:O}", "calls", stats.calls.load(),
+  return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:n,s:d,s:O,s:O}", "calls", stats.calls.load(),
                        "profiled_calls", stats.profiledCalls.load(), "graph_calls",
                        stats.graphCalls.load(), "fallback_calls", stats.fallbackCalls.load(),
                        "conversions", stats.conversions.load(), "graphs",
-                       static_cast<Py_ssize_t>(function.graphs().size()), "opaque_calls",
+                       static_cast<Py_ssize_t>(function.graphs().size()), "forms",
+                       static_cast<Py_ssize_t>(function.forms().size()), "opaque_calls",
                        static_cast<Py_ssize_t>(opaqueCalls), "conversion_seconds",
                        stats.conversionSeconds, "exits", exits.get(), "notes", notes.get());
 }

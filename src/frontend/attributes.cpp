@@ -165,7 +165,9 @@ void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value
       checked(PyObject_DelAttr(object, name)); // raises
     log_.write(Slot::Kind::DictItem, dict, name, value);
   } else if (PyType_Check(object)) {
-    throw CannotInterpret("an attribute of a class is set");
+    setClassAttribute(object, name, value);
+  } else if (isTensor(object) && !typeAttribute(Py_TYPE(object), name) && !isProxyTensor(object)) {
+    setGenericAttribute(object, name, value);
   } else if (isTensor(object)) {
     if (!typeAttribute(Py_TYPE(object), name))
       throw CannotInterpret("a tensor is given an attribute");
@@ -175,6 +177,22 @@ void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value
   }
 }
 
+void Interpreter::setClassAttribute(PyObject *cls, PyObject *name, PyObject *value) {
+  auto *type = reinterpret_cast<PyTypeObject *>(cls);
+  PyObject *descriptor = typeAttribute(Py_TYPE(cls), name);
+  bool isOrdinary = Py_TYPE(cls)->tp_setattro == PyType_Type.tp_setattro &&
+                    type->tp_flags & Py_TPFLAGS_HEAPTYPE &&
+                    !(type->tp_flags & Py_TPFLAGS_IMMUTABLETYPE);
+  // Put back, an attribute that was deleted would come last.
+  if (!isOrdinary || !value || (descriptor && isData(descriptor)))
+    throw CannotInterpret("an attribute of a class is set");
+  writtenClasses_.insert(type);
+  log_.readType(type);
+  PyRef before = log_.valueNow({Slot::Kind::ClassItem, PyRef::share(cls), PyRef::share(name)});
+  found(Slot::Kind::ClassItem, cls, name, before.get());
+  log_.write(Slot::Kind::ClassItem, cls, name, value);
+}
+
 void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject *value) {
   PyTypeObject *type = Py_TYPE(object);
   if (!log_.isFresh(object))
@@ -182,6 +200,10 @@ void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject
   PyObject *descriptor = typeAttribute(type, name);
   log_.readType(type);
   log_.readTypeOf(object);
+  if (PyFunction_Check(object) && isMine(object)) { // as functools.wraps does
+    checked(PyObject_GenericSetAttr(object, name, value));
+    return;
+  }
   if (descriptor && isData(descriptor)) {
     if (isMember(descriptor)) {
       log_.write(Slot::Kind::Member, object, descriptor, value);

@@ -414,6 +414,30 @@ struct Interpreter::Builtins {
   static Result tensorOfData(Interpreter &in, Args &args) { return in.tensorOfData(args); }
   static Result stack(Interpreter &in, Args &args) { return in.stackOrCat(args, true); }
   static Result cat(Interpreter &in, Args &args) { return in.stackOrCat(args, false); }
+  // Of floats that only the run knows, which is given to Python's own function, exact to the bit.
+  static Result mathOfFloats(Interpreter &in, PyObject *function, const Args &args) {
+    if (isOf(attributeText(function, "__name__"), {"floor", "ceil", "trunc"}))
+      return std::nullopt;
+    Args numbers = args;
+    bool hasFloat = false;
+    for (PyRef &argument : numbers.positional) {
+      if (isProxyTensor(argument.get()) && isOfNoDimension(argument.get()))
+        argument = checked(PyObject_CallMethod(argument.get(), "item", nullptr));
+      bool isNumber = isGraphNumber(argument.get());
+      if (!isNumber && !isPlain(argument.get()))
+        return std::nullopt;
+      hasFloat = hasFloat || (isNumber && numberType(argument.get()) == &PyFloat_Type);
+    }
+    return hasFloat ? Result(in.callPure(function, numbers)) : std::nullopt;
+  }
+
+  static Result equal(Interpreter &in, Args &args) { return in.equalTensors(args); }
+  static Result close(Interpreter &in, Args &args) { return in.closeTensors(args); }
+  static Result nonzero(Interpreter &in, Args &args) {
+    bool isMine = args.positional.size() == 1 && isProxyTensor(at(args, 0));
+    PyRef condition = isMine ? in.conditionOf(at(args, 0)) : PyRef();
+    return condition ? Result(condition) : std::nullopt;
+  }
 
   static const std::unordered_map<PyObject *, Handler> &table() {
     static const auto handlers = [] {
@@ -468,6 +492,9 @@ struct Interpreter::Builtins {
       made.emplace(PyObject_GetAttrString(torch.get(), "stack"), stack);
       for (const char *name : {"cat", "concat", "concatenate"})
         made.emplace(PyObject_GetAttrString(torch.get(), name), cat);
+      made.emplace(PyObject_GetAttrString(torch.get(), "equal"), equal);
+      made.emplace(PyObject_GetAttrString(torch.get(), "allclose"), close);
+      made.emplace(PyObject_GetAttrString(torch.get(), "is_nonzero"), nonzero);
       return made;
     }();
     return handlers;
@@ -574,6 +601,10 @@ std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arg
     return found->second(*this, arguments);
   if (callee == print_.get())
     return Builtins::print(*this, arguments);
+  if (PyCFunction_Check(callee) && arguments.keywords.empty() &&
+      attributeText(callee, "__module__") == "math")
+    if (auto result = Builtins::mathOfFloats(*this, callee, arguments))
+      return result;
   if (PyType_Check(callee) && makesContainer(callee))
     return Builtins::collection(*this, arguments);
   if (auto result = callOfCallable(callee, arguments))
@@ -597,7 +628,11 @@ std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arg
 std::optional<PyRef> Interpreter::callOfObject(PyObject *self, std::string_view name,
                                                CallArguments &arguments) {
   size_t count = arguments.positional.size();
-  if (isTensor(self) || PyType_Check(self))
+  if (isTensor(self))
+    return name == "equal"      ? equalTensors(arguments)
+           : name == "allclose" ? closeTensors(arguments)
+                                : std::nullopt;
+  if (PyType_Check(self))
     return std::nullopt;
   if (name == "__setattr__" && count == 3) {
     setGenericAttribute(self, arguments.positional[1].get(), arguments.positional[2].get());
@@ -657,9 +692,7 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
     log_.noteFresh(positional[1].get());
   if (!changesBlindly(name))
     log_.readContainer(self);
-  if (!arguments.keywords.empty() && (name != "update" || !PyDict_Check(self)))
-    throw CannotInterpret("a container is changed with keywords");
-  if (!arguments.keywords.empty()) {
+  if (!arguments.keywords.empty() && name == "update" && PyDict_Check(self)) {
     std::vector<std::pair<PyRef, PyRef>> keywords = std::move(arguments.keywords);
     arguments.keywords.clear();
     if (positional.size() > 1)
@@ -671,7 +704,19 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
   std::vector<PyObject *> values;
   for (const PyRef &value : positional)
     values.push_back(value.get());
-  auto mutate = [&] { return log_.mutate(self, function, values.data(), values.size(), nullptr); };
+  PyRef names;
+  if (!arguments.keywords.empty())
+    names = checked(PyTuple_New(static_cast<Py_ssize_t>(arguments.keywords.size())));
+  for (size_t i = 0; i < arguments.keywords.size(); ++i) { // `last=` of an ordered dict
+    const auto &[key, value] = arguments.keywords[i];
+    if (!isPlain(value.get()))
+      throw CannotInterpret("a container is changed with keywords");
+    PyTuple_SET_ITEM(names.get(), static_cast<Py_ssize_t>(i), Py_NewRef(key.get()));
+    values.push_back(value.get());
+  }
+  auto mutate = [&] {
+    return log_.mutate(self, function, values.data(), positional.size(), names.get());
+  };
   if (changesBlindly(name))
     return mutate();
   // `remove` and their kin compare.

@@ -113,6 +113,7 @@ PyRef Interpreter::callPartial(PyObject *partial, CallArguments arguments) {
     all.positional.push_back(PyRef::share(PyTuple_GET_ITEM(first.get(), i)));
   for (PyRef &argument : arguments.positional)
     all.positional.push_back(std::move(argument));
+  log_.noteFreshWith(partial, named.get());
   log_.readContainer(named.get());
   PyObject *name = nullptr, *value = nullptr;
   for (Py_ssize_t at = 0; PyDict_Next(named.get(), &at, &name, &value);)

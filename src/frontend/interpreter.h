@@ -398,6 +398,11 @@ private:
   std::optional<PyRef> callSpecial(PyObject *object, const char *name,
                                    std::initializer_list<PyObject *> arguments);
 
+  // tensor_truths.cpp
+  PyRef allHold(PyObject *comparison);
+  std::optional<PyRef> equalTensors(const CallArguments &arguments);
+  std::optional<PyRef> closeTensors(const CallArguments &arguments);
+
   // texts.cpp
   std::optional<PyRef> later(PyObject *function, std::vector<PyRef> arguments);
   PyRef formatted(PyObject *value, PyObject *spec); // `spec` may be null
@@ -416,6 +421,7 @@ private:
   PyRef bound(PyObject *descriptor, PyObject *object);
   void setAttribute(PyObject *object, PyObject *name, PyObject *value); // null deletes
   void setGenericAttribute(PyObject *object, PyObject *name, PyObject *value);
+  void setClassAttribute(PyObject *cls, PyObject *name, PyObject *value);
   PyObject *dictOf(PyObject *object); // borrowed; null where it has none
 
   // functions.cpp

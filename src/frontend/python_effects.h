@@ -13,11 +13,12 @@ namespace bifront {
 // A place that holds one Python value.
 struct Slot {
   enum class Kind : uint8_t {
-    DictItem, // also an attribute, by its object's dict, and a global
-    ListItem, // the key is an int, which counts from the end where it is negative
-    Length,   // of a list; no key
-    Cell,     // no key
-    Member,   // the key is a member descriptor of the object's type
+    DictItem,  // also an attribute, by its object's dict, and a global
+    ListItem,  // the key is an int, which counts from the end where it is negative
+    Length,    // of a list; no key
+    Cell,      // no key
+    Member,    // the key is a member descriptor of the object's type
+    ClassItem, // of a class itself, that the call sets; the key is its name
   } kind;
   PyRef object; // the dict, list, cell, or the object that has the member
   PyRef key;

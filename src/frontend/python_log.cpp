@@ -61,6 +61,10 @@ PyRef valueAt(Slot::Kind kind, PyObject *object, PyObject *key) {
     PyErr_Clear(); // not assigned
     return value;
   }
+  case Slot::Kind::ClassItem: {
+    PyObject *dict = reinterpret_cast<PyTypeObject *>(object)->tp_dict;
+    return PyRef::share(checkedOrAbsent(PyDict_GetItemWithError(dict, key)));
+  }
   }
   return {};
 }
@@ -79,6 +83,7 @@ void put(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value) {
   case Slot::Kind::Length: break; // nothing can stand there
   case Slot::Kind::Cell: checked(PyCell_Set(object, value)); break;
   case Slot::Kind::Member: checked(Py_TYPE(key)->tp_descr_set(key, object, value)); break;
+  case Slot::Kind::ClassItem: checked(PyType_Type.tp_setattro(object, key, value)); break;
   }
 }
 

@@ -71,14 +71,37 @@ void countLoopsBefore(bf::GradOp grad, FunctionFlows &functions) {
   llvm::for_each(ops, countLoops);
 }
 
+LogicalResult refuseFlow(bf::GradOp grad) {
+  return grad.emitError("a gradient flows out of the branch, the loop or the function that it is "
+                        "taken in");
+}
+
+// Back through the block that the gradient is taken in, and through what is ahead of the branches
+// around it. There a tape would be left in all runs and spent in some.
+LogicalResult sweepBack(bf::GradOp grad, const GradientFlow &flow, ReverseSweep &sweep) {
+  for (Operation *at : waysTo(grad)) {
+    auto before = llvm::make_range(at->getBlock()->begin(), at->getIterator());
+    bool leavesTape = llvm::any_of(before, [&](Operation &op) {
+      return isa<scf::IfOp, scf::WhileOp, func::CallOp>(op) &&
+             llvm::any_of(op.getResults(), [&](Value value) { return flow.flowsThrough(value); });
+    });
+    if (at != grad && leavesTape)
+      return refuseFlow(grad);
+    if (failed(sweep.run(at->getPrevNode())))
+      return failure();
+  }
+  return success();
+}
+
 // Gradients that would have to go on where the sweep does not.
 LogicalResult checkSources(bf::GradOp grad, const ReverseSweep &sweep) {
+  SmallVector<Operation *> ways = waysTo(grad);
   for (auto [value, gradient] : sweep.allGradients()) {
-    bool ends = llvm::is_contained(grad.getWrt(), value) ||
-                (value.getDefiningOp() && value.getParentBlock() == grad->getBlock());
-    if (!ends)
-      return grad.emitError("a gradient flows out of the branch, the loop or the function that "
-                            "it is taken in");
+    bool isSwept = value.getDefiningOp() && llvm::any_of(ways, [&](Operation *at) {
+                     return value.getParentBlock() == at->getBlock();
+                   });
+    if (!isSwept && !llvm::is_contained(grad.getWrt(), value))
+      return refuseFlow(grad);
   }
   return success();
 }
@@ -135,7 +158,7 @@ LogicalResult expand(bf::GradOp grad, Derivatives &derivatives) {
         grad.getSeeds().empty() ? sweep.like("aten::ones_like", output) : grad.getSeeds()[index];
     sweep.accumulate(output, gradient, grad.getLoc());
   }
-  if (failed(sweep.run(grad->getPrevNode())) || failed(checkSources(grad, sweep)) ||
+  if (failed(sweepBack(grad, flow, sweep)) || failed(checkSources(grad, sweep)) ||
       failed(replace(grad, sweep)))
     return failure();
   return shared.makeFunctions();

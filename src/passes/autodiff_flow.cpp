@@ -253,6 +253,13 @@ llvm::SetVector<Value> GradientFlow::reachedFromWithin(Operation *op) const {
   return found;
 }
 
+SmallVector<Operation *> waysTo(Operation *end) {
+  SmallVector<Operation *> ways{end};
+  while (isa<scf::IfOp>(ways.back()->getParentOp()))
+    ways.push_back(ways.back()->getParentOp());
+  return ways;
+}
+
 GradientFlow flowTo(Operation *end, ValueRange wrt, ValueRange outputs, FunctionFlows &functions) {
   GradientFlow flow(functions);
   flow.depend(wrt);
@@ -267,7 +274,8 @@ GradientFlow flowTo(Operation *end, ValueRange wrt, ValueRange outputs, Function
     flow.spread(block->begin(), at->getIterator());
   }
   flow.reach(outputs);
-  flow.sweep(end->getBlock()->begin(), end->getIterator());
+  for (Operation *at : waysTo(end))
+    flow.sweep(at->getBlock()->begin(), at->getIterator());
   return flow;
 }
 

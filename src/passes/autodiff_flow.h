@@ -90,6 +90,10 @@ private:
   llvm::DenseSet<mlir::Value> dependent, reached;
 };
 
+// `end` and the branches around it, from the innermost out, up to a loop or a function: what is
+// ahead of one of these in its block has run once when the run comes to `end`.
+llvm::SmallVector<mlir::Operation *> waysTo(mlir::Operation *end);
+
 // Of a gradient that is taken at `end`. Which values matter to it: the ops before it in its block
 // do and, where that is one of a branch or a loop, those before that. What a loop or a function is
 // handed may depend on anything.

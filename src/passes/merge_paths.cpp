@@ -29,6 +29,14 @@ struct Cursor {
   size_t decided = 0; // how many of its decisions are behind it
 };
 using Group = std::vector<Cursor>;
+using Outcomes = std::vector<std::pair<int64_t, Group>>;
+
+Group &groupOf(Outcomes &outcomes, int64_t outcome) {
+  auto found = llvm::find_if(outcomes, [&](const auto &entry) { return entry.first == outcome; });
+  if (found == outcomes.end())
+    found = outcomes.insert(outcomes.end(), {outcome, {}});
+  return found->second;
+}
 
 Value isOutcome(OpBuilder &builder, Location loc, Value value, int64_t outcome) {
   if (!value.getType().isInteger(1)) {
@@ -64,7 +72,7 @@ public:
       takeFunctions(path, *module);
     builder_.setInsertionPointToStart(module->getBody());
     Group all = begin();
-    SmallVector<Value> returned = merge(all);
+    SmallVector<Value> returned = chooseForm(all);
     func::ReturnOp::create(builder_, builder_.getUnknownLoc(), returned);
     for (size_t i = 0; i < paths_.size(); ++i)
       for (auto &[input, result] : merged_[i].gradients)
@@ -178,6 +186,8 @@ private:
           list.set(kAliasOfAttr, builder_.getI64IntegerAttr(*aliasOf_[input]));
         attrs[input] = list.getDictionary(builder_.getContext());
       }
+    if (hasForms())
+      inputs[0] = builder_.getI64Type();
     function_ = func::FuncOp::create(builder_, builder_.getUnknownLoc(), "step",
                                      builder_.getFunctionType(inputs, types_));
     function_.setAllArgAttrs(attrs);
@@ -228,28 +238,37 @@ private:
   SmallVector<Value> decide(Group &group, bf::DecideOp decision) {
     Location loc = decision.getLoc();
     Value value = group[0].values.lookup(decision.getValue());
-    std::vector<std::pair<int64_t, Group>> outcomes;
+    Outcomes outcomes;
     for (Cursor &cursor : group) {
       auto own = dyn_cast<bf::DecideOp>(&*cursor.at);
       if (!own || cursor.values.lookup(own.getValue()) != value)
         throw std::invalid_argument(kApart);
       ++cursor.at;
       ++cursor.decided;
-      auto outcome = static_cast<int64_t>(own.getOutcome());
-      auto found =
-          llvm::find_if(outcomes, [&](const auto &entry) { return entry.first == outcome; });
-      if (found == outcomes.end())
-        found = outcomes.insert(outcomes.end(), {outcome, {}});
-      found->second.push_back(std::move(cursor));
+      groupOf(outcomes, static_cast<int64_t>(own.getOutcome())).push_back(std::move(cursor));
     }
     return choose(loc, value, outcomes);
+  }
+
+  bool hasForms() const {
+    return llvm::any_of(paths_, [&](const auto &path) { return path.form != paths_[0].form; });
+  }
+
+  SmallVector<Value> chooseForm(Group &all) {
+    if (!hasForms())
+      return merge(all);
+    Outcomes forms;
+    for (Cursor &cursor : all)
+      groupOf(forms, paths_[cursor.path].form).push_back(std::move(cursor));
+    return choose(builder_.getUnknownLoc(), function_.getArgument(0), forms);
   }
 
   SmallVector<Value> choose(Location loc, Value value,
                             std::span<std::pair<int64_t, Group>> outcomes, bool isOther = false) {
     auto &[outcome, group] = outcomes.front();
-    bool isLast = outcomes.size() == 1;
-    if (isLast && isOther && value.getType().isInteger(1)) // a bool has no third outcome
+    bool isLast = outcomes.size() == 1, isForm = hasForms() && value == function_.getArgument(0);
+    // Neither a bool nor a form has another outcome.
+    if (isLast && isOther && (value.getType().isInteger(1) || isForm))
       return merge(group);
     if (isLast) {
       const Cursor &any = group.front();

@@ -12,8 +12,11 @@
 //   }
 //
 // The first result says which path was taken. The results of two paths share a place where they
-// have one type; what a path does not have is zeros, which nobody looks at. Tested by
-// tests/test_paths.py.
+// have one type; what a path does not have is zeros, which nobody looks at.
+//
+// Paths of several forms have nothing in common: the first input of the merged function is the form
+// that a run has, and decides ahead of all else. Tested by tests/test_paths.py,
+// tests/test_slot_forms.py.
 #pragma once
 
 #include "mlir/IR/BuiltinOps.h"
@@ -34,6 +37,7 @@ struct CapturedPath {
   std::vector<std::string> texts = {}; // of what it decides, in order, for people
   // Why the path cannot be one of the graph: where it is taken an assertion fails, with this text.
   std::optional<std::string> refusal = {};
+  uint32_t form = 0;
 };
 
 struct MergedPaths {
@@ -51,9 +55,9 @@ struct MergedPaths {
 // Makes the decisions of the one path that there is assertions. `texts`: of the values, for people.
 void assertDecisions(mlir::ModuleOp module, const std::vector<std::string> &texts);
 
-// The modules of the paths are spent. `aliasOf`: for each input of the merged function, another one
-// that it shares memory with. Throws std::invalid_argument where the paths are not the same up to a
-// decision.
+// The modules of the paths are spent. `aliasOf`: for each input of the merged function, the number
+// of the form among them, another one that it shares memory with. Throws std::invalid_argument
+// where the paths are not the same up to a decision.
 MergedPaths mergePaths(std::span<const CapturedPath> paths,
                        std::span<const std::optional<uint32_t>> aliasOf);
 

@@ -108,8 +108,15 @@ void Executor::bind(Frame &frame, std::span<const c10::IValue> inputs) const {
   TORCH_CHECK(inputs.size() == of.inputs.size(), "the graph takes ", of.inputs.size(),
               " inputs, not ", inputs.size());
   c10::SmallVector<int64_t, 16> dynamicSizes(numClasses, -1);
+  bool isWhole = true;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const OperandRef &place = of.inputPlaces[i];
+    if (inputs[i].isNone()) {
+      isWhole = false;
+      if (place.kind != OperandRef::Kind::Tensor)
+        frame.scalars[place.index].i = 0;
+      continue;
+    }
     if (place.kind == OperandRef::Kind::Tensor) {
       TORCH_CHECK(inputs[i].isTensor(), of.inputs[i].name, " must be a tensor");
       bindTensor(frame, i, inputs[i].toTensor(), {dynamicSizes.data(), dynamicSizes.size()});
@@ -122,6 +129,23 @@ void Executor::bind(Frame &frame, std::span<const c10::IValue> inputs) const {
     else
       scalar.i = inputs[i].toScalar().toLong();
   }
+  for (size_t i = 0; !isWhole && i < inputs.size(); ++i)
+    if (const OperandRef &place = of.inputPlaces[i];
+        inputs[i].isNone() && place.kind == OperandRef::Kind::Tensor)
+      frame.slots[place.index] = blank(i, {dynamicSizes.data(), dynamicSizes.size()});
+}
+
+// Nobody reads what is in it. But its sizes may be asked for in the place of equal ones.
+at::Tensor Executor::blank(size_t input, std::span<const int64_t> dynamicSizes) const {
+  const TensorType &type = program().inputs[input].type.tensor;
+  c10::SmallVector<int64_t, 8> sizes;
+  for (size_t dim = 0; dim < type.dims.size(); ++dim) {
+    int32_t dynamic = checks[input].dynamicClass[dim];
+    int64_t common = dynamic >= 0 ? dynamicSizes[dynamic] : -1;
+    sizes.push_back(common >= 0 ? common : std::max<int64_t>(type.dims[dim].world[0], 0));
+  }
+  return at::empty(
+      sizes, at::device(checks[input].device).dtype(static_cast<c10::ScalarType>(type.dtype)));
 }
 
 void Executor::collect(const Frame &frame, std::vector<c10::IValue> &outputs) const {

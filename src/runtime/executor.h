@@ -31,8 +31,9 @@ public:
   ~Executor();
 
   // Inputs are tensors and numbers, one per Program::inputs. They are checked for what memory
-  // safety needs (number, kind, dtype, layout, sizes); all else is the caller's prechecks. Works
-  // with and without the GIL. `outputs` is replaced; it is left empty unless the run is Done.
+  // safety needs (number, kind, dtype, layout, sizes); all else is the caller's prechecks. None
+  // stands for an input of a way that the run does not take. Works with and without the GIL.
+  // `outputs` is replaced; it is left empty unless the run is Done.
   RunResult run(std::span<const c10::IValue> inputs, std::vector<c10::IValue> &outputs);
 
   const Program &program() const;
@@ -49,6 +50,7 @@ private:
   void bind(Frame &frame, std::span<const c10::IValue> inputs) const;
   void bindTensor(Frame &frame, size_t input, const at::Tensor &tensor,
                   std::span<int64_t> dynamicSizes) const;
+  at::Tensor blank(size_t input, std::span<const int64_t> dynamicSizes) const;
   void collect(const Frame &frame, std::vector<c10::IValue> &outputs) const;
 
   std::unique_ptr<LinkedProgram> linked;

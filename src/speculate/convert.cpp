@@ -2,20 +2,17 @@
 
 #include "capture/backward.h"
 #include "capture/capture.h"
-#include "capture/derivative.h"
 #include "capture/modes.h"
 #include "capture/torch_schemas.h"
-#include "codegen/compile.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/left_at.h"
 #include "frontend/pointers.h"
 #include "ir/graph_recorder.h"
-#include "passes/pipeline.h"
 #include "speculate/arguments.h"
 #include "speculate/capture_hooks.h"
+#include "speculate/compile_graph.h"
 #include "speculate/foresee.h"
-#include "speculate/link_native.h"
 #include "speculate/path_sizes.h"
 #include "speculate/paths.h"
 #include "speculate/proxies.h"
@@ -28,8 +25,6 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
-
-#include "llvm/Support/raw_ostream.h"
 
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/python_symnode.h>
@@ -50,13 +45,6 @@ mlir::MLIRContext &compilerContext() {
 std::string messageOf(const std::exception &error) {
   auto *ofTorch = dynamic_cast<const c10::Error *>(&error);
   return ofTorch ? ofTorch->what_without_backtrace() : error.what();
-}
-
-std::string textOf(mlir::ModuleOp module) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  module.print(stream);
-  return text;
 }
 
 // Bytes that a tensor reaches over.
@@ -280,11 +268,6 @@ bool keepsProxies(const Capture &capture) {
   return capture.liveProxies() != 0;
 }
 
-TorchDerivatives &torchDerivatives() {
-  static TorchDerivatives derivatives;
-  return derivatives;
-}
-
 // Whether the program asks for a number, rather than for a truth, that follows from numbers which
 // are inputs: then these have to be constants.
 bool needsNumbers(const GraphRecorder &recorder, const Capture &capture, const Arguments &arguments,
@@ -501,29 +484,18 @@ void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Capt
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
 }
 
-std::unique_ptr<Executor> makeExecutor(mlir::ModuleOp module, std::string &text) {
-  text += textOf(module);
-  try {
-    return std::make_unique<Executor>(compile(module, {}));
-  } catch (const CodegenError &error) {
-    fail(ExitReason::CompileFailed, error.what());
-  }
-}
-
 void compileModule(Captured &captured, ConvertedGraph &graph) {
-  linkNativeSymbols();
-  PipelineResult passes = runPipeline(*captured.module, pipelineOptions(), &torchDerivatives(),
-                                      captured.trainable ? &captured.split : nullptr);
-  if (!passes.ok)
-    fail(ExitReason::CompileFailed, passes.failedPass + ": " + passes.reason);
-  graph.executor = makeExecutor(*captured.module, graph.moduleText);
+  CompiledGraph compiled =
+      compileGraph(*captured.module, captured.trainable ? &captured.split : nullptr);
+  graph.executor = std::move(compiled.executor);
+  graph.moduleText = std::move(compiled.text);
   if (!captured.trainable)
     return;
   TrainableResults &trainable = *captured.trainable;
   trainable.savedInputs = std::move(captured.split.savedInputs);
   trainable.readers = std::move(captured.split.readers);
   trainable.meets = std::move(captured.split.meets);
-  trainable.gradients = makeExecutor(*captured.split.backward, graph.moduleText);
+  trainable.gradients = std::move(compiled.gradients);
   graph.trainable = std::make_shared<TrainableResults>(std::move(trainable));
 }
 
@@ -673,6 +645,7 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, At
     compileModule(captured, *graph);
     bindInputs(*graph, captured, arguments, request.choices, request.options.walked);
     bindEnds(*graph, captured);
+    graph->captured = std::move(captured.form);
     graph->keywordNames = PyRef::share(request.keywordNames);
     graph->numLeaves = arguments.leaves().size();
     graph->numArgumentLeaves = arguments.numArgumentLeaves;

@@ -1,6 +1,7 @@
 #include "speculate/converted_function.h"
 
 #include "speculate/convert.h"
+#include "speculate/forms.h"
 #include "speculate/opaque_run.h"
 #include "speculate/random_state.h"
 #include "support/options.h"
@@ -31,6 +32,10 @@ private:
   PyObject *inline_[16];
   std::vector<PyObject *> heap_;
 };
+
+bool isOneGraph(const ConvertedGraph &one, const ConvertedGraph &other) {
+  return one.executor == other.executor;
+}
 
 bool ordinaryArguments(PyObject *const *args, size_t count) {
   for (size_t i = 0; i < count; ++i)
@@ -210,8 +215,10 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
     bool ran = false;
     if (auto result = run(*kept, leaves, args, count, keywordNames, ran)) {
       // CPython may have run the call because its path raises: the graph has the others' paths too.
-      if (ran || kept->graph->ends.size() > 1)
+      if (ran || kept->graph->ends.size() > 1) {
         takePlaces(*kept, misfits);
+        unite(kept, misfits);
+      }
       return *result;
     }
     // Another call may draw what it assumes.
@@ -243,10 +250,18 @@ void ConvertedFunction::learnPaths(const ConvertedGraph &graph) {
 
 //===- The graphs that are kept ------------------------------------------------------------===//
 
+ConvertedFunction::Graphs ConvertedFunction::forms() const {
+  Graphs forms;
+  for (const auto &kept : kept_)
+    forms.push_back(kept->graph);
+  return forms;
+}
+
 ConvertedFunction::Graphs ConvertedFunction::graphs() const {
   Graphs graphs;
-  for (const auto &kept : kept_)
-    graphs.push_back(kept->graph);
+  for (auto &form : forms())
+    if (std::ranges::none_of(graphs, [&](const auto &known) { return isOneGraph(*known, *form); }))
+      graphs.push_back(std::move(form));
   return graphs;
 }
 
@@ -269,12 +284,61 @@ void ConvertedFunction::takePlaces(const Kept &made, const Misfits &misfits) {
         drop(older.get());
 }
 
+// Whether these graphs and a new one may be forms of one. What an assumption tells apart is not:
+// such a call would still run one form for nothing.
+bool ConvertedFunction::joins(const Kept &made, const KeptGraphs &others,
+                              const Misfits &misfits) const {
+  uint64_t ops = made.graph->captured->ops;
+  for (const auto &other : others) {
+    bool isWrong = std::ranges::find(misfits.wrong, other) != misfits.wrong.end();
+    if (!other->graph->captured || isWrong)
+      return false;
+    ops += other->graph->captured->ops;
+  }
+  // The memory of one graph goes as a whole.
+  int64_t bytes = made.graph->bytes() + others[0]->graph->bytes();
+  return ops <= kMostOpsOfForms && bytes <= options().graphMegabytes << 20;
+}
+
+// Makes a new graph a form of the first one that it can join.
+void ConvertedFunction::unite(const std::shared_ptr<Kept> &made, const Misfits &misfits) {
+  if (!made->graph->captured || converting_.exchange(true)) // by another thread
+    return;
+  struct Reset {
+    std::atomic<bool> &flag;
+    ~Reset() { flag = false; }
+  } reset{converting_};
+  auto start = std::chrono::steady_clock::now();
+  for (const auto &graph : graphs()) {
+    KeptGraphs forms;
+    std::ranges::copy_if(kept_, std::back_inserter(forms), [&](const auto &kept) {
+      return kept != made && isOneGraph(*kept->graph, *graph);
+    });
+    if (forms.empty() || !joins(*made, forms, misfits))
+      continue;
+    forms.push_back(made);
+    Graphs apart;
+    for (const auto &form : forms)
+      apart.push_back(form->graph);
+    try {
+      Graphs united = uniteForms(apart);
+      for (size_t i = 0; i < forms.size(); ++i)
+        forms[i]->graph = united[i];
+      break;
+    } catch (const std::exception &why) {
+      log(std::string("two forms stay graphs of their own: ") + why.what());
+    }
+  }
+  std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+  stats_.conversionSeconds += spent.count();
+}
+
 // The newest stays: it is about to run.
 void ConvertedFunction::boundMemory() {
   auto bytes = [&] {
     int64_t sum = 0;
-    for (const auto &kept : kept_)
-      sum += kept->graph->bytes();
+    for (const auto &graph : graphs())
+      sum += graph->bytes();
     return sum;
   };
   while (kept_.size() > 1 && bytes() > options().graphMegabytes << 20) {
@@ -535,7 +599,8 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
 std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
                                                  PyObject *const *args, size_t count,
                                                  PyObject *keywordNames, bool &ran) {
-  const ConvertedGraph &graph = *kept.graph;
+  auto held = kept.graph; // it may become a form of another meanwhile
+  const ConvertedGraph &graph = *held;
   RandomState random(graph.drawsRandomNumbers);
   OpaqueRun opaque(graph.opaqueCalls() > 0);
   GraphRun outcome = runGraph(graph, leaves);

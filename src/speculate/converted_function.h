@@ -57,7 +57,9 @@ public:
   PyObject *function() { return function_.get(); }
   const ConversionStats &stats() const { return stats_; }
   using Graphs = std::vector<std::shared_ptr<const ConvertedGraph>>;
-  Graphs graphs() const;
+  // Each form of a graph on its own, with the program of all.
+  Graphs forms() const;
+  Graphs graphs() const; // one form of each
   int traverse(visitproc visit, void *arg);
 
 private:
@@ -101,6 +103,8 @@ private:
   void learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames, Misfits &misfits);
   void takePlaces(const Kept &made, const Misfits &misfits);
   void drop(const Kept *graph);
+  void unite(const std::shared_ptr<Kept> &made, const Misfits &misfits);
+  bool joins(const Kept &made, const KeptGraphs &others, const Misfits &misfits) const;
   void boundMemory();
   KeptGraphs olderThatFit(const Kept &kept, PyObject *const *args, size_t count,
                           PyObject *keywordNames) const;

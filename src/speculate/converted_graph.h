@@ -70,6 +70,21 @@ struct PathEnd {
   std::vector<std::pair<TensorSource, std::optional<uint32_t>>> gradients;
 };
 
+struct CapturedForm;
+
+// What a graph is among the forms of a call that share its program (forms.h).
+struct Seat {
+  uint32_t form; // the program's first input
+  // Its inputs among the program's. The others are not there when it runs.
+  uint32_t firstInput, numInputs;
+  uint32_t firstPath;
+  struct Path {
+    std::vector<uint32_t> results; // for each result that it has alone, the program's
+    std::vector<std::pair<TensorSource, std::optional<uint32_t>>> gradients; // as PathEnd's
+  };
+  std::vector<Path> paths;
+};
+
 class ConvertedGraph {
 public:
   // Filled by conversion (convert.h), constant afterwards.
@@ -94,7 +109,9 @@ public:
   bool drawsRandomNumbers = false;
   bool forks = false;   // has both ways of branches, where it can
   bool decides = false; // has paths for values of arguments that Python knows
-  std::unique_ptr<Executor> executor;
+  std::shared_ptr<Executor> executor;
+  std::optional<Seat> seat;                     // where it shares that with other forms of a call
+  std::shared_ptr<const CapturedForm> captured; // null where it cannot
   std::shared_ptr<const TrainableResults> trainable; // null: nothing that is left behind trains
   std::vector<PathEnd> ends; // where there are several, the first return says which
   std::vector<Path> paths;   // that calls have taken, and the graph has

@@ -114,6 +114,8 @@ PyRef valueIn(const Slot &slot) {
     PyErr_Clear(); // not assigned
     return value;
   }
+  case Slot::Kind::ClassItem:
+    return PyRef::share(itemOf(reinterpret_cast<PyTypeObject *>(object)->tp_dict, key));
   }
   return {};
 }
@@ -194,10 +196,14 @@ uint32_t Guards::contentsOf(PyTypeObject *type) {
   for (uint32_t i = 0; i < contents_.size(); ++i)
     if (contents_[i].type == type)
       return i;
-  ClassContents contents{type, {}};
+  ClassContents contents{type, {}, {}};
+  for (const Slot &slot : classItems_)
+    if (slot.object.get() == reinterpret_cast<PyObject *>(type))
+      contents.others.push_back(slot.key);
   PyObject *key = nullptr, *value = nullptr;
   for (Py_ssize_t position = 0; PyDict_Next(type->tp_dict, &position, &key, &value);)
-    contents.items.push_back({PyRef::share(key), PyRef::share(value)});
+    if (!contents.isOther(key))
+      contents.items.push_back({PyRef::share(key), PyRef::share(value)});
   contents_.push_back(std::move(contents));
   return contents_.size() - 1;
 }
@@ -240,6 +246,12 @@ void Guards::compileObject(PyObject *object, PyObject *type) {
 }
 
 void Guards::compile(const std::vector<PythonRead> &reads, std::vector<SlotPattern> inputs) {
+  for (const PythonRead &read : reads)
+    if (read.kind == PythonRead::Kind::Slot && read.slot.kind == Slot::Kind::ClassItem)
+      classItems_.push_back(read.slot);
+  for (const SlotPattern &input : inputs)
+    if (input.slot.kind == Slot::Kind::ClassItem)
+      classItems_.push_back(input.slot);
   for (const PythonRead &read : reads) {
     PyObject *object = read.slot.object.get();
     switch (read.kind) {
@@ -338,8 +350,16 @@ bool Guards::ContainerGuard::holds() const {
   return true;
 }
 
+bool Guards::ClassContents::isOther(PyObject *key) const {
+  return std::ranges::any_of(others,
+                             [&](const PyRef &other) { return sameValue(other.get(), key); });
+}
+
 bool Guards::ClassContents::holds() const {
-  if (PyDict_GET_SIZE(type->tp_dict) != static_cast<Py_ssize_t>(items.size()))
+  auto count = static_cast<Py_ssize_t>(items.size());
+  for (const PyRef &other : others)
+    count += itemOf(type->tp_dict, other.get()) ? 1 : 0;
+  if (PyDict_GET_SIZE(type->tp_dict) != count)
     return false;
   for (const Item &item : items)
     if (itemOf(type->tp_dict, item.key.get()) != item.value.get())
@@ -417,9 +437,16 @@ int Guards::traverse(visitproc visit, void *arg) const {
   for (const TypeGuard &guard : types_)
     for (const PyRef &type : guard.order)
       Py_VISIT(type.get());
-  for (const ClassContents &contents : contents_)
+  for (const ClassContents &contents : contents_) {
     if (int stop = visitItems(contents.items))
       return stop;
+    for (const PyRef &other : contents.others)
+      Py_VISIT(other.get());
+  }
+  for (const Slot &slot : classItems_) {
+    Py_VISIT(slot.object.get());
+    Py_VISIT(slot.key.get());
+  }
   for (const ObjectGuard &guard : objects_) {
     Py_VISIT(guard.object.get());
     Py_VISIT(guard.type.get());

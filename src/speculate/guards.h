@@ -76,6 +76,8 @@ private:
   struct ClassContents {
     PyTypeObject *type;
     std::vector<Item> items;
+    std::vector<PyRef> others; // names of items that are slots, with guards of their own
+    bool isOther(PyObject *key) const;
     bool holds() const;
   };
   struct TypeGuard {
@@ -118,6 +120,7 @@ private:
 
   std::vector<TypeGuard> types_;
   std::vector<ClassContents> contents_;
+  std::vector<Slot> classItems_; // that are slots
   std::vector<ObjectGuard> objects_;
   std::vector<FunctionGuard> functions_;
   std::vector<DictGuard> dicts_;

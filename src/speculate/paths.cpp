@@ -3,10 +3,12 @@
 #include "ir/bf_dialect.h"
 #include "passes/merge_paths.h"
 #include "speculate/convert.h"
+#include "speculate/forms.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <tuple>
@@ -21,19 +23,73 @@ std::vector<std::string> textsOf(const Path &path) {
   return texts;
 }
 
+// For each input, the first that shares memory with it.
+Aliases aliasesAmong(const std::vector<CapturedInput> &inputs) {
+  Aliases aliasOf(inputs.size());
+  std::map<const void *, uint32_t> byMemory;
+  for (uint32_t i = 0; i < inputs.size(); ++i) {
+    const at::Tensor &tensor = inputs[i].tensor;
+    if (!tensor.defined() || tensor.numel() == 0)
+      continue;
+    auto [first, isNew] = byMemory.try_emplace(tensor.storage().unsafeGetStorageImpl(), i);
+    if (!isNew)
+      aliasOf[i] = first->second;
+  }
+  return aliasOf;
+}
+
+// Before the modules are spent; null where it is too long to be made again with others.
+std::shared_ptr<CapturedForm> keepForm(std::span<const Captured> paths) {
+  auto form = std::make_shared<CapturedForm>();
+  for (const Captured &path : paths) {
+    form->ops += path.cost.ops;
+    if (path.trainable || form->ops > kMostOpsOfForms)
+      return nullptr;
+    form->paths.push_back({path.module.get().clone(), {}, textsOf(path.path), path.refusal, {}});
+  }
+  return form;
+}
+
+std::vector<uint32_t> upTo(size_t count) {
+  std::vector<uint32_t> numbers(count);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  return numbers;
+}
+
+Captured alone(Captured path) {
+  if (auto form = keepForm({&path, 1})) {
+    form->paths[0].inputs = upTo(path.inputs.size());
+    mlir::func::FuncOp function = *path.module->getOps<mlir::func::FuncOp>().begin();
+    form->paths[0].results = upTo(function.front().getTerminator()->getNumOperands());
+    form->aliasOf = aliasesAmong(path.inputs);
+    path.form = std::move(form);
+  }
+  assertDecisions(*path.module, textsOf(path.path));
+  path.paths.push_back(path.path);
+  return path;
+}
+
 class Merger {
 public:
   Captured run(std::vector<Captured> paths) {
+    auto form = keepForm(paths);
     std::vector<CapturedPath> modules;
     for (Captured &path : paths) {
       if (path.trainable)
         throw std::invalid_argument("a result of one of several paths still trains");
       modules.push_back({*path.module, takeInputs(path), textsOf(path.path), path.refusal});
     }
-    MergedPaths merged = mergePaths(modules, aliases());
+    Aliases aliasOf = aliasesAmong(all_.inputs);
+    MergedPaths merged = mergePaths(modules, aliasOf);
     all_.module = std::move(merged.module);
     for (size_t i = 0; i < paths.size(); ++i)
       take(paths[i], modules[i].inputs, merged.paths[i]);
+    for (size_t i = 0; form && i < paths.size(); ++i) {
+      form->paths[i].inputs = std::move(modules[i].inputs);
+      form->paths[i].results = std::move(merged.paths[i].results);
+      form->aliasOf = aliasOf;
+    }
+    all_.form = std::move(form);
     return std::move(all_);
   }
 
@@ -60,20 +116,6 @@ private:
       all_.inputs.push_back(std::move(input));
     }
     return numbers;
-  }
-
-  std::vector<std::optional<uint32_t>> aliases() const {
-    std::vector<std::optional<uint32_t>> aliasOf(all_.inputs.size());
-    std::map<const void *, uint32_t> byMemory;
-    for (uint32_t i = 0; i < all_.inputs.size(); ++i) {
-      const at::Tensor &tensor = all_.inputs[i].tensor;
-      if (!tensor.defined() || tensor.numel() == 0)
-        continue;
-      auto [first, isNew] = byMemory.try_emplace(tensor.storage().unsafeGetStorageImpl(), i);
-      if (!isNew)
-        aliasOf[i] = first->second;
-    }
-    return aliasOf;
   }
 
   void take(Captured &path, const std::vector<uint32_t> &inputs, const MergedPaths::Path &merged) {
@@ -239,11 +281,8 @@ Captured capturePaths(const CapturePath &capture, const Policies *policies,
     if (areAllRefused(paths))
       throw ConversionError(ExitReason::CaptureFailed,
                             paths[0].refusal->substr(kPathOfPython.size()), {}, paths[0].raised);
-    if (paths.size() == 1) {
-      assertDecisions(*paths[0].module, textsOf(paths[0].path));
-      paths[0].paths.push_back(paths[0].path);
-      return std::move(paths[0]);
-    }
+    if (paths.size() == 1)
+      return alone(std::move(paths[0]));
     if (before == *policies) // else they may have branches where others have none
       return mergeCaptured(std::move(paths));
   }

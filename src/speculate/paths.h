@@ -15,11 +15,14 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace bifront {
+
+struct CapturedForm;
 
 // What capture leaves: the module, the inputs, the shape of the result.
 struct Captured {
@@ -40,11 +43,12 @@ struct Captured {
   Varying needed;  // numbers that the program asked for
   Varying changes; // slots that vary because the call changes what it finds there
   std::optional<TrainableResults> trainable;
-  BackwardSplit split;                // of these
-  Path path;                          // that was captured
-  std::vector<Path> paths;            // that it has become
-  std::optional<std::string> refusal; // why CPython has to run the path
-  bool raised = false;                // because it raises
+  BackwardSplit split;                      // of these
+  Path path;                                // that was captured
+  std::vector<Path> paths;                  // that it has become
+  std::optional<std::string> refusal;       // why CPython has to run the path
+  bool raised = false;                      // because it raises
+  std::shared_ptr<const CapturedForm> form; // null where no other can join it
 };
 
 // Leaves the decisions of a path in the graph: those of `forced`, and what is foreseen of this call

@@ -66,6 +66,7 @@ bool PythonCommit::write(const Step &step, const std::vector<PyRef> &made) const
   case Slot::Kind::Length: break; // is never written as such
   case Slot::Kind::Cell: return PyCell_Set(object, value) == 0;
   case Slot::Kind::Member: return Py_TYPE(key)->tp_descr_set(key, object, value) == 0;
+  case Slot::Kind::ClassItem: return PyType_Type.tp_setattro(object, key, value) == 0;
   }
   return false;
 }

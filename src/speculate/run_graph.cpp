@@ -8,6 +8,7 @@
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <algorithm>
+#include <span>
 
 namespace bifront {
 namespace {
@@ -28,12 +29,18 @@ void throwIfInterrupted() {
 void gatherInputs(const ConvertedGraph &graph, PyObject *const *leaves,
                   std::vector<c10::IValue> &inputs) {
   inputs.clear();
+  if (graph.seat) {
+    inputs.emplace_back(static_cast<int64_t>(graph.seat->form));
+    inputs.resize(graph.seat->firstInput);
+  }
   for (const GraphInput &input : graph.inputs)
     inputs.push_back(input.value(leaves));
+  if (graph.seat)
+    inputs.resize(graph.seat->numInputs);
 }
 
 PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
-                     const std::vector<c10::IValue> &inputs, std::vector<c10::IValue> &outputs) {
+                     std::span<const c10::IValue> inputs, std::vector<c10::IValue> &outputs) {
   switch (result.kind) {
   case GraphResult::Kind::Tensor: {
     at::Tensor tensor = outputs[result.index].toTensor();
@@ -50,6 +57,32 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
   case GraphResult::Kind::Leaf: return Py_NewRef(leaves[result.index]);
   }
   return nullptr;
+}
+
+// Which of the graph's own paths the run has taken.
+size_t pathOf(const ConvertedGraph &graph, const std::vector<c10::IValue> &outputs) {
+  if (graph.seat)
+    return outputs[0].toInt() - graph.seat->firstPath;
+  return graph.ends.size() > 1 ? outputs[0].toInt() : 0;
+}
+
+using Gradients = std::vector<std::pair<TensorSource, std::optional<uint32_t>>>;
+
+void setGradients(const Gradients &gradients, PyObject *const *leaves,
+                  const std::vector<c10::IValue> &outputs) {
+  for (const auto &[owner, gradient] : gradients)
+    owner.in(leaves).mutable_grad() = gradient ? outputs[*gradient].toTensor() : at::Tensor();
+}
+
+// Of what the program of several forms returns, what this one's own would, in its order.
+void takeOwnResults(const ConvertedGraph &graph, std::vector<c10::IValue> &outputs,
+                    PyObject *const *leaves) {
+  const Seat::Path &path = graph.seat->paths[pathOf(graph, outputs)];
+  setGradients(path.gradients, leaves, outputs);
+  std::vector<c10::IValue> own;
+  for (uint32_t result : path.results)
+    own.push_back(outputs[result]);
+  outputs = std::move(own);
 }
 
 // Graphs of a few steps are over before another thread could use the GIL.
@@ -163,17 +196,21 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
   }
   if (graph.trainable)
     attachHistory(graph.trainable, buffers->inputs, buffers->outputs);
-  const PathEnd &end = graph.ends[graph.ends.size() > 1 ? buffers->outputs[0].toInt() : 0];
-  for (const auto &[owner, gradient] : end.gradients)
-    owner.in(leaves).mutable_grad() =
-        gradient ? buffers->outputs[*gradient].toTensor() : at::Tensor();
+  const PathEnd &end = graph.ends[pathOf(graph, buffers->outputs)];
+  std::span<const c10::IValue> inputs = buffers->inputs;
+  if (graph.seat) {
+    takeOwnResults(graph, buffers->outputs, leaves);
+    inputs = inputs.subspan(graph.seat->firstInput);
+  } else {
+    setGradients(end.gradients, leaves, buffers->outputs);
+  }
   // In one object, which std::function refers to without an allocation.
   struct {
     const std::vector<GraphResult> &results;
     PyObject *const *leaves;
-    const std::vector<c10::IValue> &inputs;
+    std::span<const c10::IValue> inputs;
     std::vector<c10::IValue> &outputs;
-  } made{end.results, leaves, buffers->inputs, buffers->outputs};
+  } made{end.results, leaves, inputs, buffers->outputs};
   PyObject *result = end.commit.run([&made](uint32_t leaf) {
     return wrapResult(made.results[leaf], made.leaves, made.inputs, made.outputs);
   });
