@@ -39,7 +39,7 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "terra/dcgan": (2, 0, 0),
     "terra/dropblock": (1, 1, 0),
     "terra/faster_rcnn": (0, 0, 19),
-    "terra/gpt2": (8, 0, 11),
+    "terra/gpt2": (8, 14, 11),
     "terra/music_transformer": (8, 0, 11),
     "terra/resnet50": (1, 0, 0),
     "terra/sdpoint": (5, 10, 10),
