@@ -721,3 +721,42 @@ def test_recursion_that_trains() -> None:
         for found, parameter in zip(other.parameters(), model.parameters(), strict=True):
             torch.testing.assert_close(found, parameter, rtol=1e-4, atol=1e-5)
     assert_one_graph(step)
+
+
+# --- The operators ---------------------------------------------------------------------------
+
+
+def test_a_stack_grows_in_place_and_nobody_sees_it() -> None:
+    grow = torch.ops.bifront.grow
+    a, b, c, d = torch.randn(4, 2).unbind()
+    two = grow(torch.empty(0, 2), [a, b], 2)
+    three = grow(two, [c], 3)
+    other = grow(two, [d], 3)
+    assert three.data_ptr() == two.data_ptr()
+    assert other.data_ptr() != two.data_ptr()
+    for found, rows in ((two, [a, b]), (three, [a, b, c]), (other, [a, b, d])):
+        assert torch.equal(found, torch.stack(rows))
+    many = two
+    for n in range(3, 40):
+        many = grow(many, [c * n], n)
+    assert torch.equal(many, torch.stack([a, b, *[c * n for n in range(3, 40)]]))
+    copied = torch.ops.bifront.rows(three)
+    assert copied.data_ptr() != three.data_ptr() and torch.equal(copied, three)
+    assert copied.untyped_storage().nbytes() == copied.numel() * 4
+    with pytest.raises(RuntimeError, match="has 3 items, not 4"):
+        grow(two, [c], 4)
+
+
+def test_a_stack_of_items_that_are_not_contiguous() -> None:
+    item = torch.randn(3, 2).t()
+    found = torch.ops.bifront.grow(torch.empty(0, 2, 3), [item, item * 2], 2)
+    assert torch.equal(found, torch.stack([item, item * 2]))
+
+
+def test_derivatives_of_a_stack() -> None:
+    def grown(stack: Tensor, item: Tensor, other: Tensor) -> Tensor:
+        rows = torch.ops.bifront.grow(stack, [item, other], 4)
+        return torch.ops.bifront.rows(torch.ops.bifront.grow(rows, [], 4)) ** 2
+
+    inputs = [torch.randn(size, dtype=torch.double, requires_grad=True) for size in ((2, 3), 3, 3)]
+    assert torch.autograd.gradcheck(grown, inputs)
