@@ -19,7 +19,9 @@ LENGTHS = (4, 5, 3, 7, 2, 6, 5, 9)
 
 
 def assert_one_graph(step: Any) -> None:
+    """Of one path: another length would lead to another conversion."""
     assert step.stats["graphs"] == 1, bifront.explain(step)
+    assert step.stats["conversions"] <= 3, bifront.explain(step)
     assert step.stats["fallback_calls"] == 0, bifront.explain(step)
 
 
@@ -44,6 +46,7 @@ def compare(
             assert_same_value(found, expected, f"call {number}")
     if graphs is not None:
         assert step.stats["graphs"] == graphs, bifront.explain(step)
+        assert step.stats["conversions"] <= 3, bifront.explain(step)
         assert step.stats["graph_calls"] >= len(calls) - 3, bifront.explain(step)
     return step
 
@@ -287,6 +290,37 @@ def test_grown_on_behind_the_loop() -> None:
     compare(step, [(x * 1,) for (x,) in sequences()], graphs=None)
 
 
+COMPREHENSIONS: dict[str, Callable[[Tensor], Any]] = {
+    "rows": lambda x: torch.stack([row * 2 for row in x]),
+    "range": lambda x: torch.stack([x[t] * t for t in range(x.size(0))]),
+    "again": lambda x: torch.stack([h * 2 for h in collected(x)]),
+    "length": lambda x: len([row.exp() for row in x]) * torch.ones(2),
+    "sum": lambda x: sum([row.exp() for row in x]),
+    "in_turn": lambda x: torch.cat([torch.stack([row * k for k in range(2)]) for row in x]),
+}
+
+
+@pytest.mark.parametrize("name", COMPREHENSIONS)
+def test_comprehensions(name: str) -> None:
+    compare(COMPREHENSIONS[name], sequences())
+
+
+OTHER_COMPREHENSIONS: dict[str, Callable[[Tensor], Any]] = {
+    "parts_of_an_argument": lambda x: len(list(x)) * torch.stack([row[1:] for row in x]),
+    "filtered": lambda x: torch.stack([x[0], *[row for row in x if row.sum() > 0]]),
+    "numbers": lambda x: sum([row.sum().item() for row in x]),
+    "dict": lambda x: {i: row * 2 for i, row in enumerate(x)},
+    "returned": lambda x: [row * 2 for row in x],
+    "of_functions": lambda x: [f(x) for f in [lambda y, t=t: y * t for t in range(3)]],
+    "closure": lambda x: [f() for f in [lambda: row * 2 for row in x]],
+}
+
+
+@pytest.mark.parametrize("name", OTHER_COMPREHENSIONS)
+def test_other_comprehensions_are_right(name: str) -> None:
+    compare(OTHER_COMPREHENSIONS[name], sequences(), graphs=None)
+
+
 # --- What may not be seen differently ---------------------------------------------------------
 
 
@@ -483,7 +517,8 @@ def outputs_of(model: Cell, x: Tensor) -> list[Tensor]:
 
 
 LOSSES: dict[str, Callable[[Cell, Tensor], Any]] = {
-    "sum": lambda model, x: sum(output.pow(2).sum() for output in outputs_of(model, x)),
+    "sum": lambda model, x: sum([output.pow(2).sum() for output in outputs_of(model, x)]),
+    "comprehension": lambda model, x: torch.stack([model.inner(row) for row in x]).pow(2).sum(),
     "sum_of_items": lambda model, x: sum(outputs_of(model, x), torch.ones(1, 2)).pow(2).sum(),
     "stack": lambda model, x: torch.stack(outputs_of(model, x)).pow(2).mean(),
     "cat": lambda model, x: torch.cat(outputs_of(model, x)).pow(2).sum(),
@@ -686,3 +721,42 @@ def test_recursion_that_trains() -> None:
         for found, parameter in zip(other.parameters(), model.parameters(), strict=True):
             torch.testing.assert_close(found, parameter, rtol=1e-4, atol=1e-5)
     assert_one_graph(step)
+
+
+# --- The operators ---------------------------------------------------------------------------
+
+
+def test_a_stack_grows_in_place_and_nobody_sees_it() -> None:
+    grow = torch.ops.bifront.grow
+    a, b, c, d = torch.randn(4, 2).unbind()
+    two = grow(torch.empty(0, 2), [a, b], 2)
+    three = grow(two, [c], 3)
+    other = grow(two, [d], 3)
+    assert three.data_ptr() == two.data_ptr()
+    assert other.data_ptr() != two.data_ptr()
+    for found, rows in ((two, [a, b]), (three, [a, b, c]), (other, [a, b, d])):
+        assert torch.equal(found, torch.stack(rows))
+    many = two
+    for n in range(3, 40):
+        many = grow(many, [c * n], n)
+    assert torch.equal(many, torch.stack([a, b, *[c * n for n in range(3, 40)]]))
+    copied = torch.ops.bifront.rows(three)
+    assert copied.data_ptr() != three.data_ptr() and torch.equal(copied, three)
+    assert copied.untyped_storage().nbytes() == copied.numel() * 4
+    with pytest.raises(RuntimeError, match="has 3 items, not 4"):
+        grow(two, [c], 4)
+
+
+def test_a_stack_of_items_that_are_not_contiguous() -> None:
+    item = torch.randn(3, 2).t()
+    found = torch.ops.bifront.grow(torch.empty(0, 2, 3), [item, item * 2], 2)
+    assert torch.equal(found, torch.stack([item, item * 2]))
+
+
+def test_derivatives_of_a_stack() -> None:
+    def grown(stack: Tensor, item: Tensor, other: Tensor) -> Tensor:
+        rows = torch.ops.bifront.grow(stack, [item, other], 4)
+        return torch.ops.bifront.rows(torch.ops.bifront.grow(rows, [], 4)) ** 2
+
+    inputs = [torch.randn(size, dtype=torch.double, requires_grad=True) for size in ((2, 3), 3, 3)]
+    assert torch.autograd.gradcheck(grown, inputs)

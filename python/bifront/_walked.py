@@ -1,5 +1,7 @@
-"""What builtins do, as Python: the walk of a program goes through these in their place where only the run of the graph
-knows how many items there are."""
+"""What builtins do, as Python, for the walk of a program to go through in their place.
+
+That is where only the run of the graph knows how many items there are.
+"""
 
 from __future__ import annotations
 

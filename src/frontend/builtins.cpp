@@ -657,6 +657,8 @@ std::optional<PyRef> Interpreter::callOfObject(PyObject *self, std::string_view 
 PyRef Interpreter::callDirectlyOn(PyObject *self, std::string_view name, CallArguments &arguments) {
   if (!log_.isFresh(self) && !callbackOf(self))
     throw CannotInterpret("a generator from outside moves on");
+  if (!forks_.empty() && !log_.isFreshSince(forks_.back().mark, self))
+    throw CannotInterpret("an iterator from outside of a branch moves on in it");
   arguments.positional.erase(arguments.positional.begin());
   PyRef method = checked(PyObject_GetAttrString(self, std::string(name).c_str()));
   return callDirectly(method.get(), arguments);

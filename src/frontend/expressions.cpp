@@ -185,42 +185,65 @@ void Interpreter::comprehend(PythonFrame &frame, const Comprehension &comprehens
   const ComprehensionClause &loop = comprehension.clauses[clause];
   while (PyRef value = next(iterator.get())) {
     assign(frame, *loop.target, std::move(value));
-    bool taken = true;
-    for (const ExprPtr &condition : loop.conditions)
-      if (!(taken = truth(eval(frame, *condition).get())))
-        break;
-    if (!taken)
-      continue;
-    if (clause + 1 == comprehension.clauses.size()) {
-      element();
-      continue;
-    }
+    comprehendItem(frame, comprehension, clause, 0, element);
+  }
+}
+
+// An item of a clause, of whose conditions those before `condition` hold.
+void Interpreter::comprehendItem(PythonFrame &frame, const Comprehension &comprehension,
+                                 size_t clause, size_t condition,
+                                 const std::function<void()> &element) {
+  const ComprehensionClause &loop = comprehension.clauses[clause];
+  if (condition < loop.conditions.size()) {
+    if (truth(eval(frame, *loop.conditions[condition]).get()))
+      comprehendItem(frame, comprehension, clause, condition + 1, element);
+  } else if (clause + 1 == comprehension.clauses.size()) {
+    element();
+  } else {
     const Expr &inner = *comprehension.clauses[clause + 1].iterable;
     comprehend(frame, comprehension, clause + 1, iterate(eval(frame, inner).get()), element);
   }
+}
+
+// By the log where a way of a branch, or a loop, that the list is from outside of adds to it.
+void Interpreter::addTo(PyObject *list, PyObject *item) {
+  if (forks_.empty() || log_.isFreshSince(forks_.back().mark, list)) {
+    checked(PyList_Append(list, item));
+    return;
+  }
+  PyObject *arguments[] = {list, item};
+  static PyObject *append =
+      PyObject_GetAttrString(reinterpret_cast<PyObject *>(&PyList_Type), "append");
+  log_.mutate(list, append, arguments, 2, nullptr);
 }
 
 PyRef Interpreter::eval(PythonFrame &frame, const Comprehension &comprehension) {
   using Kind = Comprehension::Kind;
   if (comprehension.kind == Kind::Generator)
     return generatorOf(frame, comprehension);
-  PyRef first = iterate(eval(frame, *comprehension.clauses[0].iterable).get());
-  makeCells(frame, comprehension);
   PyRef made = checked(comprehension.kind == Kind::List  ? PyList_New(0)
                        : comprehension.kind == Kind::Set ? PySet_New(nullptr)
                                                          : PyDict_New());
   log_.noteFresh(made.get());
-  comprehend(frame, comprehension, 0, first, [&] {
+  auto element = [&] {
     PyRef value = eval(frame, *comprehension.element);
     if (comprehension.kind != Kind::List)
       value = keyOf(value.get());
     if (comprehension.kind == Kind::List)
-      checked(PyList_Append(made.get(), value.get()));
+      addTo(made.get(), value.get());
     else if (comprehension.kind == Kind::Set)
       checked(PySet_Add(made.get(), value.get()));
     else
       checked(PyDict_SetItem(made.get(), value.get(), eval(frame, *comprehension.value).get()));
-  });
+  };
+  PyRef iterable;
+  if (comprehension.kind != Kind::List)
+    iterable = eval(frame, *comprehension.clauses[0].iterable);
+  else if (comprehendInGraph(frame, comprehension, iterable, element))
+    return made;
+  PyRef first = iterate(iterable.get());
+  makeCells(frame, comprehension);
+  comprehend(frame, comprehension, 0, first, element);
   return made;
 }
 

@@ -286,14 +286,21 @@ private:
   struct Carried;
   class LoopWalk;
   struct Counting;
+  struct CountedLoop;
   bool walkLoop(PythonFrame &, const LoopPlan &plan);
   bool loopsInGraph(const void *site, bool isGraphCondition, bool isFirst) const;
-  Completion runUnrolled(PythonFrame &, const syntax::Body &body, const void *site);
-  Completion runCounting(PythonFrame &, const syntax::For &, Counting &counting);
+  using LoopBody = std::function<Completion()>;
+  Completion runUnrolled(PythonFrame &, const LoopBody &body, const void *site);
+  Completion runCounting(PythonFrame &, const CountedLoop &loop);
+  bool comprehendInGraph(PythonFrame &, const syntax::Comprehension &, PyRef &iterable,
+                         const std::function<void()> &element);
+  void comprehendItem(PythonFrame &, const syntax::Comprehension &, size_t clause, size_t condition,
+                      const std::function<void()> &element);
   void setCarried(PythonFrame &, const Carried &, Merge &);
-  PyRef nextCondition(PythonFrame &, const syntax::Body &body, const void *site,
+  PyRef nextCondition(PythonFrame &, const LoopBody &body, const void *site,
                       const std::function<PyRef()> &condition, bool &endsEarly);
-  std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::For &, PyRef &iterable);
+  std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::Expr &iterated,
+                                       const void *site, PyRef &iterable);
   PyRef poison(const void *site, Policy instead, const std::string &why);
   void refusePoison(PyObject *value) const;
 
@@ -372,6 +379,7 @@ private:
   // Calls `element` for each item that the clauses give.
   void comprehend(PythonFrame &, const syntax::Comprehension &, size_t clause,
                   const PyRef &iterator, const std::function<void()> &element);
+  void addTo(PyObject *list, PyObject *item);
   CallArguments argumentsOf(PythonFrame &, const syntax::Call &);
   std::optional<PyRef> callOfFrame(PythonFrame &, const syntax::Call &, PyObject *callee);
 

@@ -205,11 +205,11 @@ void Interpreter::setCarried(PythonFrame &frame, const Carried &carried, Merge &
 
 // Runs one iteration of a loop of the graph; whether there is another, by `condition` where the
 // body does not end the loop: then `endsEarly` is set.
-PyRef Interpreter::nextCondition(PythonFrame &frame, const Body &body, const void *site,
+PyRef Interpreter::nextCondition(PythonFrame &frame, const LoopBody &body, const void *site,
                                  const std::function<PyRef()> &condition, bool &endsEarly) {
   auto runBody = [&] {
     Pending end(frame, {.kind = PendingBody::Kind::LoopBody});
-    return run(frame, body);
+    return body();
   };
   switch (runBody()) {
   case Completion::Normal:
@@ -241,6 +241,7 @@ bool Interpreter::loopsInGraph(const void *site, bool isGraphCondition, bool isF
 
 Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
   auto condition = [&] { return this->condition(frame, *stmt.condition); };
+  auto body = [&] { return run(frame, stmt.body); };
   bool endsEarly = false;
   for (bool isFirst = true;; isFirst = false) {
     PyRef goesOn = condition();
@@ -250,12 +251,12 @@ Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
     bool inGraph = loopsInGraph(&stmt, isGraphNumber(goesOn.get()), isFirst);
     if (inGraph && goesOn.get() != Py_False && stmt.otherwise.empty() &&
         walkLoop(frame, {&stmt, goesOn, [&] {
-                           return nextCondition(frame, stmt.body, &stmt.body, condition, endsEarly);
+                           return nextCondition(frame, body, &stmt.body, condition, endsEarly);
                          }}))
       return Completion::Normal;
     if (!truth(goesOn.get()))
       return run(frame, stmt.otherwise);
-    Completion completion = runUnrolled(frame, stmt.body, &stmt);
+    Completion completion = runUnrolled(frame, body, &stmt);
     if (completion == Completion::Break)
       return Completion::Normal;
     if (completion == Completion::Return)
@@ -263,9 +264,9 @@ Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
   }
 }
 
-Completion Interpreter::runUnrolled(PythonFrame &frame, const Body &body, const void *site) {
+Completion Interpreter::runUnrolled(PythonFrame &frame, const LoopBody &body, const void *site) {
   Pending end(frame, {.kind = PendingBody::Kind::UnrolledLoop, .site = site});
-  return run(frame, body);
+  return body();
 }
 
 // The items of a `for` that are told by counting: those of a range, or the parts of a tensor.
@@ -279,18 +280,28 @@ struct Interpreter::Counting {
   }
 };
 
-// Of a `for` over a range, or over a tensor whose length varies; null for others, which then are
-// evaluated as `iterable`.
-std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &frame, const For &stmt,
-                                                               PyRef &iterable) {
-  auto *call = std::get_if<syntax::Call>(&stmt.iterable->node);
+// A `for`, or the first of a comprehension, whose items are told by counting.
+struct Interpreter::CountedLoop {
+  const void *site;
+  Counting &counting;
+  const Expr &target;
+  LoopBody body;
+  const Body *otherwise = nullptr;
+};
+
+// Of what is iterated over: a range, a list that grows, or a tensor whose length varies; null for
+// others, which then are evaluated as `iterable`.
+std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &frame,
+                                                               const Expr &iterated,
+                                                               const void *site, PyRef &iterable) {
+  auto *call = std::get_if<syntax::Call>(&iterated.node);
   auto isPlain = [](const ExprPtr &argument) {
     return !std::holds_alternative<Starred>(argument->node);
   };
   if (!host_.policies || !call || !call->keywords.empty() || call->args.empty() ||
       call->args.size() > 3 || !std::all_of(call->args.begin(), call->args.end(), isPlain) ||
       !std::holds_alternative<Name>(call->callee->node)) {
-    iterable = eval(frame, *stmt.iterable);
+    iterable = eval(frame, iterated);
   } else {
     PyRef callee = eval(frame, *call->callee);
     CallArguments arguments;
@@ -308,7 +319,7 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
       counting->next = bounds.size() > 1 ? bounds[0] : checked(PyLong_FromLong(0));
       counting->stop = bounds.size() > 1 ? bounds[1] : bounds[0];
       counting->step = bounds.size() > 2 ? bounds[2] : checked(PyLong_FromLong(1));
-      bool wantsLoop = counting->isOfGraph() || loopsInGraph(&stmt, false, false);
+      bool wantsLoop = counting->isOfGraph() || loopsInGraph(site, false, false);
       if (wantsLoop && PyLong_CheckExact(counting->step.get()) &&
           PyLong_AsLong(counting->step.get()) != 0)
         return counting;
@@ -325,13 +336,14 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
   if (!host_.policies || !isProxyTensor(iterable.get()))
     return nullptr;
   PyRef length = checked(PyObject_CallMethod(iterable.get(), "size", "i", 0));
-  if (!isGraphNumber(length.get()) && !loopsInGraph(&stmt, false, false))
+  if (!isGraphNumber(length.get()) && !loopsInGraph(site, false, false))
     return nullptr;
   return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
                                              checked(PyLong_FromLong(1)), std::move(iterable)});
 }
 
-Completion Interpreter::runCounting(PythonFrame &frame, const For &stmt, Counting &counting) {
+Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop) {
+  Counting &counting = loop.counting;
   bool forwards = PyLong_AsLong(counting.step.get()) > 0;
   // The number of the next iteration is a value of the frame, so that the loop carries it.
   size_t index = frame.slots.size();
@@ -352,30 +364,31 @@ Completion Interpreter::runCounting(PythonFrame &frame, const For &stmt, Countin
     PyRef now = frame.slots[index];
     frame.slots[index] = binary(BinaryOp::Add, now.get(), counting.step.get());
     if (counting.ofItems)
-      assign(frame, *stmt.target, rowAt(counting.tensor.get(), now.get()));
+      assign(frame, loop.target, rowAt(counting.tensor.get(), now.get()));
     else
-      assign(frame, *stmt.target, counting.tensor ? item(counting.tensor.get(), now.get()) : now);
+      assign(frame, loop.target, counting.tensor ? item(counting.tensor.get(), now.get()) : now);
   };
   bool endsEarly = false;
   auto iterate = [&] {
     begin();
-    return nextCondition(frame, stmt.body, &stmt.body, condition, endsEarly);
+    return nextCondition(frame, loop.body, &loop.target, condition, endsEarly);
   };
   bool byOne = PyLong_AsLong(counting.step.get()) == 1;
   auto tripsLeft = [&] {
     return byOne ? binary(BinaryOp::Subtract, counting.stop.get(), frame.slots[index].get())
                  : PyRef();
   };
+  bool hasOtherwise = loop.otherwise && !loop.otherwise->empty();
   for (bool isFirst = true;; isFirst = false) {
     PyRef goesOn = condition();
-    bool inGraph = loopsInGraph(&stmt, isGraphNumber(goesOn.get()), isFirst);
-    if (inGraph && goesOn.get() != Py_False && stmt.otherwise.empty() &&
-        walkLoop(frame, {&stmt, goesOn, iterate, tripsLeft(), &endsEarly}))
+    bool inGraph = loopsInGraph(loop.site, isGraphNumber(goesOn.get()), isFirst);
+    if (inGraph && goesOn.get() != Py_False && !hasOtherwise &&
+        walkLoop(frame, {loop.site, goesOn, iterate, tripsLeft(), &endsEarly}))
       return Completion::Normal;
     if (!truth(goesOn.get()))
-      return run(frame, stmt.otherwise);
+      return hasOtherwise ? run(frame, *loop.otherwise) : Completion::Normal;
     begin();
-    Completion completion = runUnrolled(frame, stmt.body, &stmt);
+    Completion completion = runUnrolled(frame, loop.body, loop.site);
     if (completion == Completion::Break)
       return Completion::Normal;
     if (completion == Completion::Return)
@@ -385,9 +398,11 @@ Completion Interpreter::runCounting(PythonFrame &frame, const For &stmt, Countin
 
 Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
   PyRef iterable;
-  if (auto counting = countingOf(frame, stmt, iterable)) {
+  auto body = [&] { return run(frame, stmt.body); };
+  if (auto counting = countingOf(frame, *stmt.iterable, &stmt, iterable)) {
     PyRef before = counting->ofItems ? checked(PySequence_List(iterable.get())) : PyRef();
-    Completion completion = runCounting(frame, stmt, *counting);
+    Completion completion =
+        runCounting(frame, {&stmt, *counting, *stmt.target, body, &stmt.otherwise});
     if (before)
       checkUnchanged(iterable.get(), before.get());
     return completion;
@@ -395,13 +410,29 @@ Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
   PyRef iterator = iterate(iterable.get());
   while (PyRef value = next(iterator.get())) {
     assign(frame, *stmt.target, std::move(value));
-    Completion completion = runUnrolled(frame, stmt.body, &stmt);
+    Completion completion = runUnrolled(frame, body, &stmt);
     if (completion == Completion::Break)
       return Completion::Normal;
     if (completion == Completion::Return)
       return completion;
   }
   return run(frame, stmt.otherwise);
+}
+
+// The first clause of a list's comprehension, where the graph counts its items. False: it does not,
+// and `iterable` is what there is to iterate over.
+bool Interpreter::comprehendInGraph(PythonFrame &frame, const Comprehension &comprehension,
+                                    PyRef &iterable, const std::function<void()> &element) {
+  const ComprehensionClause &clause = comprehension.clauses[0];
+  auto counting = countingOf(frame, *clause.iterable, &comprehension, iterable);
+  if (!counting)
+    return false;
+  makeCells(frame, comprehension);
+  runCounting(frame, {&comprehension, *counting, *clause.target, [&] {
+                        comprehendItem(frame, comprehension, 0, 0, element);
+                        return Completion::Normal;
+                      }});
+  return true;
 }
 
 } // namespace bifront
