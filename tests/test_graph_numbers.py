@@ -139,3 +139,49 @@ def test_math_domain_errors_are_pythons() -> None:
         else:
             assert torch.equal(converted(x), step(x))
     assert converted.stats["graphs"] == 1, bifront.explain(converted)
+
+
+@pytest.mark.parametrize(
+    ("function", "numbers"),
+    [
+        (math.log, [1.0, 2.0, 3.0, 0.0, -1.0, 2.5]),
+        (math.sqrt, [1.0, 2.0, 3.0, -1.0, 4.0, 0.0]),
+        (math.exp, [1.0, 2.0, 3.0, 1000.0, -1000.0, 0.0]),
+        (math.sin, [1.0, 2.0, 3.0, math.inf, 0.5, math.nan]),
+        (math.atan, [1.0, 2.0, 3.0, math.inf, 0.5, math.nan]),
+    ],
+)
+def test_functions_of_math_raise_where_python_does(
+    function: Callable[[float], float], numbers: list[float]
+) -> None:
+    def step(x: Tensor) -> Tensor:
+        return x * function(x.sum().item())
+
+    converted = bifront.function(step)
+    for number in numbers:
+        x = torch.tensor([number], dtype=torch.float64)
+        outcomes = []
+        for called in (converted, step):
+            try:
+                outcomes.append(called(x).item())
+            except (ValueError, OverflowError) as error:
+                outcomes.append(repr(error))
+        assert repr(outcomes[0]) == repr(outcomes[1]), number
+    assert converted.stats["graph_calls"] >= 2, bifront.explain(converted)
+
+
+def test_functions_of_math_of_sizes() -> None:
+    def step(x: Tensor) -> Tensor:
+        return x / math.sqrt(x.size(0)) + math.log(x.size(0) - 2)
+
+    converted = bifront.function(step)
+    for size in (3, 4, 5, 2, 6, 7):
+        x = torch.ones(size)
+        try:
+            expected = step(x)
+        except ValueError:
+            with pytest.raises(ValueError, match="domain|positive"):
+                converted(x)
+        else:
+            assert torch.equal(converted(x), expected)
+    assert converted.stats["graph_calls"] >= 2, bifront.explain(converted)

@@ -28,9 +28,6 @@ bool isOf(std::string_view name, std::initializer_list<std::string_view> names) 
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Whether native comparison and arithmetic on it would run the program's code, or the graph's.
-bool isPlain(PyObject *value) { return isImmutable(value) && !isGraphNumber(value); }
-
 bool allPlain(PyObject *list) {
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i)
     if (!isPlain(PyList_GET_ITEM(list, i)))
@@ -414,23 +411,6 @@ struct Interpreter::Builtins {
   static Result tensorOfData(Interpreter &in, Args &args) { return in.tensorOfData(args); }
   static Result stack(Interpreter &in, Args &args) { return in.stackOrCat(args, true); }
   static Result cat(Interpreter &in, Args &args) { return in.stackOrCat(args, false); }
-  // Of floats that only the run knows, which is given to Python's own function, exact to the bit.
-  static Result mathOfFloats(Interpreter &in, PyObject *function, const Args &args) {
-    if (isOf(attributeText(function, "__name__"), {"floor", "ceil", "trunc"}))
-      return std::nullopt;
-    Args numbers = args;
-    bool hasFloat = false;
-    for (PyRef &argument : numbers.positional) {
-      if (isProxyTensor(argument.get()) && isOfNoDimension(argument.get()))
-        argument = checked(PyObject_CallMethod(argument.get(), "item", nullptr));
-      bool isNumber = isGraphNumber(argument.get());
-      if (!isNumber && !isPlain(argument.get()))
-        return std::nullopt;
-      hasFloat = hasFloat || (isNumber && numberType(argument.get()) == &PyFloat_Type);
-    }
-    return hasFloat ? Result(in.callPure(function, numbers)) : std::nullopt;
-  }
-
   static Result equal(Interpreter &in, Args &args) { return in.equalTensors(args); }
   static Result close(Interpreter &in, Args &args) { return in.closeTensors(args); }
   static Result nonzero(Interpreter &in, Args &args) {
@@ -601,15 +581,11 @@ std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arg
     return found->second(*this, arguments);
   if (callee == print_.get())
     return Builtins::print(*this, arguments);
-  if (PyCFunction_Check(callee) && arguments.keywords.empty() &&
-      attributeText(callee, "__module__") == "math")
-    if (auto result = Builtins::mathOfFloats(*this, callee, arguments))
-      return result;
   if (PyType_Check(callee) && makesContainer(callee))
     return Builtins::collection(*this, arguments);
   if (auto result = callOfCallable(callee, arguments))
     return result;
-  if (auto result = mathOfNumber(callee, arguments))
+  if (auto result = mathCall(callee, arguments))
     return result;
   auto method = methodCall(callee, arguments);
   if (!method)

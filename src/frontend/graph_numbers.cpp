@@ -1,4 +1,4 @@
-// What float(), `math` and torch.tensor() make of numbers of the graph, where Python and PyTorch
+// What float() and torch.tensor() make of numbers of the graph, where Python and PyTorch
 // would ask what these are.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
@@ -92,36 +92,6 @@ PyRef Interpreter::toFloat(PyObject *number) {
   PyRef result = numberForPython(symbolicNumber(number)->sym_float());
   noteComputed(result.get(), number, number,
                [](PyObject *value, PyObject *) { return PyNumber_Float(value); });
-  return result;
-}
-
-// math.cos() and its kin; nothing for other functions.
-std::optional<PyRef> Interpreter::mathOfNumber(PyObject *function, const CallArguments &arguments) {
-  if (!PyCFunction_Check(function) || arguments.positional.size() != 1 ||
-      !arguments.keywords.empty() || !isGraphNumber(arguments.positional[0].get()))
-    return std::nullopt;
-  static const std::vector<std::pair<PyRef, ScalarOp>> functions = [] {
-    PyRef math = checked(PyImport_ImportModule("math"));
-    std::vector<std::pair<PyRef, ScalarOp>> known;
-    for (const auto &[name, op] : {std::pair("sqrt", ScalarOp::Sqrt),
-                                   {"exp", ScalarOp::Exp},
-                                   {"log", ScalarOp::Log},
-                                   {"sin", ScalarOp::Sin},
-                                   {"cos", ScalarOp::Cos},
-                                   {"tanh", ScalarOp::Tanh}})
-      known.emplace_back(checked(PyObject_GetAttrString(math.get(), name)), op);
-    return known;
-  }();
-  auto known = std::ranges::find_if(
-      functions, [&](const auto &entry) { return entry.first.get() == function; });
-  if (known == functions.end())
-    return std::nullopt;
-  PyRef number = toFloat(arguments.positional[0].get());
-  c10::SymNode node = symbolicNumber(number.get());
-  PyRef result = numberForPython(SymbolicScalar::of(node)->real(known->second));
-  noteComputed(result.get(), number.get(), number.get(), [function](PyObject *value, PyObject *) {
-    return PyObject_CallOneArg(function, value);
-  });
   return result;
 }
 

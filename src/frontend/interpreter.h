@@ -341,9 +341,12 @@ private:
   void checkStacked(PyObject *self, std::string_view method) const;
   static void checkNotStacked(PyObject *sequence);
 
+  // math_functions.cpp
+  std::optional<PyRef> mathCall(PyObject *function, const CallArguments &arguments);
+  std::optional<PyRef> realFunction(PyObject *function, PyObject *number);
+
   // graph_numbers.cpp
   PyRef toFloat(PyObject *number);
-  std::optional<PyRef> mathOfNumber(PyObject *function, const CallArguments &arguments);
   // A tensor of numbers, some of them the graph's; nothing where there are none.
   std::optional<PyRef> tensorOfData(const CallArguments &arguments);
   PyRef stackedNumbers(PyObject *data, PyObject *keywords, bool isReal);

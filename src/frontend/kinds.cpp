@@ -204,6 +204,8 @@ bool isImmutable(PyObject *object) {
          name == "torch.device" || name == "torch.layout" || name == "torch.memory_format";
 }
 
+bool isPlain(PyObject *object) { return isImmutable(object) && !isGraphNumber(object); }
+
 PyObject *typeAttribute(PyTypeObject *type, PyObject *name) { return _PyType_Lookup(type, name); }
 
 PyObject *typeAttribute(PyTypeObject *type, const char *name) {

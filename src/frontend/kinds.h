@@ -51,6 +51,8 @@ PyObject *builtinFunction(const char *name);
 bool isMutableContainer(PyObject *object);
 // None, numbers, strings, dtypes, types of C, ... : nothing of it can change.
 bool isImmutable(PyObject *object);
+// Whether native comparison and arithmetic on it run neither the program's code nor the graph's.
+bool isPlain(PyObject *object);
 
 // What the type or a base of it has under that name; borrowed, null where there is nothing. Never
 // an exception.

@@ -534,6 +534,9 @@ ModuleOp GraphRecorder::upTo(ValueId value) const {
 }
 
 ModuleOp GraphRecorder::finish(std::span<const ValueId> returns) {
+  // What an error has left open uses values of the function, of which the caller may drop some.
+  while (!state->open.empty())
+    leaveBlock();
   state->end(state->function, state->builder, state->valuesOf(returns));
   state->eraseUnusedFunctions();
   return state->module.release();

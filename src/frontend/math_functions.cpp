@@ -1,0 +1,75 @@
+// The functions of `math`, on numbers of the graph.
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+
+#include "capture/symbolic.h"
+
+#include <algorithm>
+
+namespace bifront {
+namespace {
+
+// Those that the graph computes itself, by the same functions of the C library as Python.
+std::optional<ScalarOp> realOp(PyObject *function) {
+  static const std::vector<std::pair<PyRef, ScalarOp>> functions = [] {
+    PyRef math = checked(PyImport_ImportModule("math"));
+    std::vector<std::pair<PyRef, ScalarOp>> known;
+    for (const auto &[name, op] : {std::pair("sqrt", ScalarOp::Sqrt),
+                                   {"exp", ScalarOp::Exp},
+                                   {"log", ScalarOp::Log},
+                                   {"sin", ScalarOp::Sin},
+                                   {"cos", ScalarOp::Cos},
+                                   {"tanh", ScalarOp::Tanh}})
+      known.emplace_back(checked(PyObject_GetAttrString(math.get(), name)), op);
+    return known;
+  }();
+  auto known = std::ranges::find_if(
+      functions, [&](const auto &entry) { return entry.first.get() == function; });
+  return known == functions.end() ? std::nullopt : std::optional(known->second);
+}
+
+bool isOfMath(PyObject *function) {
+  return PyCFunction_Check(function) && attributeText(function, "__module__") == "math";
+}
+
+// Those that give an int, which Python has to know.
+bool isWhole(PyObject *function) {
+  std::string name = attributeText(function, "__name__");
+  return name == "floor" || name == "ceil" || name == "trunc";
+}
+
+} // namespace
+
+std::optional<PyRef> Interpreter::realFunction(PyObject *function, PyObject *number) {
+  std::optional<ScalarOp> op = realOp(function);
+  if (!op)
+    return std::nullopt;
+  PyRef real = toFloat(number);
+  PyRef result = numberForPython(SymbolicScalar::of(symbolicNumber(real.get()))->real(*op));
+  noteComputed(result.get(), real.get(), real.get(), [function](PyObject *value, PyObject *) {
+    return PyObject_CallOneArg(function, value);
+  });
+  return result;
+}
+
+// Other functions of floats that only the run knows are Python's own, called in the graph.
+std::optional<PyRef> Interpreter::mathCall(PyObject *function, const CallArguments &arguments) {
+  if (!isOfMath(function) || !arguments.keywords.empty() || isWhole(function))
+    return std::nullopt;
+  CallArguments numbers = arguments;
+  bool hasFloat = false;
+  for (PyRef &argument : numbers.positional) {
+    if (isProxyTensor(argument.get()) && isOfNoDimension(argument.get()))
+      argument = checked(PyObject_CallMethod(argument.get(), "item", nullptr));
+    bool isNumber = isGraphNumber(argument.get());
+    if (!isNumber && !isPlain(argument.get()))
+      return std::nullopt;
+    hasFloat = hasFloat || (isNumber && numberType(argument.get()) == &PyFloat_Type);
+  }
+  if (numbers.positional.size() == 1 && isGraphNumber(numbers.positional[0].get()))
+    if (auto result = realFunction(function, numbers.positional[0].get()))
+      return result;
+  return hasFloat ? std::optional(callPure(function, numbers)) : std::nullopt;
+}
+
+} // namespace bifront
