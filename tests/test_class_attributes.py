@@ -57,7 +57,7 @@ def test_a_counter_of_a_class() -> None:
     converted = both(counts, lambda cls, call: None)
     assert converted.stats["graphs"] == 1, bifront.explain(converted)
     assert converted.stats["graph_calls"] == 9
-    assert converted.stats["conversions"] == 2
+    assert converted.stats["conversions"] == 1  # a number that the call itself changes varies
 
 
 def test_a_counter_that_somebody_else_changes() -> None:

@@ -497,3 +497,42 @@ def test_steps_with_several_backward_passes(model: type[nn.Module]) -> None:
             assert_same_value(ours, theirs[name], f"call {call}: {name}", loosen=10)
     assert converted.stats["graphs"] == 1, bifront.explain(converted)
     assert converted.stats["graph_calls"] == 5, bifront.explain(converted)
+
+
+def test_two_losses_through_items_that_are_set() -> None:
+    """The derivative of a copy writes, and the second loss goes through it again."""
+
+    def step(x: torch.Tensor) -> None:
+        rows = (x * 1).clone()
+        rows[0] = x.mean(0)
+        rows[1] = x[2].exp()
+        rows.sin().sum().backward(retain_graph=True)
+        rows.cos().sum().backward()
+
+    converted = bifront.function(step)
+    for _ in range(4):
+        x = torch.randn(3, 4, dtype=torch.float64)
+        mine, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+        converted(mine)
+        step(other)
+        assert_same_value(mine, other, "x")
+    assert converted.stats["graph_calls"] >= 2, bifront.explain(converted)
+
+
+def test_losses_of_two_paths_through_items_that_are_set() -> None:
+    def step(x: torch.Tensor, turns: int) -> None:
+        rows = (x * 1).clone()
+        for turn in range(turns):
+            rows[turn] = x[turn].mean()
+            if torch.equal(rows, x):
+                break
+        rows.sin().sum().backward()
+
+    converted = bifront.function(step)
+    for call in range(10):
+        x = torch.randn(3, 4, dtype=torch.float64)
+        mine, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+        converted(mine, 1 + call % 3)
+        step(other, 1 + call % 3)
+        assert_same_value(mine, other, f"call {call}")
+    assert converted.stats["graph_calls"] >= 5, bifront.explain(converted)

@@ -322,6 +322,8 @@ def test_a_counter_of_each_path() -> None:
         two.call(call, torch.randn(3), names[call * call % 5 if call < 15 else call % 5])
     assert two.stats["graphs"] == 1, bifront.explain(two.converted)
     assert two.stats["graph_calls"] == 29, bifront.explain(two.converted)
+
+
 # ===- Gradients that flow out of a path -------------------------------------------------------===
 
 

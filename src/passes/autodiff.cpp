@@ -4,6 +4,7 @@
 #include "passes/autodiff_sweep.h"
 #include "passes/count_loops.h"
 #include "passes/escapes.h"
+#include "passes/functionalise.h"
 #include "passes/reached.h"
 #include "passes/separate_results.h"
 
@@ -234,6 +235,14 @@ private:
 
 } // namespace
 
+// What was spliced in may write; another gradient through the same ops needs values.
+static LogicalResult removeWrites(ModuleOp module) {
+  WalkResult found = module.walk([](bf::AtenOp op) {
+    return writtenOperands(op).empty() ? WalkResult::advance() : WalkResult::interrupt();
+  });
+  return found.wasInterrupted() ? functionalise(module) : success();
+}
+
 LogicalResult expandGradients(ModuleOp module, DerivativeSource &source) {
   Derivatives derivatives(source);
   llvm::DenseSet<Operation *> called = calledFunctions(module);
@@ -243,8 +252,8 @@ LogicalResult expandGradients(ModuleOp module, DerivativeSource &source) {
   CalleesFirst order(module);
   for (func::FuncOp function : order.functions())
     function.walk([&](bf::GradOp grad) { grads.push_back(grad); });
-  for (bf::GradOp grad : grads)
-    if (failed(expand(grad, derivatives)))
+  for (auto [number, grad] : llvm::enumerate(grads))
+    if ((number > 0 && failed(removeWrites(module))) || failed(expand(grad, derivatives)))
       return failure();
   eraseUncalled(module, called);
   return success();
