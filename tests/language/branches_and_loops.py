@@ -770,39 +770,3 @@ def default_dtype_is_put_back():
         return wide, torch.ones(2) + x.sum()
 
     return step
-
-
-def sequence_of_any_length(call):
-    return (torch.randn(3 + call, 2),)
-
-
-@program(sequence_of_any_length)
-def states_of_a_loop_are_stacked():
-    weight = torch.randn(2, requires_grad=True)
-    optimizer = torch.optim.SGD([weight], lr=0.1)
-
-    def step(x):
-        states, h = [], torch.zeros(2)
-        for row in x:
-            h = torch.tanh(row * weight + h)
-            states.append(h)
-        loss = torch.stack(states).pow(2).mean() + sum(states).sum() / len(states)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    return step
-
-
-@program(sequence_of_any_length)
-def attends_to_all_states_before():
-    def step(x):
-        states = [x[0].tanh()]
-        for row in x:
-            past = torch.stack(states)
-            weights = torch.softmax(past @ row, 0)
-            states.append((weights.unsqueeze(1) * past).sum(0))
-        return states[-1] * 1, len(states)
-
-    return step
