@@ -607,7 +607,7 @@ void requireChanges(const ConversionRequest &request, Varying changes) {
     return;
   ConversionError error(ExitReason::CaptureFailed, "a number changes from call to call");
   error.changes = std::move(changes);
-  throw error;
+  throw ConversionError(std::move(error));
 }
 
 // The paths of earlier calls. One on which nothing was decided is another only by what is asked
