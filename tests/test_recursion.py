@@ -681,3 +681,33 @@ def test_a_tensor_of_what_a_node_has() -> None:
 def test_tensors_of_numbers_that_vary(make: Callable[[Any], Tensor]) -> None:
     stats = run_both(lambda x, k: (make(k), make(k) * x), lambda call: (torch.ones(2), call), 6)
     assert stats["graphs"] == 1 and stats["graph_calls"] == 5, stats
+
+
+def test_gradients_of_many_calls_in_a_row() -> None:
+    """Where the sum of a weight's gradients lies is followed through all calls."""
+    w = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
+    v = torch.randn(3, dtype=torch.float64, requires_grad=True)
+
+    def descend(x: Tensor, n: int) -> Tensor:
+        if n <= 0:
+            return torch.tanh(x + v)
+        return torch.tanh(w @ descend(x, n - 1)) + descend(x * v, n - 2)
+
+    def step(x: Tensor, n: int) -> Tensor:
+        loss = x.sum() * 0
+        for turn in range(24):
+            loss = loss + descend(x * (turn + 1), n).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    converted = bifront.function(step)
+    for n in (2, 3, 1, 4, 2, 3):
+        x = torch.randn(3, dtype=torch.float64)
+        gradients = []
+        for called in (converted, step):
+            w.grad = v.grad = None
+            loss = called(x, n)
+            gradients.append((loss, w.grad, v.grad))
+        for ours, theirs in zip(*gradients, strict=True):
+            torch.testing.assert_close(ours, theirs)
+    assert converted.stats["graph_calls"] >= 2, bifront.explain(converted)

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 
@@ -17,58 +18,70 @@ namespace {
 // The values whose memory a tensor may turn out to lie in, on one path or another.
 class Origins {
 public:
-  // What a function makes is another tensor for each outermost call.
+  // What a function makes is another tensor for each call of the function at hand: those of calls
+  // inside of such a call are not told apart.
   using Origin = std::pair<Value, Operation *>;
 
-  explicit Origins(Value tensor) { follow(tensor, nullptr); }
+  explicit Origins(Value tensor) {
+    work.push_back({tensor, nullptr});
+    while (!work.empty()) {
+      auto [value, call] = work.pop_back_val();
+      visit(viewedValue(value), call);
+    }
+  }
 
   llvm::SmallVector<Origin> found;
   bool anyUnknown = false; // a tape's, which anybody may have
 
 private:
-  void follow(Value tensor, Operation *call) {
-    Value value = viewedValue(tensor);
+  // A function, called within one call of the function at hand.
+  struct Callee {
+    llvm::SmallSetVector<Operation *, 4> callers;
+    llvm::SmallSetVector<unsigned, 4> arguments; // that a tensor may be
+  };
+
+  void visit(Value value, Operation *call) {
     if (!seen.insert({value, call}).second)
       return;
     SmallVector<Value> sources = sourcesOf(value);
-    for (Value source : sources)
-      follow(source, call);
-    if (!sources.empty())
-      return;
-    if (auto inner = value.getDefiningOp<func::CallOp>())
-      followInto(inner, cast<OpResult>(value).getResultNumber(), call);
-    else if (!call || !followArgument(value, call))
-      found.push_back({value, call});
-    anyUnknown |= isa_and_nonnull<bf::PopOp>(value.getDefiningOp());
-  }
-
-  void followInto(func::CallOp inner, unsigned result, Operation *call) {
-    auto callee = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(inner, inner.getCalleeAttr());
-    callers[callee].push_back(inner);
-    follow(callee.getBody().front().getTerminator()->getOperand(result), call ? call : inner);
-    // A function that calls itself has been followed, but not with this call's arguments.
-    for (BlockArgument argument : callee.getArguments())
-      if (seen.contains({argument, call ? call : inner}))
-        followOperand(inner, argument.getArgNumber(), call);
-  }
-
-  // Of a function: what each call that came here hands it.
-  bool followArgument(Value value, Operation *call) {
     auto argument = dyn_cast<BlockArgument>(value);
-    auto callee = argument ? dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp()) : nullptr;
-    if (!callee)
-      return false;
-    for (func::CallOp caller : callers[callee])
-      followOperand(caller, argument.getArgNumber(), call);
-    return true;
+    if (!sources.empty()) {
+      for (Value source : sources)
+        work.push_back({source, call});
+    } else if (auto inner = value.getDefiningOp<func::CallOp>()) {
+      enter(inner, cast<OpResult>(value).getResultNumber(), call ? call : inner);
+    } else if (call && argument && isa<func::FuncOp>(argument.getOwner()->getParentOp())) {
+      leave(argument, call);
+    } else {
+      found.push_back({value, call});
+      anyUnknown |= isa_and_nonnull<bf::PopOp>(value.getDefiningOp());
+    }
   }
 
-  void followOperand(func::CallOp caller, unsigned number, Operation *call) {
-    follow(caller.getOperand(number), caller == call ? nullptr : call);
+  void enter(func::CallOp inner, unsigned result, Operation *call) {
+    auto function =
+        SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(inner, inner.getCalleeAttr());
+    work.push_back({function.front().getTerminator()->getOperand(result), call});
+    Callee &callee = callees[{function, call}];
+    if (callee.callers.insert(inner))
+      for (unsigned number : callee.arguments)
+        followOperand(inner, number, call);
   }
 
+  void leave(BlockArgument argument, Operation *call) {
+    Callee &callee = callees[{argument.getOwner()->getParentOp(), call}];
+    if (callee.arguments.insert(argument.getArgNumber()))
+      for (Operation *caller : callee.callers)
+        followOperand(caller, argument.getArgNumber(), call);
+  }
+
+  void followOperand(Operation *caller, unsigned number, Operation *call) {
+    work.push_back({caller->getOperand(number), caller == call ? nullptr : call});
+  }
+
+  SmallVector<Origin> work;
   llvm::DenseSet<Origin> seen;
-  DenseMap<Operation *, SmallVector<func::CallOp>> callers;
+  DenseMap<std::pair<Operation *, Operation *>, Callee> callees;
 };
 
 class ResultSeparator {

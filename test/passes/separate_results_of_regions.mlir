@@ -64,3 +64,33 @@ func.func @by_a_loop(%a: tensor<4xf32>, %b: tensor<4xf32>, %n: i64) {
   bf.store_attr %b, "grad", %l#1 {bf.objects = array<i32: 4>, bf.storages = array<i32: 4>} : tensor<4xf32>, tensor<4xf32>
   return
 }
+// -----
+// Sums go through one call after the other, and through calls inside of them.
+// CHECK-LABEL: func.func @sums
+func.func @sums(%a: tensor<4xf32>, %b: tensor<4xf32>, %n: i64) {
+  %0 = bf.aten "aten::exp"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+  %1 = bf.aten "aten::sin"(%a) : (tensor<4xf32>) -> tensor<4xf32>
+  %2:2 = func.call @add(%0, %1, %n) : (tensor<4xf32>, tensor<4xf32>, i64) -> (tensor<4xf32>, tensor<4xf32>)
+  %3:2 = func.call @add(%2#0, %2#1, %n) : (tensor<4xf32>, tensor<4xf32>, i64) -> (tensor<4xf32>, tensor<4xf32>)
+  // CHECK: %[[G:.*]]:2 = call @add(%{{.*}}#0, %{{.*}}#1
+  // CHECK: bf.store_attr %arg0, "grad", %[[G]]#0
+  // CHECK: bf.store_attr %arg1, "grad", %[[G]]#1
+  bf.store_attr %a, "grad", %3#0 {bf.objects = array<i32: 3>, bf.storages = array<i32: 3>} : tensor<4xf32>, tensor<4xf32>
+  bf.store_attr %b, "grad", %3#1 {bf.objects = array<i32: 4>, bf.storages = array<i32: 4>} : tensor<4xf32>, tensor<4xf32>
+  return
+}
+func.func private @add(%x: tensor<4xf32>, %y: tensor<4xf32>, %n: i64) -> (tensor<4xf32>, tensor<4xf32>) {
+  %zero = arith.constant 0 : i64
+  %one = arith.constant 1 : i64
+  %more = arith.cmpi sgt, %n, %zero : i64
+  %r:2 = scf.if %more -> (tensor<4xf32>, tensor<4xf32>) {
+    %less = arith.subi %n, %one : i64
+    %0:2 = func.call @add(%x, %y, %less) : (tensor<4xf32>, tensor<4xf32>, i64) -> (tensor<4xf32>, tensor<4xf32>)
+    %1:2 = func.call @add(%0#0, %0#1, %less) : (tensor<4xf32>, tensor<4xf32>, i64) -> (tensor<4xf32>, tensor<4xf32>)
+    scf.yield %1#0, %1#1 : tensor<4xf32>, tensor<4xf32>
+  } else {
+    %2 = bf.aten "aten::add.Tensor"(%x, %x, 1) : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+    scf.yield %2, %y : tensor<4xf32>, tensor<4xf32>
+  }
+  return %r#0, %r#1 : tensor<4xf32>, tensor<4xf32>
+}
