@@ -2,12 +2,12 @@
 
 #include "ir/aten_op.h"
 #include "passes/escapes.h"
-#include "passes/region_values.h"
+#include "passes/tensor_memory.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/DenseSet.h"
-#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/MapVector.h"
 
 using namespace mlir;
 
@@ -15,81 +15,33 @@ namespace bifront {
 
 namespace {
 
-// The values whose memory a tensor may turn out to lie in, on one path or another.
-class Origins {
-public:
-  // What a function makes is another tensor for each call of the function at hand: those of calls
-  // inside of such a call are not told apart.
-  using Origin = std::pair<Value, Operation *>;
-
-  explicit Origins(Value tensor) {
-    work.push_back({tensor, nullptr});
-    while (!work.empty()) {
-      auto [value, call] = work.pop_back_val();
-      visit(viewedValue(value), call);
-    }
+// The tensors whose memory one may turn out to lie in, on one path or another.
+SmallVector<Value> ownersOf(Value tensor, const TensorMemory &memory) {
+  SmallVector<Value> work{tensor}, found;
+  llvm::DenseSet<Value> seen;
+  while (!work.empty()) {
+    Value value = viewedValue(work.pop_back_val());
+    if (!seen.insert(value).second)
+      continue;
+    for (Value origin : memory.originsOf(value))
+      (origin == value ? found : work).push_back(origin);
   }
+  return found;
+}
 
-  llvm::SmallVector<Origin> found;
-  bool anyUnknown = false; // a tape's, which anybody may have
-
-private:
-  // A function, called within one call of the function at hand.
-  struct Callee {
-    llvm::SmallSetVector<Operation *, 4> callers;
-    llvm::SmallSetVector<unsigned, 4> arguments; // that a tensor may be
-  };
-
-  void visit(Value value, Operation *call) {
-    if (!seen.insert({value, call}).second)
-      return;
-    SmallVector<Value> sources = sourcesOf(value);
-    auto argument = dyn_cast<BlockArgument>(value);
-    if (!sources.empty()) {
-      for (Value source : sources)
-        work.push_back({source, call});
-    } else if (auto inner = value.getDefiningOp<func::CallOp>()) {
-      enter(inner, cast<OpResult>(value).getResultNumber(), call ? call : inner);
-    } else if (call && argument && isa<func::FuncOp>(argument.getOwner()->getParentOp())) {
-      leave(argument, call);
-    } else {
-      found.push_back({value, call});
-      anyUnknown |= isa_and_nonnull<bf::PopOp>(value.getDefiningOp());
-    }
-  }
-
-  void enter(func::CallOp inner, unsigned result, Operation *call) {
-    auto function =
-        SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(inner, inner.getCalleeAttr());
-    work.push_back({function.front().getTerminator()->getOperand(result), call});
-    Callee &callee = callees[{function, call}];
-    if (callee.callers.insert(inner))
-      for (unsigned number : callee.arguments)
-        followOperand(inner, number, call);
-  }
-
-  void leave(BlockArgument argument, Operation *call) {
-    Callee &callee = callees[{argument.getOwner()->getParentOp(), call}];
-    if (callee.arguments.insert(argument.getArgNumber()))
-      for (Operation *caller : callee.callers)
-        followOperand(caller, argument.getArgNumber(), call);
-  }
-
-  void followOperand(Operation *caller, unsigned number, Operation *call) {
-    work.push_back({caller->getOperand(number), caller == call ? nullptr : call});
-  }
-
-  SmallVector<Origin> work;
-  llvm::DenseSet<Origin> seen;
-  DenseMap<std::pair<Operation *, Operation *>, Callee> callees;
-};
+// What was on a tape anybody may have.
+bool isAnyUnknown(ArrayRef<Value> owners) {
+  return llvm::any_of(
+      owners, [](Value owner) { return isa_and_nonnull<bf::PopOp>(owner.getDefiningOp()); });
+}
 
 class ResultSeparator {
 public:
-  explicit ResultSeparator(func::FuncOp function) : builder(function.getContext()) {
+  ResultSeparator(func::FuncOp function, const TensorMemory &memory)
+      : memory(memory), builder(function.getContext()) {
     for (BlockArgument argument : function.getArguments()) {
       objectOf[argument] = argument.getArgNumber();
-      storageOf[{argument, nullptr}] = argument.getArgNumber();
+      storageOf[argument] = argument.getArgNumber();
     }
   }
 
@@ -119,65 +71,78 @@ public:
 private:
   // Whether all memory that the value may lie in is, or becomes, that of number `storage`.
   bool takeMemory(Value value, int32_t storage) {
-    Origins origins(value);
-    auto isOthers = [&](const Origins::Origin &origin) {
-      auto known = storageOf.find(origin);
+    SmallVector<Value> owners = ownersOf(value, memory);
+    auto isOthers = [&](Value owner) {
+      auto known = storageOf.find(owner);
       return known != storageOf.end() && known->second != storage;
     };
-    if (origins.anyUnknown || llvm::any_of(origins.found, isOthers))
+    if (isAnyUnknown(owners) || llvm::any_of(owners, isOthers))
       return false;
-    for (const Origins::Origin &origin : origins.found)
-      storageOf[origin] = storage;
+    for (Value owner : owners)
+      storageOf[owner] = storage;
     return true;
   }
 
+  const TensorMemory &memory;
   OpBuilder builder;
-  DenseMap<Value, int32_t> objectOf;
-  DenseMap<Origins::Origin, int32_t> storageOf;
+  DenseMap<Value, int32_t> objectOf, storageOf;
   DenseMap<std::pair<Value, int32_t>, Value> copies;
 };
 
-// Of the clones that keep tensors apart, those of what leaves the graph in no other way go.
+// Of the clones that keep tensors apart, finds those of what leaves the graph in no other way.
 class OwnTensors {
 public:
-  explicit OwnTensors(func::FuncOp function) : function(function) {
-    for (BlockArgument argument : function.getArguments())
-      taken.insert({argument, nullptr});
+  OwnTensors(func::FuncOp function, const TensorMemory &memory)
+      : function(function), memory(memory) {
+    taken.insert(function.getArguments().begin(), function.getArguments().end());
   }
 
-  void dropNeedlessClones() {
-    SmallVector<bf::AtenOp> clones;
+  void findNeedlessClones(ArrayRef<bf::AtenOp> clones, SmallVectorImpl<bf::AtenOp> &needless) {
     function.walk([&](Operation *op) {
       if (isa<func::ReturnOp, bf::StoreAttrOp, bf::PushOp>(op))
         for (Value operand : op->getOperands())
           if (isa<RankedTensorType>(operand.getType()))
             take(operand);
-      if (auto call = dyn_cast<bf::AtenOp>(op); call && call->hasAttr(kOwnAttr))
-        clones.push_back(call);
     });
     for (bf::AtenOp clone : clones) {
-      clone->removeAttr(kOwnAttr);
       Value source = clone.getInputs()[0];
-      if (source.getType() != clone.getResult(0).getType() || !take(source))
-        continue;
-      clone.getResult(0).replaceAllUsesWith(source);
-      clone.erase();
+      if (source.getType() == clone.getResult(0).getType() && take(source))
+        needless.push_back(clone);
     }
   }
 
 private:
   // Whether nobody else had any of the memory that the tensor may lie in.
   bool take(Value tensor) {
-    Origins origins(tensor);
-    bool isFree = !origins.anyUnknown;
-    for (const Origins::Origin &origin : origins.found)
-      isFree &= taken.insert(origin).second;
+    SmallVector<Value> owners = ownersOf(tensor, memory);
+    bool isFree = !isAnyUnknown(owners);
+    for (Value owner : owners)
+      isFree &= taken.insert(owner).second;
     return isFree;
   }
 
   func::FuncOp function;
-  llvm::DenseSet<Origins::Origin> taken;
+  const TensorMemory &memory;
+  llvm::DenseSet<Value> taken;
 };
+
+void dropNeedlessClones(ModuleOp module) {
+  llvm::MapVector<Operation *, SmallVector<bf::AtenOp>> clones; // by function
+  module.walk([&](bf::AtenOp call) {
+    if (call->removeAttr(kOwnAttr))
+      clones[call->getParentOfType<func::FuncOp>()].push_back(call);
+  });
+  if (clones.empty())
+    return;
+  TensorMemory memory(module);
+  SmallVector<bf::AtenOp> needless;
+  for (auto &[function, own] : clones)
+    OwnTensors(cast<func::FuncOp>(function), memory).findNeedlessClones(own, needless);
+  for (bf::AtenOp clone : needless) {
+    clone.getResult(0).replaceAllUsesWith(clone.getInputs()[0]);
+    clone.erase();
+  }
+}
 
 class SeparateResultsPass : public PassWrapper<SeparateResultsPass, OperationPass<ModuleOp>> {
 public:
@@ -216,9 +181,10 @@ void numberMoreResults(Operation *end, unsigned count) {
 }
 
 void separateResults(ModuleOp module) {
+  dropNeedlessClones(module);
+  TensorMemory memory(module);
   for (auto function : module.getOps<func::FuncOp>()) {
-    OwnTensors(function).dropNeedlessClones();
-    ResultSeparator separator(function);
+    ResultSeparator separator(function, memory);
     SmallVector<Operation *> ends;
     function.walk([&](Operation *op) {
       if (op->hasAttr(kObjectsAttr) && op->hasAttr(kStoragesAttr))
