@@ -29,22 +29,25 @@ PipelineOptions pipelineOptions() {
   return {all.dumpBefore, all.dumpAfter, all.disablePasses, all.verify};
 }
 
+// Of a pass that cannot fail.
+static auto always(ModuleOp module, void (*pass)(ModuleOp)) {
+  return [module, pass]() -> LogicalResult {
+    pass(module);
+    return success();
+  };
+}
+
 // From calls to kernels.
 static void lowerToKernels(ModuleOp module, PassScope &scope) {
   auto simplifyIt = [&] { return simplify(module); };
-  auto always = [&](void (*pass)(ModuleOp)) {
-    return [module, pass]() -> LogicalResult {
-      pass(module);
-      return success();
-    };
-  };
-  if (!scope.runOptional("lower-pointwise", always(lowerPointwise)) ||
+  if (!scope.runOptional("lower-pointwise", always(module, lowerPointwise)) ||
       !scope.runOptional("simplify", simplifyIt) ||
-      !scope.runOptional("fuse-pointwise", always([](ModuleOp op) { fusePointwise(op); })) ||
+      !scope.runOptional("fuse-pointwise",
+                         always(module, [](ModuleOp op) { fusePointwise(op); })) ||
       !scope.runOptional("simplify", simplifyIt))
     return;
   // Last, for it undoes what common subexpression elimination does.
-  scope.run("separate-results", always(separateResults));
+  scope.run("separate-results", always(module, separateResults));
 }
 
 PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
@@ -54,12 +57,9 @@ PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
   auto functionaliseIt = [&] { return functionalise(module); };
   auto simplifyIt = [&] { return simplify(module); };
 
-  scope.run("lay-out-results", [&] {
-    layOutResults(module);
-    return success();
-  });
   // From what was recorded to values.
-  if (!scope.run("functionalise", functionaliseIt))
+  if (!scope.run("lay-out-results", always(module, layOutResults)) ||
+      !scope.run("functionalise", functionaliseIt))
     return result;
 
   // Ahead of simplification: two equal values, or a value and a view of it, differ in what a
@@ -74,10 +74,7 @@ PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
     if (!scope.run("autodiff", differentiate) || !scope.run("functionalise", functionaliseIt))
       return result;
   }
-  if (!scope.run("simplify", simplifyIt) || !scope.run("prune-tapes", [&] {
-        pruneTapes(module);
-        return success();
-      }))
+  if (!scope.run("simplify", simplifyIt) || !scope.run("prune-tapes", always(module, pruneTapes)))
     return result;
 
   if (split && !scope.run("split-backward", [&] { return splitBackward(module, *split); }))

@@ -33,6 +33,32 @@ private:
   std::vector<PyObject *> heap_;
 };
 
+// The one conversion of a function that there is at a time. False where there is one already: of
+// another thread, or around this call, which the function makes of itself while it is captured.
+class ConversionTurn {
+public:
+  ConversionTurn(std::atomic<bool> &isTaken, double &seconds)
+      : isTaken_(isTaken), seconds_(seconds), isMine_(!isTaken.exchange(true)) {}
+  ConversionTurn(const ConversionTurn &) = delete;
+  ConversionTurn &operator=(const ConversionTurn &) = delete;
+  ~ConversionTurn() {
+    if (!isMine_)
+      return;
+    seconds_ += spent();
+    isTaken_ = false;
+  }
+  explicit operator bool() const { return isMine_; }
+  double spent() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+private:
+  std::atomic<bool> &isTaken_;
+  double &seconds_;
+  bool isMine_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
 bool isOneGraph(const ConvertedGraph &one, const ConvertedGraph &other) {
   return one.executor == other.executor;
 }
@@ -302,13 +328,11 @@ bool ConvertedFunction::joins(const Kept &made, const KeptGraphs &others,
 
 // Makes a new graph a form of the first one that it can join.
 void ConvertedFunction::unite(const std::shared_ptr<Kept> &made, const Misfits &misfits) {
-  if (!made->graph->captured || converting_.exchange(true)) // by another thread
+  if (!made->graph->captured)
     return;
-  struct Reset {
-    std::atomic<bool> &flag;
-    ~Reset() { flag = false; }
-  } reset{converting_};
-  auto start = std::chrono::steady_clock::now();
+  ConversionTurn turn(converting_, stats_.conversionSeconds);
+  if (!turn)
+    return;
   for (const auto &graph : graphs()) {
     KeptGraphs forms;
     std::ranges::copy_if(kept_, std::back_inserter(forms), [&](const auto &kept) {
@@ -329,8 +353,6 @@ void ConvertedFunction::unite(const std::shared_ptr<Kept> &made, const Misfits &
       log(std::string("two forms stay graphs of their own: ") + why.what());
     }
   }
-  std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-  stats_.conversionSeconds += spent.count();
 }
 
 // The newest stays: it is about to run.
@@ -554,15 +576,10 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
                                                                     size_t count,
                                                                     PyObject *keywordNames,
                                                                     const Misfits &misfits) {
-  if (converting_.exchange(
-          true)) // another thread, or the function calling itself while it is captured
+  ConversionTurn turn(converting_, stats_.conversionSeconds);
+  if (!turn)
     return nullptr;
-  struct Reset {
-    std::atomic<bool> &flag;
-    ~Reset() { flag = false; }
-  } reset{converting_};
   constexpr uint32_t kComparisons = 32;
-  auto start = std::chrono::steady_clock::now();
   std::shared_ptr<Kept> made;
   try {
     ++stats_.conversions;
@@ -585,11 +602,9 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
     if (!error.raised) // the next call may not
       noteFailedAttempt(ExitReason::CaptureFailed);
   }
-  std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
-  stats_.conversionSeconds += spent.count();
   if (made && options().log) {
     std::ostringstream line;
-    line << "converted in " << std::fixed << std::setprecision(3) << spent.count() << " s, "
+    line << "converted in " << std::fixed << std::setprecision(3) << turn.spent() << " s, "
          << kept_.size() << " graph(s)";
     log(line.str());
   }
