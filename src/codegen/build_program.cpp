@@ -257,7 +257,7 @@ void ProgramBuilder::visitFunctionCall(func::CallOp op) {
   addStep(EntryOp::Kind::Function, program.functionCalls.size() - 1, std::move(memory));
 }
 
-// What is popped may be anything that was pushed.
+// What is popped may be anything that was pushed; rows are copied.
 void ProgramBuilder::visitTape(Operation *op) {
   TapeStep step;
   MemoryStep memory;
@@ -276,6 +276,8 @@ void ProgramBuilder::visitTape(Operation *op) {
         memory.reads.push_back(slotOf(value));
     }
   }
+  if (auto rows = dyn_cast<bf::PopRowsOp>(op))
+    return popRows(rows, std::move(step), std::move(memory));
   for (Value value : op->getResults().drop_front(isa<bf::TapeOp>(op) ? 1 : 0)) {
     step.action = TapeStep::Action::Pop;
     step.values.push_back(resultRef(value));
@@ -287,6 +289,18 @@ void ProgramBuilder::visitTape(Operation *op) {
   for (const std::vector<SlotId> &others : {memory.reads, memory.results})
     for (SlotId other : others)
       memory.shares.emplace_back(step.tape, other);
+  program.tapeSteps.push_back(std::move(step));
+  addStep(EntryOp::Kind::Tape, program.tapeSteps.size() - 1, std::move(memory));
+}
+
+void ProgramBuilder::popRows(bf::PopRowsOp op, TapeStep step, MemoryStep memory) {
+  step.action = TapeStep::Action::PopRows;
+  for (Value value : op.getRows()) {
+    step.values.push_back(resultRef(value));
+    step.rows.push_back(valueTypeOf(value.getType()).tensor);
+    if (hasSlot(value))
+      memory.results.push_back(slotOf(value));
+  }
   program.tapeSteps.push_back(std::move(step));
   addStep(EntryOp::Kind::Tape, program.tapeSteps.size() - 1, std::move(memory));
 }
@@ -555,7 +569,7 @@ void ProgramBuilder::visit(Operation *op) {
     return visitCall(call);
   if (auto call = dyn_cast<func::CallOp>(op))
     return visitFunctionCall(call);
-  if (isa<bf::TapeOp, bf::PushOp, bf::PopOp>(op))
+  if (isa<bf::TapeOp, bf::PushOp, bf::PopOp, bf::PopRowsOp>(op))
     return visitTape(op);
   if (auto kernel = dyn_cast<bf::PointwiseOp>(op))
     return visitKernel(kernel);

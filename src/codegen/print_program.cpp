@@ -200,7 +200,7 @@ void ProgramPrinter::tape(const TapeStep &step) {
     refs(step.values);
     out << ")";
   } else {
-    out << "pop ";
+    out << (step.action == TapeStep::Action::PopRows ? "pop rows " : "pop ");
     refs(step.values);
     out << " = ";
     slot(step.tape);

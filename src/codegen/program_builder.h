@@ -32,6 +32,7 @@ private:
   void visitCall(bf::AtenOp op);
   void visitFunctionCall(mlir::func::CallOp op);
   void visitTape(mlir::Operation *op);
+  void popRows(bf::PopRowsOp op, TapeStep step, MemoryStep memory);
   void visitKernel(bf::PointwiseOp op);
   void visitStore(bf::StoreOp op);
   void visitStoreAttr(bf::StoreAttrOp op);

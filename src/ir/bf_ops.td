@@ -387,4 +387,19 @@ def Bf_PopOp : Bf_Op<"pop", [MemoryEffects<[MemRead<Bf_TapeMemory>, MemWrite<Bf_
   let assemblyFormat = "$tape attr-dict `:` type($values)";
 }
 
+def Bf_PopRowsOp
+    : Bf_Op<"pop_rows", [MemoryEffects<[MemRead<Bf_TapeMemory>, MemWrite<Bf_TapeMemory>]>]> {
+  let summary = "takes everything off a tape: the rows of all tensors that were pushed, in order";
+  let description = [{
+    ```mlir
+    %g, %x = bf.pop_rows %tape : tensor<?x1024xf32>, tensor<?x512xf32>
+    ```
+    Each push has put as many tensors on the tape as there are results, the n-th of them with the sizes of
+    the n-th result behind the first dimension. No push leaves no rows.
+  }];
+  let arguments = (ins Bf_TapeType:$tape);
+  let results = (outs Variadic<AnyRankedTensor>:$rows);
+  let assemblyFormat = "$tape attr-dict `:` type($rows)";
+}
+
 #endif // BIFRONT_IR_BF_OPS_TD

@@ -1,6 +1,7 @@
 #include "passes/pipeline.h"
 
 #include "passes/autodiff.h"
+#include "passes/defer_products.h"
 #include "passes/functionalise.h"
 #include "passes/fuse_pointwise.h"
 #include "passes/lay_out_results.h"
@@ -40,7 +41,8 @@ static auto always(ModuleOp module, void (*pass)(ModuleOp)) {
 // From calls to kernels.
 static void lowerToKernels(ModuleOp module, PassScope &scope) {
   auto simplifyIt = [&] { return simplify(module); };
-  if (!scope.runOptional("lower-pointwise", always(module, lowerPointwise)) ||
+  if (!scope.runOptional("defer-products", always(module, deferProducts)) ||
+      !scope.runOptional("lower-pointwise", always(module, lowerPointwise)) ||
       !scope.runOptional("simplify", simplifyIt) ||
       !scope.runOptional("fuse-pointwise",
                          always(module, [](ModuleOp op) { fusePointwise(op); })) ||
@@ -114,6 +116,7 @@ void registerPasses() {
   registerPass([] { return createFusePointwisePass(); });
   registerPass([] { return createSeparateResultsPass(); });
   registerPass([] { return createPruneTapesPass(); });
+  registerPass([] { return createDeferProductsPass(); });
   registerPass([] { return createExpandReachedPass(); });
   registerPass([]() -> std::unique_ptr<Pass> { return std::make_unique<WholePipelinePass>(); });
 }

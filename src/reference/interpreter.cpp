@@ -9,6 +9,7 @@
 #include "runtime/object_reads.h"
 #include "runtime/python_calls.h"
 #include "runtime/stack_room.h"
+#include "runtime/tape.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -91,6 +92,7 @@ private:
   IValue readObject(mlir::Operation *op, std::span<const IValue> operands);
   IValue callPython(bf::PycallOp op, std::span<const IValue> operands);
   std::vector<IValue> pop(bf::PopOp op, std::span<const IValue> operands);
+  std::vector<IValue> popRows(bf::PopRowsOp op, c10::impl::GenericList tape);
   void print(bf::PrintOp op, std::span<const IValue> operands) const;
   void check(mlir::Type type, const IValue &value, mlir::Operation &op, bool isNew);
 
@@ -111,7 +113,7 @@ private:
 // has become.
 bool givesNewSizes(mlir::Operation &op) {
   auto call = mlir::dyn_cast<bf::AtenOp>(op);
-  return op.getNumRegions() > 0 || mlir::isa<mlir::func::CallOp, bf::PopOp>(op) ||
+  return op.getNumRegions() > 0 || mlir::isa<mlir::func::CallOp, bf::PopOp, bf::PopRowsOp>(op) ||
          (call && call.getSchema().starts_with("bifront::"));
 }
 
@@ -235,6 +237,7 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
         return {};
       })
       .Case([&](bf::PopOp op) { return pop(op, in); })
+      .Case([&](bf::PopRowsOp op) { return popRows(op, in[0].toList()); })
       .Case([&](bf::DimOp dim) {
         return std::vector<IValue>{in[0].toTensor().size(static_cast<int64_t>(dim.getIndex()))};
       })
@@ -411,6 +414,18 @@ std::vector<IValue> Interpreter::pop(bf::PopOp op, std::span<const IValue> opera
     throw std::runtime_error(textOf(*op) + ": the tape is at its end");
   std::vector<IValue> results(tape.end() - op.getNumResults(), tape.end());
   tape.resize(tape.size() - op.getNumResults());
+  return results;
+}
+
+std::vector<IValue> Interpreter::popRows(bf::PopRowsOp op, c10::impl::GenericList tape) {
+  std::vector<IValue> results;
+  for (mlir::Value rows : op.getRows()) {
+    std::vector<at::Tensor> parts;
+    for (size_t i = results.size(); i < tape.size(); i += op.getNumResults())
+      parts.push_back(tape.get(i).toTensor());
+    results.emplace_back(rowsOf(parts, valueTypeOf(rows.getType()).tensor));
+  }
+  tape.clear();
   return results;
 }
 

@@ -392,6 +392,11 @@ void Frame::tape(uint32_t index) {
         tape.push(slots[value.index]);
       else
         tape.push(scalars[value.index]);
+  } else if (step.action == TapeStep::Action::PopRows) {
+    std::vector<at::Tensor> rows = tape.popRows(step.rows);
+    for (size_t number = 0; number < rows.size(); ++number)
+      if (uint32_t slot = step.values[number].index; slot != kNoSlot)
+        slots[slot] = std::move(rows[number]);
   } else {
     for (auto value = step.values.rbegin(); value != step.values.rend(); ++value)
       if (value->kind != OperandRef::Kind::Tensor)

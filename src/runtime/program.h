@@ -137,9 +137,10 @@ struct PythonStep {
 
 // A tape lies in a slot as a tensor does.
 struct TapeStep {
-  enum class Action : uint8_t { Start, Push, Pop } action = Action::Start;
+  enum class Action : uint8_t { Start, Push, Pop, PopRows } action = Action::Start;
   SlotId tape = kNoSlot;
   std::vector<OperandRef> values; // pushed, or popped (index kNoSlot: not wanted)
+  std::vector<TensorType> rows;   // PopRows: what the values are, where nothing was pushed
   std::vector<SlotId> release;
 };
 

@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
 #include <vector>
 
 namespace bifront {
@@ -22,10 +23,16 @@ public:
   void push(Scalar64 number) { numbers.push_back(number); }
   at::Tensor popTensor();
   Scalar64 popNumber();
+  // All tensors, of pushes of as many as there are types: the rows of all that were pushed as the
+  // n-th, for each n.
+  std::vector<at::Tensor> popRows(std::span<const TensorType> types);
 
 private:
   std::vector<at::Tensor> tensors;
   std::vector<Scalar64> numbers;
 };
+
+// The tensors end to end; no rows of this type where there are none.
+at::Tensor rowsOf(std::span<const at::Tensor> tensors, const TensorType &type);
 
 } // namespace bifront
