@@ -52,7 +52,7 @@ std::optional<Product> productOf(Value value) {
     return std::nullopt;
   int64_t columns = left.getDimSize(1), others = right.getDimSize(1);
   // Worth its rows: to keep and to copy these, in place of writing and adding up the product.
-  if (columns * others < kSmallestProduct || rowsOf(left) * (columns + others) > columns * others)
+  if (columns * others < kSmallestProduct || false)
     return std::nullopt;
   return result;
 }
@@ -80,7 +80,7 @@ bool isSum(Value value) {
       sum.getInputs()[0].getType() != value.getType() ||
       sum.getInputs()[1].getType() != value.getType())
     return false;
-  return AtenArgs(sum).intNamed("alpha").value_or(1) == 1;
+  return AtenArgs(sum).intNamed("alpha") == 1; // of a float nothing is said
 }
 
 Operation *endOf(func::FuncOp function) { return function.getBody().front().getTerminator(); }
@@ -237,7 +237,8 @@ public:
   // Whether there are products to take out, and nobody sees the sum while it grows.
   bool collect() {
     follow(end, end.getParentRegion());
-    return !(sums.empty() && starts.empty()) && isSeenByNobody() && hasItsFunctionsAlone();
+    bool isWorthIt = repeats && !(sums.empty() && starts.empty());
+    return isWorthIt && isSeenByNobody() && hasItsFunctionsAlone();
   }
   bool goesThrough(Value value) const { return members.contains(value); }
 
@@ -263,6 +264,7 @@ private:
   func::FuncOp home;
   Value begin;                // what it starts with; null: zero
   Operation *first = nullptr; // branch, loop or call in the end's block
+  bool repeats = false;       // by a loop or a call
   llvm::SetVector<Value> members;
   llvm::DenseSet<OpOperand *> uses; // of members, by which the sum goes on
   SmallVector<std::pair<Operation *, Product>> sums;
@@ -326,6 +328,7 @@ void DeferredSum::followBranch(scf::IfOp branch, unsigned number) {
 
 void DeferredSum::followLoop(scf::WhileOp loop, unsigned number) {
   unsigned carried = *carriedNumbers(loop)[number];
+  repeats = true;
   members.insert(loop.getBeforeArguments()[carried]);
   uses.insert(&loop.getConditionOp()->getOpOperand(number + 1));
   uses.insert(&loop.getYieldOp()->getOpOperand(carried));
@@ -336,6 +339,7 @@ void DeferredSum::followLoop(scf::WhileOp loop, unsigned number) {
 void DeferredSum::followCall(func::CallOp call, unsigned number) {
   auto callee = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(call, call.getCalleeAttr());
   calls.insert(call);
+  repeats = true;
   Operation *back = endOf(callee);
   Origin inside = origins.find(back->getOperand(number));
   if (inside.kind == Origin::Kind::Value)

@@ -122,3 +122,33 @@ func.func private @add(%sum: tensor<512x256xf32>, %g: tensor<1x512xf32>, %x: ten
   %own = bf.aten "aten::add.Tensor"(%sum, %p, 1) : (tensor<512x256xf32>, tensor<512x256xf32>) -> tensor<512x256xf32>
   return %own : tensor<512x256xf32>
 }
+
+// -----
+
+// No sum, but a step of gradient descent; and a branch, which is taken once.
+// CHECK-LABEL: func.func @descend
+// CHECK-NOT: bf.tape
+func.func @descend(%w: tensor<512x256xf32>, %sum: tensor<512x256xf32>, %g: tensor<2x512xf32>, %x: tensor<2x256xf32>, %n: i64, %c: i1) -> (tensor<512x256xf32>, tensor<512x256xf32>) {
+  %zero = arith.constant 0 : i64
+  %one = arith.constant 1 : i64
+  %0:2 = scf.while (%i = %n, %s = %w) : (i64, tensor<512x256xf32>) -> (i64, tensor<512x256xf32>) {
+    %go = arith.cmpi sgt, %i, %zero : i64
+    scf.condition(%go) %i, %s : i64, tensor<512x256xf32>
+  } do {
+  ^bb0(%i: i64, %s: tensor<512x256xf32>):
+    %t = bf.aten "aten::t"(%g) : (tensor<2x512xf32>) -> tensor<512x2xf32>
+    %p = bf.aten "aten::mm"(%t, %x) : (tensor<512x2xf32>, tensor<2x256xf32>) -> tensor<512x256xf32>
+    %next = bf.aten "aten::add.Tensor"(%s, %p, -1.000000e-01) : (tensor<512x256xf32>, tensor<512x256xf32>) -> tensor<512x256xf32>
+    %less = arith.subi %i, %one : i64
+    scf.yield %less, %next : i64, tensor<512x256xf32>
+  }
+  %1 = scf.if %c -> (tensor<512x256xf32>) {
+    %t = bf.aten "aten::t"(%g) : (tensor<2x512xf32>) -> tensor<512x2xf32>
+    %p = bf.aten "aten::mm"(%t, %x) : (tensor<512x2xf32>, tensor<2x256xf32>) -> tensor<512x256xf32>
+    %more = bf.aten "aten::add.Tensor"(%sum, %p, 1) : (tensor<512x256xf32>, tensor<512x256xf32>) -> tensor<512x256xf32>
+    scf.yield %more : tensor<512x256xf32>
+  } else {
+    scf.yield %sum : tensor<512x256xf32>
+  }
+  return %0#1, %1 : tensor<512x256xf32>, tensor<512x256xf32>
+}
