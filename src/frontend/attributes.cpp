@@ -204,6 +204,8 @@ void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject
     checked(PyObject_GenericSetAttr(object, name, value));
     return;
   }
+  if (setsContext(object, name, value))
+    return;
   if (descriptor && isData(descriptor)) {
     if (isMember(descriptor)) {
       log_.write(Slot::Kind::Member, object, descriptor, value);

@@ -559,17 +559,23 @@ private:
 PyRef Interpreter::wrapCallable(PyObject *function) {
   if (PyType_Check(function) || PyCFunction_Check(function) || callbackOf(function))
     return PyRef::share(function);
-  PyRef target = PyRef::share(function);
-  auto made = std::make_shared<WalkedFunction>([this, target](CallArguments arguments) -> PyRef {
-    try {
-      return call(target.get(), std::move(arguments));
-    } catch (const PythonError &) {
-      return {};
-    } catch (...) {
-      refuse(std::current_exception());
-      return {};
-    }
+  return wrapCall([this, target = PyRef::share(function)](CallArguments arguments) {
+    return call(target.get(), std::move(arguments));
   });
+}
+
+PyRef Interpreter::wrapCall(std::function<PyRef(CallArguments)> call) {
+  auto made = std::make_shared<WalkedFunction>(
+      [this, call = std::move(call)](CallArguments arguments) -> PyRef {
+        try {
+          return call(std::move(arguments));
+        } catch (const PythonError &) {
+          return {};
+        } catch (...) {
+          refuse(std::current_exception());
+          return {};
+        }
+      });
   callbacks_.push_back(made);
   return checked(makeCallable(std::move(made)));
 }
