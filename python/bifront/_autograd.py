@@ -1,10 +1,12 @@
-"""What the walk of a program has CPython do for torch.autograd.Function."""
+"""What the walk of a program has CPython do for torch.autograd.Function and torch.manual_seed."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import torch
 
 
 def subclass(function: Any, methods: dict[str, Callable[..., Any]]) -> Any:
@@ -21,3 +23,9 @@ def bound_arguments(
     bound = inspect.signature(forward).bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.args, bound.kwargs
+
+
+def seed_graph(seed: Any) -> Iterator[Any]:
+    """As torch.manual_seed does; the generator, which it returns, may not leave the call."""
+    torch.ops.bifront.manual_seed(seed)
+    return iter(())

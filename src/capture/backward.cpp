@@ -28,10 +28,11 @@ public:
     findRoots();
     inspectGraph();
     findTargets();
-    if (targets_.empty() && pythonNodes_.empty())
+    bool callsPython = !pythonNodes_.empty() || capture_.savesWithHooks();
+    if (targets_.empty() && !callsPython)
       return {};
     requireSure();
-    if (pythonNodes_.empty())
+    if (!callsPython)
       return runOnGraph();
     refusePython();
     return runRecorded();

@@ -206,6 +206,11 @@ void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject
   }
   if (setsContext(object, name, value))
     return;
+  if (PyExceptionInstance_Check(object) && log_.isFresh(object) &&
+      PyUnicode_CompareWithASCIIString(name, "__traceback__") == 0) { // as contextlib does
+    checked(PyObject_GenericSetAttr(object, name, value));
+    return;
+  }
   if (descriptor && isData(descriptor)) {
     if (isMember(descriptor)) {
       log_.write(Slot::Kind::Member, object, descriptor, value);

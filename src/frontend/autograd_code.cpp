@@ -8,6 +8,7 @@
 
 #include <torch/csrc/autograd/python_variable.h>
 
+#include <set>
 #include <string_view>
 #include <thread>
 
@@ -34,6 +35,12 @@ struct AutogradTypes {
   PyObject *registerAccumulated =
       functionOf("torch", "Tensor", "register_post_accumulate_grad_hook").release();
   PyObject *handle = attributeOfModule("torch.utils.hooks", "RemovableHandle").release();
+  PyObject *seed = attributeOfModule("torch", "manual_seed").release();
+  PyObject *seedGraph = attributeOfModule("bifront._autograd", "seed_graph").release();
+  PyObject *savesBy =
+      functionOf("torch.autograd.graph", "saved_tensors_hooks", "__enter__").release();
+  PyObject *pushSavedHooks =
+      attributeOfModule("torch._C._autograd", "_push_saved_tensors_default_hooks").release();
   PyObject *bind = attributeOfModule("bifront._autograd", "bound_arguments").release();
   PyObject *subclass = attributeOfModule("bifront._autograd", "subclass").release();
 };
@@ -41,6 +48,41 @@ struct AutogradTypes {
 const AutogradTypes &types() {
   static const AutogradTypes known;
   return known;
+}
+
+// Functions of torch.utils.checkpoint that look at devices and modes only.
+bool isOfCheckpoint(PyObject *function) {
+  static const std::set<PyObject *> known = [] {
+    std::set<PyObject *> functions;
+    for (const char *name : {"_infer_device_type", "_get_autocast_kwargs", "_get_device_module",
+                             "check_backward_validity", "detach_variable", "get_device_states",
+                             "_default_meta_extractor"})
+      if (PyRef found = attributeOfModule("torch.utils.checkpoint", name))
+        functions.insert(found.release());
+    PyErr_Clear(); // what this version does not have
+    return functions;
+  }();
+  return known.contains(function);
+}
+
+bool isOfModule(PyObject *function, const char *name) {
+  PyObject *module = PyDict_GetItemString(PyFunction_GET_GLOBALS(function), "__name__");
+  return module && PyUnicode_Check(module) && PyUnicode_CompareWithASCIIString(module, name) == 0;
+}
+
+// By name: the module takes long to import, and may not be imported.
+bool isDynamoDisable(PyObject *function) {
+  return isOfModule(function, "torch._dynamo.decorators") &&
+         attributeText(function, "__name__") == "disable";
+}
+
+// What torch._disable_dynamo wraps, where that calls the program or keeps what it is given.
+PyRef hiddenFromDynamo(PyObject *function) {
+  if (!isOfModule(function, "torch._compile"))
+    return {};
+  bool isKnown = attributeText(function, "__module__") == "torch.utils.checkpoint" ||
+                 attributeText(function, "__name__") == "add_param_group";
+  return isKnown ? checked(PyObject_GetAttrString(function, "__wrapped__")) : PyRef();
 }
 
 bool isFunctionClass(PyObject *object) {
@@ -190,17 +232,38 @@ PyRef Interpreter::walkedHooks(PyObject *hooks) {
   });
 }
 
+// `with torch.autograd.graph.saved_tensors_hooks(...)`.
+PyRef Interpreter::enterSavedHooks(PyObject *hooks) {
+  host_.recording->refuseInScope("what autograd saves gets hooks");
+  Capture::current()->noteSavedHooks();
+  PyRef pack = attribute(hooks, checked(PyUnicode_InternFromString("pack_hook")).get());
+  PyRef unpack = attribute(hooks, checked(PyUnicode_InternFromString("unpack_hook")).get());
+  return checked(PyObject_CallFunctionObjArgs(types().pushSavedHooks,
+                                              wrapCallable(pack.get()).get(),
+                                              wrapCallable(unpack.get()).get(), nullptr));
+}
+
 //===- What the program calls --------------------------------------------------------------===//
 
 std::optional<PyRef> Interpreter::callOfAutograd(PyObject *function, CallArguments &arguments) {
   if (arguments.positional.empty())
     return std::nullopt;
   PyObject *self = arguments.positional[0].get();
+  if (function == types().seed && isGraphNumber(self) && arguments.positional.size() == 1)
+    return checked(PyObject_CallOneArg(types().seedGraph, self));
   if (function == types().apply && isFunctionClass(self)) {
     PyRef cls = std::move(arguments.positional[0]);
     arguments.positional.erase(arguments.positional.begin());
     return applyFunction(cls.get(), std::move(arguments));
   }
+  if (PyRef hidden = hiddenFromDynamo(function))
+    return call(hidden.get(), std::move(arguments));
+  if (isDynamoDisable(function) && PyFunction_Check(self) && arguments.keywords.empty())
+    return PyRef::share(self); // it changes nothing but what a compiler does
+  if (function == types().savesBy)
+    return enterSavedHooks(self);
+  if (isOfCheckpoint(function))
+    return callDirectly(function, arguments);
   if (function != types().registerHook && function != types().registerAccumulated)
     return std::nullopt;
   if (!isProxyTensor(self) || Capture::current()->inputOf(THPVariable_Unpack(self)))

@@ -488,6 +488,7 @@ private:
   PyRef walkedFunction(PyObject *cls);
   PyRef walkedHooks(PyObject *hooks);
   PyRef registeredHook(const std::function<PyRef()> &registers);
+  PyRef enterSavedHooks(PyObject *hooks);
   bool setsContext(PyObject *object, PyObject *name, PyObject *value);
 
   // callables.cpp

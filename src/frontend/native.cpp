@@ -141,6 +141,8 @@ bool isEffectFree(PyObject *callee) {
       PyType_IsSubtype(reinterpret_cast<PyTypeObject *>(callee),
                        reinterpret_cast<PyTypeObject *>(PyExc_BaseException)))
     return true;
+  if (PyCFunction_Check(callee) && attributeText(callee, "__name__") == "_make_subclass")
+    return true;
   return std::find(std::begin(owners), std::end(owners), owner) != std::end(owners);
 }
 
@@ -358,8 +360,10 @@ PyRef Interpreter::natively(const char *what, std::initializer_list<PyObject *> 
 void Interpreter::refuseSetter(PyObject *function) {
   std::string name = attributeText(function, "__name__");
   bool sets = name.starts_with("set_") || name.starts_with("_set_");
+  bool isOfRandom = name == "set_rng_state" && // a value of the graph
+                    attributeText(function, "__module__") == "torch.random";
   bool isKept = name.ends_with("set_grad_enabled") || name.starts_with("set_autocast") ||
-                name.ends_with("set_default_dtype") || name == "set_";
+                name.ends_with("set_default_dtype") || name == "set_" || isOfRandom;
   if (sets && !isKept)
     throw CannotInterpret("calls " + nameOf(function) + ", which sets a mode of PyTorch");
   if (name.starts_with("register_") && name.ends_with("hook"))

@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+import torch.utils.checkpoint
 from torch import nn
 from torch.autograd.function import once_differentiable
 
@@ -357,3 +358,225 @@ def hook_raises_now_and_then():
         return "small", layer.bias.grad
 
     return step
+
+
+@program(rows)
+def checkpoint_with_dropout():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Dropout(0.5), nn.Linear(3, 2))
+
+    def loss_of(x):
+        h = torch.utils.checkpoint.checkpoint(model, x, use_reentrant=False)
+        return h.pow(2).mean() + torch.rand(())
+
+    return trained(loss_of, model)
+
+
+@program(rows)
+def reentrant_checkpoint_with_dropout():
+    first, second = nn.Linear(4, 3), nn.Sequential(nn.Tanh(), nn.Dropout(0.5), nn.Linear(3, 2))
+
+    def loss_of(x):
+        h = torch.utils.checkpoint.checkpoint(second, first(x), use_reentrant=True)
+        return h.pow(2).mean() + torch.rand(())
+
+    return trained(loss_of, nn.ModuleList([first, second]))
+
+
+@program(rows)
+def checkpoint_counts_what_it_runs():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.BatchNorm1d(3))
+    calls = []
+
+    def block(x, scale):
+        calls.append(scale)
+        return model(x) * scale
+
+    def loss_of(x):
+        calls.clear()
+        h = torch.utils.checkpoint.checkpoint(block, x, 2.0, use_reentrant=False)
+        h = torch.utils.checkpoint.checkpoint(block, F.pad(h, (0, 1)), 0.5, use_reentrant=False)
+        return h.pow(2).sum()
+
+    step = trained(loss_of, model)
+    return lambda x: (step(x), list(calls))
+
+
+@program(rows)
+def saved_tensors_have_hooks():
+    layer = nn.Linear(4, 3)
+    saved = []
+
+    def pack(tensor):
+        saved.append(tuple(tensor.shape))
+        return tensor.detach() * 2
+
+    def loss_of(x):
+        saved.clear()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda packed: packed / 2):
+            return layer(x).tanh().pow(2).sum()
+
+    step = trained(loss_of, layer)
+    return lambda x: (step(x), list(saved))
+
+
+@program(vector)
+def argument_that_trains_from_now_on():
+    def step(x):
+        x.requires_grad_()
+        (x * x).sum().backward()
+        return x.grad, x.requires_grad
+
+    return step
+
+
+@program(rows)
+def penalty_on_the_slope_at_an_argument():
+    critic = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
+
+    def loss_of(x):
+        x.requires_grad = True
+        (slope,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+        return (slope.norm(dim=1) - 1).pow(2).mean()
+
+    return trained(loss_of, critic)
+
+
+@program(rows)
+def weights_rest_for_a_while():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+
+    def step(x):
+        model.zero_grad()
+        for p in model[0].parameters():
+            p.requires_grad_(False)
+        model(x).pow(2).mean().backward()
+        rested = [p.grad is None for p in model.parameters()]
+        for p in model[0].parameters():
+            p.requires_grad_(True)
+        model(x).mean().backward()
+        return rested, [p.grad for p in model.parameters()]
+
+    return step
+
+
+@program(rows)
+def weights_rest_from_call_to_call():
+    generator, critic = nn.Linear(4, 3), nn.Linear(3, 1)
+
+    def rest(module, rests):
+        for p in module.parameters():
+            p.requires_grad = not rests
+
+    def step(x):
+        rest(critic, False)
+        critic.zero_grad()
+        critic(generator(x).detach()).mean().backward()
+        rest(critic, True)
+        generator.zero_grad()
+        critic(generator(x)).mean().backward()
+        return generator.weight.grad, critic.weight.grad, critic.weight.requires_grad
+
+    return step
+
+
+@program(rows)
+def module_that_is_made_and_trained_inside():
+    def step(x):
+        probe = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
+        optimizer = torch.optim.SGD(probe.parameters(), lr=0.1)
+        losses = []
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = probe(x).pow(2).mean()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        return torch.stack(losses)
+
+    return step
+
+
+@program(vector)
+def dropout_is_drawn_again_from_a_state():
+    def step(x):
+        state = torch.get_rng_state()
+        first = F.dropout(x, 0.5)
+        torch.set_rng_state(state)
+        return first, F.dropout(x, 0.5), torch.rand(1)
+
+    return step
+
+
+@program(vector)
+def random_state_waits_for_the_next_call():
+    kept = {"state": torch.get_rng_state()}
+
+    def step(x):
+        outer = torch.get_rng_state()
+        torch.set_rng_state(kept["state"])
+        noise = torch.randn(len(x))
+        kept["state"] = torch.get_rng_state()
+        torch.set_rng_state(outer)
+        return x + noise * torch.rand(1)
+
+    return step
+
+
+@program(vector)
+def seed_of_a_tensor():
+    def step(x):
+        torch.manual_seed(int(x.sum() * 10) - 3)
+        return torch.randn(len(x)) + x
+
+    return step
+
+
+@program(rows)
+def first_iteration_may_end_the_loop():
+    layer = nn.Linear(4, 4)
+
+    def loss_of(x):
+        h, turns = x, 0
+        while turns < 4:
+            h = layer(h).tanh()
+            turns += 1
+            if h.sum() > 0:
+                break
+        else:
+            h = h * 3
+        return h.pow(2).mean() / turns
+
+    return trained(loss_of, layer)
+
+
+@program(rows)
+def first_iteration_may_end_a_plain_loop():
+    layer = nn.Linear(4, 4)
+
+    def loss_of(x):
+        h, turns = x, 0
+        while turns < 4:
+            h = layer(h).tanh()
+            turns += 1
+            if h.sum() > 0:
+                break
+        return h.pow(2).mean() / turns
+
+    return trained(loss_of, layer)
+
+
+@program(rows)
+def steps_that_are_taken_or_not():
+    """Whether the first step is taken decides nothing about which weights train."""
+    layer = nn.Linear(4, 4)
+
+    def loss_of(x):
+        y, t = x, torch.zeros(())
+        while t < 1:
+            new = y + 0.5 * layer(y).tanh()
+            if (new - y).detach().norm() < 1 + t:
+                y = new
+            t = t + 0.3
+        return (y + layer.bias.sum() * 0 + layer.weight.sum() * 0).pow(2).mean()
+
+    return trained(loss_of, layer)
