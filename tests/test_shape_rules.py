@@ -390,6 +390,18 @@ def test_rule(name: str) -> None:
         assert_inferred(function, *arguments, meta="attention" not in name)
 
 
+RANDOM_STATE = {f"bifront::{name}" for name in ("get_rng_state", "set_rng_state", "manual_seed")}
+
+
+def test_random_state() -> None:
+    def state(x: Tensor) -> Tensor:
+        torch.set_rng_state(torch.get_rng_state())
+        torch.manual_seed(3)
+        return torch.get_rng_state()
+
+    assert_inferred(state, X, meta=False)
+
+
 def test_every_rule_is_tried() -> None:
-    above = {f"aten::{name}" for name in TRIED_ABOVE.split()}
+    above = {f"aten::{name}" for name in TRIED_ABOVE.split()} | RANDOM_STATE
     assert set(bifront._core.ops_with_shape_rules()) == above | CASES.keys()

@@ -81,7 +81,7 @@ def _install() -> None:
     for name in _WRITERS:
         _replace(torch.Tensor, name, _noted(name))
     for module in (torch, torch.random):
-        guarded = _Guarded(torch.default_generator, "the random number generator is looked at")
+        guarded = _Generator(torch.default_generator, "the random number generator is looked at")
         _replace(module, "default_generator", guarded)
     _replace(builtins, "print", _refused_print(builtins.print))
     for name in ("stdout", "stderr"):
@@ -209,6 +209,29 @@ class _Guarded:
         if _core.capture_active():
             _core.capture_fail(f"{self._message} ({name})")
         return getattr(self._guarded, name)
+
+
+class _Generator(_Guarded):
+    """Its state is a value of the graph."""
+
+    def get_state(self) -> Any:
+        if _core.capture_active():
+            return torch.ops.bifront.get_rng_state()
+        return self._guarded.get_state()
+
+    def set_state(self, state: Any) -> Any:
+        if not _core.capture_active():
+            return self._guarded.set_state(state)
+        torch.ops.bifront.set_rng_state(state)
+        return iter(())  # may not leave the call
+
+    def manual_seed(self, seed: int) -> Any:
+        if not _core.capture_active():
+            return self._guarded.manual_seed(seed)
+        if not -(2**63) <= seed < 2**64:
+            _core.capture_fail("a seed is out of range")
+        torch.ops.bifront.manual_seed(seed - 2**64 if seed >= 2**63 else seed)
+        return iter(())
 
 
 def _refused_print(original: Any) -> Any:

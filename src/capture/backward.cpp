@@ -3,6 +3,7 @@
 #include "capture/asserted_history.h"
 #include "capture/merged_history.h"
 #include "capture/proxy.h"
+#include "capture/python_in_backward.h"
 
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/engine.h>
@@ -11,8 +12,6 @@
 #include <torch/csrc/autograd/utils/grad_layout_contract.h>
 
 #include <algorithm>
-#include <string_view>
-#include <typeinfo>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -20,12 +19,6 @@ namespace bifront {
 namespace {
 
 using namespace torch::autograd;
-
-// A torch.autograd.Function. Torch does not export the type's identity, only its name can be asked
-// for.
-bool isPythonFunction(const Node &node) {
-  return std::string_view(typeid(node).name()) == "N5torch8autograd6PyNodeE";
-}
 
 class CapturedBackward {
 public:
@@ -35,10 +28,22 @@ public:
     findRoots();
     inspectGraph();
     findTargets();
-    if (targets_.empty())
+    bool callsPython = !pythonNodes_.empty() || capture_.savesWithHooks();
+    if (targets_.empty() && !callsPython)
       return {};
     requireSure();
-    variable_list gradients = runEngine();
+    if (!callsPython)
+      return runOnGraph();
+    refusePython();
+    return runRecorded();
+  }
+
+private:
+  variable_list runOnGraph() {
+    variable_list gradients = [&] {
+      Recording::DryRun dry(capture_.recording());
+      return runEngine(edges_, /*accumulate=*/false);
+    }();
     if (!call_.retainGraph)
       noteSpent();
     variable_list recorded = record(gradients);
@@ -51,7 +56,6 @@ public:
     return recorded;
   }
 
-private:
   void findRoots() {
     for (size_t i = 0; i < call_.outputs.size(); ++i) {
       Edge root = impl::gradient_edge(call_.outputs[i]);
@@ -61,7 +65,7 @@ private:
     }
   }
 
-  // Refuses what would run Python in the middle, and finds the leaves.
+  // Finds the leaves, and where Python code runs.
   void inspectGraph() {
     std::unordered_set<Node *> targets;
     for (const Variable &input : call_.inputs)
@@ -77,19 +81,15 @@ private:
   void inspect(Node &node) {
     if (capture_.hasOutsideHistory(&node))
       capture_.fail("backward reaches ops that ran before the captured function");
-    if (auto *merged = dynamic_cast<MergedHistory *>(&node); merged && call_.createGraph)
-      capture_.requireSure(merged, "gradients through it are differentiated again");
-    if (isPythonFunction(node))
-      capture_.fail("backward runs a torch.autograd.Function: " + node.name());
-    if (!node.pre_hooks().empty() || !node.post_hooks().empty() || !node.tensor_pre_hooks().empty())
-      capture_.fail("backward runs a hook");
-    if (!node.retains_grad_hooks().empty())
-      capture_.fail("retain_grad() asks for the gradient of an intermediate tensor");
-    if (auto *leaf = dynamic_cast<AccumulateGrad *>(&node)) {
-      if (leaf->tensor_post_acc_grad_hooks())
-        capture_.fail("backward runs a hook");
-      leaves_.push_back(leaf->variable);
+    if (auto *merged = dynamic_cast<MergedHistory *>(&node)) {
+      merged_.push_back(merged);
+      if (call_.createGraph)
+        capture_.requireSure(merged, "gradients through it are differentiated again");
     }
+    if (runsPython(node))
+      pythonNodes_.push_back(&node);
+    if (auto *leaf = dynamic_cast<AccumulateGrad *>(&node))
+      leaves_.push_back(leaf->variable);
   }
 
   void findTargets() {
@@ -135,14 +135,49 @@ private:
     assertReached(capture_, call_.outputs, asserted);
   }
 
-  variable_list runEngine() {
-    Recording::DryRun dry(capture_.recording());
+  variable_list runEngine(const edge_list &edges, bool accumulate) {
     std::optional<pybind11::gil_scoped_release> withoutGil;
     if (PyGILState_Check())
       withoutGil.emplace();
     return Engine::get_default_engine().execute(roots_, call_.seeds, call_.retainGraph,
-                                                call_.createGraph, /*accumulate_grad=*/false,
-                                                edges_);
+                                                call_.createGraph, accumulate, edges);
+  }
+
+  void refusePython() {
+    if (!capture_.recording().walkedHooks)
+      capture_.fail("backward runs a hook or a torch.autograd.Function");
+    if (call_.ofResults)
+      capture_.fail("the backward of what is returned runs a hook or a torch.autograd.Function");
+    for (const MergedHistory *merged : merged_)
+      capture_.requireSure(merged, "backward runs a hook or a torch.autograd.Function");
+  }
+
+  // The engine calls the Python code and accumulates; everything is recorded as it computes it.
+  variable_list runRecorded() {
+    for (const Variable &target : targets_)
+      if (call_.accumulate)
+        capture_.noteGradRead(target);
+    if (call_.accumulate)
+      for (const Variable &input : call_.inputs)
+        input.retain_grad();
+    edge_list edges = call_.inputs.empty() ? edge_list() : edges_;
+    WalkedHooks hooks(capture_.recording());
+    for (Node *node : pythonNodes_)
+      hooks.add(*node);
+    variable_list gradients = runEngine(edges, call_.accumulate);
+    if (!call_.retainGraph)
+      noteSpent();
+    if (call_.accumulate)
+      return {};
+    for (const at::Tensor &gradient : gradients)
+      requireUsed(gradient);
+    return gradients;
+  }
+
+  void requireUsed(const at::Tensor &gradient) const {
+    TORCH_CHECK(gradient.defined() || call_.allowUnused || call_.accumulate,
+                "One of the differentiated Tensors appears to not have been used in the graph. Set "
+                "allow_unused=True if this is the desired behavior.");
   }
 
   // Remembers which nodes the engine ran: those on the way to a target.
@@ -181,17 +216,13 @@ private:
     std::vector<ValueId> outputs, seeds, wrt;
     std::vector<size_t> places;
     for (size_t i = 0; i < targets_.size(); ++i) {
+      requireUsed(gradients[i]);
       if (gradients[i].defined()) {
         wrt.push_back(capture_.valueOf(targets_[i]));
         const Recording &recording = capture_.recording();
         if (!call_.inputs.empty() && recording.hasLists() && recording.isMerged(wrt.back()))
           capture_.fail("a gradient is taken of what may be an item of a list that grows");
         places.push_back(i);
-      } else {
-        TORCH_CHECK(
-            call_.allowUnused || call_.accumulate,
-            "One of the differentiated Tensors appears to not have been used in the graph. Set "
-            "allow_unused=True if this is the desired behavior.");
       }
     }
     variable_list recorded(targets_.size());
@@ -256,6 +287,8 @@ private:
   const BackwardCall &call_;
   edge_list roots_, edges_;
   variable_list leaves_, targets_;
+  std::vector<Node *> pythonNodes_;
+  std::vector<MergedHistory *> merged_;
   std::unordered_set<Node *> visited_;
 };
 
@@ -295,7 +328,7 @@ ResultGradients captureResultGradients(Capture &capture, const variable_list &re
   ResultGradients found;
   BackwardCall call;
   call.outputs = results;
-  call.retainGraph = call.allowUnused = true;
+  call.retainGraph = call.allowUnused = call.ofResults = true;
   std::vector<Source> sources = sourcesOf(capture, results);
   for (const Source &source : sources) {
     call.inputs.push_back(source.tensor);

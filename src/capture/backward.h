@@ -15,6 +15,7 @@ struct BackwardCall {
   torch::autograd::variable_list inputs; // empty: all leaves
   bool allowUnused = false;
   bool accumulate = false; // into `.grad`, as backward() does
+  bool ofResults = false;  // it runs behind the call, if at all
 };
 
 // What autograd's engine would do, in the graph. PyTorch's engine runs too, on proxies and without

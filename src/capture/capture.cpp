@@ -333,8 +333,6 @@ void Capture::endProgram() {
     OutsideTensors::Snapshot snapshot = recording.outside.all()[i];
     auto *meta = torch::autograd::impl::get_autograd_meta(snapshot.tensor);
     at::Tensor now = meta ? meta->grad_ : at::Tensor();
-    if (meta && meta->requires_grad_ != snapshot.requiresGrad)
-      recording.fail("requires_grad of a tensor from outside is changed");
     if (meta && !snapshot.gradFn && meta->grad_fn_)
       recording.fail("a tensor from outside becomes part of the function's autograd history");
     if (snapshot.gradLookedAt || !now.is_same(snapshot.grad)) {
@@ -349,16 +347,28 @@ void Capture::endProgram() {
   }
   for (auto &[input, proxy] : recording.arguments) {
     const at::Tensor &real = recording.inputs[input].tensor;
-    if (proxy.requires_grad() != real.requires_grad())
-      recording.fail("requires_grad of an argument is changed");
     if (proxy.grad_fn() && !hasOutsideHistory(proxy.grad_fn().get()))
       recording.fail("an argument becomes part of the function's autograd history");
     if (!real.is_leaf())
       continue;
-    if (real.requires_grad())
+    if (real.requires_grad() || proxy.requires_grad())
       gradPresence_.emplace_back(input, real.grad().defined());
     record(input, real.grad(), proxy.grad());
   }
+}
+
+std::vector<std::pair<at::Tensor, bool>> Capture::requiresGradSet() const {
+  std::vector<std::pair<at::Tensor, bool>> set;
+  for (const OutsideTensors::Snapshot &snapshot : recording_->outside.all()) {
+    auto *meta = torch::autograd::impl::get_autograd_meta(snapshot.tensor);
+    if (meta && meta->requires_grad_ != snapshot.requiresGrad)
+      set.emplace_back(snapshot.tensor, meta->requires_grad_);
+  }
+  for (const auto &[input, proxy] : recording_->arguments)
+    if (!proxy.grad_fn() &&
+        proxy.requires_grad() != recording_->inputs[input].tensor.requires_grad())
+      set.emplace_back(proxy, proxy.requires_grad());
+  return set;
 }
 
 ValueId Capture::valueOf(const at::Tensor &tensor) {

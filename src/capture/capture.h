@@ -98,6 +98,9 @@ public:
   const std::vector<std::pair<uint32_t, bool>> &gradPresence() const { return gradPresence_; }
   // Inputs whose .grad, which was there, the program drops before it does anything else.
   const std::vector<uint32_t> &gradsDroppedFirst() const { return gradsDroppedFirst_; }
+  // Leaves from outside of which the program has set requires_grad, and to what; arguments by their
+  // proxies.
+  std::vector<std::pair<at::Tensor, bool>> requiresGradSet() const;
   bool drawsRandomNumbers() const;
   CaptureCost cost() const;
   // Proxies that are alive: behind end(), with all results dropped, more than the arguments'
@@ -115,6 +118,9 @@ public:
   void requireSure(const MergedHistory *history, const std::string &why);
   // What decides whether the tensor requires grad; null: all ways agree.
   const MergedHistory *unsureHistory(const at::Tensor &tensor) const;
+  // What autograd saves goes through Python code, here and in backward.
+  void noteSavedHooks() { savesWithHooks_ = true; }
+  bool savesWithHooks() const { return savesWithHooks_; }
   // Backward has gone through `node` and freed what it had saved.
   void noteSpent(const NodePointer &node) { spent_.insert(node); }
   // The tensors from outside that bring an autograd history, made by ops that the graph does not
@@ -133,6 +139,7 @@ private:
   std::vector<uint32_t> gradsDroppedFirst_;
   std::unordered_set<NodePointer> spent_;
   Capture *outer_ = nullptr;
+  bool savesWithHooks_ = false;
 };
 
 } // namespace bifront

@@ -65,14 +65,8 @@ public:
   Certainty certainty() {
     if (!isMerged_)
       return {};
-    // What the run is to assert counts as certain until all else is.
-    solve(false, [&](Node &node) { return anyOf(node); });
-    Sets reached = sets_;
-    solve(true, [&](Node &node) {
-      auto *merged = dynamic_cast<MergedHistory *>(&node);
-      return merged && !merged->site ? reached.at(&node) : certainBehind(node);
-    });
-    if (const MergedHistory *unsure = firstUnsure([](const MergedHistory &at) { return at.site; }))
+    Sets reached;
+    if (const MergedHistory *unsure = unsureSite(reached))
       return {unsure, {}};
     Bits mayBe = along(roots_, reached);
     solve(true, [&](Node &node) { return certainBehind(node); });
@@ -88,12 +82,32 @@ public:
   const MergedHistory *unsure() {
     if (!isMerged_)
       return nullptr;
+    Sets reached;
+    if (const MergedHistory *unsure = unsureSite(reached))
+      return unsure;
     solve(true, [&](Node &node) { return certainBehind(node); });
-    return firstUnsure([](const MergedHistory &) { return true; });
+    return firstUnsure([](const MergedHistory &) { return true; }, sets_);
   }
 
 private:
   using Sets = std::unordered_map<Node *, Bits>;
+
+  // What another walk can take to go one way; null: all else the run has to assert. `reached`:
+  // behind each node in some run.
+  const MergedHistory *unsureSite(Sets &reached) {
+    solve(false, [&](Node &node) { return anyOf(node); });
+    reached = sets_;
+    // What the run is to assert counts as certain until all else is.
+    solve(true, [&](Node &node) {
+      auto *merged = dynamic_cast<MergedHistory *>(&node);
+      return merged && !merged->site ? reached.at(&node) : certainBehind(node);
+    });
+    // A branch in a loop may only be unsure because the loop is.
+    if (auto *loop =
+            firstUnsure([](const MergedHistory &at) { return at.site && at.loops; }, reached))
+      return loop;
+    return firstUnsure([](const MergedHistory &at) { return at.site; }, sets_);
+  }
 
   void visit(Node *root) {
     std::vector<std::pair<Node *, size_t>> path;
@@ -133,24 +147,27 @@ private:
     }
   }
 
-  template <typename Among> const MergedHistory *firstUnsure(Among among) const {
+  // `behindWays`: what counts as reached by one of its ways.
+  template <typename Among>
+  const MergedHistory *firstUnsure(Among among, const Sets &behindWays) const {
     Bits certain = along(roots_, sets_);
     for (Node *node : order_) {
       auto *merged = dynamic_cast<MergedHistory *>(node);
       if (!merged || !among(*merged))
         continue;
       for (size_t target = 0; target < size_; ++target)
-        if (!certain[target] && !sets_.at(node)[target] && someWayReaches(*merged, target))
+        if (!certain[target] && !sets_.at(node)[target] &&
+            someWayReaches(*merged, target, behindWays))
           return merged;
     }
     return nullptr;
   }
 
-  bool someWayReaches(const MergedHistory &merged, size_t target) const {
+  bool someWayReaches(const MergedHistory &merged, size_t target, const Sets &sets) const {
     if (merged.ways.empty())
       return !merged.next_edges().empty();
     return std::any_of(merged.ways.begin(), merged.ways.end(), [&](const Target &way) {
-      return way.first && behind(way.first, way.second, sets_)[target];
+      return way.first && behind(way.first, way.second, sets)[target];
     });
   }
 

@@ -90,7 +90,7 @@ OpTraits describe(const c10::OperatorHandle &op) {
   traits.lifts = schema.name() == "aten::lift_fresh" || schema.name() == "aten::lift";
   traits.readsNumber = schema.name() == "aten::_local_scalar_dense";
   traits.valueRule = valueShapeRule(traits.schema);
-  traits.growsLists = schema.name().starts_with("bifront::");
+  traits.growsLists = schema.name().starts_with("bifront::") && !traits.random;
   traits.slices = schema.name() == "aten::slice";
   traits.masks = traits.schema == "aten::index.Tensor";
   traits.putsByMask =

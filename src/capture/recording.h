@@ -245,6 +245,9 @@ public:
   // The line of the program that is running, where it is not CPython that runs it.
   std::function<SourceLine()> walkedLine;
   SourceLine sourceLine() const;
+  // A callable that walks all hooks of a dict as PyTorch calls them, given what is hooked; empty
+  // where CPython runs the program.
+  std::function<PyRef(PyObject *hooks)> walkedHooks;
   // Proxies of this recording that are alive.
   int64_t liveProxies = 0;
 

@@ -3,6 +3,7 @@
 #include "capture/capture_error.h"
 #include "capture/proxy.h"
 #include "capture/symbolic.h"
+#include "runtime/random_states.h"
 
 #include <unordered_map>
 
@@ -645,6 +646,13 @@ bool embeddingBackward(RuleCall &call) {
   return true;
 }
 
+bool noResult(RuleCall & /*call*/) { return true; }
+
+bool randomState(RuleCall &call) {
+  call.returns(Extent::contiguous({randomStateBytes()}, at::kByte));
+  return true;
+}
+
 const std::unordered_map<std::string_view, ShapeRule> &rules() {
   static const std::unordered_map<std::string_view, ShapeRule> table = {
       {"aten::relu", pointwise},
@@ -687,6 +695,9 @@ const std::unordered_map<std::string_view, ShapeRule> &rules() {
       {"aten::index_put_", writesSelf},
       {"aten::select_scatter", changedCopy},
       {"aten::slice_scatter", changedCopy},
+      {"bifront::get_rng_state", randomState},
+      {"bifront::set_rng_state", noResult},
+      {"bifront::manual_seed", noResult},
       {"aten::select_backward", scatteredGradient},
       {"aten::slice_backward", scatteredGradient},
       {"aten::add.Scalar", byNumber},

@@ -204,6 +204,13 @@ void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject
     checked(PyObject_GenericSetAttr(object, name, value));
     return;
   }
+  if (setsContext(object, name, value))
+    return;
+  if (PyExceptionInstance_Check(object) && log_.isFresh(object) &&
+      PyUnicode_CompareWithASCIIString(name, "__traceback__") == 0) { // as contextlib does
+    checked(PyObject_GenericSetAttr(object, name, value));
+    return;
+  }
   if (descriptor && isData(descriptor)) {
     if (isMember(descriptor)) {
       log_.write(Slot::Kind::Member, object, descriptor, value);

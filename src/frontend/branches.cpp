@@ -226,12 +226,26 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
   return way;
 }
 
+namespace {
+
+// Whether this is the first iteration of a loop of the graph, ahead of it. To keep one way of a
+// branch there would keep it in the loop.
+bool isPeeled(const PythonFrame *frame) {
+  for (; frame; frame = frame->caller)
+    for (const PendingBody &body : frame->pending)
+      if (body.kind == PendingBody::Kind::LoopBody && body.site)
+        return true;
+  return false;
+}
+
+} // namespace
+
 void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *condition,
                             const PythonLog::Mark &before, Way (&ways)[2], Way &merged) {
   Recording &recording = *host_.recording;
   GraphRecorder &graph = recording.graph();
   Way &then = ways[0], &otherwise = ways[1];
-  Merge merge(recording, log_, choiceAt(site), &before);
+  Merge merge(recording, log_, isPeeled(&frame) ? nullptr : choiceAt(site), &before);
   merged.completion = then.completion;
   bool returns = then.completion == Completion::Return;
   Merge::Index value = merge.plan(then.value.get(), otherwise.value.get());

@@ -610,6 +610,8 @@ std::optional<PyRef> Interpreter::callOfObject(PyObject *self, std::string_view 
                                 : std::nullopt;
   if (PyType_Check(self))
     return std::nullopt;
+  if (auto result = callOfContext(self, name, arguments))
+    return result;
   if (name == "__setattr__" && count == 3) {
     setGenericAttribute(self, arguments.positional[1].get(), arguments.positional[2].get());
     return PyRef::share(Py_None);

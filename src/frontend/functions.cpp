@@ -90,6 +90,8 @@ PyRef Interpreter::call(PyObject *callee, CallArguments arguments) {
 //===- Functions ---------------------------------------------------------------------------===//
 
 PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
+  if (auto result = callOfAutograd(function, arguments))
+    return *result;
   if (isStateless(function)) {
     refuseSetter(function);
     return callDirectly(function, arguments);

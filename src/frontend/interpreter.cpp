@@ -20,10 +20,12 @@ Interpreter::Interpreter(const InterpreterHost &host)
                                                                                  : Policy::OneWay;
     refuse(std::make_exception_ptr(CannotFork(history.site, instead, why)));
   };
+  host_.recording->walkedHooks = [this](PyObject *hooks) { return walkedHooks(hooks); };
 }
 
 Interpreter::~Interpreter() {
   host_.recording->unsure = nullptr;
+  host_.recording->walkedHooks = nullptr;
   endCallbacks();
 }
 

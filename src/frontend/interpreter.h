@@ -476,8 +476,20 @@ private:
   PyRef keyOf(PyObject *key);
   void noteMade(PyObject *value);
   PyRef wrapCallable(PyObject *function);
+  PyRef wrapCall(std::function<PyRef(CallArguments)> call);
   void refuse(std::exception_ptr why);
   void rethrowRefusal();
+
+  // autograd_code.cpp
+  std::optional<PyRef> callOfAutograd(PyObject *function, CallArguments &arguments);
+  std::optional<PyRef> callOfContext(PyObject *self, std::string_view name,
+                                     CallArguments &arguments);
+  PyRef applyFunction(PyObject *cls, CallArguments arguments);
+  PyRef walkedFunction(PyObject *cls);
+  PyRef walkedHooks(PyObject *hooks);
+  PyRef registeredHook(const std::function<PyRef()> &registers);
+  PyRef enterSavedHooks(PyObject *hooks);
+  bool setsContext(PyObject *object, PyObject *name, PyObject *value);
 
   // callables.cpp
   std::optional<PyRef> callOfCallable(PyObject *callee, CallArguments &arguments);
@@ -502,8 +514,11 @@ private:
   PythonFrame *frame_ = nullptr;
   int depth_ = 0;
   std::unordered_map<PyObject *, PyRef> checkedKeys_;
-  PyRef print_;                                    // what the builtin is during a capture
-  std::exception_ptr refusal_;                     // on its way through C
+  PyRef print_;                // what the builtin is during a capture
+  std::exception_ptr refusal_; // on its way through C
+  std::unordered_map<PyObject *, std::pair<PyRef, PyRef>>
+      walkedFunctions_;    // of torch.autograd.Function, each with a class that leads here
+  int64_t numHandles_ = 0; // of hooks
   std::vector<std::weak_ptr<Callback>> callbacks_; // that lead here
   void endCallbacks();
   bool endedWithEffects_ = false;

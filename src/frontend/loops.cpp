@@ -51,13 +51,41 @@ public:
       : interpreter_(interpreter), frame_(frame), plan_(plan),
         graph_(interpreter.host_.recording->graph()) {}
 
+  // Whether this iteration is the first of a `while` that is one of the graph behind it. A counted
+  // loop is better off with a path for each end, since its body may know the number.
+  static bool peels(Interpreter &interpreter, const void *site, bool isFirst) {
+    return isFirst && interpreter.host_.policies && interpreter.policyOf(site) == Policy::PeelFirst;
+  }
+
+  // Runs that iteration, which may end the loop by the way of a branch: `goesOn` is whether there
+  // is another then. Where it is not set, the condition says so.
+  static Completion peel(Interpreter &interpreter, PythonFrame &frame, const LoopBody &body,
+                         const void *site, const void *end, const std::function<PyRef()> &condition,
+                         PyRef &goesOn) {
+    Completion completion = [&] {
+      Pending pending(frame, {.kind = PendingBody::Kind::LoopBody, .site = site});
+      return body();
+    }();
+    if (completion != Completion::LoopBodyEnd)
+      return completion;
+    PyRef breaks = frame.breaks;
+    if (PyBool_Check(breaks.get()))
+      return breaks.get() == Py_True ? Completion::Break : Completion::Normal;
+    auto next = interpreter.forkValue(
+        frame, end, breaks.get(), [] { return PyRef::share(Py_False); }, condition);
+    if (next)
+      goesOn = *next;
+    else if (interpreter.truth(breaks.get()))
+      return Completion::Break;
+    return Completion::Normal;
+  }
+
   // Throws where the loop cannot be one of the graph; then nothing has happened.
   void run() {
     std::vector<PyRef> before = frame_.slots;
     Way last = walkIteration(nullptr);
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-      Merge merge(*interpreter_.host_.recording, interpreter_.log_,
-                  interpreter_.choiceAt(plan_.site), nullptr);
+      Merge merge(*interpreter_.host_.recording, interpreter_.log_, historySite(), nullptr);
       Carried carried = carriedBy(merge, before, last);
       start_ = merge.yields(0);
       start_.push_back(interpreter_.conditionValue(plan_.condition.get()));
@@ -154,6 +182,12 @@ private:
     return yields;
   }
 
+  // Behind the first iteration no other walk knows more of which tensors the history leads to.
+  const void *historySite() const {
+    bool isPeeled = interpreter_.policyOf(plan_.site) >= Policy::PeelFirst;
+    return isPeeled ? nullptr : interpreter_.choiceAt(plan_.site);
+  }
+
   void finish(const Carried &carried, Merge &merge, Way &way, const std::vector<ValueId> &next) {
     std::vector<ValueId> header = graph_.enterBlock(start_);
     ValueId goesOn = header.back();
@@ -243,8 +277,9 @@ Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
   auto condition = [&] { return this->condition(frame, *stmt.condition); };
   auto body = [&] { return run(frame, stmt.body); };
   bool endsEarly = false;
+  PyRef peeled; // whether the loop goes on behind its first iteration, where that may end it
   for (bool isFirst = true;; isFirst = false) {
-    PyRef goesOn = condition();
+    PyRef goesOn = peeled ? std::exchange(peeled, {}) : condition();
     // The first iterations are those of any size.
     if (!isFirst && isGraphNumber(goesOn.get()) && policyOf(&stmt) == Policy::Whole)
       throw CannotFork(&stmt, Policy::Loop, "whether a loop goes on is known at first only");
@@ -256,7 +291,10 @@ Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
       return Completion::Normal;
     if (!truth(goesOn.get()))
       return run(frame, stmt.otherwise);
-    Completion completion = runUnrolled(frame, body, &stmt);
+    Completion completion =
+        stmt.otherwise.empty() && LoopWalk::peels(*this, &stmt, isFirst)
+            ? LoopWalk::peel(*this, frame, body, &stmt, &stmt.body, condition, peeled)
+            : runUnrolled(frame, body, &stmt);
     if (completion == Completion::Break)
       return Completion::Normal;
     if (completion == Completion::Return)

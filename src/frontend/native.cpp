@@ -141,6 +141,8 @@ bool isEffectFree(PyObject *callee) {
       PyType_IsSubtype(reinterpret_cast<PyTypeObject *>(callee),
                        reinterpret_cast<PyTypeObject *>(PyExc_BaseException)))
     return true;
+  if (PyCFunction_Check(callee) && attributeText(callee, "__name__") == "_make_subclass")
+    return true;
   return std::find(std::begin(owners), std::end(owners), owner) != std::end(owners);
 }
 
@@ -358,8 +360,10 @@ PyRef Interpreter::natively(const char *what, std::initializer_list<PyObject *> 
 void Interpreter::refuseSetter(PyObject *function) {
   std::string name = attributeText(function, "__name__");
   bool sets = name.starts_with("set_") || name.starts_with("_set_");
+  bool isOfRandom = name == "set_rng_state" && // a value of the graph
+                    attributeText(function, "__module__") == "torch.random";
   bool isKept = name.ends_with("set_grad_enabled") || name.starts_with("set_autocast") ||
-                name.ends_with("set_default_dtype") || name == "set_";
+                name.ends_with("set_default_dtype") || name == "set_" || isOfRandom;
   if (sets && !isKept)
     throw CannotInterpret("calls " + nameOf(function) + ", which sets a mode of PyTorch");
   if (name.starts_with("register_") && name.ends_with("hook"))
@@ -559,17 +563,23 @@ private:
 PyRef Interpreter::wrapCallable(PyObject *function) {
   if (PyType_Check(function) || PyCFunction_Check(function) || callbackOf(function))
     return PyRef::share(function);
-  PyRef target = PyRef::share(function);
-  auto made = std::make_shared<WalkedFunction>([this, target](CallArguments arguments) -> PyRef {
-    try {
-      return call(target.get(), std::move(arguments));
-    } catch (const PythonError &) {
-      return {};
-    } catch (...) {
-      refuse(std::current_exception());
-      return {};
-    }
+  return wrapCall([this, target = PyRef::share(function)](CallArguments arguments) {
+    return call(target.get(), std::move(arguments));
   });
+}
+
+PyRef Interpreter::wrapCall(std::function<PyRef(CallArguments)> call) {
+  auto made = std::make_shared<WalkedFunction>(
+      [this, call = std::move(call)](CallArguments arguments) -> PyRef {
+        try {
+          return call(std::move(arguments));
+        } catch (const PythonError &) {
+          return {};
+        } catch (...) {
+          refuse(std::current_exception());
+          return {};
+        }
+      });
   callbacks_.push_back(made);
   return checked(makeCallable(std::move(made)));
 }

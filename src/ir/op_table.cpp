@@ -319,6 +319,8 @@ Table makeTable() {
   for (const char *name : {"native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm"})
     table.emplace(std::string("aten::") + name, OpRow{OpKind::Reduction, runningStats, "training"});
   table.emplace("aten::_batch_norm_impl_index", OpRow{OpKind::Reduction, runningStats, "training"});
+  for (const char *name : {"get_rng_state", "set_rng_state", "manual_seed"})
+    table.emplace(std::string("bifront::") + name, OpRow{OpKind::Random});
   table.emplace("aten::batch_norm", OpRow{OpKind::Reduction, runningStats, "training"});
   table.emplace("aten::instance_norm", OpRow{OpKind::Reduction, runningStats, "use_input_stats"});
   return table;

@@ -440,13 +440,21 @@ int32_t Frame::callFunction(uint32_t index) {
   const FunctionStep &step = program.functionCalls[index];
   run.location = step.location;
   poll();
-  checkStackRoom();
   CallInProgress inProgress;
   Frame &callee = *root.functions[step.function];
   Activation values = argumentsFor(callee, step);
   release(step.release); // so that the callee may write over what it is given
   callee.exchange(values);
-  int32_t status = callee.program.entry(&callee);
+  auto enter = [](void *frame) {
+    return static_cast<Frame *>(frame)->program.entry(static_cast<Frame *>(frame));
+  };
+  int32_t status = 0;
+  try {
+    status = callWithStackRoom(enter, &callee);
+  } catch (...) { // it has not been called
+    callee.exchange(values);
+    throw;
+  }
   callee.exchange(values);
   for (size_t k = 0; status == 0 && k < step.results.size(); ++k) {
     const OperandRef &from = callee.program.returns[k], &to = step.results[k];

@@ -223,6 +223,19 @@ Varying changedNumbers(const PythonEffects &effects) {
   return changed;
 }
 
+// No op tells of it: it is done behind each run.
+void noteRequiresGrad(const Capture &capture, PythonEffects &effects) {
+  static PyObject *const method = [] {
+    PyRef base = checked(PyObject_GetAttrString(PyImport_AddModule("torch._C"), "TensorBase"));
+    return checked(PyObject_GetAttrString(base.get(), "requires_grad_")).release();
+  }();
+  for (const auto &[tensor, isSet] : capture.requiresGradSet())
+    effects.writes.push_back(
+        {PythonWrite::Kind::Call,
+         {Slot::Kind::DictItem, PyRef::share(method), {}},
+         {PyRef::steal(THPVariable_Wrap(tensor)), PyRef::share(isSet ? Py_True : Py_False)}});
+}
+
 // What the call leaves behind, as values of the graph; of the effects, the reads are left.
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
                  ResultReader &reader, const Varying &varying, YoungObjects *young) {
@@ -419,6 +432,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       fail(ExitReason::CaptureFailed, describeException(takeException().get()));
     captured.notes = std::move(interpretation.notes);
     captured.framesPerCall = interpretation.framesPerCall;
+    noteRequiresGrad(capture, interpretation.effects);
     readResults(captured, interpretation, proxies, reader, request.varying,
                 request.options.walked ? &young : nullptr);
     capture.endProgram();

@@ -53,6 +53,7 @@ THEMES = (
     "recursion",
     "training",
     "training_tasks",
+    "autograd_code",
     "changing_types",
     "effects",
     "silent_errors",
