@@ -13,3 +13,7 @@ def sum_of(items: Iterable[Any], total: Any) -> Any:
     for item in items:
         total = total + item
     return total
+
+
+def chosen(condition: Any, then: Any, otherwise: Any) -> Any:
+    return then if condition else otherwise

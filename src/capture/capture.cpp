@@ -380,8 +380,10 @@ ValueId Capture::valueOf(const at::Tensor &tensor) {
   if (recording_->isItem(proxy->value()))
     fail("an item of a list that grows is returned or kept");
   // Where nothing is written the run has the very tensor, and gives that.
-  if (recording_->memoryOf(proxy->value()) == Recording::Memory::Either &&
-      (tensor.requires_grad() || recording_->writesOutside()))
+  Recording::Memory memory = recording_->memoryOf(proxy->value());
+  bool mayBeOutside = memory == Recording::Memory::Either || memory == Recording::Memory::Found;
+  bool mayBeWritten = memory == Recording::Memory::Either && recording_->writesOutside();
+  if (mayBeWritten || (mayBeOutside && tensor.requires_grad()))
     fail("what the function returns or keeps is a tensor from outside in some calls only");
   return proxy->value();
 }

@@ -63,12 +63,13 @@ bool isInUnrolledLoop(const PythonFrame &frame) {
 
 } // namespace
 
-std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const If &stmt,
-                                                     PyObject *condition) {
+std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const void *site,
+                                                     PyObject *condition, const StatementBody &then,
+                                                     const StatementBody &otherwise) {
   for (bool withRest : {false, true}) {
-    auto way = [&](const Body &body) {
+    auto way = [&](const StatementBody &body) {
       return [&](Way &way) {
-        Completion completion = run(frame, body);
+        Completion completion = body();
         if (withRest && completion == Completion::Normal)
           completion = runRest(frame);
         if (!withRest || completion == Completion::Return)
@@ -80,7 +81,7 @@ std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const I
       };
     };
     Way merged;
-    switch (fork(frame, &stmt, condition, way(stmt.then), way(stmt.otherwise), merged)) {
+    switch (fork(frame, site, condition, way(then), way(otherwise), merged)) {
     case Forked::Done: frame.breaks = merged.value; return merged.completion;
     case Forked::EndsDiffer: break; // they may end in the same way later on
     case Forked::Impossible: return std::nullopt;
@@ -106,12 +107,12 @@ std::optional<PyRef> Interpreter::forkValue(PythonFrame &frame, const void *site
 
 Interpreter::Forked Interpreter::fork(PythonFrame &frame, const void *site, PyObject *condition,
                                       const WayBody &then, const WayBody &otherwise, Way &merged) {
-  if (auto way = decided(condition)) {
+  if (policyOf(site) == Policy::OneWay && functions_.empty())
+    return Forked::Impossible;
+  if (auto way = onlySeenWays_ ? decided(condition) : std::nullopt) {
     forced_ = *way;
     return Forked::Impossible;
   }
-  if (policyOf(site) == Policy::OneWay && functions_.empty())
-    return Forked::Impossible;
   try {
     Example example = exampleOf(condition);
     auto among = [&](const WayBody &body, bool holds) -> WayBody {
@@ -145,14 +146,11 @@ Interpreter::Forked Interpreter::fork(PythonFrame &frame, const void *site, PyOb
 // False where only one of them can be walked, and the other is taken not to happen.
 bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBody &then,
                            const WayBody &otherwise, std::optional<Way> (&ways)[2]) {
-  if (functions_.empty()) {
-    ways[0] = walkWay(frame, then);
-    ways[1] = walkWay(frame, otherwise);
-    return true;
-  }
   Example example = exampleOf(condition);
   std::exception_ptr pending;
   std::string whyNot;
+  FunctionWalk *function = functions_.empty() ? nullptr : functions_.back();
+  int leftOut = function ? function->loopsLeftOut() : 0;
   for (int way : {0, 1}) {
     try {
       ways[way] = walkWay(frame, way == 0 ? then : otherwise);
@@ -163,6 +161,10 @@ bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBod
       throw;
     } catch (const std::exception &why) { // nothing foresees which way each of the calls goes
       whyNot = forgetFailure(why);        // ahead of the examples, which clear what is pending
+      if (function && function->loopsLeftOut() > leftOut) {
+        pending = std::make_exception_ptr(ResultPending(function->site()));
+        continue;
+      }
       bool isTaken = !example || lanes_.waysOf(example).taken[1 - way];
       if (isTaken)
         throw CannotMerge(whyNot);
@@ -175,7 +177,8 @@ bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBod
   if (!ways[0] && !ways[1])
     throw CannotMerge(whyNot);
   forced_ = ways[0].has_value();
-  functions_.back()->noteWayLeftOut();
+  if (function)
+    function->noteWayLeftOut();
   lanes_.restrictTo(example, *forced_);
   if (!pending)
     assertWay(condition, *forced_, whyNot);
@@ -245,7 +248,7 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
   Recording &recording = *host_.recording;
   GraphRecorder &graph = recording.graph();
   Way &then = ways[0], &otherwise = ways[1];
-  Merge merge(recording, log_, isPeeled(&frame) ? nullptr : choiceAt(site), &before);
+  Merge merge(recording, log_, objects_, isPeeled(&frame) ? nullptr : choiceAt(site), &before);
   merged.completion = then.completion;
   bool returns = then.completion == Completion::Return;
   Merge::Index value = merge.plan(then.value.get(), otherwise.value.get());
@@ -306,10 +309,7 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
     graph.reenterBlock(std::move(ways[way].block));
     yields[way] = merge.yields(way);
     for (ValueId value : yields[way])
-      if (auto known = graph.constantOf(value))
-        lanes_.note(value, [known](const Activation &) {
-          return PyRef::share(*known ? Py_True : Py_False);
-        });
+      lanes_.note(value, lanes_.of(value)); // of constants, while the block is open
     ways[way].block = graph.leaveBlock();
   }
   std::vector<ValueId> results = graph.branch(conditionValue(condition), std::move(then.block),

@@ -247,7 +247,8 @@ struct Interpreter::Builtins {
       return std::nullopt;
     PyRef start = args.positional.size() > 1 ? args.positional[1] : keywordOf(args, "start");
     if (holdsStacked(at(args, 0)))
-      return sumOfRows(in, args.positional[0], start ? start : checked(PyLong_FromLong(0)));
+      return walked(in, "sum_of",
+                    {args.positional[0], start ? start : checked(PyLong_FromLong(0))});
     PyRef items = in.listOf(at(args, 0));
     if (allPlain(items.get()) && (!start || isPlain(start.get()))) {
       args.positional[0] = items;
@@ -259,21 +260,13 @@ struct Interpreter::Builtins {
     return total;
   }
 
-  static PyRef sumOfRows(Interpreter &in, PyRef list, PyRef start) {
-    static PyObject *sumOf =
-        PyObject_GetAttrString(checked(PyImport_ImportModule("bifront._walked")).get(), "sum_of");
-    CallArguments arguments;
-    arguments.positional = {std::move(list), std::move(start)};
-    return in.call(checked(Py_NewRef(sumOf)).get(), std::move(arguments));
-  }
-
   static Result least(Interpreter &in, Args &args) { return extreme(in, args, CompareOp::Lt); }
   static Result greatest(Interpreter &in, Args &args) { return extreme(in, args, CompareOp::Gt); }
   static Result extreme(Interpreter &in, Args &args, CompareOp better) {
     if (args.positional.empty())
       return std::nullopt;
-    PyRef items =
-        args.positional.size() == 1 ? in.listOf(at(args, 0)) : in.listOf(tupleOfAll(args).get());
+    PyRef all = args.positional.size() == 1 ? args.positional[0] : tupleOf(args.positional);
+    PyRef items = in.listOf(all.get());
     PyRef key = keywordOf(args, "key"), fallback = keywordOf(args, "default");
     if (PyList_GET_SIZE(items.get()) == 0) {
       if (!fallback)
@@ -284,7 +277,13 @@ struct Interpreter::Builtins {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i) {
       PyRef item = PyRef::share(PyList_GET_ITEM(items.get(), i));
       PyRef itemKey = key && key.get() != Py_None ? in.callWith(key.get(), item) : item;
-      if (best && !in.truth(in.compare(better, itemKey.get(), bestKey.get()).get()))
+      PyRef isBetter = best ? in.compare(better, itemKey.get(), bestKey.get()) : PyRef();
+      if (isBetter && isGraphNumber(isBetter.get())) {
+        best = walked(in, "chosen", {isBetter, item, best});
+        bestKey = walked(in, "chosen", {isBetter, itemKey, bestKey});
+        continue;
+      }
+      if (isBetter && !in.truth(isBetter.get()))
         continue;
       best = item;
       bestKey = itemKey;
@@ -292,11 +291,13 @@ struct Interpreter::Builtins {
     return best;
   }
 
-  static PyRef tupleOfAll(const Args &args) {
-    PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(args.positional.size())));
-    for (size_t i = 0; i < args.positional.size(); ++i)
-      PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(at(args, i)));
-    return tuple;
+  // What a function of bifront._walked gives.
+  static PyRef walked(Interpreter &in, const char *name, std::vector<PyRef> values) {
+    static PyObject *module = PyImport_ImportModule("bifront._walked");
+    PyRef function = checked(PyObject_GetAttrString(checked(Py_XNewRef(module)).get(), name));
+    CallArguments arguments;
+    arguments.positional = std::move(values);
+    return in.call(function.get(), std::move(arguments));
   }
 
   static Result sorted(Interpreter &in, Args &args) {

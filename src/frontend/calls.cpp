@@ -36,6 +36,8 @@ PyRef Interpreter::eval(PythonFrame &frame, const Call &expression) {
   PyRef callee = eval(frame, *expression.callee);
   if (auto result = callOfFrame(frame, expression, callee.get()))
     return *result;
+  if (auto result = callOverGenerator(frame, expression, callee.get()))
+    return *result;
   CallArguments arguments = argumentsOf(frame, expression);
   int line = frame.line;
   PyRef result = call(callee.get(), std::move(arguments));
@@ -62,6 +64,56 @@ std::optional<PyRef> Interpreter::callOfFrame(PythonFrame &frame, const Call &ex
   if (is("locals") || is("vars") || is("dir"))
     throw CannotInterpret("looks at all names of a frame");
   return std::nullopt;
+}
+
+// sum() or list() of a generator expression, as the loop that it is: the graph may have to count
+// its items. Nothing for other calls.
+std::optional<PyRef> Interpreter::callOverGenerator(PythonFrame &frame, const Call &expression,
+                                                    PyObject *callee) {
+  bool isSum = callee == PyDict_GetItemString(frame.builtins, "sum");
+  bool isList = callee == reinterpret_cast<PyObject *>(&PyList_Type);
+  bool isPlain = expression.keywords.empty() && !expression.args.empty() &&
+                 expression.args.size() <= (isSum ? 2U : 1U);
+  if (!host_.policies || !(isSum || isList) || !isPlain)
+    return std::nullopt;
+  auto *generator = std::get_if<Comprehension>(&expression.args[0]->node);
+  if (!generator || generator->kind != Comprehension::Kind::Generator ||
+      std::holds_alternative<Starred>(expression.args.back()->node))
+    return std::nullopt;
+  // What has been added up is a value of the frame, so that the loop carries it.
+  size_t total = frame.slots.size();
+  PyRef made = isList ? checked(PyList_New(0)) : PyRef();
+  if (made)
+    log_.noteFresh(made.get());
+  auto element = [&] {
+    PyRef value = eval(frame, *generator->element);
+    if (made)
+      return addTo(made.get(), value.get());
+    refusePoison(frame.slots[total].get());
+    frame.slots[total] = binary(BinaryOp::Add, frame.slots[total].get(), value.get());
+  };
+  struct Drop {
+    PythonFrame &frame;
+    size_t size;
+    ~Drop() { frame.slots.resize(size); }
+  } drop{frame, total};
+  auto begin = [&] {
+    frame.slots.push_back(expression.args.size() > 1 ? eval(frame, *expression.args[1])
+                                                     : checked(PyLong_FromLong(0)));
+  };
+  PyRef iterable;
+  if (comprehendInGraph(frame, *generator, iterable, begin, element)) {
+    refusePoison(frame.slots[total].get());
+    return made ? made : frame.slots[total];
+  }
+  CallArguments arguments;
+  arguments.positional.push_back(generatorOf(frame, *generator, iterable.get()));
+  if (expression.args.size() > 1)
+    arguments.positional.push_back(eval(frame, *expression.args[1]));
+  int line = frame.line;
+  PyRef result = call(callee, std::move(arguments));
+  frame.line = line;
+  return result;
 }
 
 } // namespace bifront

@@ -195,8 +195,19 @@ void Interpreter::comprehendItem(PythonFrame &frame, const Comprehension &compre
                                  const std::function<void()> &element) {
   const ComprehensionClause &loop = comprehension.clauses[clause];
   if (condition < loop.conditions.size()) {
-    if (truth(eval(frame, *loop.conditions[condition]).get()))
+    const Expr &test = *loop.conditions[condition];
+    auto then = [&] {
       comprehendItem(frame, comprehension, clause, condition + 1, element);
+      return PyRef::share(Py_None);
+    };
+    // No path knows an item of a loop of the graph, or of a function.
+    bool knowsItem = (loopWalks_ == 0 && functions_.empty()) || frame.generator;
+    PyRef holds = knowsItem ? eval(frame, test) : this->condition(frame, test);
+    if (!knowsItem && isGraphNumber(holds.get()) &&
+        forkValue(frame, &test, holds.get(), then, [] { return PyRef::share(Py_None); }))
+      return;
+    if (truth(holds.get()))
+      then();
   } else if (clause + 1 == comprehension.clauses.size()) {
     element();
   } else {
@@ -220,7 +231,7 @@ void Interpreter::addTo(PyObject *list, PyObject *item) {
 PyRef Interpreter::eval(PythonFrame &frame, const Comprehension &comprehension) {
   using Kind = Comprehension::Kind;
   if (comprehension.kind == Kind::Generator)
-    return generatorOf(frame, comprehension);
+    return generatorOf(frame, comprehension, eval(frame, *comprehension.clauses[0].iterable).get());
   PyRef made = checked(comprehension.kind == Kind::List  ? PyList_New(0)
                        : comprehension.kind == Kind::Set ? PySet_New(nullptr)
                                                          : PyDict_New());
@@ -239,7 +250,7 @@ PyRef Interpreter::eval(PythonFrame &frame, const Comprehension &comprehension) 
   PyRef iterable;
   if (comprehension.kind != Kind::List)
     iterable = eval(frame, *comprehension.clauses[0].iterable);
-  else if (comprehendInGraph(frame, comprehension, iterable, element))
+  else if (comprehendInGraph(frame, comprehension, iterable, [] {}, element))
     return made;
   PyRef first = iterate(iterable.get());
   makeCells(frame, comprehension);

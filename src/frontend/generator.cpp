@@ -191,12 +191,15 @@ PyRef Interpreter::makeGenerator(std::unique_ptr<PythonFrame> frame, PyRef funct
   auto made = std::make_shared<Generator>(*this, std::move(frame), std::move(syntax),
                                           std::move(function), std::move(body));
   callbacks_.push_back(made);
-  return checked(makeIterator(std::move(made)));
+  PyRef iterator = checked(makeIterator(std::move(made)));
+  log_.noteFresh(iterator.get());
+  return iterator;
 }
 
 // A frame of its own: what the expression takes from around it is in cells.
-PyRef Interpreter::generatorOf(PythonFrame &frame, const syntax::Comprehension &comprehension) {
-  PyRef first = iterate(eval(frame, *comprehension.clauses[0].iterable).get());
+PyRef Interpreter::generatorOf(PythonFrame &frame, const syntax::Comprehension &comprehension,
+                               PyObject *iterable) {
+  PyRef first = iterate(iterable);
   auto own =
       std::make_unique<PythonFrame>(PythonFrame{.syntax = frame.syntax,
                                                 .function = frame.function,

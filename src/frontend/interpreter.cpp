@@ -11,10 +11,25 @@
 #include <algorithm>
 
 namespace bifront {
+namespace {
+
+// The object that a value of the graph always is; null for others.
+PyRef constantAt(Recording &recording, ValueId value) {
+  if (PyObject *object = recording.objectAt(value))
+    return PyRef::share(object);
+  GraphRecorder &graph = recording.graph();
+  if (auto truth = graph.constantOf(value))
+    return PyRef::share(*truth ? Py_True : Py_False);
+  auto number = graph.constantIntOf(value);
+  return number ? checked(PyLong_FromLongLong(*number)) : PyRef();
+}
+
+} // namespace
 
 Interpreter::Interpreter(const InterpreterHost &host)
     : host_(host), print_(PyRef::share(PyDict_GetItemString(PyEval_GetBuiltins(), "print"))),
-      lanes_([recording = host.recording](ValueId value) { return recording->objectAt(value); }) {
+      lanes_(
+          [recording = host.recording](ValueId value) { return constantAt(*recording, value); }) {
   host_.recording->unsure = [this](const MergedHistory &history, const std::string &why) {
     Policy instead = history.loops && policyOf(history.site) < Policy::PeelFirst ? Policy::PeelFirst
                                                                                  : Policy::OneWay;
@@ -44,9 +59,9 @@ PythonEffects Interpreter::finish() {
   endCallbacks();
   endedWithEffects_ = !log_.changesSince(before).empty() || log_.hasCalledSince(before);
   PythonEffects effects = log_.finish();
-  effects.isKept = [kept = opaqueResults_](PyObject *object) {
+  effects.isKept = [kept = opaqueResults_, any = shared_.empty()](PyObject *object) {
     auto pointer = pointerOf(object);
-    return pointer && kept->contains(*pointer);
+    return pointer && (any || kept->contains(*pointer));
   };
   return effects;
 }

@@ -43,6 +43,7 @@ enum class Policy : uint8_t {
   Whole,     // both ways, or any number of iterations
   Loop,      // a loop too whose number of iterations Python knows, for it may end early
   PeelFirst, // a loop behind its first iteration, which is taken to happen
+  PeelKnown, // a loop behind the iterations that Python knows of, and one more
   OneWay,    // the way that is foreseen
   Function,  // a Python function that calls itself: one of the graph, rather than unrolled
   Unrolled,  // after all
@@ -198,7 +199,10 @@ private:
   struct Fork;
   enum class Forked : uint8_t { Done, EndsDiffer, Impossible };
   using WayBody = std::function<Completion(Way &)>;
-  std::optional<Completion> forkStatement(PythonFrame &, const syntax::If &, PyObject *condition);
+  using StatementBody = std::function<Completion()>;
+  std::optional<Completion> forkStatement(PythonFrame &, const void *site, PyObject *condition,
+                                          const StatementBody &then,
+                                          const StatementBody &otherwise);
   std::optional<PyRef> forkValue(PythonFrame &, const void *site, PyObject *condition,
                                  const std::function<PyRef()> &then,
                                  const std::function<PyRef()> &otherwise);
@@ -266,6 +270,7 @@ private:
   PyRef pointerIs(PyObject *left, PyObject *right);
   PyRef pointerEquals(PyObject *left, PyObject *right);
   PyRef pointerAttribute(PyObject *pointer, PyObject *name);
+  bool leadsToItems(PyObject *object) const;
   PyRef pointerLength(PyObject *pointer);
   PyRef pointerItem(PyObject *pointer, PyObject *key);
   Example exampleOf(PyObject *number);
@@ -293,7 +298,7 @@ private:
   Completion runUnrolled(PythonFrame &, const LoopBody &body, const void *site);
   Completion runCounting(PythonFrame &, const CountedLoop &loop);
   bool comprehendInGraph(PythonFrame &, const syntax::Comprehension &, PyRef &iterable,
-                         const std::function<void()> &element);
+                         const std::function<void()> &begin, const std::function<void()> &element);
   void comprehendItem(PythonFrame &, const syntax::Comprehension &, size_t clause, size_t condition,
                       const std::function<void()> &element);
   void setCarried(PythonFrame &, const Carried &, Merge &);
@@ -305,6 +310,16 @@ private:
   void refusePoison(PyObject *value) const;
 
   // match.cpp
+  Completion runCases(PythonFrame &, const syntax::Match &, PyObject *subject, size_t first);
+  Completion runCase(PythonFrame &, const syntax::Match &, PyObject *subject, size_t index);
+  PyRef fitsPattern(PythonFrame &, const syntax::Pattern &, PyObject *subject);
+  PyRef fitsClass(PythonFrame &, const syntax::ClassPattern &, PyObject *subject);
+  PyRef fitsAny(PythonFrame &, const syntax::OrPattern &, PyObject *subject, size_t first);
+  PyRef bothFit(PythonFrame &, const void *site, const PyRef &first,
+                const std::function<PyRef()> &rest);
+  void bind(PythonFrame &, const syntax::Pattern &, PyObject *subject);
+  using Parts = std::vector<std::pair<PyRef, const syntax::Pattern *>>;
+  Parts partsOf(const syntax::ClassPattern &, PyObject *cls);
   bool matches(PythonFrame &, const syntax::Pattern &, PyObject *subject);
   bool matches(PythonFrame &, const syntax::ValuePatternNode &, PyObject *subject);
   bool matches(PythonFrame &, const syntax::SingletonPattern &, PyObject *subject);
@@ -378,13 +393,14 @@ private:
   PyRef evalFrom(PythonFrame &, const syntax::BoolOperation &, size_t first);
   PyRef evalOrNone(PythonFrame &, const syntax::ExprPtr &expr);
   std::vector<PyRef> evalAll(PythonFrame &, const std::vector<syntax::ExprPtr> &exprs);
-  PyRef generatorOf(PythonFrame &, const syntax::Comprehension &);
+  PyRef generatorOf(PythonFrame &, const syntax::Comprehension &, PyObject *iterable);
   // Calls `element` for each item that the clauses give.
   void comprehend(PythonFrame &, const syntax::Comprehension &, size_t clause,
                   const PyRef &iterator, const std::function<void()> &element);
   void addTo(PyObject *list, PyObject *item);
   CallArguments argumentsOf(PythonFrame &, const syntax::Call &);
   std::optional<PyRef> callOfFrame(PythonFrame &, const syntax::Call &, PyObject *callee);
+  std::optional<PyRef> callOverGenerator(PythonFrame &, const syntax::Call &, PyObject *callee);
 
   // operators.cpp
   PyRef binary(syntax::BinaryOp op, PyObject *left, PyObject *right, bool inPlace = false);
@@ -532,6 +548,7 @@ private:
   };
   std::vector<Poison> poisons_;
   Lanes lanes_;
+  std::map<ValueId, ValueId> objects_; // that tensors of the graph have been read from
   // Pointers to what opaque calls have returned; some to arrays in the memory of others.
   std::shared_ptr<std::set<ValueId>> opaqueResults_ = std::make_shared<std::set<ValueId>>();
   std::map<ValueId, std::vector<SharedMemory>> shared_;
@@ -540,6 +557,8 @@ private:
   std::vector<std::unique_ptr<FunctionWalk>> definedFunctions_; // and those that others can call
   uint32_t framesPerCall_ = 0;
   std::optional<bool> forced_; // what the next truth that is asked for is taken to be
+  // Of branches on what lanes tell, ways that none of them takes are left out.
+  bool onlySeenWays_ = false;
 };
 
 struct Interpreter::Fork {

@@ -185,6 +185,13 @@ PyObject *negatedNumber(PyObject *number) {
   return PyObject_RichCompare(number, zero.get(), Py_EQ);
 }
 
+PyRef tupleOf(const std::vector<PyRef> &values) {
+  PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(values.size())));
+  for (size_t i = 0; i < values.size(); ++i)
+    PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(values[i].get()));
+  return tuple;
+}
+
 bool isMutableContainer(PyObject *object) {
   return PyList_Check(object) || PyDict_Check(object) || PySet_Check(object) ||
          PyByteArray_Check(object) || PyObject_TypeCheck(object, dequeType());

@@ -4,12 +4,78 @@
 
 namespace bifront {
 
-Lanes::Lanes(std::function<PyObject *(ValueId)> constant)
+//===- Loops -------------------------------------------------------------------------------===//
+
+// What the next iteration begins with. False where there is none, or none that anything is known
+// of.
+bool LaneLoop::step(std::vector<PyRef> &values, const Activation &iteration) const {
+  PyRef another = goesOn ? goesOn(iteration) : PyRef();
+  if (another && another.get() == Py_False)
+    return false;
+  bool isKnown = another.get() != nullptr, changes = false;
+  std::vector<PyRef> after;
+  for (size_t i = 0; i < values.size(); ++i) {
+    after.push_back(i < next.size() && next[i] ? next[i](iteration) : PyRef());
+    changes = changes || after[i].get() != values[i].get();
+  }
+  values = std::move(after);
+  return isKnown || changes;
+}
+
+std::deque<Activation> LaneLoop::iterationsOf(const Activation &outer) const {
+  constexpr size_t kMost = 256; // they are examples, after all
+  std::deque<Activation> iterations;
+  PyRef first = begins ? begins(outer) : PyRef();
+  if (first && first.get() == Py_False)
+    return iterations;
+  std::vector<PyRef> values;
+  for (const Example &example : start)
+    values.push_back(example ? example(outer) : PyRef());
+  do
+    iterations.push_back({&outer, values});
+  while (!next.empty() && iterations.size() < kMost && step(values, iterations.back()));
+  return iterations;
+}
+
+PyRef LaneLoop::endOf(const Activation &outer, size_t value) const {
+  std::deque<Activation> iterations = iterationsOf(outer);
+  if (iterations.empty())
+    return start[value] ? start[value](outer) : PyRef();
+  PyRef another = goesOn ? goesOn(iterations.back()) : PyRef();
+  bool ends = another && another.get() == Py_False && value < next.size() && next[value];
+  return ends ? next[value](iterations.back()) : PyRef();
+}
+
+void LanePath::follow(const Activation &run, const std::function<void(const Activation &)> &visit,
+                      size_t part) const {
+  if (!Lanes::hold(parts[part].conditions, run))
+    return;
+  if (part + 1 == parts.size())
+    return visit(run);
+  for (const Activation &iteration : parts[part + 1].loop->iterationsOf(run))
+    follow(iteration, visit, part + 1);
+}
+
+//===- Lanes -------------------------------------------------------------------------------===//
+
+Lanes::Lanes(std::function<PyRef(ValueId)> constant)
     : constant_(std::move(constant)), outermost_(1) {
   levels_.push_back({&outermost_});
 }
 
-void Lanes::enter(const std::deque<Activation> &activations) { levels_.push_back({&activations}); }
+void Lanes::enter(const std::deque<Activation> &activations, std::shared_ptr<const LaneLoop> loop) {
+  levels_.push_back({&activations, std::move(loop)});
+}
+
+LanePath Lanes::path() const {
+  size_t first = levels_.size() - 1;
+  while (levels_[first].loop)
+    --first;
+  LanePath path;
+  for (size_t i = first; i < levels_.size(); ++i)
+    path.parts.push_back({levels_[i].loop, levels_[i].conditions});
+  return path;
+}
 
 void Lanes::leave() {
   levels_.pop_back();
@@ -24,7 +90,7 @@ void Lanes::note(ValueId value, Example example) {
 Example Lanes::of(ValueId value) const {
   auto found = known_.find(value);
   if (found == known_.end()) {
-    PyRef object = PyRef::share(constant_(value));
+    PyRef object = constant_(value);
     return object ? [object](const Activation &) { return object; } : Example();
   }
   size_t outwards = levels_.size() - 1 - found->second.level;
@@ -59,7 +125,7 @@ Lanes::Filter::Filter(Lanes &lanes, Example condition, bool holds)
 
 Lanes::Filter::~Filter() { lanes_.levels_.back().conditions.resize(before_); }
 
-bool Lanes::hold(const Conditions &conditions, const Activation &activation) {
+bool Lanes::hold(const LaneConditions &conditions, const Activation &activation) {
   for (const auto &[condition, wanted] : conditions) {
     PyRef holds = condition ? condition(activation) : PyRef();
     if (holds && (holds.get() == Py_True) != wanted)

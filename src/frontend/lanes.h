@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -23,14 +24,48 @@ struct Activation {
 // What a value is in a lane; null: nobody knows.
 using Example = std::function<PyRef(const Activation &)>;
 
+// With which truth each of them is to hold.
+using LaneConditions = std::vector<std::pair<Example, bool>>;
+
+// The iterations of a loop, told from what it begins with and what one makes of what it is given.
+struct LaneLoop {
+  std::vector<Example> start = {}; // of the values that it carries, in the run around it
+  Example begins = {};             // whether there is an iteration
+  std::vector<Example> next = {};  // in an iteration; empty while that is not known
+  Example goesOn = {};
+
+  std::deque<Activation> iterationsOf(const Activation &outer) const;
+  // What it ends with; null where nobody knows.
+  PyRef endOf(const Activation &outer, size_t value) const;
+
+private:
+  bool step(std::vector<PyRef> &values, const Activation &iteration) const;
+};
+
+// Where the walk is within the function that is being walked: the loops around, and under which
+// conditions it came there.
+struct LanePath {
+  struct Part {
+    std::shared_ptr<const LaneLoop> loop; // null for the function
+    LaneConditions conditions;
+  };
+  std::vector<Part> parts;
+
+  // Calls `visit` with each time that a run of the function comes there.
+  void follow(const Activation &run, const std::function<void(const Activation &)> &visit,
+              size_t part = 0) const;
+};
+
 class Lanes {
 public:
-  // `constant`: the object that comes in as a value; null for other values.
-  explicit Lanes(std::function<PyObject *(ValueId)> constant);
+  // `constant`: the object that a value always is; null for other values.
+  explicit Lanes(std::function<PyRef(ValueId)> constant);
 
-  // From enter() to leave() values belong to runs of a function.
-  void enter(const std::deque<Activation> &activations);
+  // From enter() to leave() values belong to runs of a function, or to iterations of a loop.
+  void enter(const std::deque<Activation> &activations,
+             std::shared_ptr<const LaneLoop> loop = nullptr);
   void leave();
+  LanePath path() const;
 
   void note(ValueId value, Example example);
   // As a function of the innermost runs; null where nothing is known.
@@ -53,9 +88,8 @@ public:
   void restrictTo(Example condition, bool holds) {
     levels_.back().conditions.emplace_back(std::move(condition), holds);
   }
-  using Conditions = std::vector<std::pair<Example, bool>>;
-  const Conditions &conditions() const { return levels_.back().conditions; }
-  static bool hold(const Conditions &conditions, const Activation &activation);
+  const LaneConditions &conditions() const { return levels_.back().conditions; }
+  static bool hold(const LaneConditions &conditions, const Activation &activation);
 
   std::vector<const Activation *> active() const;
   // What the value is in these, each object once.
@@ -69,13 +103,14 @@ public:
 private:
   struct Level {
     const std::deque<Activation> *activations;
-    Conditions conditions = {};
+    std::shared_ptr<const LaneLoop> loop = nullptr;
+    LaneConditions conditions = {};
   };
   struct Known {
     size_t level;
     Example example;
   };
-  std::function<PyObject *(ValueId)> constant_;
+  std::function<PyRef(ValueId)> constant_;
   std::deque<Activation> outermost_;
   std::vector<Level> levels_;
   std::map<ValueId, Known> known_;

@@ -21,6 +21,8 @@ struct Interpreter::LoopPlan {
   // How many there are, where the body does not end the loop; null where that is not known.
   PyRef trips = {};
   const bool *endsEarly = nullptr;
+  // Behind some more iterations the loop may be one of the graph.
+  bool maySettleLater = false;
 };
 
 namespace {
@@ -83,14 +85,18 @@ public:
   // Throws where the loop cannot be one of the graph; then nothing has happened.
   void run() {
     std::vector<PyRef> before = frame_.slots;
-    Way last = walkIteration(nullptr);
+    Way last = walkFirst();
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-      Merge merge(*interpreter_.host_.recording, interpreter_.log_, historySite(), nullptr);
+      Merge merge(*interpreter_.host_.recording, interpreter_.log_, interpreter_.objects_,
+                  historySite(), nullptr);
       Carried carried = carriedBy(merge, before, last);
       start_ = merge.yields(0);
       start_.push_back(interpreter_.conditionValue(plan_.condition.get()));
+      Entered entered(*this);
       Way way = walkIteration(&carried, &merge);
-      if (auto next = yieldsOf(carried, merge, before, way)) {
+      auto next = yieldsOf(carried, merge, before, way);
+      if (next && (!entered.grows(*next) || attempt + 1 == kMostAttempts)) {
+        entered.leave();
         finish(carried, merge, way, *next);
         return;
       }
@@ -100,7 +106,74 @@ public:
   }
 
 private:
-  static constexpr int kMostAttempts = 4;
+  static constexpr int kMostAttempts = 6;
+
+  // While it lives, the lanes are the loop's iterations.
+  class Entered {
+  public:
+    explicit Entered(LoopWalk &walk) : walk_(walk) {
+      Lanes &lanes = walk.interpreter_.lanes_;
+      auto loop = std::make_shared<LaneLoop>();
+      for (size_t k = 0; k < walk.start_.size(); ++k)
+        loop->start.push_back(walk.isTold(k) ? lanes.of(walk.start_[k]) : Example());
+      loop->begins = walk.interpreter_.exampleOf(walk.plan_.condition.get());
+      // An iteration that changes the same is likely to change it in the same way.
+      if (walk.lanes_ && walk.lanes_->start.size() == loop->start.size()) {
+        loop->next = walk.lanes_->next;
+        loop->goesOn = walk.lanes_->goesOn;
+      }
+      walk.lanes_ = loop;
+      outer_ = lanes.active();
+      expand();
+      lanes.enter(iterations_, loop);
+    }
+    ~Entered() { leave(); }
+    Entered(const Entered &) = delete;
+
+    void leave() {
+      if (!std::exchange(left_, true))
+        walk_.interpreter_.lanes_.leave();
+    }
+    // Whether the values that an iteration ends with lead to more of them.
+    bool grows(const std::vector<ValueId> &next) {
+      LaneLoop &loop = *walk_.lanes_;
+      size_t before = iterations_.size();
+      loop.next.clear();
+      for (size_t k = 0; k < next.size(); ++k)
+        loop.next.push_back(walk_.isTold(k) ? walk_.interpreter_.lanes_.of(next[k]) : Example());
+      loop.goesOn = loop.next.back();
+      expand();
+      return iterations_.size() > before;
+    }
+
+  private:
+    void expand() {
+      constexpr size_t kMost = 512;
+      iterations_.clear();
+      for (const Activation *outer : outer_)
+        for (Activation &iteration : walk_.lanes_->iterationsOf(*outer))
+          if (iterations_.size() < kMost)
+            iterations_.push_back(std::move(iteration));
+    }
+
+    LoopWalk &walk_;
+    std::vector<const Activation *> outer_;
+    std::deque<Activation> iterations_;
+    bool left_ = false;
+  };
+
+  // Whether lanes tell what such a carried value is.
+  bool isTold(size_t carried) const {
+    ValueType::Kind kind = graph_.typeOf(start_[carried]).kind;
+    return kind == ValueType::Kind::Object || kind == ValueType::Kind::Int ||
+           kind == ValueType::Kind::Bool;
+  }
+
+  Way walkFirst() {
+    PyObject *condition = plan_.condition.get();
+    Lanes::Filter filter(interpreter_.lanes_, interpreter_.exampleOf(condition), true);
+    return walkIteration(nullptr);
+  }
 
   Way walkIteration(const Carried *carried, Merge *merge = nullptr) {
     ++interpreter_.loopWalks_;
@@ -113,6 +186,9 @@ private:
         [&](Way &way) {
           if (carried) {
             std::vector<ValueId> values = way.arguments;
+            for (size_t k = 0; k < values.size(); ++k)
+              interpreter_.lanes_.note(
+                  values[k], [k](const Activation &iteration) { return iteration.values[k]; });
             values.pop_back();
             merge->takeResults(std::move(values), Merge::Place::InLoop);
             interpreter_.setCarried(frame_, *carried, *merge);
@@ -178,6 +254,8 @@ private:
     std::optional<std::vector<ValueId>> yields = merge.yieldsOf(ends);
     if (yields)
       yields->push_back(interpreter_.conditionValue(way.value.get()));
+    for (ValueId value : yields.value_or(std::vector<ValueId>()))
+      interpreter_.lanes_.note(value, interpreter_.lanes_.of(value)); // of constants too
     way.block = graph_.leaveBlock();
     return yields;
   }
@@ -194,6 +272,11 @@ private:
     GraphRecorder::BlockPtr headerBlock = graph_.leaveBlock();
     std::vector<ValueId> results =
         graph_.loop(start_, std::move(headerBlock), goesOn, std::move(way.block), next);
+    for (size_t k = 0; k < results.size(); ++k)
+      if (isTold(k))
+        interpreter_.lanes_.note(results[k], [k, lanes = lanes_](const Activation &outer) {
+          return lanes->endOf(outer, k);
+        });
     results.pop_back();
     if (plan_.trips && !*plan_.endsEarly)
       merge.setTrips(sizeFrom(plan_.trips.get()));
@@ -206,6 +289,7 @@ private:
   const LoopPlan &plan_;
   GraphRecorder &graph_;
   std::vector<ValueId> start_; // the carried values at first
+  std::shared_ptr<LaneLoop> lanes_;
 };
 
 bool Interpreter::walkLoop(PythonFrame &frame, const LoopPlan &plan) {
@@ -214,6 +298,7 @@ bool Interpreter::walkLoop(PythonFrame &frame, const LoopPlan &plan) {
     return true;
   } catch (const ResultPending &) {
     refusal_ = nullptr;
+    functions_.back()->noteLoopLeftOut();
     return true; // for now it has no iterations
   } catch (const CannotFork &) {
     throw;
@@ -222,7 +307,9 @@ bool Interpreter::walkLoop(PythonFrame &frame, const LoopPlan &plan) {
   }
   // Behind the first iteration it may have settled.
   Policy &policy = (*host_.policies)[plan.site];
-  policy = policy < Policy::PeelFirst ? Policy::PeelFirst : Policy::OneWay;
+  policy = policy < Policy::PeelFirst ? Policy::PeelFirst
+           : plan.maySettleLater      ? Policy::PeelKnown
+                                      : Policy::OneWay;
   return false;
 }
 
@@ -270,25 +357,30 @@ bool Interpreter::loopsInGraph(const void *site, bool isGraphCondition, bool isF
   Policy policy = policyOf(site);
   if (policy == Policy::OneWay || (policy == Policy::PeelFirst && isFirst))
     return false;
-  return isGraphCondition || policy >= Policy::Loop;
+  return isGraphCondition || (policy >= Policy::Loop && policy != Policy::PeelKnown);
 }
 
 Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
   auto condition = [&] { return this->condition(frame, *stmt.condition); };
   auto body = [&] { return run(frame, stmt.body); };
   bool endsEarly = false;
-  PyRef peeled; // whether the loop goes on behind its first iteration, where that may end it
+  PyRef peeled;   // whether the loop goes on behind its first iteration, where that may end it
+  int failed = 0; // where only the graph knew whether there is another
   for (bool isFirst = true;; isFirst = false) {
     PyRef goesOn = peeled ? std::exchange(peeled, {}) : condition();
     // The first iterations are those of any size.
     if (!isFirst && isGraphNumber(goesOn.get()) && policyOf(&stmt) == Policy::Whole)
       throw CannotFork(&stmt, Policy::Loop, "whether a loop goes on is known at first only");
     bool inGraph = loopsInGraph(&stmt, isGraphNumber(goesOn.get()), isFirst);
-    if (inGraph && goesOn.get() != Py_False && stmt.otherwise.empty() &&
-        walkLoop(frame, {&stmt, goesOn, [&] {
-                           return nextCondition(frame, body, &stmt.body, condition, endsEarly);
-                         }}))
-      return Completion::Normal;
+    if (inGraph && goesOn.get() != Py_False && stmt.otherwise.empty()) {
+      auto iterate = [&] { return nextCondition(frame, body, &stmt.body, condition, endsEarly); };
+      failed += isGraphNumber(goesOn.get());
+      if (walkLoop(frame, {.site = &stmt,
+                           .condition = goesOn,
+                           .iterate = iterate,
+                           .maySettleLater = failed < 2}))
+        return Completion::Normal;
+    }
     if (!truth(goesOn.get()))
       return run(frame, stmt.otherwise);
     Completion completion =
@@ -311,7 +403,8 @@ Completion Interpreter::runUnrolled(PythonFrame &frame, const LoopBody &body, co
 struct Interpreter::Counting {
   PyRef next, stop, step; // ints, or those of the graph
   PyRef tensor;           // null for a range
-  bool ofItems = false;   // the tensor has the items of a list
+  // The items are those of a list: rows of the tensor, or what the pointer leads to.
+  enum class Of : uint8_t { Itself, Rows, Pointer } of = Of::Itself;
 
   bool isOfGraph() const {
     return isGraphNumber(next.get()) || isGraphNumber(stop.get()) || isGraphNumber(step.get());
@@ -369,7 +462,13 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
     PyRef rows = rowsOf(iterable.get()), zero = checked(PyLong_FromLong(0));
     PyRef length = checked(PyObject_CallMethod(rows.get(), "size", "i", 0));
     return std::make_unique<Counting>(
-        Counting{zero, length, checked(PyLong_FromLong(1)), std::move(rows), /*ofItems=*/true});
+        Counting{zero, length, checked(PyLong_FromLong(1)), std::move(rows), Counting::Of::Rows});
+  }
+  if (host_.policies && leadsToItems(iterable.get())) {
+    PyRef length = pointerLength(iterable.get());
+    return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
+                                               checked(PyLong_FromLong(1)), std::move(iterable),
+                                               Counting::Of::Pointer});
   }
   if (!host_.policies || !isProxyTensor(iterable.get()))
     return nullptr;
@@ -401,7 +500,7 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
   auto begin = [&] {
     PyRef now = frame.slots[index];
     frame.slots[index] = binary(BinaryOp::Add, now.get(), counting.step.get());
-    if (counting.ofItems)
+    if (counting.of == Counting::Of::Rows)
       assign(frame, loop.target, rowAt(counting.tensor.get(), now.get()));
     else
       assign(frame, loop.target, counting.tensor ? item(counting.tensor.get(), now.get()) : now);
@@ -438,7 +537,8 @@ Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
   PyRef iterable;
   auto body = [&] { return run(frame, stmt.body); };
   if (auto counting = countingOf(frame, *stmt.iterable, &stmt, iterable)) {
-    PyRef before = counting->ofItems ? checked(PySequence_List(iterable.get())) : PyRef();
+    PyRef before =
+        counting->of == Counting::Of::Rows ? checked(PySequence_List(iterable.get())) : PyRef();
     Completion completion =
         runCounting(frame, {&stmt, *counting, *stmt.target, body, &stmt.otherwise});
     if (before)
@@ -457,14 +557,17 @@ Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
   return run(frame, stmt.otherwise);
 }
 
-// The first clause of a list's comprehension, where the graph counts its items. False: it does not,
-// and `iterable` is what there is to iterate over.
+// The first clause of a list's comprehension, or of a generator that is used up, where the graph
+// counts its items. `begin` is called ahead of them. False: it does not, and `iterable` is what
+// there is to iterate over.
 bool Interpreter::comprehendInGraph(PythonFrame &frame, const Comprehension &comprehension,
-                                    PyRef &iterable, const std::function<void()> &element) {
+                                    PyRef &iterable, const std::function<void()> &begin,
+                                    const std::function<void()> &element) {
   const ComprehensionClause &clause = comprehension.clauses[0];
   auto counting = countingOf(frame, *clause.iterable, &comprehension, iterable);
   if (!counting)
     return false;
+  begin();
   makeCells(frame, comprehension);
   runCounting(frame, {&comprehension, *counting, *clause.target, [&] {
                         comprehendItem(frame, comprehension, 0, 0, element);

@@ -50,9 +50,20 @@ ProxyImpl::Shape shapeOf(const at::Tensor &tensor) {
   return proxy ? proxy->shape() : ProxyImpl::Shape::fixed(Extent::of(tensor), tensor.device());
 }
 
-bool mayBeOutside(const Recording &recording, const at::Tensor &tensor) {
+// What the memory of a tensor is to those outside where it may be this one.
+Recording::Memory memoryOf(const Recording &recording, const at::Tensor &tensor) {
+  using Memory = Recording::Memory;
   ProxyImpl *proxy = ProxyImpl::of(tensor);
-  return !proxy || recording.memoryOf(proxy->value()) != Recording::Memory::Own;
+  Memory memory = proxy ? recording.memoryOf(proxy->value()) : Memory::Outside;
+  return memory == Memory::Outside ? Memory::Either : memory;
+}
+
+// Of a tensor that is one or the other: one that the run has found it never writes, others it may.
+Recording::Memory eitherOf(Recording::Memory a, Recording::Memory b) {
+  using Memory = Recording::Memory;
+  if (a == Memory::Own || a == b)
+    return b;
+  return b == Memory::Own ? a : Memory::Either;
 }
 
 std::vector<PyObject *> borrowed(const std::vector<PyRef> &objects) {
@@ -131,7 +142,9 @@ Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
     yields_[1].push_back(std::move(b->value));
     return plan;
   }
-  if (pointerOf(then) || pointerOf(otherwise))
+  bool mayBeNone = (then == Py_None || otherwise == Py_None) && objectOf(then) &&
+                   objectOf(otherwise) && then != otherwise;
+  if (pointerOf(then) || pointerOf(otherwise) || mayBeNone)
     return planObject(then, otherwise);
   if (Py_TYPE(then) != Py_TYPE(otherwise))
     throw CannotMerge(std::string("a value is a ") + Py_TYPE(then)->tp_name + " on one way, a " +
@@ -189,14 +202,24 @@ void Merge::checkOwn(PyObject *then, PyObject *otherwise) {
 Merge::Plan Merge::planObject(PyObject *then, PyObject *otherwise) {
   Plan plan{Plan::Kind::Object};
   plan.result = yields_[0].size();
-  for (PyObject *object : {then, otherwise})
-    if (!pointerOf(object) && object != Py_None)
-      throw CannotMerge("an object is one from outside on one way only");
   for (int way : {0, 1}) {
-    auto pointer = pointerOf(way == 0 ? then : otherwise);
-    yields_[way].push_back(pointer ? *pointer : recording_.heldObject(Py_None));
+    auto object = objectOf(way == 0 ? then : otherwise);
+    if (!object)
+      throw CannotMerge("an object is one from outside on one way only");
+    yields_[way].emplace_back(*object);
   }
   return plan;
+}
+
+// The value as an object of the graph: nothing where it is none that the run has met.
+std::optional<ValueId> Merge::objectOf(PyObject *value) const {
+  if (auto pointer = pointerOf(value))
+    return pointer;
+  if (value == Py_None)
+    return recording_.heldObject(Py_None);
+  ProxyImpl *proxy = isTensor(value) ? ProxyImpl::of(THPVariable_Unpack(value)) : nullptr;
+  auto found = proxy ? objects_.find(proxy->value()) : objects_.end();
+  return found == objects_.end() ? std::nullopt : std::optional(found->second);
 }
 
 Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
@@ -209,7 +232,7 @@ Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
   plan.shape = shapeOf(a);
   if (!areSame(plan.shape, shapeOf(b)))
     throw CannotMerge("a tensor has another shape or dtype on the other way");
-  plan.mayBeOutside = mayBeOutside(recording_, a) || mayBeOutside(recording_, b);
+  plan.memory = eitherOf(memoryOf(recording_, a), memoryOf(recording_, b));
   plan.result = yields_[0].size();
   for (int way : {0, 1}) {
     const at::Tensor &tensor = way == 0 ? a : b;
@@ -385,7 +408,7 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
     plan.ways[1] = tensor;
     ProxyImpl *proxy = ProxyImpl::of(tensor);
     yields[plan.result] = proxy ? proxy->value() : recording_.outsideTensor(tensor);
-    return plan.mayBeOutside || !mayBeOutside(recording_, tensor);
+    return eitherOf(plan.memory, memoryOf(recording_, tensor)) == plan.memory;
   }
   case Plan::Kind::Number: {
     auto number = numberOf(object);
@@ -395,11 +418,10 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
     return true;
   }
   case Plan::Kind::Object: {
-    auto pointer = pointerOf(object);
-    if (!pointer && object != Py_None)
-      return false;
-    yields[plan.result] = pointer ? *pointer : recording_.heldObject(Py_None);
-    return true;
+    auto known = objectOf(object);
+    if (known)
+      yields[plan.result] = *known;
+    return known.has_value();
   }
   case Plan::Kind::Tuple: return PyTuple_CheckExact(object) && flattenItems(plan, object, yields);
   case Plan::Kind::List:
@@ -464,8 +486,8 @@ void Merge::attachHistory(Plan &plan, const at::Tensor &tensor) {
 PyRef Merge::makeTensor(Plan &plan) {
   ValueId value = results_[plan.result];
   recording_.noteMerged(value);
-  if (plan.mayBeOutside)
-    recording_.noteMemory(value, Recording::Memory::Either);
+  if (plan.memory != Recording::Memory::Own)
+    recording_.noteMemory(value, plan.memory);
   at::Tensor tensor = ProxyImpl::make(recording_.shared_from_this(), value, plan.shape);
   if (plan.requiresGrad)
     attachHistory(plan, tensor);

@@ -4,6 +4,7 @@
 
 #include "capture/merged_history.h"
 #include "capture/proxy.h"
+#include "capture/recording.h"
 #include "capture/symbolic.h"
 #include "frontend/python_log.h"
 #include "frontend/stacked_items.h"
@@ -31,8 +32,11 @@ public:
   // Containers that it makes are fresh in the log. It makes one in the place of two that the ways
   // have made, since `mark`: nobody else knows them. Without a mark it makes none.
   // `site`: the branch or the loop, if another walk can take it to go one way.
-  Merge(Recording &recording, PythonLog &log, const void *site, const PythonLog::Mark *mark)
-      : recording_(recording), log_(log), site_(site), mark_(mark) {}
+  // `objects`: which values of the graph are objects of Python that the run has met, as objects.
+  using Objects = std::map<ValueId, ValueId>;
+  Merge(Recording &recording, PythonLog &log, const Objects &objects, const void *site,
+        const PythonLog::Mark *mark)
+      : recording_(recording), log_(log), objects_(objects), site_(site), mark_(mark) {}
 
   // Null stands for no value. Throws CannotMerge.
   Index plan(PyObject *then, PyObject *otherwise);
@@ -75,7 +79,8 @@ private:
     size_t result = 0; // Tensor, Number, Object: which result of the branch
     ProxyImpl::Shape shape = {};
     // Of a tensor:
-    bool mayBeOutside = false, requiresGrad = false;
+    Recording::Memory memory = Recording::Memory::Own;
+    bool requiresGrad = false;
     at::Tensor ways[2] = {}; // of a loop: what it begins and an iteration ends with
     NodePointer inLoop = {}; // the history of what an iteration begins with
     SymbolicScalar::Kind number = SymbolicScalar::Kind::Int;
@@ -101,6 +106,7 @@ private:
   ValueId record(const Single &yield);
   ValueId record(const RowsYield &yield);
   Plan planOf(PyObject *then, PyObject *otherwise);
+  std::optional<ValueId> objectOf(PyObject *value) const;
   Plan planObject(PyObject *then, PyObject *otherwise);
   Plan planTensor(PyObject *then, PyObject *otherwise);
   Plan planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise);
@@ -116,6 +122,7 @@ private:
 
   Recording &recording_;
   PythonLog &log_;
+  const Objects &objects_;
   const void *site_;
   const PythonLog::Mark *mark_;
   std::map<PyObject *, std::pair<PyObject *, PyObject *>> containers_; // and the pair they are of

@@ -165,13 +165,6 @@ struct FlatArguments {
   PyRef names;
 };
 
-PyRef tupleOf(const std::vector<PyRef> &values) {
-  PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(values.size())));
-  for (size_t i = 0; i < values.size(); ++i)
-    PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(values[i].get()));
-  return tuple;
-}
-
 PyRef keywordDict(const std::vector<std::pair<PyRef, PyRef>> &items) {
   if (items.empty())
     return {};

@@ -30,6 +30,8 @@ std::vector<PyTypeObject *> classesOf(const std::vector<PyRef> &objects) {
 }
 
 Example isObject(const Example &example, PyRef other) {
+  if (!example)
+    return {};
   return [=](const Activation &activation) {
     PyRef object = example(activation);
     return object ? PyRef::share(object.get() == other.get() ? Py_True : Py_False) : PyRef();
@@ -37,6 +39,8 @@ Example isObject(const Example &example, PyRef other) {
 }
 
 Example isOfOne(const Example &example, std::vector<PyTypeObject *> classes) {
+  if (!example)
+    return {};
   return [=](const Activation &activation) {
     PyRef object = example(activation);
     if (!object)
@@ -75,10 +79,6 @@ PyRef Interpreter::objectOf(ValueId value) {
     throw CannotInterpret("nothing is known of an object that a pointer leads to");
   GraphRecorder &graph = host_.recording->graph();
   std::optional<ValueType> type = graphTypeOf(seen);
-  if (!type && seen.size() == 1 && seen[0].get() == Py_None) {
-    graph.assertTrue(graph.isSame(value, held(Py_None)), "an object is None");
-    return PyRef::share(Py_None);
-  }
   if (!type)
     return makePointer(value);
   ValueId unboxed = graph.unbox(value, *type);
@@ -88,6 +88,7 @@ PyRef Interpreter::objectOf(ValueId value) {
     // One of those that the program may know by another name.
     recording->noteMerged(unboxed);
     recording->noteMemory(unboxed, Recording::Memory::Found);
+    objects_[unboxed] = value;
     return checked(THPVariable_Wrap(ProxyImpl::make(
         recording, unboxed, ProxyImpl::Shape::fixed(Extent::of(like), like.device()))));
   }
@@ -101,6 +102,12 @@ PyRef Interpreter::settled(PyObject *object) {
   if (!pointer)
     return PyRef::share(object);
   PyRef value = objectOf(*pointer);
+  std::vector<PyRef> seen = lanes_.seen(*pointer);
+  if (seen.size() == 1 && seen[0].get() == Py_None) {
+    GraphRecorder &graph = host_.recording->graph();
+    graph.assertTrue(graph.isSame(*pointer, held(Py_None)), "an object is None");
+    return PyRef::share(Py_None);
+  }
   if (pointerOf(value.get()))
     throw CannotInterpret("an object that differs from call to call is used in a way of which "
                           "nothing is known");
@@ -288,6 +295,15 @@ PyRef Interpreter::pointerAttribute(PyObject *pointer, PyObject *name) {
   });
   readClasses_.insert(type);
   return objectOf(read);
+}
+
+// To a list or a tuple, by what is known of it.
+bool Interpreter::leadsToItems(PyObject *object) const {
+  auto pointer = pointerOf(object);
+  std::vector<PyRef> seen = pointer ? lanes_.seen(*pointer) : std::vector<PyRef>();
+  return !seen.empty() && std::all_of(seen.begin(), seen.end(), [](const PyRef &one) {
+    return PyList_CheckExact(one.get()) || PyTuple_CheckExact(one.get());
+  });
 }
 
 PyRef Interpreter::pointerLength(PyObject *pointer) {

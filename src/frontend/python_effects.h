@@ -65,8 +65,8 @@ struct PythonEffects {
   // Whether the call has made this object: then it is to be made at each run of the graph, once,
   // however often it is met. Any other object is itself at each run.
   std::function<bool(PyObject *)> isFresh;
-  // Whether a pointer stands for what an opaque call returns, which the run keeps alive, and which
-  // shares no memory with a tensor. May be empty.
+  // Whether a pointer stands for an object that outlives the run as it is: one that shares no
+  // memory with a tensor of the graph. May be empty.
   std::function<bool(PyObject *)> isKept = {};
 };
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace bifront {
 
@@ -68,8 +69,8 @@ void Interpreter::FunctionWalk::setParameter(size_t i, const PyRef &value) {
 }
 
 Interpreter::Way Interpreter::FunctionWalk::walkBody() {
-  parameters_ =
-      std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_, nullptr, nullptr);
+  parameters_ = std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_,
+                                        interpreter_.objects_, nullptr, nullptr);
   values_.clear();
   for (size_t i = 0; i < outer_.size(); ++i)
     values_.push_back(parameters_->plan(outer_[i].get(), inner_[i].get()));
@@ -109,10 +110,24 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
         for (const Place &place : places_)
           interpreter_.fillPlace(place.change, parameters_->make(place.given).get());
         bodyDepth_ = interpreter_.depth_ + 1;
-        way.value = interpreter_.runBody(frame_);
+        way.value = valueOfBody();
         return Completion::Return;
       },
       start_);
+}
+
+PyRef Interpreter::FunctionWalk::valueOfBody() {
+  int leftOut = loopsLeftOut_;
+  try {
+    return interpreter_.runBody(frame_);
+  } catch (const CannotFork &) {
+    throw;
+  } catch (const std::exception &why) {
+    std::string reason = interpreter_.forgetFailure(why);
+    if (loopsLeftOut_ > leftOut)
+      throw ResultPending(site());
+    throw CannotMerge(reason);
+  }
 }
 
 // The calls that the outermost one is known to lead to.
@@ -146,20 +161,17 @@ bool Interpreter::FunctionWalk::growLanes() {
     known.insert(keyOf(activation));
   size_t before = activations_.size();
   for (size_t i = 0; i < activations_.size() && activations_.size() < kMost; ++i)
-    for (const CallSite &site : sites_) {
-      if (!Lanes::hold(site.conditions, activations_[i]))
-        continue;
-      Activation next{activations_[i].outer, {}};
-      bool isKnown = true;
-      for (size_t k = 0; k < site.operands.size(); ++k) {
-        next.values.push_back(site.operands[k] ? site.operands[k](activations_[i]) : PyRef());
-        isKnown = isKnown && (next.values[k] || !isObject(k));
-        if (!isObject(k))
-          next.values[k] = {};
-      }
-      if (isKnown && known.insert(keyOf(next)).second)
-        activations_.push_back(std::move(next));
-    }
+    for (const CallSite &site : sites_)
+      site.path.follow(activations_[i], [&](const Activation &at) {
+        Activation next{activations_[i].outer, {}};
+        bool isKnown = true;
+        for (size_t k = 0; k < site.operands.size(); ++k) {
+          next.values.push_back(site.operands[k] && isObject(k) ? site.operands[k](at) : PyRef());
+          isKnown = isKnown && (next.values[k] || !isObject(k));
+        }
+        if (isKnown && activations_.size() < kMost && known.insert(keyOf(next)).second)
+          activations_.push_back(std::move(next));
+      });
   return activations_.size() > before;
 }
 
@@ -190,7 +202,8 @@ bool Interpreter::FunctionWalk::settles(Way &way) {
     }
   }
   bool isFirst = !hasBase();
-  results_ = std::make_unique<Merge>(recording, interpreter_.log_, nullptr, &before_);
+  results_ = std::make_unique<Merge>(recording, interpreter_.log_, interpreter_.objects_, nullptr,
+                                     &before_);
   if (isFirst)
     base_ = way.value;
   result_ =
@@ -328,7 +341,7 @@ PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
       places_[i].inner = std::move(contents[i]);
     throw ArgumentsVary(site());
   }
-  CallSite made{interpreter_.lanes_.conditions(), {}};
+  CallSite made{interpreter_.lanes_.path(), {}};
   for (ValueId operand : *operands)
     made.operands.push_back(interpreter_.lanes_.of(operand));
   sites_.push_back(std::move(made));
@@ -366,19 +379,27 @@ std::optional<PyRef> Interpreter::callInGraph(PythonFrame &frame) {
     if (known->function() == frame.function)
       if (auto result = known->callAgain(frame))
         return result;
-  try {
-    auto walk = std::make_unique<FunctionWalk>(*this, frame);
-    PyRef result = walk->run();
-    if (forks_.empty())
-      definedFunctions_.push_back(std::move(walk));
-    return result;
-  } catch (const CannotFork &) {
-    throw;
-  } catch (const std::exception &why) {
-    std::string reason = forgetFailure(why);
-    if (hasPointer(frame)) // each object would be unrolled as this one is
-      throw CannotInterpret(reason);
-    noteOneWay("a function that calls itself", reason);
+  for (bool before = onlySeenWays_;;) {
+    try {
+      auto walk = std::make_unique<FunctionWalk>(*this, frame);
+      PyRef result = walk->run();
+      onlySeenWays_ = before;
+      if (forks_.empty())
+        definedFunctions_.push_back(std::move(walk));
+      return result;
+    } catch (const CannotFork &) {
+      onlySeenWays_ = before;
+      throw;
+    } catch (const std::exception &why) {
+      std::string reason = forgetFailure(why);
+      noteOneWay("a function that calls itself", reason);
+      if (!std::exchange(onlySeenWays_, true))
+        continue; // the others may be what cannot be merged
+      onlySeenWays_ = before;
+      if (hasPointer(frame)) // each object would be unrolled as this one is
+        throw CannotInterpret(reason);
+      break;
+    }
   }
   (*host_.policies)[&frame.syntax] = Policy::Unrolled;
   return std::nullopt;

@@ -38,6 +38,10 @@ public:
   const void *site() const { return site_; }
   // A way was left out, for the calls that are known do not take it.
   void noteWayLeftOut() { leavesOut_ = true; }
+  // The iterations of a loop were left out: they call the function, of whose result nothing is
+  // known. What fails behind it may be for that.
+  void noteLoopLeftOut() { ++loopsLeftOut_; }
+  int loopsLeftOut() const { return loopsLeftOut_; }
 
 private:
   struct ArgumentsVary; // otherwise than the walk has it
@@ -47,6 +51,7 @@ private:
                                                   const std::vector<PyRef> &contents);
   void setParameter(size_t i, const PyRef &value);
   Way walkBody();
+  PyRef valueOfBody();
   bool hasBase() const { return results_ != nullptr; }
   // What the program does to a list that the calls have in common: each is given what is in it,
   // and gives what it leaves there.
@@ -86,13 +91,14 @@ private:
   std::deque<Activation> activations_;
   // Its calls of itself in this walk: when they are made, and with what.
   struct CallSite {
-    Lanes::Conditions conditions;
+    LanePath path;
     std::vector<Example> operands;
   };
   std::vector<CallSite> sites_;
   int bodyDepth_ = 0;
   PyRef base_; // what a way without a call of itself gives
   bool leavesOut_ = false;
+  int loopsLeftOut_ = 0;
   // When the function was defined.
   PythonLog::Mark definedAt_;
   GlobalModes modes_ = GlobalModes::now();

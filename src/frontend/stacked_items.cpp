@@ -47,7 +47,8 @@ ItemForm formOfOne(const Recording &recording, PyObject *item) {
     throw CannotMerge("a list that grows has other items than tensors");
   const at::Tensor &tensor = THPVariable_Unpack(item);
   ProxyImpl *proxy = ProxyImpl::of(tensor);
-  if (!proxy || recording.memoryOf(proxy->value()) != Recording::Memory::Own)
+  auto memory = proxy ? recording.memoryOf(proxy->value()) : Recording::Memory::Outside;
+  if (memory != Recording::Memory::Own && memory != Recording::Memory::Found) // may be written
     throw CannotMerge("a list that grows has a tensor from outside among its items");
   const ProxyImpl::Shape &shape = proxy->shape();
   if (!shape.in(0).isContiguous() || !shape.in(1).isContiguous())

@@ -108,10 +108,12 @@ Completion Interpreter::run(PythonFrame &frame, const Return &stmt) {
 
 Completion Interpreter::run(PythonFrame &frame, const If &stmt) {
   PyRef holds = condition(frame, *stmt.condition);
+  auto then = [&] { return run(frame, stmt.then); };
+  auto otherwise = [&] { return run(frame, stmt.otherwise); };
   if (isGraphNumber(holds.get()))
-    if (auto completion = forkStatement(frame, stmt, holds.get()))
+    if (auto completion = forkStatement(frame, &stmt, holds.get(), then, otherwise))
       return *completion;
-  return run(frame, truth(holds.get()) ? stmt.then : stmt.otherwise);
+  return truth(holds.get()) ? then() : otherwise();
 }
 
 //===- Exceptions --------------------------------------------------------------------------===//
@@ -164,7 +166,7 @@ Completion Interpreter::run(PythonFrame &frame, const Raise &stmt) {
 }
 
 Completion Interpreter::run(PythonFrame &frame, const Assert &stmt) {
-  if (truth(eval(frame, *stmt.condition).get()))
+  if (truth(condition(frame, *stmt.condition).get()))
     return Completion::Normal;
   CallArguments arguments;
   if (stmt.message)

@@ -21,7 +21,7 @@ bool isPlainSlice(PyObject *part) { return PySlice_Check(part) && !hasGraphNumbe
 
 // The parts of a key, where each is an index, a slice, None or `...`, and one a number of the
 // graph; empty otherwise.
-std::vector<PyObject *> partsOf(PyObject *key) {
+std::vector<PyObject *> indicesOf(PyObject *key) {
   std::vector<PyObject *> parts{key};
   if (PyTuple_CheckExact(key))
     parts.assign(&PyTuple_GET_ITEM(key, 0), &PyTuple_GET_ITEM(key, 0) + PyTuple_GET_SIZE(key));
@@ -44,7 +44,7 @@ PyRef sliced(PyObject *tensor, int dim, PyObject *slice) {
 } // namespace
 
 PyRef Interpreter::selected(PyObject *tensor, PyObject *key) {
-  std::vector<PyObject *> parts = isTensor(tensor) ? partsOf(key) : std::vector<PyObject *>();
+  std::vector<PyObject *> parts = isTensor(tensor) ? indicesOf(key) : std::vector<PyObject *>();
   if (parts.empty())
     return {};
   PyRef current = PyRef::share(tensor);

@@ -435,11 +435,25 @@ ValueId GraphRecorder::callPython(std::string_view name, ValueId callee,
       state->valueOf(callee), state->valuesOf(operands), namesOrNone));
 }
 
+namespace {
+
+// Null where the value is another, or that of a block which is left.
+IntegerAttr integerOf(Value value, unsigned width) {
+  auto constant = value ? value.getDefiningOp<arith::ConstantOp>() : nullptr;
+  bool is = constant && constant.getType().isInteger(width);
+  return is ? cast<IntegerAttr>(constant.getValue()) : nullptr;
+}
+
+} // namespace
+
 std::optional<bool> GraphRecorder::constantOf(ValueId value) const {
-  auto constant = state->valueOf(value).getDefiningOp<arith::ConstantOp>();
-  if (!constant || !constant.getType().isInteger(1))
-    return std::nullopt;
-  return cast<IntegerAttr>(constant.getValue()).getValue().getBoolValue();
+  IntegerAttr truth = integerOf(state->values.at(value), 1);
+  return truth ? std::optional(truth.getValue().getBoolValue()) : std::nullopt;
+}
+
+std::optional<int64_t> GraphRecorder::constantIntOf(ValueId value) const {
+  IntegerAttr number = integerOf(state->values.at(value), 64);
+  return number ? std::optional(number.getInt()) : std::nullopt;
 }
 
 std::vector<ValueId> GraphRecorder::grad(std::span<const ValueId> outputs,

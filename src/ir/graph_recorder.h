@@ -130,6 +130,7 @@ public:
                      std::span<const std::string> keywords);
   // The value of a bool that is a constant of the graph.
   std::optional<bool> constantOf(ValueId value) const;
+  std::optional<int64_t> constantIntOf(ValueId value) const;
 
   // Gradients of sum_i <outputs[i], seeds[i]> with respect to `wrt`; an empty seed list means ones.
   // Bools: to which of `wrt` the histories of the outputs lead in a run.

@@ -52,7 +52,7 @@ std::optional<Product> productOf(Value value) {
     return std::nullopt;
   int64_t columns = left.getDimSize(1), others = right.getDimSize(1);
   // Worth its rows: to keep and to copy these, in place of writing and adding up the product.
-  if (columns * others < kSmallestProduct || false)
+  if (columns * others < kSmallestProduct || rowsOf(left) * (columns + others) > columns * others)
     return std::nullopt;
   return result;
 }

@@ -11,7 +11,14 @@
 namespace bifront {
 namespace {
 
+thread_local std::vector<ObjectAddress> *currentlyKept = nullptr;
+
 PyObject *objectAt(ObjectAddress address) { return reinterpret_cast<PyObject *>(address); }
+
+void drop(const std::vector<ObjectAddress> &objects) {
+  for (ObjectAddress object : objects)
+    Py_DECREF(objectAt(object));
+}
 
 const void *intern(const std::string &name) {
   Gil gil;
@@ -126,11 +133,23 @@ void release(std::vector<ObjectAddress> &held) {
   Gil gil;
   // What they take along as they go may run the program's code: not with this list half done.
   std::vector<ObjectAddress> last = std::exchange(held, {});
-  for (ObjectAddress object : last)
-    Py_DECREF(objectAt(object));
+  if (currentlyKept)
+    currentlyKept->insert(currentlyKept->end(), last.begin(), last.end());
+  else
+    drop(last);
 }
 
 } // namespace
+
+KeptObjects::KeptObjects() : outer_(std::exchange(currentlyKept, &objects_)) {}
+
+KeptObjects::~KeptObjects() {
+  currentlyKept = outer_;
+  if (objects_.empty())
+    return;
+  Gil gil;
+  drop(objects_);
+}
 
 void giveObjectReads() { setObjectReads({intern, read, release}); }
 

@@ -3,6 +3,7 @@
 #include "runtime/call_depth.h"
 #include "runtime/frame.h"
 #include "speculate/convert.h"
+#include "speculate/python_objects.h"
 #include "speculate/spent_gradient.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -51,7 +52,7 @@ PyObject *wrapResult(const GraphResult &result, PyObject *const *leaves,
   case GraphResult::Kind::Int: return PyLong_FromLongLong(outputs[result.index].toInt());
   case GraphResult::Kind::Float: return PyFloat_FromDouble(outputs[result.index].toDouble());
   case GraphResult::Kind::Bool: return PyBool_FromLong(outputs[result.index].toBool());
-  case GraphResult::Kind::Object: // an opaque call has returned it, and the run holds it
+  case GraphResult::Kind::Object: // the run has met it, and holds it
     return Py_NewRef(reinterpret_cast<PyObject *>(outputs[result.index].toInt()));
   case GraphResult::Kind::Input: return THPVariable_Wrap(inputs[result.index].toTensor());
   case GraphResult::Kind::Leaf: return Py_NewRef(leaves[result.index]);
@@ -178,6 +179,7 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
     buffers->held.push_back(PyRef::share(leaves[i]));
   for (const TensorSource &owner : graph.gradsDroppedFirst)
     owner.in(leaves).mutable_grad().reset();
+  KeptObjects kept;
   if (graph.framesPerCall > 0)
     allowCallDepth(remainingFrames() / graph.framesPerCall);
   PyThreadState *released =

@@ -2,7 +2,10 @@
 
 #include "frontend/interpreter.h"
 #include "speculate/python_state.h"
+#include "support/options.h"
 #include "support/pending_exception.h"
+
+#include <iostream>
 
 namespace bifront {
 namespace {
@@ -47,20 +50,24 @@ SourceLine lineOf(const PythonFrame *frame) {
 
 Interpretation walk(Capture &capture, const WalkRequest &request) {
   Interpretation interpretation;
-  InterpreterHost host{
-      .recording = &capture.recording(),
-      .note = [&](const std::string &note) { interpretation.notes.push_back(note); },
-      .policies = request.policies,
-      .reachable =
-          [&](PyObject *function, PyObject *arguments) {
-            return checked(
-                PyObject_CallFunctionObjArgs(request.reachable, function, arguments, nullptr));
-          },
-      .unchanged = callUnchanged,
-      .inputFor = request.inputFor,
-      .isReplaced = request.isReplaced,
-      .isCopy = request.isCopy,
-      .exampleOf = request.exampleOf};
+  InterpreterHost host{.recording = &capture.recording(),
+                       .note =
+                           [&](const std::string &note) {
+                             if (options().log)
+                               std::cerr << "bifront: " + note + "\n" << std::flush;
+                             interpretation.notes.push_back(note);
+                           },
+                       .policies = request.policies,
+                       .reachable =
+                           [&](PyObject *function, PyObject *arguments) {
+                             return checked(PyObject_CallFunctionObjArgs(
+                                 request.reachable, function, arguments, nullptr));
+                           },
+                       .unchanged = callUnchanged,
+                       .inputFor = request.inputFor,
+                       .isReplaced = request.isReplaced,
+                       .isCopy = request.isCopy,
+                       .exampleOf = request.exampleOf};
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
   capture.recording().refusesAssumption = [&] {

@@ -405,6 +405,21 @@ def linked_list_by_a_loop():
     return step
 
 
+@program(tree)
+def asserts_what_it_finds():
+    def leftmost(node):
+        if node.is_leaf:
+            return node.value
+        assert node.left is not None, "a node has two children or none"
+        return torch.tanh(leftmost(node.left)) + node.value
+
+    def step(root):
+        assert isinstance(root, Tree)
+        return leftmost(root)
+
+    return step
+
+
 @program(chain)
 def linked_list_is_reversed_in_place():
     def step(link):
