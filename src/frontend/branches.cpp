@@ -231,7 +231,7 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
   Recording &recording = *host_.recording;
   GraphRecorder &graph = recording.graph();
   Way &then = ways[0], &otherwise = ways[1];
-  Merge merge(recording, log_, choiceAt(site), &before);
+  Merge merge(recording, log_, opaque_, choiceAt(site), &before);
   merged.completion = then.completion;
   bool returns = then.completion == Completion::Return;
   Merge::Index value = merge.plan(then.value.get(), otherwise.value.get());

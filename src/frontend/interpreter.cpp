@@ -14,7 +14,8 @@ namespace bifront {
 
 Interpreter::Interpreter(const InterpreterHost &host)
     : host_(host), print_(PyRef::share(PyDict_GetItemString(PyEval_GetBuiltins(), "print"))),
-      lanes_([recording = host.recording](ValueId value) { return recording->objectAt(value); }) {
+      lanes_([recording = host.recording](ValueId value) { return recording->objectAt(value); }),
+      opaque_(*host.recording, lanes_) {
   host_.recording->unsure = [this](const MergedHistory &history, const std::string &why) {
     Policy instead = history.loops && policyOf(history.site) < Policy::PeelFirst ? Policy::PeelFirst
                                                                                  : Policy::OneWay;
@@ -42,9 +43,9 @@ PythonEffects Interpreter::finish() {
   endCallbacks();
   endedWithEffects_ = !log_.changesSince(before).empty() || log_.hasCalledSince(before);
   PythonEffects effects = log_.finish();
-  effects.isKept = [kept = opaqueResults_](PyObject *object) {
+  effects.isKept = [leaving = opaque_.leaving()](PyObject *object) {
     auto pointer = pointerOf(object);
-    return pointer && kept->contains(*pointer);
+    return pointer && leaving.contains(*pointer);
   };
   return effects;
 }

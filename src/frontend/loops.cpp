@@ -56,7 +56,7 @@ public:
     std::vector<PyRef> before = frame_.slots;
     Way last = walkIteration(nullptr);
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-      Merge merge(*interpreter_.host_.recording, interpreter_.log_,
+      Merge merge(*interpreter_.host_.recording, interpreter_.log_, interpreter_.opaque_,
                   interpreter_.choiceAt(plan_.site), nullptr);
       Carried carried = carriedBy(merge, before, last);
       start_ = merge.yields(0);
@@ -80,7 +80,8 @@ private:
       int &walks;
       ~Leave() { --walks; }
     } leave{interpreter_.loopWalks_};
-    return interpreter_.walkWay(
+    size_t looks = interpreter_.looksAtMemory_.size();
+    Way iteration = interpreter_.walkWay(
         frame_,
         [&](Way &way) {
           if (carried) {
@@ -93,6 +94,8 @@ private:
           return Completion::Normal;
         },
         start_);
+    interpreter_.checkMemoryStays({looks, interpreter_.looksAtMemory_.size()});
+    return iteration;
   }
 
   Carried carriedBy(Merge &merge, const std::vector<PyRef> &before, const Way &way) {

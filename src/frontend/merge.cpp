@@ -1,6 +1,7 @@
 #include "frontend/merge.h"
 
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 #include "frontend/python_error.h"
 #include "runtime/growing_stack.h"
@@ -131,7 +132,7 @@ Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
     yields_[1].push_back(std::move(b->value));
     return plan;
   }
-  if (pointerOf(then) || pointerOf(otherwise))
+  if (pointerOf(then) || pointerOf(otherwise) || isNumpyData(then) || isNumpyData(otherwise))
     return planObject(then, otherwise);
   if (Py_TYPE(then) != Py_TYPE(otherwise))
     throw CannotMerge(std::string("a value is a ") + Py_TYPE(then)->tp_name + " on one way, a " +
@@ -188,15 +189,19 @@ void Merge::checkOwn(PyObject *then, PyObject *otherwise) {
 
 Merge::Plan Merge::planObject(PyObject *then, PyObject *otherwise) {
   Plan plan{Plan::Kind::Object};
+  plan.opaque = opaque_.merged(then, otherwise);
   plan.result = yields_[0].size();
   for (PyObject *object : {then, otherwise})
-    if (!pointerOf(object) && object != Py_None)
+    if (!pointerOf(object) && object != Py_None && !plan.opaque)
       throw CannotMerge("an object is one from outside on one way only");
-  for (int way : {0, 1}) {
-    auto pointer = pointerOf(way == 0 ? then : otherwise);
-    yields_[way].push_back(pointer ? *pointer : recording_.heldObject(Py_None));
-  }
+  yields_[0].emplace_back(objectIn(then));
+  yields_[1].emplace_back(objectIn(otherwise));
   return plan;
+}
+
+ValueId Merge::objectIn(PyObject *object) const {
+  auto pointer = pointerOf(object);
+  return pointer ? *pointer : recording_.heldObject(object);
 }
 
 Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
@@ -394,13 +399,11 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
     yields[plan.result] = record(number->value);
     return true;
   }
-  case Plan::Kind::Object: {
-    auto pointer = pointerOf(object);
-    if (!pointer && object != Py_None)
+  case Plan::Kind::Object:
+    if (plan.opaque ? !opaque_.fits(*plan.opaque, object) : !pointerOf(object) && object != Py_None)
       return false;
-    yields[plan.result] = pointer ? *pointer : recording_.heldObject(Py_None);
+    yields[plan.result] = objectIn(object);
     return true;
-  }
   case Plan::Kind::Tuple: return PyTuple_CheckExact(object) && flattenItems(plan, object, yields);
   case Plan::Kind::List:
     return PyList_CheckExact(object) && log_.isFresh(object) && flattenItems(plan, object, yields);
@@ -472,6 +475,13 @@ PyRef Merge::makeTensor(Plan &plan) {
   return checked(THPVariable_Wrap(tensor));
 }
 
+PyRef Merge::makeObject(const Plan &plan) {
+  ValueId value = results_[plan.result];
+  if (plan.opaque)
+    opaque_.note(value, *plan.opaque);
+  return makePointer(value);
+}
+
 // With a size of its own: what the loop or the function carries is of one type, whatever its
 // length.
 PyRef Merge::makeRows(Plan &plan) {
@@ -501,7 +511,7 @@ PyRef Merge::make(Index value) {
         SymbolicScalar::ofValue(recording_.shared_from_this(), plan.number, results_[plan.result]));
     break;
   case Plan::Kind::Rows: plan.made = makeRows(plan); break;
-  case Plan::Kind::Object: plan.made = makePointer(results_[plan.result]); break;
+  case Plan::Kind::Object: plan.made = makeObject(plan); break;
   case Plan::Kind::Tuple:
   case Plan::Kind::List: {
     PyRef list = checked(PyList_New(0));

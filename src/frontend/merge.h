@@ -5,6 +5,7 @@
 #include "capture/merged_history.h"
 #include "capture/proxy.h"
 #include "capture/symbolic.h"
+#include "frontend/opaque_objects.h"
 #include "frontend/python_log.h"
 #include "frontend/stacked_items.h"
 
@@ -31,8 +32,9 @@ public:
   // Containers that it makes are fresh in the log. It makes one in the place of two that the ways
   // have made, since `mark`: nobody else knows them. Without a mark it makes none.
   // `site`: the branch or the loop, if another walk can take it to go one way.
-  Merge(Recording &recording, PythonLog &log, const void *site, const PythonLog::Mark *mark)
-      : recording_(recording), log_(log), site_(site), mark_(mark) {}
+  Merge(Recording &recording, PythonLog &log, OpaqueObjects &opaque, const void *site,
+        const PythonLog::Mark *mark)
+      : recording_(recording), log_(log), opaque_(opaque), site_(site), mark_(mark) {}
 
   // Null stands for no value. Throws CannotMerge.
   Index plan(PyObject *then, PyObject *otherwise);
@@ -82,8 +84,9 @@ private:
     std::vector<Index> parts = {}; // of a list, the last may be its Rows
     ItemForm item = {};            // Rows
     Dim rows = {{0, 0}};
-    std::optional<c10::SymInt> first = {}; // how many a loop starts with
-    std::optional<int64_t> more = {};      // that an iteration adds
+    std::optional<OpaqueObject> opaque = {}; // Object: where it is such a one
+    std::optional<c10::SymInt> first = {};   // how many a loop starts with
+    std::optional<int64_t> more = {};        // that an iteration adds
     PyRef made = {};
   };
   struct RowsYield {
@@ -95,6 +98,8 @@ private:
   using Yield = std::variant<Single, RowsYield>;
 
   PyRef makeTensor(Plan &plan);
+  PyRef makeObject(const Plan &plan);
+  ValueId objectIn(PyObject *object) const;
   PyRef makeRows(Plan &plan);
   void attachHistory(Plan &plan, const at::Tensor &tensor);
   bool flatten(Index value, PyObject *object, std::vector<ValueId> &yields);
@@ -116,6 +121,7 @@ private:
 
   Recording &recording_;
   PythonLog &log_;
+  OpaqueObjects &opaque_;
   const void *site_;
   const PythonLog::Mark *mark_;
   std::map<PyObject *, std::pair<PyObject *, PyObject *>> containers_; // and the pair they are of

@@ -410,6 +410,8 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
 //===- Iteration ---------------------------------------------------------------------------===//
 
 PyRef Interpreter::iterate(PyObject *iterable) {
+  if (PyRef items = opaqueItems(iterable))
+    return iterate(items.get());
   if (pointerOf(iterable))
     return iterate(settled(iterable).get());
   checkNotStacked(iterable);
