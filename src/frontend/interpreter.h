@@ -428,6 +428,7 @@ private:
   std::optional<PyRef> textOf(PyObject *function, std::vector<PyRef> arguments);
 
   // tensor_items.cpp
+  PyRef keyWithTensors(PyObject *key);
   PyRef selected(PyObject *tensor, PyObject *key); // null: PyTorch's own indexing is to do it
   bool setSelected(PyObject *tensor, PyObject *key, PyObject *value);
 
