@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -430,3 +431,57 @@ def test_elements_of_an_array_from_outside_are_read_in_each_run() -> None:
         for array in arrays:
             array += call
     assert converted.stats["fallback_calls"] <= 1, bifront.explain(converted)
+
+
+def test_float_int_and_rounding_of_tensors_stay_in_one_graph() -> None:
+    def step(x: Tensor) -> Any:
+        total = x.sum()
+        parts = math.floor(total), math.ceil(float(total)), math.trunc(-total.item()), int(-total)
+        return float(total) / 2, int(total), int(total > 4), math.floor(int(total)), parts, x
+
+    stats = check(lambda: step, fallbacks=0, graphs=1).stats
+    assert stats["opaque_calls"] == 0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_int_of_what_fits_none(value: float) -> None:
+    def step(x: Tensor) -> Any:
+        return int(x.sum()), math.floor(x.sum().item())
+
+    converted = bifront.function(step)
+    for number in (1.5, 2.5, value, 3.5):
+        outcomes = []
+        for run in (step, converted):
+            try:
+                outcomes.append(run(torch.tensor([number])))
+            except (ValueError, OverflowError) as error:
+                outcomes.append((type(error), str(error)))
+        assert outcomes[0] == outcomes[1], number
+
+
+def test_a_list_with_a_number_of_the_graph_is_an_index() -> None:
+    def step(x: Tensor) -> Any:
+        y, at = x.clone(), int(x.argmax())
+        y[[0, at]] = y[[at, 0]]
+        grid = torch.outer(x, x)
+        return y, grid[[0, at]], grid[[at], [0]], grid[:, [at, 1]]
+
+    check(lambda: step, fallbacks=0, graphs=1)
+
+
+def test_sizes_that_functions_of_c_ask_for() -> None:
+    """PyTorch's own composites ask a proxy for plain sizes: these then are no inputs."""
+
+    def padded(x: Tensor) -> Any:
+        return nn.utils.rnn.pad_sequence([x, x[1:]], batch_first=True) * 2
+
+    def larger(x: Tensor) -> Any:
+        return nn.functional.interpolate(x[None, None, None, :], scale_factor=2, mode="nearest")
+
+    for step in (padded, larger):
+        converted = bifront.function(step)
+        for call in range(CALLS):
+            x = torch.rand(3 + call % 3)
+            assert_same(converted(x), step(x), f"call {call}")
+        assert converted.stats["graph_calls"] >= 2, bifront.explain(converted)
+        assert "INTERNAL ASSERT" not in str(bifront.explain(converted))
