@@ -485,3 +485,25 @@ def test_sizes_that_functions_of_c_ask_for() -> None:
             assert_same(converted(x), step(x), f"call {call}")
         assert converted.stats["graph_calls"] >= 2, bifront.explain(converted)
         assert "INTERNAL ASSERT" not in str(bifront.explain(converted))
+
+
+def test_an_attribute_that_one_way_replaces_holds_another_array_in_each_call() -> None:
+    """What was there before is not a constant that each call would find changed."""
+
+    class Holder:
+        def __init__(self) -> None:
+            self.kept: Any = np.float64(1)
+            self.done = 0
+
+    def make() -> Step:
+        holder, values = Holder(), np.linspace(1, 2, 2 * CALLS)
+
+        def step(x: Tensor) -> Any:
+            if holder.done < len(values):
+                holder.kept = values[holder.done]
+            holder.done += 1
+            return x * float(holder.kept)
+
+        return step
+
+    check(make)

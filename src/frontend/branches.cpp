@@ -5,6 +5,7 @@
 #include "capture/modes.h"
 #include "capture/symbolic.h"
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 #include "frontend/recursion.h"
 #include "frontend/stacked_items.h"
@@ -274,6 +275,10 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
     if (place.change.isContainer)
       for (PyRef &contents : place.now)
         log_.noteFresh(contents.get());
+    auto isData = [](const PyRef &value) { return value && isNumpyData(value.get()); };
+    bool wasArray = isData(place.now[0]) || isData(place.now[1]);
+    if (wasArray && log_.numReads() > reads)
+      throw CannotFork(site, Policy::OneWay, "what one way replaces is another array in each call");
     try {
       place.value = place.change.isContainer
                         ? merge.planContents(place.now[0].get(), place.now[1].get())

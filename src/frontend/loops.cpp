@@ -2,6 +2,7 @@
 // iteration, with what it changes as values that the loop carries, and becomes one `scf.while`.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pending.h"
 #include "frontend/recursion.h"
 #include "frontend/stacked_items.h"
@@ -114,6 +115,8 @@ private:
       PythonLog::Change start = change;
       interpreter_.preparePlace(start);
       start.now = interpreter_.log_.contentsAt(change);
+      if (start.now && isNumpyData(start.now.get()))
+        throw CannotMerge("what a loop replaces is another array in each call");
       if (change.isContainer)
         interpreter_.log_.noteFresh(change.now.get());
       carried.places.push_back({start, change.isContainer

@@ -159,8 +159,11 @@ PyRef Interpreter::opaqueItems(PyObject *object) {
   return items;
 }
 
-// What stands for an object of which the walk knows a sample; null for others.
+// What stands for an object of which the walk knows a sample; null for others, a scalar from
+// outside among them, which is the number that it is.
 PyRef Interpreter::opaqueSample(PyObject *object) const {
+  if (isNumpyScalar(object))
+    return {};
   auto known = opaque_.of(object);
   return known ? known->sample : PyRef();
 }
