@@ -83,6 +83,13 @@ const at::Tensor &ProxyImpl::meta(int world) {
   return meta;
 }
 
+c10::IntArrayRef ProxyImpl::known(c10::SymIntArrayRef sizes, std::vector<int64_t> &ints) {
+  ints.clear();
+  for (const c10::SymInt &size : sizes)
+    ints.push_back(size.guard_int(__FILE__, __LINE__));
+  return ints;
+}
+
 void ProxyImpl::showShape(bool fromInput) {
   const Extent &first = shape_.in(0), &second = shape_.in(1);
   if (!shape_.dynamic) {

@@ -8,6 +8,8 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/TensorImpl.h>
 
+#include <vector>
+
 namespace bifront {
 
 class ProxyImpl final : public c10::TensorImpl {
@@ -47,7 +49,14 @@ public:
                                                               bool allowChange) const override;
   void shallow_copy_from(const c10::intrusive_ptr<c10::TensorImpl> &source) override;
 
+protected:
+  // What C++ asks for that knows of no dynamic sizes: PyTorch would ask a mode of Python.
+  c10::IntArrayRef sizes_custom() const override { return known(sym_sizes(), knownSizes_); }
+  c10::IntArrayRef strides_custom() const override { return known(sym_strides(), knownStrides_); }
+  int64_t numel_custom() const override { return sym_numel().guard_int(__FILE__, __LINE__); }
+
 private:
+  static c10::IntArrayRef known(c10::SymIntArrayRef sizes, std::vector<int64_t> &ints);
   template <typename Version>
   c10::intrusive_ptr<c10::TensorImpl> copy(Version &&version, bool allowChange) const;
   void showShape(bool fromInput);
@@ -60,6 +69,7 @@ private:
   ValueId value_;
   Shape shape_;
   at::Tensor meta_[2];
+  mutable std::vector<int64_t> knownSizes_, knownStrides_;
 };
 
 } // namespace bifront

@@ -122,6 +122,13 @@ void Recording::noteWrite(bool toMask) {
     forgetMasks();
 }
 
+bool Recording::mayHaveWritten(ValueId value, size_t before) const {
+  ValueId base = lists_.baseOf(value);
+  return std::any_of(
+      written_.begin() + static_cast<ptrdiff_t>(before), written_.end(),
+      [&](ValueId written) { return written == base || isMerged(written) || isMerged(base); });
+}
+
 void Recording::noteMask(const AtenCall &call, Operands operands, ValueId made) {
   for (auto &[value, version] : operands)
     value = firstOf(value, version);

@@ -183,6 +183,7 @@ public:
   void refuseWrite(ValueId value) {
     Memory memory = memoryOf(value);
     writesOutside_ = writesOutside_ || memory != Memory::Own;
+    written_.push_back(lists_.baseOf(value));
     if (memory == Memory::Found || (memory == Memory::Either && finds_))
       fail("a tensor that a pointer leads to is written");
     if (!lists_.mayWrite(value, memory == Memory::Outside, isMerged(lists_.baseOf(value)),
@@ -206,6 +207,9 @@ public:
   // A tensor from outside is written, so that what the graph has of it is another one.
   void noteOutsideWrite() { writesOutside_ = true; }
   bool writesOutside() const { return writesOutside_; }
+  size_t numWrites() const { return written_.size(); }
+  // Whether one of the writes but the first `before` may have been to this tensor, by any name.
+  bool mayHaveWritten(ValueId value, size_t before) const;
   // A value that is one tensor or another.
   void noteMerged(ValueId value) { merged_.insert(value); }
   bool isMerged(ValueId value) const { return merged_.contains(value); }
@@ -279,6 +283,7 @@ private:
   std::unordered_map<ValueId, Memory> memory_;
   std::unordered_set<ValueId> merged_;
   ListedTensors lists_;
+  std::vector<ValueId> written_; // by the tensor whose memory it is
   bool finds_ = false, writesOutside_ = false, mergesHistories_ = false;
   size_t scopes_ = 0;
   ValueId scopeStart_ = 0;             // the innermost scope's first value

@@ -5,6 +5,7 @@
 #include "capture/modes.h"
 #include "capture/symbolic.h"
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 #include "frontend/recursion.h"
 #include "frontend/stacked_items.h"
@@ -248,7 +249,8 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
   Recording &recording = *host_.recording;
   GraphRecorder &graph = recording.graph();
   Way &then = ways[0], &otherwise = ways[1];
-  Merge merge(recording, log_, objects_, isPeeled(&frame) ? nullptr : choiceAt(site), &before);
+  Merge merge(recording, log_, objects_, opaque_, isPeeled(&frame) ? nullptr : choiceAt(site),
+              &before);
   merged.completion = then.completion;
   bool returns = then.completion == Completion::Return;
   Merge::Index value = merge.plan(then.value.get(), otherwise.value.get());
@@ -291,6 +293,10 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
     if (place.change.isContainer)
       for (PyRef &contents : place.now)
         log_.noteFresh(contents.get());
+    auto isData = [](const PyRef &value) { return value && isNumpyData(value.get()); };
+    bool wasArray = isData(place.now[0]) || isData(place.now[1]);
+    if (wasArray && log_.numReads() > reads)
+      throw CannotFork(site, Policy::OneWay, "what one way replaces is another array in each call");
     try {
       place.value = place.change.isContainer
                         ? merge.planContents(place.now[0].get(), place.now[1].get())

@@ -161,15 +161,14 @@ struct Interpreter::Builtins {
   }
 
   static Result real(Interpreter &in, Args &args) {
-    if (args.positional.size() != 1 || !isGraphNumber(at(args, 0)))
-      return std::nullopt;
-    return in.toFloat(at(args, 0));
+    PyRef number = args.positional.size() == 1 ? in.scalarOf(at(args, 0)) : PyRef();
+    return number ? Result(in.toFloat(number.get())) : std::nullopt;
   }
 
   static Result whole(Interpreter &in, Args &args) {
-    bool isWhole = args.positional.size() == 1 && args.keywords.empty() &&
-                   isGraphNumber(at(args, 0)) && numberType(at(args, 0)) == &PyLong_Type;
-    return isWhole ? Result(args.positional[0]) : std::nullopt;
+    bool isOne = args.positional.size() == 1 && args.keywords.empty();
+    PyRef number = isOne ? in.scalarOf(at(args, 0)) : PyRef();
+    return number ? Result(in.toInt(number.get())) : std::nullopt;
   }
 
   static Result text(Interpreter &in, Args &args) {

@@ -85,6 +85,13 @@ PyObject *firstOf(PyObject *data) {
 
 } // namespace
 
+// A number of the graph, or the one that a tensor holds; null for other objects.
+PyRef Interpreter::scalarOf(PyObject *object) {
+  if (isProxyTensor(object) && isExactTensor(object) && isOfNoDimension(object))
+    return scalarOf(checked(PyObject_CallMethod(object, "item", nullptr)).get());
+  return isGraphNumber(object) ? PyRef::share(object) : PyRef();
+}
+
 // float() of a number of the graph.
 PyRef Interpreter::toFloat(PyObject *number) {
   if (numberType(number) == &PyFloat_Type)
@@ -92,6 +99,18 @@ PyRef Interpreter::toFloat(PyObject *number) {
   PyRef result = numberForPython(symbolicNumber(number)->sym_float());
   noteComputed(result.get(), number, number,
                [](PyObject *value, PyObject *) { return PyNumber_Float(value); });
+  return result;
+}
+
+// int() of one.
+PyRef Interpreter::toInt(PyObject *number) {
+  if (numberType(number) == &PyLong_Type)
+    return PyRef::share(number);
+  if (numberType(number) == &PyBool_Type)
+    return binary(syntax::BinaryOp::Add, number, checked(PyLong_FromLong(0)).get());
+  PyRef result = numberForPython(SymbolicScalar::of(symbolicNumber(number))->trunc());
+  noteComputed(result.get(), number, number,
+               [](PyObject *value, PyObject *) { return PyNumber_Long(value); });
   return result;
 }
 

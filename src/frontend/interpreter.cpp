@@ -28,8 +28,8 @@ PyRef constantAt(Recording &recording, ValueId value) {
 
 Interpreter::Interpreter(const InterpreterHost &host)
     : host_(host), print_(PyRef::share(PyDict_GetItemString(PyEval_GetBuiltins(), "print"))),
-      lanes_(
-          [recording = host.recording](ValueId value) { return constantAt(*recording, value); }) {
+      lanes_([recording = host.recording](ValueId value) { return constantAt(*recording, value); }),
+      opaque_(*host.recording, lanes_) {
   host_.recording->unsure = [this](const MergedHistory &history, const std::string &why) {
     Policy instead = history.loops && policyOf(history.site) < Policy::PeelFirst ? Policy::PeelFirst
                                                                                  : Policy::OneWay;
@@ -59,9 +59,9 @@ PythonEffects Interpreter::finish() {
   endCallbacks();
   endedWithEffects_ = !log_.changesSince(before).empty() || log_.hasCalledSince(before);
   PythonEffects effects = log_.finish();
-  effects.isKept = [kept = opaqueResults_, any = shared_.empty()](PyObject *object) {
+  effects.isKept = [leaving = opaque_.leaving(), any = opaque_.sharesNothing()](PyObject *object) {
     auto pointer = pointerOf(object);
-    return pointer && (any || kept->contains(*pointer));
+    return pointer && (any || leaving.contains(*pointer));
   };
   return effects;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "frontend/lanes.h"
+#include "frontend/opaque_objects.h"
 #include "frontend/python_effects.h"
 #include "frontend/python_error.h"
 #include "frontend/python_log.h"
@@ -236,20 +237,21 @@ private:
   PyRef exampleFor(PyObject *operand);
   PyRef sampleOf(PyObject *function, const CallArguments &arguments);
   ValueId recordCall(PyObject *function, const CallArguments &arguments);
-  PyRef opaqueResult(ValueId value, const PyRef &sample);
+  PyRef opaqueResult(ValueId value, OpaqueObject result);
+  PyRef opaqueSample(PyObject *object) const;
+  PyRef opaqueItems(PyObject *object);
 
   // numpy_values.cpp
-  struct SharedMemory {
-    PyRef tensor; // null: an array from outside
-    int64_t version = 0;
-  };
   PyRef dataOf(PyObject *object) const;
   bool holdsData(PyObject *object, int depth = 0) const;
   std::optional<PyRef> callOnData(PyObject *callee, const CallArguments &arguments);
   PyRef callPure(PyObject *function, const CallArguments &arguments);
   PyRef callPure(PyObject *function, std::initializer_list<PyObject *> operands);
-  std::vector<SharedMemory> sharedBy(PyObject *data) const;
-  static bool sharesWithTensor(const std::vector<SharedMemory> &shared);
+  std::vector<SharedMemory> sharedBy(PyObject *data);
+  bool mayHaveChanged(const SharedMemory &memory) const;
+  using Looks = std::pair<size_t, size_t>; // the first, and behind the last
+  bool memoryHasChanged(const Looks &looks) const;
+  void checkMemoryStays(const Looks &looks) const;
   std::optional<PyRef> arrayOfTensor(PyObject *callee, const CallArguments &arguments);
   PyRef dataAttribute(PyObject *object, PyObject *like, PyObject *name);
   PyRef numberOfScalar(PyObject *scalar);
@@ -264,6 +266,8 @@ private:
   ValueId isOfClasses(ValueId pointer, const std::vector<PyTypeObject *> &classes);
   void assertClasses(ValueId pointer, const std::vector<PyTypeObject *> &classes);
   PyTypeObject *classOf(ValueId pointer);
+  std::vector<PyTypeObject *> classesSeen(ValueId pointer) const;
+  Example exampleOfPointer(ValueId pointer) const;
   PyRef pointerIsInstance(PyObject *pointer, PyObject *cls);
   PyRef pointerType(PyObject *pointer);
   PyRef pointerTruth(PyObject *pointer);
@@ -281,6 +285,7 @@ private:
   // recursion.cpp
   class FunctionWalk;
   struct ResultPending;
+  bool hasPointer(const PythonFrame &) const;
   void detectRecursion(const PythonFrame &) const;
   std::optional<PyRef> callInGraph(PythonFrame &);
   PyRef runBody(PythonFrame &);
@@ -361,7 +366,9 @@ private:
   std::optional<PyRef> realFunction(PyObject *function, PyObject *number);
 
   // graph_numbers.cpp
+  PyRef scalarOf(PyObject *object);
   PyRef toFloat(PyObject *number);
+  PyRef toInt(PyObject *number);
   // A tensor of numbers, some of them the graph's; nothing where there are none.
   std::optional<PyRef> tensorOfData(const CallArguments &arguments);
   PyRef stackedNumbers(PyObject *data, PyObject *keywords, bool isReal);
@@ -437,6 +444,7 @@ private:
   std::optional<PyRef> textOf(PyObject *function, std::vector<PyRef> arguments);
 
   // tensor_items.cpp
+  PyRef keyWithTensors(PyObject *key);
   PyRef selected(PyObject *tensor, PyObject *key); // null: PyTorch's own indexing is to do it
   bool setSelected(PyObject *tensor, PyObject *key, PyObject *value);
 
@@ -549,9 +557,8 @@ private:
   std::vector<Poison> poisons_;
   Lanes lanes_;
   std::map<ValueId, ValueId> objects_; // that tensors of the graph have been read from
-  // Pointers to what opaque calls have returned; some to arrays in the memory of others.
-  std::shared_ptr<std::set<ValueId>> opaqueResults_ = std::make_shared<std::set<ValueId>>();
-  std::map<ValueId, std::vector<SharedMemory>> shared_;
+  OpaqueObjects opaque_;
+  std::vector<SharedMemory> looksAtMemory_;               // on ways of branches and in loops
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
   std::vector<FunctionWalk *> functions_;                 // of the graph, that are being walked
   std::vector<std::unique_ptr<FunctionWalk>> definedFunctions_; // and those that others can call

@@ -2,6 +2,7 @@
 // iteration, with what it changes as values that the loop carries, and becomes one `scf.while`.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pending.h"
 #include "frontend/recursion.h"
 #include "frontend/stacked_items.h"
@@ -88,7 +89,7 @@ public:
     Way last = walkFirst();
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
       Merge merge(*interpreter_.host_.recording, interpreter_.log_, interpreter_.objects_,
-                  historySite(), nullptr);
+                  interpreter_.opaque_, historySite(), nullptr);
       Carried carried = carriedBy(merge, before, last);
       start_ = merge.yields(0);
       start_.push_back(interpreter_.conditionValue(plan_.condition.get()));
@@ -181,7 +182,8 @@ private:
       int &walks;
       ~Leave() { --walks; }
     } leave{interpreter_.loopWalks_};
-    return interpreter_.walkWay(
+    size_t looks = interpreter_.looksAtMemory_.size();
+    Way iteration = interpreter_.walkWay(
         frame_,
         [&](Way &way) {
           if (carried) {
@@ -197,6 +199,8 @@ private:
           return Completion::Normal;
         },
         start_);
+    interpreter_.checkMemoryStays({looks, interpreter_.looksAtMemory_.size()});
+    return iteration;
   }
 
   Carried carriedBy(Merge &merge, const std::vector<PyRef> &before, const Way &way) {
@@ -215,6 +219,8 @@ private:
       PythonLog::Change start = change;
       interpreter_.preparePlace(start);
       start.now = interpreter_.log_.contentsAt(change);
+      if (start.now && isNumpyData(start.now.get()))
+        throw CannotMerge("what a loop replaces is another array in each call");
       if (change.isContainer)
         interpreter_.log_.noteFresh(change.now.get());
       carried.places.push_back({start, change.isContainer

@@ -19,7 +19,10 @@ std::optional<ScalarOp> realOp(PyObject *function) {
                                    {"log", ScalarOp::Log},
                                    {"sin", ScalarOp::Sin},
                                    {"cos", ScalarOp::Cos},
-                                   {"tanh", ScalarOp::Tanh}})
+                                   {"tanh", ScalarOp::Tanh},
+                                   {"floor", ScalarOp::Floor},
+                                   {"ceil", ScalarOp::Ceil},
+                                   {"trunc", ScalarOp::Trunc}})
       known.emplace_back(checked(PyObject_GetAttrString(math.get(), name)), op);
     return known;
   }();
@@ -32,10 +35,8 @@ bool isOfMath(PyObject *function) {
   return PyCFunction_Check(function) && attributeText(function, "__module__") == "math";
 }
 
-// Those that give an int, which Python has to know.
-bool isWhole(PyObject *function) {
-  std::string name = attributeText(function, "__name__");
-  return name == "floor" || name == "ceil" || name == "trunc";
+bool givesInt(ScalarOp op) {
+  return op == ScalarOp::Floor || op == ScalarOp::Ceil || op == ScalarOp::Trunc;
 }
 
 } // namespace
@@ -44,6 +45,8 @@ std::optional<PyRef> Interpreter::realFunction(PyObject *function, PyObject *num
   std::optional<ScalarOp> op = realOp(function);
   if (!op)
     return std::nullopt;
+  if (givesInt(*op) && numberType(number) != &PyFloat_Type)
+    return toInt(number);
   PyRef real = toFloat(number);
   PyRef result = numberForPython(SymbolicScalar::of(symbolicNumber(real.get()))->real(*op));
   noteComputed(result.get(), real.get(), real.get(), [function](PyObject *value, PyObject *) {
@@ -54,13 +57,13 @@ std::optional<PyRef> Interpreter::realFunction(PyObject *function, PyObject *num
 
 // Other functions of floats that only the run knows are Python's own, called in the graph.
 std::optional<PyRef> Interpreter::mathCall(PyObject *function, const CallArguments &arguments) {
-  if (!isOfMath(function) || !arguments.keywords.empty() || isWhole(function))
+  if (!isOfMath(function) || !arguments.keywords.empty())
     return std::nullopt;
   CallArguments numbers = arguments;
   bool hasFloat = false;
   for (PyRef &argument : numbers.positional) {
-    if (isProxyTensor(argument.get()) && isOfNoDimension(argument.get()))
-      argument = checked(PyObject_CallMethod(argument.get(), "item", nullptr));
+    if (PyRef number = scalarOf(argument.get()))
+      argument = number;
     bool isNumber = isGraphNumber(argument.get());
     if (!isNumber && !isPlain(argument.get()))
       return std::nullopt;

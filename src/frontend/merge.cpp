@@ -1,6 +1,7 @@
 #include "frontend/merge.h"
 
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 #include "frontend/python_error.h"
 #include "runtime/growing_stack.h"
@@ -144,7 +145,8 @@ Merge::Plan Merge::planOf(PyObject *then, PyObject *otherwise) {
   }
   bool mayBeNone = (then == Py_None || otherwise == Py_None) && objectOf(then) &&
                    objectOf(otherwise) && then != otherwise;
-  if (pointerOf(then) || pointerOf(otherwise) || mayBeNone)
+  if (pointerOf(then) || pointerOf(otherwise) || isNumpyData(then) || isNumpyData(otherwise) ||
+      mayBeNone)
     return planObject(then, otherwise);
   if (Py_TYPE(then) != Py_TYPE(otherwise))
     throw CannotMerge(std::string("a value is a ") + Py_TYPE(then)->tp_name + " on one way, a " +
@@ -201,25 +203,30 @@ void Merge::checkOwn(PyObject *then, PyObject *otherwise) {
 
 Merge::Plan Merge::planObject(PyObject *then, PyObject *otherwise) {
   Plan plan{Plan::Kind::Object};
+  plan.opaque = opaque_.merged(then, otherwise);
   plan.result = yields_[0].size();
   for (int way : {0, 1}) {
-    auto object = objectOf(way == 0 ? then : otherwise);
-    if (!object)
+    PyObject *object = way == 0 ? then : otherwise;
+    auto known = plan.opaque ? objectIn(object) : objectOf(object);
+    if (!known)
       throw CannotMerge("an object is one from outside on one way only");
-    yields_[way].emplace_back(*object);
+    yields_[way].emplace_back(*known);
   }
   return plan;
 }
 
 // The value as an object of the graph: nothing where it is none that the run has met.
 std::optional<ValueId> Merge::objectOf(PyObject *value) const {
-  if (auto pointer = pointerOf(value))
-    return pointer;
-  if (value == Py_None)
-    return recording_.heldObject(Py_None);
+  if (pointerOf(value) || value == Py_None)
+    return objectIn(value);
   ProxyImpl *proxy = isTensor(value) ? ProxyImpl::of(THPVariable_Unpack(value)) : nullptr;
   auto found = proxy ? objects_.find(proxy->value()) : objects_.end();
   return found == objects_.end() ? std::nullopt : std::optional(found->second);
+}
+
+ValueId Merge::objectIn(PyObject *object) const {
+  auto pointer = pointerOf(object);
+  return pointer ? *pointer : recording_.heldObject(object);
 }
 
 Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
@@ -418,7 +425,9 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
     return true;
   }
   case Plan::Kind::Object: {
-    auto known = objectOf(object);
+    if (plan.opaque && !opaque_.fits(*plan.opaque, object))
+      return false;
+    auto known = plan.opaque ? objectIn(object) : objectOf(object);
     if (known)
       yields[plan.result] = *known;
     return known.has_value();
@@ -494,6 +503,13 @@ PyRef Merge::makeTensor(Plan &plan) {
   return checked(THPVariable_Wrap(tensor));
 }
 
+PyRef Merge::makeObject(const Plan &plan) {
+  ValueId value = results_[plan.result];
+  if (plan.opaque)
+    opaque_.note(value, *plan.opaque);
+  return makePointer(value);
+}
+
 // With a size of its own: what the loop or the function carries is of one type, whatever its
 // length.
 PyRef Merge::makeRows(Plan &plan) {
@@ -523,7 +539,7 @@ PyRef Merge::make(Index value) {
         SymbolicScalar::ofValue(recording_.shared_from_this(), plan.number, results_[plan.result]));
     break;
   case Plan::Kind::Rows: plan.made = makeRows(plan); break;
-  case Plan::Kind::Object: plan.made = makePointer(results_[plan.result]); break;
+  case Plan::Kind::Object: plan.made = makeObject(plan); break;
   case Plan::Kind::Tuple:
   case Plan::Kind::List: {
     PyRef list = checked(PyList_New(0));

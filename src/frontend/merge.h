@@ -6,6 +6,7 @@
 #include "capture/proxy.h"
 #include "capture/recording.h"
 #include "capture/symbolic.h"
+#include "frontend/opaque_objects.h"
 #include "frontend/python_log.h"
 #include "frontend/stacked_items.h"
 
@@ -34,9 +35,10 @@ public:
   // `site`: the branch or the loop, if another walk can take it to go one way.
   // `objects`: which values of the graph are objects of Python that the run has met, as objects.
   using Objects = std::map<ValueId, ValueId>;
-  Merge(Recording &recording, PythonLog &log, const Objects &objects, const void *site,
-        const PythonLog::Mark *mark)
-      : recording_(recording), log_(log), objects_(objects), site_(site), mark_(mark) {}
+  Merge(Recording &recording, PythonLog &log, const Objects &objects, OpaqueObjects &opaque,
+        const void *site, const PythonLog::Mark *mark)
+      : recording_(recording), log_(log), objects_(objects), opaque_(opaque), site_(site),
+        mark_(mark) {}
 
   // Null stands for no value. Throws CannotMerge.
   Index plan(PyObject *then, PyObject *otherwise);
@@ -87,8 +89,9 @@ private:
     std::vector<Index> parts = {}; // of a list, the last may be its Rows
     ItemForm item = {};            // Rows
     Dim rows = {{0, 0}};
-    std::optional<c10::SymInt> first = {}; // how many a loop starts with
-    std::optional<int64_t> more = {};      // that an iteration adds
+    std::optional<OpaqueObject> opaque = {}; // Object: where it is such a one
+    std::optional<c10::SymInt> first = {};   // how many a loop starts with
+    std::optional<int64_t> more = {};        // that an iteration adds
     PyRef made = {};
   };
   struct RowsYield {
@@ -100,6 +103,8 @@ private:
   using Yield = std::variant<Single, RowsYield>;
 
   PyRef makeTensor(Plan &plan);
+  PyRef makeObject(const Plan &plan);
+  ValueId objectIn(PyObject *object) const;
   PyRef makeRows(Plan &plan);
   void attachHistory(Plan &plan, const at::Tensor &tensor);
   bool flatten(Index value, PyObject *object, std::vector<ValueId> &yields);
@@ -123,6 +128,7 @@ private:
   Recording &recording_;
   PythonLog &log_;
   const Objects &objects_;
+  OpaqueObjects &opaque_;
   const void *site_;
   const PythonLog::Mark *mark_;
   std::map<PyObject *, std::pair<PyObject *, PyObject *>> containers_; // and the pair they are of

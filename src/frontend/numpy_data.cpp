@@ -48,6 +48,8 @@ constexpr std::string_view kFunctions[] = {"all",
                                            "dot",
                                            "expand_dims",
                                            "eye",
+                                           "full",
+                                           "full_like",
                                            "histogram",
                                            "isclose",
                                            "linspace",
@@ -119,21 +121,31 @@ bool isUfuncOfNumpy(PyObject *function) {
          ofModule("numpy", attributeText(function, "__name__")) == function;
 }
 
+// Of numpy's own.
+bool isScalarClass(PyTypeObject *type) {
+  if (!std::string_view(type->tp_name).starts_with("numpy.") ||
+      type->tp_flags & Py_TPFLAGS_HEAPTYPE)
+    return false;
+  for (PyTypeObject *base = type; base; base = base->tp_base)
+    if (isOfC(base, "numpy.generic"))
+      return true;
+  return false;
+}
+
 } // namespace
 
 bool isNumpyArray(PyObject *object) { return isOfC(Py_TYPE(object), "numpy.ndarray"); }
 
-bool isNumpyScalar(PyObject *object) {
-  if (!std::string_view(Py_TYPE(object)->tp_name).starts_with("numpy."))
-    return false;
-  for (PyTypeObject *type = Py_TYPE(object); type; type = type->tp_base)
-    if (isOfC(type, "numpy.generic"))
-      return !(Py_TYPE(object)->tp_flags & Py_TPFLAGS_HEAPTYPE);
-  return false;
+bool isNumpyScalar(PyObject *object) { return isScalarClass(Py_TYPE(object)); }
+
+bool isFunctionOfNumpy(PyObject *function) {
+  return PyFunction_Check(function) && isOneOf(function, "numpy", kFunctions);
 }
 
 bool isPureOfNumpy(PyObject *function) {
-  return isMethodOfNumpy(function) || isUfuncOfNumpy(function) ||
+  bool isClass =
+      PyType_Check(function) && isScalarClass(reinterpret_cast<PyTypeObject *>(function));
+  return isClass || isMethodOfNumpy(function) || isUfuncOfNumpy(function) ||
          isOneOf(function, "operator", kOperators) || isOneOf(function, "builtins", kBuiltins) ||
          isOneOf(function, "torch", kOfTorch) || isOneOf(function, "numpy", kFunctions);
 }

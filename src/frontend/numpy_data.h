@@ -20,6 +20,8 @@ bool holdsObjects(PyObject *data);
 
 // Whether all that this C function does with data of numpy is to return what follows from it.
 bool isPureOfNumpy(PyObject *function);
+// Of Python, in the module `numpy`: what it returns may be new to each call.
+bool isFunctionOfNumpy(PyObject *function);
 // Whether what such a function returns shares no memory with what it is given.
 bool makesNewData(PyObject *function);
 

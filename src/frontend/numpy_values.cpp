@@ -3,6 +3,7 @@
 // leave nothing behind but their result.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/merge.h"
 #include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 
@@ -17,13 +18,8 @@ namespace bifront {
 // The object that a value of the program is in this call, where that is data of numpy which may be
 // another in the next.
 PyRef Interpreter::dataOf(PyObject *object) const {
-  if (isNumpyArray(object))
-    return PyRef::share(object);
-  auto pointer = pointerOf(object);
-  if (!pointer || (!opaqueResults_->contains(*pointer) && !shared_.contains(*pointer)))
-    return {}; // of one of two arrays nobody knows whose memory it is
-  std::vector<PyRef> seen = lanes_.seen(*pointer);
-  return seen.size() == 1 && isNumpyData(seen[0].get()) ? seen[0] : PyRef();
+  PyRef sample = opaqueSample(object);
+  return sample && isNumpyData(sample.get()) ? sample : PyRef();
 }
 
 // Also of a list or a tuple that has such data in it.
@@ -40,7 +36,7 @@ bool Interpreter::holdsData(PyObject *object, int depth) const {
   return false;
 }
 
-// Nothing where that is no call of a pure function with such data.
+// Nothing where that is no call of a pure function with such data, or one that makes such data.
 std::optional<PyRef> Interpreter::callOnData(PyObject *callee, const CallArguments &arguments) {
   bool hasData = false;
   auto look = [&](const PyRef &argument) { hasData = hasData || holdsData(argument.get()); };
@@ -50,7 +46,7 @@ std::optional<PyRef> Interpreter::callOnData(PyObject *callee, const CallArgumen
     look(argument);
   if (PyObject *self = PyCFunction_Check(callee) ? PyCFunction_GET_SELF(callee) : nullptr)
     hasData = hasData || isNumpyArray(self);
-  if (!hasData)
+  if (!hasData && !isFunctionOfNumpy(callee))
     return std::nullopt;
   CallArguments all = arguments;
   PyRef function = unbound(callee, all.positional);
@@ -60,25 +56,24 @@ std::optional<PyRef> Interpreter::callOnData(PyObject *callee, const CallArgumen
 }
 
 PyRef Interpreter::callPure(PyObject *function, const CallArguments &arguments) {
-  std::vector<SharedMemory> shared;
+  OpaqueObject result;
   auto look = [&](PyObject *operand) {
     checkOperand(operand);
     std::vector<SharedMemory> of = sharedBy(operand);
-    shared.insert(shared.end(), of.begin(), of.end());
+    result.shared.insert(result.shared.end(), of.begin(), of.end());
   };
   for (const PyRef &argument : arguments.positional)
     look(argument.get());
   for (const auto &[name, argument] : arguments.keywords)
     look(argument.get());
-  PyRef sample = sampleOf(function, arguments);
+  result.sample = sampleOf(function, arguments);
   ValueId value = recordCall(function, arguments);
-  if (makesNewData(function) || (!isNumpyArray(sample.get()) && !isTensor(sample.get())))
-    shared.clear();
-  if (isTensor(sample.get()) && sharesWithTensor(shared))
+  if (makesNewData(function) ||
+      (!isNumpyArray(result.sample.get()) && !isTensor(result.sample.get())))
+    result.shared.clear();
+  if (isTensor(result.sample.get()) && result.sharesWithTensor())
     throw CannotInterpret("a tensor shares its memory with another one by way of numpy");
-  if (!shared.empty())
-    shared_[value] = std::move(shared);
-  return opaqueResult(value, sample);
+  return opaqueResult(value, std::move(result));
 }
 
 PyRef Interpreter::callPure(PyObject *function, std::initializer_list<PyObject *> operands) {
@@ -88,31 +83,50 @@ PyRef Interpreter::callPure(PyObject *function, std::initializer_list<PyObject *
   return callPure(function, arguments);
 }
 
-// The graph has a copy of that tensor's memory.
-bool Interpreter::sharesWithTensor(const std::vector<SharedMemory> &shared) {
-  return std::any_of(shared.begin(), shared.end(),
-                     [](const SharedMemory &memory) { return static_cast<bool>(memory.tensor); });
-}
-
 // Whose memory the data lies in, which must not have been written since: the graph has what was
 // there.
-std::vector<Interpreter::SharedMemory> Interpreter::sharedBy(PyObject *data) const {
+std::vector<SharedMemory> Interpreter::sharedBy(PyObject *data) {
   std::vector<SharedMemory> shared;
   if (isSequence(data))
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(data); ++i)
       for (SharedMemory &memory : sharedBy(PySequence_Fast_GET_ITEM(data, i)))
         shared.push_back(std::move(memory));
-  if (isNumpyArray(data))
-    shared.push_back({});
-  auto pointer = pointerOf(data);
-  if (auto known = pointer ? shared_.find(*pointer) : shared_.end(); known != shared_.end())
-    shared = known->second;
-  for (const SharedMemory &memory : shared)
-    if (memory.tensor ? THPVariable_Unpack(memory.tensor.get())._version() != memory.version
-                      : host_.recording->writesOutside())
+  else if (auto known = opaque_.of(data))
+    shared = std::move(known->shared);
+  for (const SharedMemory &memory : shared) {
+    if (mayHaveChanged(memory))
       throw CannotInterpret("an array is looked at behind a write to a tensor that may be the same "
                             "memory");
+    if (!forks_.empty()) // a loop may run this again
+      looksAtMemory_.push_back(memory);
+  }
   return shared;
+}
+
+bool Interpreter::mayHaveChanged(const SharedMemory &memory) const {
+  if (!memory.tensor)
+    return host_.recording->writesOutside();
+  const at::Tensor &tensor = THPVariable_Unpack(memory.tensor.get());
+  ProxyImpl *proxy = ProxyImpl::of(tensor);
+  return tensor._version() != memory.version ||
+         (proxy && host_.recording->mayHaveWritten(proxy->value(), memory.writesBefore));
+}
+
+// Of the memory that was looked at, but for copies that are made anew whenever that runs again.
+bool Interpreter::memoryHasChanged(const Looks &looks) const {
+  auto begin = looksAtMemory_.begin();
+  return std::any_of(begin + static_cast<ptrdiff_t>(looks.first),
+                     begin + static_cast<ptrdiff_t>(looks.second), [&](const SharedMemory &memory) {
+                       bool isAhead =
+                           !memory.tensor || host_.recording->graph().isUsable(memory.array);
+                       return isAhead && mayHaveChanged(memory);
+                     });
+}
+
+// In what may run again: the next time it is to find there what it has found.
+void Interpreter::checkMemoryStays(const Looks &looks) const {
+  if (memoryHasChanged(looks))
+    throw CannotMerge("a loop or a function writes the memory of an array that it looks at");
 }
 
 // `tensor.numpy()`. Nothing for other calls.
@@ -136,8 +150,8 @@ std::optional<PyRef> Interpreter::arrayOfTensor(PyObject *callee, const CallArgu
   example.positional.push_back(known);
   PyRef sample = sampleOf(numpy, example);
   ValueId array = recordCall(numpy, arguments);
-  shared_[array] = {{PyRef::share(tensor), like._version()}};
-  return opaqueResult(array, sample);
+  SharedMemory memory{PyRef::share(tensor), like._version(), host_.recording->numWrites(), array};
+  return opaqueResult(array, {sample, {memory}});
 }
 
 PyRef Interpreter::dataAttribute(PyObject *object, PyObject *like, PyObject *name) {

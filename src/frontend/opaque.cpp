@@ -12,6 +12,7 @@
 #include "support/pending_exception.h"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 namespace bifront {
@@ -27,6 +28,12 @@ bool readsClock(PyObject *function) {
              std::end(clocks);
 }
 
+// Borrowed.
+std::array<PyObject *, 3> partsOf(PyObject *object) {
+  auto *slice = reinterpret_cast<PySliceObject *>(object);
+  return {slice->start, slice->stop, slice->step};
+}
+
 // What is the same object, or as good as that, at each run.
 bool isConstant(PyObject *object) {
   if (PyTuple_CheckExact(object)) {
@@ -36,8 +43,8 @@ bool isConstant(PyObject *object) {
     return true;
   }
   if (PySlice_Check(object)) {
-    auto *slice = reinterpret_cast<PySliceObject *>(object);
-    return isConstant(slice->start) && isConstant(slice->stop) && isConstant(slice->step);
+    std::array<PyObject *, 3> parts = partsOf(object);
+    return std::all_of(parts.begin(), parts.end(), isConstant);
   }
   return (isImmutable(object) && !isGraphNumber(object)) || PyType_Check(object);
 }
@@ -81,7 +88,7 @@ std::optional<PyRef> Interpreter::callOpaque(PyObject *callee, const CallArgumen
   if (isPureOfNumpy(function.get()) && !writesToArgument(function.get(), all))
     return callPure(function.get(), all);
   if (readsClock(function.get()))
-    return opaqueResult(recordCall(function.get(), all), sampleOf(function.get(), all));
+    return opaqueResult(recordCall(function.get(), all), {sampleOf(function.get(), all)});
   if (all.positional.empty() || !isRandomSource(all.positional[0].get()) ||
       !drawsFromSource(function.get()) || writesToArgument(function.get(), all))
     return std::nullopt;
@@ -96,11 +103,11 @@ std::optional<PyRef> Interpreter::callOpaque(PyObject *callee, const CallArgumen
     StatePutBack putBack(source);
     return sampleOf(function.get(), all);
   }();
-  return opaqueResult(recordCall(function.get(), all), sample);
+  return opaqueResult(recordCall(function.get(), all), {sample});
 }
 
-// What an opaque call may be given: numbers of the graph, constants, data of numpy, and lists and
-// tuples of these, which are made again in each run.
+// What an opaque call may be given: numbers of the graph, constants, what opaque calls return, data
+// of numpy, and lists, tuples and slices of these, which are made again in each run.
 void Interpreter::checkOperand(PyObject *operand, int depth) {
   if (isConstant(operand) || isGraphNumber(operand))
     return;
@@ -113,12 +120,52 @@ void Interpreter::checkOperand(PyObject *operand, int depth) {
       checkOperand(PySequence_Fast_GET_ITEM(operand, i), depth + 1);
     return;
   }
-  PyRef data = dataOf(operand);
-  if (!data)
+  if (PySlice_Check(operand)) {
+    for (PyObject *part : partsOf(operand))
+      checkOperand(part, depth + 1);
+    return;
+  }
+  PyRef sample = opaqueSample(operand);
+  if (!sample)
     throw CannotInterpret(std::string("an opaque call is given a ") + Py_TYPE(operand)->tp_name);
-  if (holdsObjects(data.get()))
+  if (isNumpyData(sample.get()) && holdsObjects(sample.get()))
     throw CannotInterpret("an array holds objects of Python");
+  auto pointer = pointerOf(operand);
+  if (pointer && opaque_.find(*pointer)->mayBeNone)
+    assertClasses(*pointer, {Py_TYPE(sample.get())});
   sharedBy(operand); // is still as it was
+}
+
+// What is in a list, a tuple or an array of which the walk knows a sample, as a tuple: as much as
+// is in the sample, which is asserted. Null for other objects.
+PyRef Interpreter::opaqueItems(PyObject *object) {
+  constexpr Py_ssize_t kMost = 64;
+  PyRef sample = opaqueSample(object);
+  bool isArray = sample && isNumpyArray(sample.get());
+  if (!isArray && (!sample || !isSequence(sample.get())))
+    return {};
+  Py_ssize_t size = checked(PyObject_Size(sample.get()));
+  if (size > kMost)
+    throw CannotInterpret("goes through a long array or list that only the run knows");
+  PyRef length = isArray ? callPure(builtinFunction("len"), {object}) : pointerLength(object);
+  GraphRecorder &graph = host_.recording->graph();
+  ValueId sizes[] = {held(length.get()), graph.constantInt(size)};
+  graph.assertTrue(graph.scalar(ScalarOp::Eq, sizes), "an array or a list has another length");
+  PyRef items = checked(PyTuple_New(size));
+  for (Py_ssize_t i = 0; i < size; ++i) {
+    PyRef index = checked(PyLong_FromSsize_t(i));
+    PyTuple_SET_ITEM(items.get(), i, item(object, index.get()).release());
+  }
+  return items;
+}
+
+// What stands for an object of which the walk knows a sample; null for others, a scalar from
+// outside among them, which is the number that it is.
+PyRef Interpreter::opaqueSample(PyObject *object) const {
+  if (isNumpyScalar(object))
+    return {};
+  auto known = opaque_.of(object);
+  return known ? known->sample : PyRef();
 }
 
 // What the call returns for what its arguments will be in this call of the program.
@@ -134,13 +181,19 @@ PyRef Interpreter::sampleOf(PyObject *function, const CallArguments &arguments) 
 }
 
 PyRef Interpreter::exampleFor(PyObject *operand) {
-  if (PyRef data = dataOf(operand))
-    return data;
+  if (PyRef sample = opaqueSample(operand))
+    return sample;
   if (isSequence(operand) && !isConstant(operand)) {
     PyRef items = checked(PyList_New(0));
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(operand); ++i)
       checked(PyList_Append(items.get(), exampleFor(PySequence_Fast_GET_ITEM(operand, i)).get()));
     return PyList_Check(operand) ? items : checked(PyList_AsTuple(items.get()));
+  }
+  if (PySlice_Check(operand)) {
+    std::vector<PyRef> parts;
+    for (PyObject *part : partsOf(operand))
+      parts.push_back(exampleFor(part));
+    return checked(PySlice_New(parts[0].get(), parts[1].get(), parts[2].get()));
   }
   if (!isGraphNumber(operand))
     return PyRef::share(operand);
@@ -163,9 +216,15 @@ ValueId Interpreter::recordCall(PyObject *function, const CallArguments &argumen
 }
 
 ValueId Interpreter::operandOf(PyObject *object) {
-  if (!isSequence(object) || isConstant(object))
+  if (isConstant(object) || (!isSequence(object) && !PySlice_Check(object)))
     return held(object);
   std::vector<ValueId> items;
+  if (PySlice_Check(object)) {
+    for (PyObject *part : partsOf(object))
+      items.push_back(operandOf(part));
+    auto *type = reinterpret_cast<PyObject *>(&PySlice_Type);
+    return host_.recording->graph().callPython("slice", held(type), items, {});
+  }
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i)
     items.push_back(operandOf(PySequence_Fast_GET_ITEM(object, i)));
   bool isList = PyList_Check(object);
@@ -174,17 +233,15 @@ ValueId Interpreter::operandOf(PyObject *object) {
 }
 
 // In the program's hands: what no op has to know is a pointer.
-PyRef Interpreter::opaqueResult(ValueId value, const PyRef &sample) {
+PyRef Interpreter::opaqueResult(ValueId value, OpaqueObject result) {
+  PyRef sample = result.sample;
   auto type = graphTypeOf({sample});
   if (!type || type->kind == ValueType::Kind::Tensor) {
-    lanes_.note(value, [sample](const Activation &) { return sample; });
-    auto shared = shared_.find(value);
-    if (shared == shared_.end() || !sharesWithTensor(shared->second))
-      opaqueResults_->insert(value);
-    PyRef result = objectOf(value);
-    if (pointerOf(result.get()))
+    opaque_.note(value, std::move(result));
+    PyRef object = objectOf(value);
+    if (pointerOf(object.get()))
       assertClasses(value, {Py_TYPE(sample.get())});
-    return result;
+    return object;
   }
   // Not the sample's value, which another draw does not have.
   return numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(), kindOf(*type),

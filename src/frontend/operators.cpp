@@ -332,6 +332,8 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
     return items;
   if (auto result = callSpecial(object, "__getitem__", {key}))
     return *result;
+  if (PyRef tensors = isTensor(object) ? keyWithTensors(key) : PyRef())
+    return item(object, tensors.get());
   if (PyRef part = selected(object, key))
     return part;
   if (isMutableContainer(object))
@@ -403,13 +405,17 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
   }
   if (!isTensor(object))
     throw CannotInterpret(std::string("an item of a ") + Py_TYPE(object)->tp_name + " is set");
-  if (!value || !setSelected(object, key, value))
+  if (PyRef tensors = keyWithTensors(key))
+    setItem(object, tensors.get(), value);
+  else if (!value || !setSelected(object, key, value))
     checked(value ? PyObject_SetItem(object, key, value) : PyObject_DelItem(object, key));
 }
 
 //===- Iteration ---------------------------------------------------------------------------===//
 
 PyRef Interpreter::iterate(PyObject *iterable) {
+  if (PyRef items = opaqueItems(iterable))
+    return iterate(items.get());
   if (pointerOf(iterable))
     return iterate(settled(iterable).get());
   checkNotStacked(iterable);

@@ -135,9 +135,20 @@ void Interpreter::assertClasses(ValueId pointer, const std::vector<PyTypeObject 
                                       "an object is of another class");
 }
 
+std::vector<PyTypeObject *> Interpreter::classesSeen(ValueId pointer) const {
+  if (const OpaqueObject *opaque = opaque_.find(pointer); opaque && opaque->mayBeNone)
+    return {Py_TYPE(opaque->sample.get()), Py_TYPE(Py_None)};
+  return classesOf(lanes_.seen(pointer));
+}
+
+// What lanes tell of the object itself: another one than the sample may be another value.
+Example Interpreter::exampleOfPointer(ValueId pointer) const {
+  return opaque_.find(pointer) ? Example() : lanes_.of(pointer);
+}
+
 // The one class that it has where it is not None.
 PyTypeObject *Interpreter::classOf(ValueId pointer) {
-  std::vector<PyTypeObject *> classes = classesOf(lanes_.seen(pointer));
+  std::vector<PyTypeObject *> classes = classesSeen(pointer);
   std::erase(classes, Py_TYPE(Py_None));
   if (classes.empty())
     throw CannotInterpret("nothing is known of an object that a pointer leads to");
@@ -151,7 +162,9 @@ PyTypeObject *Interpreter::classOf(ValueId pointer) {
 PyRef Interpreter::pointerIsInstance(PyObject *pointer, PyObject *cls) {
   ValueId value = *pointerOf(pointer);
   std::vector<PyRef> seen = lanes_.seen(value);
-  std::vector<PyTypeObject *> classes = classesOf(seen), instances;
+  std::vector<PyTypeObject *> classes = classesSeen(value), instances;
+  if (const OpaqueObject *opaque = opaque_.find(value))
+    seen = {opaque->sample, PyRef::share(Py_None)};
   for (PyTypeObject *type : classes)
     for (const PyRef &object : seen)
       if (Py_TYPE(object.get()) == type) {
@@ -164,12 +177,12 @@ PyRef Interpreter::pointerIsInstance(PyObject *pointer, PyObject *cls) {
   assertClasses(value, classes);
   if (instances.empty() || instances.size() == classes.size())
     return PyRef::share(instances.empty() ? Py_False : Py_True);
-  return boolOf(isOfClasses(value, instances), isOfOne(lanes_.of(value), instances));
+  return boolOf(isOfClasses(value, instances), isOfOne(exampleOfPointer(value), instances));
 }
 
 PyRef Interpreter::pointerType(PyObject *pointer) {
   ValueId value = *pointerOf(pointer);
-  std::vector<PyTypeObject *> classes = classesOf(lanes_.seen(value));
+  std::vector<PyTypeObject *> classes = classesSeen(value);
   if (classes.size() != 1)
     throw CannotInterpret("the class of an object that differs from call to call is asked for");
   assertClasses(value, classes);
@@ -183,7 +196,7 @@ PyRef Interpreter::pointerTruth(PyObject *pointer) {
   if (dataOf(pointer))
     return callPure(operatorFunction("truth"), {pointer});
   ValueId value = *pointerOf(pointer);
-  std::vector<PyTypeObject *> classes = classesOf(lanes_.seen(value));
+  std::vector<PyTypeObject *> classes = classesSeen(value);
   if (classes.empty())
     throw CannotInterpret("nothing is known of an object whose truth is asked for");
   GraphRecorder &graph = host_.recording->graph();
@@ -197,7 +210,7 @@ PyRef Interpreter::pointerTruth(PyObject *pointer) {
       throw CannotInterpret(std::string("the truth of a ") + type->tp_name + " is asked for");
   assertClasses(value, classes);
   ValueId isNone = graph.isSame(value, held(Py_None));
-  return negated(boolOf(isNone, isObject(lanes_.of(value), PyRef::share(Py_None))).get());
+  return negated(boolOf(isNone, isObject(exampleOfPointer(value), PyRef::share(Py_None))).get());
 }
 
 PyRef Interpreter::pointerIs(PyObject *left, PyObject *right) {
@@ -206,19 +219,22 @@ PyRef Interpreter::pointerIs(PyObject *left, PyObject *right) {
   if (!first)
     return pointerIs(right, left);
   if (second) {
-    Example one = lanes_.of(*first), two = lanes_.of(*second);
+    Example one = exampleOfPointer(*first), two = exampleOfPointer(*second);
     return boolOf(graph.isSame(*first, *second), [=](const Activation &activation) {
       PyRef a = one ? one(activation) : PyRef(), b = two ? two(activation) : PyRef();
       return a && b ? PyRef::share(a.get() == b.get() ? Py_True : Py_False) : PyRef();
     });
   }
+  const OpaqueObject *opaque = opaque_.find(*first);
+  if (right == Py_None && opaque && !opaque->mayBeNone)
+    return PyRef::share(Py_False);
   bool isSingleton = right == Py_None || right == Py_Ellipsis || PyBool_Check(right);
   if (!isSingleton && (isImmutable(right) || isTensor(right)))
     throw CannotInterpret("an object that differs from call to call is compared by `is`");
   if (!isSingleton && log_.isFresh(right))
     return PyRef::share(Py_False);
   return boolOf(graph.isSame(*first, held(right)),
-                isObject(lanes_.of(*first), PyRef::share(right)));
+                isObject(exampleOfPointer(*first), PyRef::share(right)));
 }
 
 // Strings, and objects that are equal only to themselves.
@@ -226,16 +242,16 @@ PyRef Interpreter::pointerEquals(PyObject *left, PyObject *right) {
   auto first = pointerOf(left);
   if (!first)
     return pointerEquals(right, left);
-  std::vector<PyTypeObject *> classes = classesOf(lanes_.seen(*first));
+  std::vector<PyTypeObject *> classes = classesSeen(*first);
   static PyObject *plainEquality = typeAttribute(&PyBaseObject_Type, "__eq__");
   bool isText = classes.size() == 1 && classes[0] == &PyUnicode_Type;
   if (isText && PyUnicode_CheckExact(right)) {
     assertClasses(*first, classes);
-    Example example = lanes_.of(*first);
+    Example example = exampleOfPointer(*first);
     PyRef constant = PyRef::share(right);
     return boolOf(
         host_.recording->graph().isEqual(*first, held(right)), [=](const Activation &activation) {
-          PyRef object = example(activation);
+          PyRef object = example ? example(activation) : PyRef();
           return object && PyUnicode_CheckExact(object.get())
                      ? PyRef::steal(PyObject_RichCompare(object.get(), constant.get(), Py_EQ))
                      : PyRef();
@@ -314,13 +330,13 @@ PyRef Interpreter::pointerLength(PyObject *pointer) {
   assertClasses(value, {type});
   readClasses_.insert(type);
   ValueId length = host_.recording->graph().lengthOf(value);
-  Example object = lanes_.of(value);
-  lanes_.note(length, [=](const Activation &activation) {
-    PyRef from = object(activation);
-    return from && Py_TYPE(from.get()) == type
-               ? PyRef::steal(PyLong_FromSsize_t(PyObject_Size(from.get())))
-               : PyRef();
-  });
+  if (Example object = exampleOfPointer(value))
+    lanes_.note(length, [=](const Activation &activation) {
+      PyRef from = object(activation);
+      return from && Py_TYPE(from.get()) == type
+                 ? PyRef::steal(PyLong_FromSsize_t(PyObject_Size(from.get())))
+                 : PyRef();
+    });
   return numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(),
                                                  SymbolicScalar::Kind::Int, length));
 }
@@ -356,7 +372,9 @@ PyRef Interpreter::pointerItem(PyObject *pointer, PyObject *key) {
     PyErr_Clear(); // there is none
     return found;
   });
-  return objectOf(read);
+  const OpaqueObject *opaque = opaque_.find(value);
+  std::vector<PyRef> seen = lanes_.seen(read);
+  return opaque && !seen.empty() ? opaqueResult(read, {seen[0], opaque->shared}) : objectOf(read);
 }
 
 //===- Conditions --------------------------------------------------------------------------===//

@@ -27,15 +27,6 @@ size_t numParameters(const Function &syntax) {
          ((code->co_flags & CO_VARKEYWORDS) != 0);
 }
 
-bool hasPointer(const PythonFrame &frame) {
-  return std::any_of(frame.slots.begin(), frame.slots.end(),
-                     [](const PyRef &value) { return pointerOf(value.get()); }) ||
-         std::any_of(frame.syntax.cellParameters.begin(), frame.syntax.cellParameters.end(),
-                     [&](const auto &parameter) {
-                       return pointerOf(PyCell_GET(frame.cells[parameter.second].get()));
-                     });
-}
-
 } // namespace
 
 //===- One function ------------------------------------------------------------------------===//
@@ -69,8 +60,9 @@ void Interpreter::FunctionWalk::setParameter(size_t i, const PyRef &value) {
 }
 
 Interpreter::Way Interpreter::FunctionWalk::walkBody() {
-  parameters_ = std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_,
-                                        interpreter_.objects_, nullptr, nullptr);
+  parameters_ =
+      std::make_unique<Merge>(*interpreter_.host_.recording, interpreter_.log_,
+                              interpreter_.objects_, interpreter_.opaque_, nullptr, nullptr);
   values_.clear();
   for (size_t i = 0; i < outer_.size(); ++i)
     values_.push_back(parameters_->plan(outer_[i].get(), inner_[i].get()));
@@ -98,13 +90,15 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
         walk.setParameter(i, walk.outer_[i]);
     }
   } entered(*this);
-  return interpreter_.walkWay(
+  looks_.first = interpreter_.looksAtMemory_.size();
+  Way body = interpreter_.walkWay(
       frame_,
       [&](Way &way) {
         for (size_t k = 0; k < way.arguments.size(); ++k)
           interpreter_.lanes_.note(
               way.arguments[k], [k](const Activation &activation) { return activation.values[k]; });
         parameters_->takeResults(way.arguments, Merge::Place::OfFunction);
+        parameterValues_ = way.arguments;
         for (size_t i = 0; i < values_.size(); ++i)
           setParameter(i, parameters_->make(values_[i]));
         for (const Place &place : places_)
@@ -114,6 +108,9 @@ Interpreter::Way Interpreter::FunctionWalk::walkBody() {
         return Completion::Return;
       },
       start_);
+  looks_.second = interpreter_.looksAtMemory_.size();
+  interpreter_.checkMemoryStays(looks_);
+  return body;
 }
 
 PyRef Interpreter::FunctionWalk::valueOfBody() {
@@ -175,8 +172,10 @@ bool Interpreter::FunctionWalk::growLanes() {
   return activations_.size() > before;
 }
 
+// Of which lanes tell: of what opaque calls return, one sample stands for all.
 bool Interpreter::FunctionWalk::isObject(size_t operand) const {
-  return graph_.typeOf(start_[operand]).kind == ValueType::Kind::Object;
+  return graph_.typeOf(start_[operand]).kind == ValueType::Kind::Object &&
+         !interpreter_.opaque_.find(parameterValues_[operand]);
 }
 
 // Whether all that the walk took for granted is as it found it; otherwise the next one knows more.
@@ -202,8 +201,8 @@ bool Interpreter::FunctionWalk::settles(Way &way) {
     }
   }
   bool isFirst = !hasBase();
-  results_ = std::make_unique<Merge>(recording, interpreter_.log_, interpreter_.objects_, nullptr,
-                                     &before_);
+  results_ = std::make_unique<Merge>(recording, interpreter_.log_, interpreter_.objects_,
+                                     interpreter_.opaque_, nullptr, &before_);
   if (isFirst)
     base_ = way.value;
   result_ =
@@ -283,7 +282,8 @@ PyRef Interpreter::FunctionWalk::finish(Way &way) {
 std::optional<PyRef> Interpreter::FunctionWalk::callAgain(const PythonFrame &frame) {
   PythonLog &log = interpreter_.log_;
   if (leavesOut_ || !interpreter_.forks_.empty() || GlobalModes::now() != modes_ ||
-      log.hasCalledSince(definedAt_) || !changesOnlyPlaces())
+      log.hasCalledSince(definedAt_) || !changesOnlyPlaces() ||
+      interpreter_.memoryHasChanged(looks_))
     return std::nullopt;
   auto operands = operandsFor(parametersOf(frame), contentsOfPlaces());
   if (!operands)
@@ -352,6 +352,20 @@ PyRef Interpreter::FunctionWalk::callItself(PythonFrame &frame) {
 }
 
 //===- Calls -------------------------------------------------------------------------------===//
+
+// To an object that is another one in each call.
+bool Interpreter::hasPointer(const PythonFrame &frame) const {
+  auto isOne = [&](PyObject *object) {
+    auto pointer = pointerOf(object);
+    return pointer && !opaque_.find(*pointer);
+  };
+  const auto &cells = frame.syntax.cellParameters;
+  return std::any_of(frame.slots.begin(), frame.slots.end(),
+                     [&](const PyRef &value) { return isOne(value.get()); }) ||
+         std::any_of(cells.begin(), cells.end(), [&](const auto &parameter) {
+           return isOne(PyCell_GET(frame.cells[parameter.second].get()));
+         });
+}
 
 // Of a function that is already being run, on a way of a branch that it has led to: each call would
 // be one more.

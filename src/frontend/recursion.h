@@ -86,8 +86,9 @@ private:
   std::vector<Merge::Index> values_; // of the parameters
   Merge::Index result_ = 0;
   std::vector<Place> places_;
-  std::vector<ValueId> start_;   // what varies of the outermost call's arguments
-  std::vector<ValueId> returns_; // of the body
+  std::vector<ValueId> start_;           // what varies of the outermost call's arguments
+  std::vector<ValueId> parameterValues_; // the same, of any call's
+  std::vector<ValueId> returns_;         // of the body
   std::deque<Activation> activations_;
   // Its calls of itself in this walk: when they are made, and with what.
   struct CallSite {
@@ -99,6 +100,7 @@ private:
   PyRef base_; // what a way without a call of itself gives
   bool leavesOut_ = false;
   int loopsLeftOut_ = 0;
+  Looks looks_; // of the body, at the memory of arrays
   // When the function was defined.
   PythonLog::Mark definedAt_;
   GlobalModes modes_ = GlobalModes::now();

@@ -43,6 +43,27 @@ PyRef sliced(PyObject *tensor, int dim, PyObject *slice) {
 
 } // namespace
 
+// The key with tensors in the place of lists that have numbers of the graph; null where there is no
+// such list.
+PyRef Interpreter::keyWithTensors(PyObject *key) {
+  if (PyList_CheckExact(key)) {
+    CallArguments numbers;
+    numbers.positional.push_back(PyRef::share(key));
+    return tensorOfData(numbers).value_or(PyRef());
+  }
+  if (!PyTuple_CheckExact(key))
+    return {};
+  bool any = false;
+  PyRef parts = checked(PyTuple_New(PyTuple_GET_SIZE(key)));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i) {
+    PyObject *part = PyTuple_GET_ITEM(key, i);
+    PyRef tensor = PyList_CheckExact(part) ? keyWithTensors(part) : PyRef();
+    any = any || tensor;
+    PyTuple_SET_ITEM(parts.get(), i, tensor ? tensor.release() : Py_NewRef(part));
+  }
+  return any ? parts : PyRef();
+}
+
 PyRef Interpreter::selected(PyObject *tensor, PyObject *key) {
   std::vector<PyObject *> parts = isTensor(tensor) ? indicesOf(key) : std::vector<PyObject *>();
   if (parts.empty())

@@ -1,0 +1,59 @@
+// What opaque calls return, and what is read of that. Of such an object the walk knows a sample, as
+// a call that was tried out has returned it, and relies on its class alone, which the graph asserts
+// where the object is made. Loops carry such objects, branches merge them, functions are given
+// them.
+#pragma once
+
+#include "capture/recording.h"
+#include "frontend/lanes.h"
+#include "support/py_ref.h"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+namespace bifront {
+
+// Whose memory an array may lie in.
+struct SharedMemory {
+  PyRef tensor = {}; // null: an array from outside
+  int64_t version = 0;
+  size_t writesBefore = 0; // of the recording
+  ValueId array = 0;       // the copy that the graph has of the tensor
+};
+
+struct OpaqueObject {
+  PyRef sample;
+  std::vector<SharedMemory> shared = {};
+  bool mayBeNone = false; // or of the sample's class
+
+  bool sharesWithTensor() const; // of which the graph has a copy
+};
+
+class OpaqueObjects {
+public:
+  OpaqueObjects(Recording &recording, Lanes &lanes) : recording_(recording), lanes_(lanes) {}
+
+  void note(ValueId value, OpaqueObject object);
+  // Null for other values.
+  const OpaqueObject *find(ValueId value) const;
+  // Of a pointer, or of data of numpy that comes from outside; nothing for other objects.
+  std::optional<OpaqueObject> of(PyObject *object) const;
+  // One that is either of these, of which one may be None; nothing where they have no class in
+  // common. Throws CannotMerge where that would leave the memory of a tensor unknown.
+  std::optional<OpaqueObject> merged(PyObject *one, PyObject *other) const;
+  // Whether the object may be in the place of one that was made of others.
+  bool fits(const OpaqueObject &place, PyObject *object) const;
+  // The pointers that may leave the graph: another array than eager's is not among them.
+  std::set<ValueId> leaving() const;
+  bool sharesNothing() const; // none of them lies in memory of others
+
+private:
+  Recording &recording_;
+  Lanes &lanes_;
+  std::map<ValueId, OpaqueObject> known_;
+};
+
+} // namespace bifront
