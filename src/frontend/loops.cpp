@@ -273,7 +273,7 @@ Completion Interpreter::runUnrolled(PythonFrame &frame, const LoopBody &body, co
 struct Interpreter::Counting {
   PyRef next, stop, step; // ints, or those of the graph
   PyRef tensor;           // null for a range
-  bool ofItems = false;   // the tensor has the items of a list
+  enum class Parts : uint8_t { Tensors, Items, Numbers } parts = Parts::Tensors; // of the tensor
 
   bool isOfGraph() const {
     return isGraphNumber(next.get()) || isGraphNumber(stop.get()) || isGraphNumber(step.get());
@@ -289,12 +289,41 @@ struct Interpreter::CountedLoop {
   const Body *otherwise = nullptr;
 };
 
+// Of `tensor.tolist()`, whose items are numbers, or lists of such; null where these are to be made
+// at once, as `iterable`, or where it is none.
+std::unique_ptr<Interpreter::Counting> Interpreter::countingOfNumbers(PythonFrame &frame,
+                                                                      const syntax::Call &call,
+                                                                      const void *site,
+                                                                      PyRef &iterable) {
+  auto *method = std::get_if<Attribute>(&call.callee->node);
+  if (!method || !call.args.empty() || !call.keywords.empty() ||
+      PyUnicode_CompareWithASCIIString(method->name.get(), "tolist") != 0)
+    return nullptr;
+  PyRef tensor = eval(frame, *method->object);
+  if (isProxyTensor(tensor.get()) && isExactTensor(tensor.get()) &&
+      !isOfNoDimension(tensor.get())) {
+    PyRef length = checked(PyObject_CallMethod(tensor.get(), "size", "i", 0));
+    if (isGraphNumber(length.get()) || loopsInGraph(site, false, false)) {
+      PyRef now = checked(PyObject_CallMethod(tensor.get(), "detach", nullptr));
+      now = checked(PyObject_CallMethod(now.get(), "clone", nullptr)); // the body may write there
+      return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
+                                                 checked(PyLong_FromLong(1)), std::move(now),
+                                                 Counting::Parts::Numbers});
+    }
+  }
+  iterable = this->call(attribute(tensor.get(), method->name.get()).get(), {});
+  return nullptr;
+}
+
 // Of what is iterated over: a range, a list that grows, or a tensor whose length varies; null for
 // others, which then are evaluated as `iterable`.
 std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &frame,
                                                                const Expr &iterated,
                                                                const void *site, PyRef &iterable) {
   auto *call = std::get_if<syntax::Call>(&iterated.node);
+  if (host_.policies && call)
+    if (auto counting = countingOfNumbers(frame, *call, site, iterable); counting || iterable)
+      return counting;
   auto isPlain = [](const ExprPtr &argument) {
     return !std::holds_alternative<Starred>(argument->node);
   };
@@ -330,8 +359,8 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
   if (host_.policies && holdsStacked(iterable.get())) {
     PyRef rows = rowsOf(iterable.get()), zero = checked(PyLong_FromLong(0));
     PyRef length = checked(PyObject_CallMethod(rows.get(), "size", "i", 0));
-    return std::make_unique<Counting>(
-        Counting{zero, length, checked(PyLong_FromLong(1)), std::move(rows), /*ofItems=*/true});
+    return std::make_unique<Counting>(Counting{zero, length, checked(PyLong_FromLong(1)),
+                                               std::move(rows), Counting::Parts::Items});
   }
   if (!host_.policies || !isProxyTensor(iterable.get()))
     return nullptr;
@@ -340,6 +369,18 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
     return nullptr;
   return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
                                              checked(PyLong_FromLong(1)), std::move(iterable)});
+}
+
+PyRef Interpreter::itemOf(const Counting &counting, const PyRef &number) {
+  if (!counting.tensor)
+    return number;
+  if (counting.parts == Counting::Parts::Items)
+    return rowAt(counting.tensor.get(), number.get());
+  PyRef part = item(counting.tensor.get(), number.get());
+  if (counting.parts == Counting::Parts::Tensors)
+    return part;
+  PyRef name = checked(PyUnicode_InternFromString("tolist"));
+  return call(attribute(part.get(), name.get()).get(), {});
 }
 
 Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop) {
@@ -363,10 +404,7 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
   auto begin = [&] {
     PyRef now = frame.slots[index];
     frame.slots[index] = binary(BinaryOp::Add, now.get(), counting.step.get());
-    if (counting.ofItems)
-      assign(frame, loop.target, rowAt(counting.tensor.get(), now.get()));
-    else
-      assign(frame, loop.target, counting.tensor ? item(counting.tensor.get(), now.get()) : now);
+    assign(frame, loop.target, itemOf(counting, now));
   };
   bool endsEarly = false;
   auto iterate = [&] {
@@ -400,7 +438,9 @@ Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
   PyRef iterable;
   auto body = [&] { return run(frame, stmt.body); };
   if (auto counting = countingOf(frame, *stmt.iterable, &stmt, iterable)) {
-    PyRef before = counting->ofItems ? checked(PySequence_List(iterable.get())) : PyRef();
+    PyRef before = counting->parts == Counting::Parts::Items
+                       ? checked(PySequence_List(iterable.get()))
+                       : PyRef();
     Completion completion =
         runCounting(frame, {&stmt, *counting, *stmt.target, body, &stmt.otherwise});
     if (before)
