@@ -176,8 +176,9 @@ void CapturedCall::assertSliceBounds() {
   c10::SymInt size = self.sym_size(dim < 0 ? dim + self.dim() : dim);
   for (const c10::IValue &bound : {args_[2], args_[3]}) {
     c10::SymInt value = boundOf(bound, 0);
-    bool isKnown = !SymbolicScalar::of(size) && !SymbolicScalar::of(value);
-    if (bound.isNone() || isKnown || value.maybe_as_int() == kEnd)
+    bool varies =
+        SymbolicScalar::of(size) || (SymbolicScalar::of(value) && !recording_.isOfDerivative());
+    if (bound.isNone() || !varies || value.maybe_as_int() == kEnd)
       continue;
     c10::SymInt fromStart = holds(value.sym_lt(0)) ? size + value : value;
     fromStart.sym_ge(0).guard_bool(__FILE__, __LINE__);

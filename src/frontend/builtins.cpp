@@ -167,9 +167,12 @@ struct Interpreter::Builtins {
   }
 
   static Result whole(Interpreter &in, Args &args) {
-    bool isWhole = args.positional.size() == 1 && args.keywords.empty() &&
-                   isGraphNumber(at(args, 0)) && numberType(at(args, 0)) == &PyLong_Type;
-    return isWhole ? Result(args.positional[0]) : std::nullopt;
+    if (args.positional.size() != 1 || !args.keywords.empty() || !isGraphNumber(at(args, 0)))
+      return std::nullopt;
+    PyTypeObject *type = numberType(at(args, 0));
+    if (type == &PyFloat_Type)
+      return in.truncated(at(args, 0));
+    return type == &PyLong_Type ? Result(args.positional[0]) : std::nullopt;
   }
 
   static Result text(Interpreter &in, Args &args) {
@@ -280,6 +283,11 @@ struct Interpreter::Builtins {
         return std::nullopt; // raises
       return fallback;
     }
+    bool isPlain = (!key || key.get() == Py_None) && PyList_GET_SIZE(items.get()) == 2;
+    if (isPlain)
+      if (PyRef number = in.extremeNumber(PyList_GET_ITEM(items.get(), 0),
+                                          PyList_GET_ITEM(items.get(), 1), better))
+        return number;
     PyRef best, bestKey;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i) {
       PyRef item = PyRef::share(PyList_GET_ITEM(items.get(), i));

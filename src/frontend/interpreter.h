@@ -359,6 +359,10 @@ private:
 
   // graph_numbers.cpp
   PyRef toFloat(PyObject *number);
+  PyRef truncated(PyObject *real);
+  // The lesser of two (Lt), or the greater (Gt); null where they are no numbers of one type of
+  // which only the run knows one.
+  PyRef extremeNumber(PyObject *one, PyObject *other, syntax::CompareOp better);
   // A tensor of numbers, some of them the graph's; nothing where there are none.
   std::optional<PyRef> tensorOfData(const CallArguments &arguments);
   PyRef stackedNumbers(PyObject *data, PyObject *keywords, bool isReal);

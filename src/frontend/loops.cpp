@@ -303,7 +303,8 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOfNumbers(PythonFram
   if (isProxyTensor(tensor.get()) && isExactTensor(tensor.get()) &&
       !isOfNoDimension(tensor.get())) {
     PyRef length = checked(PyObject_CallMethod(tensor.get(), "size", "i", 0));
-    if (isGraphNumber(length.get()) || loopsInGraph(site, false, false)) {
+    bool counts = isGraphNumber(length.get()) && policyOf(site) != Policy::OneWay;
+    if (counts || loopsInGraph(site, false, false)) {
       PyRef now = checked(PyObject_CallMethod(tensor.get(), "detach", nullptr));
       now = checked(PyObject_CallMethod(now.get(), "clone", nullptr)); // the body may write there
       return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
@@ -423,6 +424,10 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
     if (inGraph && goesOn.get() != Py_False && !hasOtherwise &&
         walkLoop(frame, {loop.site, goesOn, iterate, tripsLeft(), &endsEarly}))
       return Completion::Normal;
+    bool isList = counting.parts == Counting::Parts::Numbers && isGraphNumber(goesOn.get());
+    if (isList && choiceAt(loop.site) && policyOf(loop.site) == Policy::OneWay)
+      throw CannotFork(loop.site, Policy::OneWay,
+                       "a list of numbers is not gone through in the graph");
     if (!truth(goesOn.get()))
       return hasOtherwise ? run(frame, *loop.otherwise) : Completion::Normal;
     begin();
