@@ -322,9 +322,6 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
                                                                const Expr &iterated,
                                                                const void *site, PyRef &iterable) {
   auto *call = std::get_if<syntax::Call>(&iterated.node);
-  if (host_.policies && call)
-    if (auto counting = countingOfNumbers(frame, *call, site, iterable); counting || iterable)
-      return counting;
   auto isPlain = [](const ExprPtr &argument) {
     return !std::holds_alternative<Starred>(argument->node);
   };
@@ -442,7 +439,12 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
 Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
   PyRef iterable;
   auto body = [&] { return run(frame, stmt.body); };
-  if (auto counting = countingOf(frame, *stmt.iterable, &stmt, iterable)) {
+  auto *call = std::get_if<syntax::Call>(&stmt.iterable->node);
+  auto counting =
+      host_.policies && call ? countingOfNumbers(frame, *call, &stmt, iterable) : nullptr;
+  if (!counting && !iterable)
+    counting = countingOf(frame, *stmt.iterable, &stmt, iterable);
+  if (counting) {
     PyRef before = counting->parts == Counting::Parts::Items
                        ? checked(PySequence_List(iterable.get()))
                        : PyRef();
