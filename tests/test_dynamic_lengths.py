@@ -175,3 +175,14 @@ def test_functions_of_sizes_and_of_tensors() -> None:
         return x / math.sqrt(len(x)), math.exp(x.mean().item()), math.log(len(x))
 
     lengths(stateless(step), [4, 7, 3, 9, 5, 6, 8, 2, 12]).assert_one_graph(least=8)
+
+
+def test_a_table_is_cut_by_a_length() -> None:
+    table = torch.arange(30.0).view(10, 3)
+
+    def step(x: Tensor) -> Any:
+        y = x[:-1]
+        return table[10 - y.shape[0] :] * y.sum(), table[: y.shape[0]].sum()
+
+    two = lengths(stateless(step), [5, 7, 8, 6, 9, 12, 13, 14, 7, 5, 15, 9])
+    assert two.stats["graphs"] == 1, two.stats

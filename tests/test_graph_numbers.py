@@ -185,3 +185,29 @@ def test_functions_of_math_of_sizes() -> None:
         else:
             assert torch.equal(converted(x), expected)
     assert converted.stats["graph_calls"] >= 2, bifront.explain(converted)
+
+
+def test_int_of_a_float_that_only_the_run_knows() -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        whole = int(x.sum().item())
+        return torch.arange(20)[whole], x * int(-x.sum().item())
+
+    calls = [(torch.tensor([1.25 * i, 1.5]),) for i in range(1, 9)]
+    converted = check(lambda: (function, Box()), calls)
+    assert converted.stats["graphs"] == 1, converted.stats["exits"]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [(math.inf, -math.inf), (math.inf, 0), (-math.inf, 0), (1e30, 0)],
+    ids=["nan", "inf", "-inf", "large"],
+)
+def test_int_of_a_float_that_is_no_int_of_the_graph(last: tuple[float, float]) -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        try:
+            return x[:1] * (int(x.sum().item()) % 3)
+        except (ValueError, OverflowError) as error:
+            return str(error)
+
+    values = [(1.5, 0), (2.5, 0), (3.5, 0), last, (4.5, 0), last]
+    check(lambda: (function, Box()), [(torch.tensor(v),) for v in values], graph_calls=0)

@@ -188,3 +188,21 @@ def test_argument_is_the_list_that_grows() -> None:
         ], state
 
     same(run(True), run(False))
+
+
+def test_what_is_cut_off() -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        state.items.append(x * 2)
+        del state.items[:-3]
+        return x
+
+    grows(function, [], conversions=1)
+
+
+def test_what_is_left_when_something_was_cut_off() -> None:
+    def function(state: Any, x: Tensor) -> Any:
+        state.items.append(x * 2)
+        del state.items[:-3]
+        return x * len(state.items), state.items[-1]
+
+    check(lambda: (function, Box(items=[])), several(9), graph_calls=0)

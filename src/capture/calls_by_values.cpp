@@ -174,15 +174,13 @@ void CapturedCall::assertSliceBounds() {
   const at::Tensor &self = args_[0].toTensor();
   int64_t dim = args_[1].toInt();
   c10::SymInt size = self.sym_size(dim < 0 ? dim + self.dim() : dim);
-  if (!SymbolicScalar::of(size))
-    return;
   for (const c10::IValue &bound : {args_[2], args_[3]}) {
-    if (bound.isNone())
-      continue;
     c10::SymInt value = boundOf(bound, 0);
-    if (value.maybe_as_int() == kEnd)
+    bool varies =
+        SymbolicScalar::of(size) || (SymbolicScalar::of(value) && !recording_.isOfDerivative());
+    if (bound.isNone() || !varies || value.maybe_as_int() == kEnd)
       continue;
-    c10::SymInt fromStart = *sizeIn(value, 0) < 0 ? size + value : value;
+    c10::SymInt fromStart = holds(value.sym_lt(0)) ? size + value : value;
     fromStart.sym_ge(0).guard_bool(__FILE__, __LINE__);
     fromStart.sym_le(size).guard_bool(__FILE__, __LINE__);
   }

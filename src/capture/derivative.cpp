@@ -37,6 +37,7 @@ public:
   const std::vector<ValueType> *expectedResults() const override {
     return forward ? &request_.results : nullptr;
   }
+  bool isOfDerivative() const override { return true; }
   // What a mask selects of a gradient: as much as the values had that were put there.
   Dim freeSize() override {
     const auto *indices = request_.call.schema.starts_with("aten::index_put")

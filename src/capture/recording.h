@@ -142,6 +142,8 @@ public:
   virtual Dim freeSize();
   // What the op that is recorded next returns, where a derivative of it is made; null elsewhere.
   virtual const std::vector<ValueType> *expectedResults() const { return nullptr; }
+  // Of an op's derivative: what is asked of its sizes was asked where the op was recorded.
+  virtual bool isOfDerivative() const { return false; }
   // How many elements a mask selects: the same for each use of it. Null where that is not known
   // yet, or the mask cannot be told from a later one.
   Dim *countOf(const at::Tensor &mask, ValueId value);

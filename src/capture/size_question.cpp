@@ -53,6 +53,20 @@ bool SizeQuestion::append(const SymbolicScalar &number) {
   return false;
 }
 
+void SizeQuestion::follow(size_t size, const Dim &base) {
+  int64_t distance = sizes_[size].world[0] - base.world[0];
+  sizes_[size] = base;
+  std::vector<Step> steps;
+  for (const Step &step : steps_) {
+    steps.push_back(step);
+    if (step.kind != Step::Kind::Size || step.size != size)
+      continue;
+    steps.push_back({.kind = Step::Kind::Int, .number = distance});
+    steps.push_back({.kind = Step::Kind::Op, .op = ScalarOp::Add, .isBinary = true});
+  }
+  steps_ = std::move(steps);
+}
+
 c10::SymNode SizeQuestion::ask(std::span<const c10::SymNode> sizes) const {
   std::vector<c10::SymNode> stack;
   for (const Step &step : steps_) {

@@ -19,6 +19,8 @@ public:
 
   // The sizes that it follows from, each once, by their values in the worlds of that recording.
   const std::vector<Dim> &sizes() const { return sizes_; }
+  // Makes it one of `base`, which `sizes()[size]` is a constant away from in both worlds.
+  void follow(size_t size, const Dim &base);
   // The same question of other sizes.
   c10::SymNode ask(std::span<const c10::SymNode> sizes) const;
   int64_t largestNumber() const;

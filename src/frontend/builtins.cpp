@@ -272,6 +272,11 @@ struct Interpreter::Builtins {
         return std::nullopt; // raises
       return fallback;
     }
+    bool isPlain = (!key || key.get() == Py_None) && PyList_GET_SIZE(items.get()) == 2;
+    if (isPlain)
+      if (PyRef number = in.extremeNumber(PyList_GET_ITEM(items.get(), 0),
+                                          PyList_GET_ITEM(items.get(), 1), better))
+        return number;
     PyRef best, bestKey;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i) {
       PyRef item = PyRef::share(PyList_GET_ITEM(items.get(), i));
@@ -701,60 +706,6 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
     return mutate();
   // `remove` and their kin compare.
   return natively("a change of a container", {self, positional.back().get()}, mutate);
-}
-
-std::optional<PyRef> Interpreter::callOfDict(PyObject *dict, std::string_view name,
-                                             std::vector<PyRef> &arguments) {
-  if (hasWalkedMethod(dict, "__getitem__") || hasWalkedMethod(dict, "__setitem__"))
-    return std::nullopt;
-  size_t count = arguments.size();
-  PyObject *key = count > 1 ? arguments[1].get() : nullptr;
-  if (key) {
-    arguments[1] = keyOf(key);
-    key = arguments[1].get();
-  }
-  auto valueOf = [&]() -> PyRef {
-    PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, key));
-    if (value)
-      return found(Slot::Kind::DictItem, dict, key, value);
-    log_.read(Slot::Kind::DictItem, dict, key, nullptr);
-    return {};
-  };
-  if (name == "__getitem__" && count == 2)
-    return dictItem(dict, key);
-  if (name == "__setitem__" && count == 3) {
-    setItem(dict, key, arguments[2].get());
-    return PyRef::share(Py_None);
-  }
-  if (name == "__delitem__" && count == 2) {
-    setItem(dict, key, nullptr);
-    return PyRef::share(Py_None);
-  }
-  if (name == "__contains__" && count == 2)
-    return PyRef::share(valueOf() ? Py_True : Py_False);
-  if (name == "get" && (count == 2 || count == 3)) {
-    PyRef value = valueOf();
-    return value ? value : count == 3 ? arguments[2] : PyRef::share(Py_None);
-  }
-  if (name == "setdefault" && (count == 2 || count == 3)) {
-    if (PyRef value = valueOf())
-      return value;
-    PyRef made = count == 3 ? arguments[2] : PyRef::share(Py_None);
-    log_.write(Slot::Kind::DictItem, dict, key, made.get());
-    return made;
-  }
-  if (name == "pop" && (count == 2 || count == 3)) {
-    PyRef value = valueOf();
-    if (value) {
-      log_.write(Slot::Kind::DictItem, dict, key, nullptr);
-      return value;
-    }
-    if (count == 3)
-      return arguments[2];
-    PyErr_SetObject(PyExc_KeyError, key);
-    throw PythonError();
-  }
-  return std::nullopt;
 }
 
 //===- Sorting -----------------------------------------------------------------------------===//

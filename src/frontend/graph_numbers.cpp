@@ -83,6 +83,8 @@ PyObject *firstOf(PyObject *data) {
   return isSequence(data) ? firstOf(PySequence_Fast_GET_ITEM(data, 0)) : data;
 }
 
+bool fitsOrIsOfGraph(PyObject *number) { return isGraphNumber(number) || fitsGraph(number); }
+
 } // namespace
 
 // A number of the graph, or the one that a tensor holds; null for other objects.
@@ -111,6 +113,37 @@ PyRef Interpreter::toInt(PyObject *number) {
   PyRef result = numberForPython(SymbolicScalar::of(symbolicNumber(number))->trunc());
   noteComputed(result.get(), number, number,
                [](PyObject *value, PyObject *) { return PyNumber_Long(value); });
+  return result;
+}
+
+PyRef Interpreter::extremeNumber(PyObject *one, PyObject *other, syntax::CompareOp better) {
+  auto isUnknown = [](PyObject *number) {
+    auto *scalar = isGraphNumber(number) ? SymbolicScalar::of(symbolicNumber(number)) : nullptr;
+    return scalar && !scalar->isKnown();
+  };
+  auto typeOf = [](PyObject *number) {
+    return isGraphNumber(number) ? numberType(number) : Py_TYPE(number);
+  };
+  PyTypeObject *type = typeOf(one);
+  bool isReal = type == &PyFloat_Type, isInt = type == &PyLong_Type;
+  if ((!isReal && !isInt) || typeOf(other) != type || (!isUnknown(one) && !isUnknown(other)) ||
+      (isInt && !(fitsOrIsOfGraph(one) && fitsOrIsOfGraph(other))))
+    return {};
+  // The nodes themselves: Python's wrappers would wrap the result again.
+  auto scalarOf = [](PyObject *number) { return SymbolicScalar::of(symbolicNumber(number)); };
+  SymbolicScalar *like = scalarOf(isGraphNumber(one) ? one : other);
+  auto nodeOf = [&](PyObject *number) {
+    return isGraphNumber(number) ? scalarOf(number)->clone()
+           : isReal              ? like->wrap_float(PyFloat_AS_DOUBLE(number))
+                                 : like->wrap_int(PyLong_AsLongLong(number));
+  };
+  bool isLeast = better == syntax::CompareOp::Lt;
+  c10::SymNode a = nodeOf(one), b = nodeOf(other);
+  PyRef result = numberForPython(isLeast ? a->sym_min(b) : a->sym_max(b));
+  noteComputed(result.get(), one, other, [isLeast](PyObject *left, PyObject *right) -> PyObject * {
+    int isRight = PyObject_RichCompareBool(right, left, isLeast ? Py_LT : Py_GT);
+    return isRight < 0 ? nullptr : Py_NewRef(isRight ? right : left);
+  });
   return result;
 }
 

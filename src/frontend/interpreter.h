@@ -309,6 +309,9 @@ private:
   void setCarried(PythonFrame &, const Carried &, Merge &);
   PyRef nextCondition(PythonFrame &, const LoopBody &body, const void *site,
                       const std::function<PyRef()> &condition, bool &endsEarly);
+  std::unique_ptr<Counting> countingOfNumbers(PythonFrame &, const syntax::Call &, const void *site,
+                                              PyRef &iterable);
+  PyRef itemOf(const Counting &counting, const PyRef &number);
   std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::Expr &iterated,
                                        const void *site, PyRef &iterable);
   PyRef poison(const void *site, Policy instead, const std::string &why);
@@ -351,6 +354,15 @@ private:
   PyRef itemFromEnd(PyObject *list, Py_ssize_t fromEnd, size_t appended);
   PyRef itemsFromEnd(PyObject *list, PyObject *key);
 
+  // dict_items.cpp
+  bool isForTheRun(PyObject *dict, PyObject *key) const;
+  bool isSameKey(PyObject *one, PyObject *other);
+  PyRef tensorUnder(ValueId item, PyObject *key, PyObject *dict);
+  PyRef itemOfTheRun(PyObject *dict, PyObject *key);
+  std::optional<PyRef> numberedItem(PyObject *dict, PyObject *key); // null: there is none
+  bool setNumberedItem(PyObject *dict, PyObject *key, PyObject *value);
+  bool takeNumberedItem(PyObject *dict, PyObject *key);
+
   // growing_lists.cpp
   PyRef lengthWithRows(PyObject *list);
   PyRef rowsOf(PyObject *list);
@@ -369,6 +381,9 @@ private:
   PyRef scalarOf(PyObject *object);
   PyRef toFloat(PyObject *number);
   PyRef toInt(PyObject *number);
+  // The lesser of two (Lt), or the greater (Gt); null where they are no numbers of one type of
+  // which only the run knows one.
+  PyRef extremeNumber(PyObject *one, PyObject *other, syntax::CompareOp better);
   // A tensor of numbers, some of them the graph's; nothing where there are none.
   std::optional<PyRef> tensorOfData(const CallArguments &arguments);
   PyRef stackedNumbers(PyObject *data, PyObject *keywords, bool isReal);

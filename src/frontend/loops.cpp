@@ -409,8 +409,8 @@ Completion Interpreter::runUnrolled(PythonFrame &frame, const LoopBody &body, co
 struct Interpreter::Counting {
   PyRef next, stop, step; // ints, or those of the graph
   PyRef tensor;           // null for a range
-  // The items are those of a list: rows of the tensor, or what the pointer leads to.
-  enum class Of : uint8_t { Itself, Rows, Pointer } of = Of::Itself;
+  // The items are rows of the tensor, numbers in it, or what the pointer leads to.
+  enum class Of : uint8_t { Itself, Rows, Numbers, Pointer } of = Of::Itself;
 
   bool isOfGraph() const {
     return isGraphNumber(next.get()) || isGraphNumber(stop.get()) || isGraphNumber(step.get());
@@ -425,6 +425,33 @@ struct Interpreter::CountedLoop {
   LoopBody body;
   const Body *otherwise = nullptr;
 };
+
+// Of `tensor.tolist()`, whose items are numbers, or lists of such; null where these are to be made
+// at once, as `iterable`, or where it is none.
+std::unique_ptr<Interpreter::Counting> Interpreter::countingOfNumbers(PythonFrame &frame,
+                                                                      const syntax::Call &call,
+                                                                      const void *site,
+                                                                      PyRef &iterable) {
+  auto *method = std::get_if<Attribute>(&call.callee->node);
+  if (!method || !call.args.empty() || !call.keywords.empty() ||
+      PyUnicode_CompareWithASCIIString(method->name.get(), "tolist") != 0)
+    return nullptr;
+  PyRef tensor = eval(frame, *method->object);
+  if (isProxyTensor(tensor.get()) && isExactTensor(tensor.get()) &&
+      !isOfNoDimension(tensor.get())) {
+    PyRef length = checked(PyObject_CallMethod(tensor.get(), "size", "i", 0));
+    bool counts = isGraphNumber(length.get()) && policyOf(site) != Policy::OneWay;
+    if (counts || loopsInGraph(site, false, false)) {
+      PyRef now = checked(PyObject_CallMethod(tensor.get(), "detach", nullptr));
+      now = checked(PyObject_CallMethod(now.get(), "clone", nullptr)); // the body may write there
+      return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
+                                                 checked(PyLong_FromLong(1)), std::move(now),
+                                                 Counting::Of::Numbers});
+    }
+  }
+  iterable = this->call(attribute(tensor.get(), method->name.get()).get(), {});
+  return nullptr;
+}
 
 // Of what is iterated over: a range, a list that grows, or a tensor whose length varies; null for
 // others, which then are evaluated as `iterable`.
@@ -485,6 +512,18 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
                                              checked(PyLong_FromLong(1)), std::move(iterable)});
 }
 
+PyRef Interpreter::itemOf(const Counting &counting, const PyRef &number) {
+  if (!counting.tensor)
+    return number;
+  if (counting.of == Counting::Of::Rows)
+    return rowAt(counting.tensor.get(), number.get());
+  PyRef part = item(counting.tensor.get(), number.get());
+  if (counting.of == Counting::Of::Itself)
+    return part;
+  PyRef name = checked(PyUnicode_InternFromString("tolist"));
+  return call(attribute(part.get(), name.get()).get(), {});
+}
+
 Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop) {
   Counting &counting = loop.counting;
   bool forwards = PyLong_AsLong(counting.step.get()) > 0;
@@ -506,10 +545,7 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
   auto begin = [&] {
     PyRef now = frame.slots[index];
     frame.slots[index] = binary(BinaryOp::Add, now.get(), counting.step.get());
-    if (counting.of == Counting::Of::Rows)
-      assign(frame, loop.target, rowAt(counting.tensor.get(), now.get()));
-    else
-      assign(frame, loop.target, counting.tensor ? item(counting.tensor.get(), now.get()) : now);
+    assign(frame, loop.target, itemOf(counting, now));
   };
   bool endsEarly = false;
   auto iterate = [&] {
@@ -528,6 +564,10 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
     if (inGraph && goesOn.get() != Py_False && !hasOtherwise &&
         walkLoop(frame, {loop.site, goesOn, iterate, tripsLeft(), &endsEarly}))
       return Completion::Normal;
+    bool isList = counting.of == Counting::Of::Numbers && isGraphNumber(goesOn.get());
+    if (isList && choiceAt(loop.site) && policyOf(loop.site) == Policy::OneWay)
+      throw CannotFork(loop.site, Policy::OneWay,
+                       "a list of numbers is not gone through in the graph");
     if (!truth(goesOn.get()))
       return hasOtherwise ? run(frame, *loop.otherwise) : Completion::Normal;
     begin();
@@ -542,7 +582,12 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
 Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
   PyRef iterable;
   auto body = [&] { return run(frame, stmt.body); };
-  if (auto counting = countingOf(frame, *stmt.iterable, &stmt, iterable)) {
+  auto *call = std::get_if<syntax::Call>(&stmt.iterable->node);
+  auto counting =
+      host_.policies && call ? countingOfNumbers(frame, *call, &stmt, iterable) : nullptr;
+  if (!counting && !iterable)
+    counting = countingOf(frame, *stmt.iterable, &stmt, iterable);
+  if (counting) {
     PyRef before =
         counting->of == Counting::Of::Rows ? checked(PySequence_List(iterable.get())) : PyRef();
     Completion completion =

@@ -226,6 +226,8 @@ bool Interpreter::contains(PyObject *container, PyObject *item) {
   if (auto result = callSpecial(container, "__contains__", {item}))
     return truth(result->get());
   if (PyDict_Check(container)) {
+    if (auto numbered = numberedItem(container, item))
+      return static_cast<bool>(*numbered);
     PyRef key = keyOf(item);
     PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(container, key.get()));
     log_.read(Slot::Kind::DictItem, container, key.get(), value);
@@ -311,6 +313,15 @@ std::optional<Py_ssize_t> plainIndex(PyObject *list, PyObject *key) {
   return index;
 }
 
+// A slice that can be taken out of any list.
+bool isSliceOfInts(PyObject *key) {
+  if (!PySlice_Check(key))
+    return false;
+  auto *slice = reinterpret_cast<PySliceObject *>(key);
+  auto isBound = [](PyObject *bound) { return bound == Py_None || PyLong_CheckExact(bound); };
+  return isBound(slice->start) && isBound(slice->stop) && slice->step == Py_None;
+}
+
 } // namespace
 
 PyRef Interpreter::item(PyObject *object, PyObject *key) {
@@ -344,6 +355,12 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
 }
 
 PyRef Interpreter::dictItem(PyObject *dict, PyObject *sought) {
+  if (auto item = numberedItem(dict, sought)) {
+    if (*item)
+      return *item;
+    PyErr_SetObject(PyExc_KeyError, sought);
+    throw PythonError();
+  }
   PyRef held = keyOf(sought);
   PyObject *key = held.get();
   PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, key));
@@ -375,6 +392,8 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
     return;
   }
   if (PyDict_Check(object) && !hasWalkedMethod(object, value ? "__setitem__" : "__delitem__")) {
+    if (setNumberedItem(object, key, value))
+      return;
     PyRef held = keyOf(key);
     key = held.get();
     if (!value && !checkedOrAbsent(PyDict_GetItemWithError(object, key))) {
@@ -396,7 +415,8 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
             : callSpecial(object, "__delitem__", {key}))
     return;
   if (isMutableContainer(object)) {
-    log_.readContainer(object);
+    if (value || !PyList_CheckExact(object) || !isSliceOfInts(key)) // which is there or not
+      log_.readContainer(object);
     PyRef method = checked(PyObject_GetAttrString(reinterpret_cast<PyObject *>(Py_TYPE(object)),
                                                   value ? "__setitem__" : "__delitem__"));
     PyObject *arguments[] = {object, key, value};

@@ -2,6 +2,7 @@
 
 #include "frontend/callbacks.h"
 
+#include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/python_error.h"
 
@@ -208,6 +209,7 @@ PyRef PythonLog::lengthStandIn(PyObject *list) const {
 void PythonLog::readContainer(PyObject *container) {
   if (isFresh(container))
     return;
+  refuseNumbered(container);
   ObjectState &state = stateOf(container);
   if (state.containerRead)
     return;
@@ -294,6 +296,7 @@ PyRef PythonLog::itemsAsTheyAre(PyObject *function, PyObject *argument) {
 
 PyRef PythonLog::mutate(PyObject *container, PyObject *function, PyObject *const *args,
                         size_t count, PyObject *keywordNames) {
+  refuseNumbered(container);
   undo_.push_back({Undo::Kind::Container,
                    {Slot::Kind::DictItem, PyRef::share(container), {}},
                    copyOf(container)});
@@ -302,11 +305,8 @@ PyRef PythonLog::mutate(PyObject *container, PyObject *function, PyObject *const
   if (!state)
     return result;
   if (!PyList_CheckExact(container) || !isNamed(function, {"append", "extend"})) {
-    for (size_t slot = 0; slot <= state->slots.size(); ++slot)
-      noteState(*state, slot);
+    forgetLastWrites(*state); // what it wrote may have moved
     state->mutated = true;
-    for (SlotState &slot : state->slots)
-      slot.lastWrite = -1; // what it wrote may have moved
   }
   noteCall(function, args, count, keywordNames);
   // `list[a:b] = items`, but not `list[-1] = item`.
@@ -331,6 +331,60 @@ void PythonLog::noteCall(PyObject *function, PyObject *const *args, size_t count
   for (size_t i = 0; i < total; ++i)
     write.values.push_back(PyRef::share(args[i]));
   effects_.writes.push_back(std::move(write));
+}
+
+// Before a write of another kind: each slot's next write is one of its own.
+void PythonLog::forgetLastWrites(ObjectState &state) {
+  for (size_t slot = 0; slot <= state.slots.size(); ++slot)
+    noteState(state, slot);
+  for (SlotState &slot : state.slots)
+    slot.lastWrite = -1;
+}
+
+//===- Items under numbers of the graph ----------------------------------------------------===//
+
+namespace {
+
+PyObject *dictMethod(const char *name) { return PyDict_GetItemString(PyDict_Type.tp_dict, name); }
+
+bool isPutNumbered(const PythonWrite &write, PyObject *dict) {
+  static PyObject *const set = dictMethod("__setitem__"), *const remove = dictMethod("__delitem__");
+  return write.kind == PythonWrite::Kind::Call && write.values[0].get() == dict &&
+         (write.slot.object.get() == set || write.slot.object.get() == remove);
+}
+
+} // namespace
+
+void PythonLog::putNumbered(PyObject *dict, PyObject *number, PyObject *value) {
+  forgetLastWrites(stateOf(dict)); // of the item that this one may be
+  PyObject *arguments[] = {dict, number, value};
+  noteCall(dictMethod(value ? "__setitem__" : "__delitem__"), arguments, value ? 3 : 2, nullptr);
+}
+
+bool PythonLog::hasNumbered(PyObject *dict) const {
+  return PyDict_CheckExact(dict) &&
+         std::ranges::any_of(effects_.writes,
+                             [&](const PythonWrite &write) { return isPutNumbered(write, dict); });
+}
+
+void PythonLog::refuseNumbered(PyObject *container) const {
+  if (hasNumbered(container))
+    throw CannotFork(container, Policy::OneWay,
+                     "a dict is looked at as a whole that has items under numbers of the graph");
+}
+
+std::vector<PythonLog::Put> PythonLog::putInto(PyObject *dict) const {
+  auto state = states_.find(dict);
+  if (state != states_.end() && state->second.mutated)
+    throw CannotFork(dict, Policy::OneWay,
+                     "an item under a number of the graph is asked of a dict that was changed");
+  std::vector<Put> puts;
+  for (const PythonWrite &write : effects_.writes)
+    if (isPutNumbered(write, dict))
+      puts.push_back({write.values[1], write.values.size() > 2 ? write.values[2] : PyRef()});
+    else if (write.kind != PythonWrite::Kind::Call && write.slot.object.get() == dict)
+      puts.push_back({write.slot.key, write.values.empty() ? PyRef() : write.values[0]});
+  return puts;
 }
 
 //===- Taking back -------------------------------------------------------------------------===//

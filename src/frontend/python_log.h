@@ -46,6 +46,16 @@ public:
   // each run of the graph.
   PyRef mutate(PyObject *container, PyObject *function, PyObject *const *args, size_t count,
                PyObject *keywordNames);
+  // Puts `value` (null: nothing) under a number of the graph, for which the dict is left alone now.
+  void putNumbered(PyObject *dict, PyObject *number, PyObject *value);
+  // Whether the call has done that.
+  bool hasNumbered(PyObject *dict) const;
+  // All that the call has put into a dict, in order; null values: what it has taken out. Throws
+  // where it has changed the dict in another way too.
+  struct Put {
+    PyRef key, value;
+  };
+  std::vector<Put> putInto(PyObject *dict) const;
   // The same for a function that does something outside of Python's values: it is not called now.
   void postpone(PyObject *function, PyObject *const *args, size_t count, PyObject *keywordNames);
 
@@ -114,6 +124,8 @@ private:
   ObjectState &stateOf(PyObject *object);
   bool namesItem(ObjectState &state, PyObject *index);
   void noteState(ObjectState &state, size_t slot);
+  void forgetLastWrites(ObjectState &state);
+  void refuseNumbered(PyObject *container) const;
   size_t indexOf(ObjectState &state, PyObject *key);
   SlotState &slotOf(ObjectState &state, PyObject *key) { return state.slots[indexOf(state, key)]; }
   PyRef itemsAsTheyAre(PyObject *function, PyObject *argument);

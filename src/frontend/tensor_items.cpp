@@ -3,6 +3,8 @@
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 
+#include <torch/csrc/autograd/python_variable.h>
+
 #include <algorithm>
 
 namespace bifront {
@@ -10,6 +12,14 @@ namespace {
 
 bool isIndex(PyObject *part) {
   return PyLong_CheckExact(part) || (isGraphNumber(part) && numberType(part) == &PyLong_Type);
+}
+
+// An int that the graph has as a tensor: PyTorch takes it for one.
+bool isIndexTensor(PyObject *part) {
+  if (!isProxyTensor(part) || !isExactTensor(part) || !isOfNoDimension(part))
+    return false;
+  c10::ScalarType type = THPVariable_Unpack(part).scalar_type();
+  return c10::isIntegralType(type, /*includeBool=*/false) && type != c10::ScalarType::Byte;
 }
 
 bool hasGraphNumber(PyObject *slice) {
@@ -21,15 +31,24 @@ bool isPlainSlice(PyObject *part) { return PySlice_Check(part) && !hasGraphNumbe
 
 // The parts of a key, where each is an index, a slice, None or `...`, and one a number of the
 // graph; empty otherwise.
-std::vector<PyObject *> indicesOf(PyObject *key) {
+std::vector<PyRef> indicesOf(PyObject *key) {
   std::vector<PyObject *> parts{key};
   if (PyTuple_CheckExact(key))
     parts.assign(&PyTuple_GET_ITEM(key, 0), &PyTuple_GET_ITEM(key, 0) + PyTuple_GET_SIZE(key));
   bool known = std::all_of(parts.begin(), parts.end(), [](PyObject *part) {
-    return isIndex(part) || isPlainSlice(part) || part == Py_None || part == Py_Ellipsis;
+    return isIndex(part) || isIndexTensor(part) || isPlainSlice(part) || part == Py_None ||
+           part == Py_Ellipsis;
   });
-  bool ofGraph = std::any_of(parts.begin(), parts.end(), isGraphNumber);
-  return known && ofGraph ? parts : std::vector<PyObject *>();
+  bool ofGraph = std::any_of(parts.begin(), parts.end(), [](PyObject *part) {
+    return isGraphNumber(part) || isIndexTensor(part);
+  });
+  if (!known || !ofGraph)
+    return {};
+  std::vector<PyRef> numbers;
+  for (PyObject *part : parts)
+    numbers.push_back(isIndexTensor(part) ? checked(PyObject_CallMethod(part, "item", nullptr))
+                                          : PyRef::share(part));
+  return numbers;
 }
 
 PyRef sliced(PyObject *tensor, int dim, PyObject *slice) {
@@ -65,16 +84,17 @@ PyRef Interpreter::keyWithTensors(PyObject *key) {
 }
 
 PyRef Interpreter::selected(PyObject *tensor, PyObject *key) {
-  std::vector<PyObject *> parts = isTensor(tensor) ? indicesOf(key) : std::vector<PyObject *>();
+  std::vector<PyRef> parts = isTensor(tensor) ? indicesOf(key) : std::vector<PyRef>();
   if (parts.empty())
     return {};
   PyRef current = PyRef::share(tensor);
   int dim = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
-    PyObject *part = parts[i];
+    PyObject *part = parts[i].get();
     if (part == Py_Ellipsis) {
-      auto consumed = std::count_if(parts.begin() + static_cast<ptrdiff_t>(i) + 1, parts.end(),
-                                    [](PyObject *p) { return isIndex(p) || PySlice_Check(p); });
+      auto consumed = std::count_if(
+          parts.begin() + static_cast<ptrdiff_t>(i) + 1, parts.end(),
+          [](const PyRef &other) { return isIndex(other.get()) || PySlice_Check(other.get()); });
       PyRef rank = checked(PyObject_CallMethod(current.get(), "dim", nullptr));
       dim = static_cast<int>(PyLong_AsLong(rank.get()) - consumed);
     } else if (part == Py_None) {

@@ -1,6 +1,7 @@
 #include "ir/bf_dialect.h"
 
 #include "ir/aten_op.h"
+#include "support/object_read.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -199,9 +200,14 @@ LogicalResult ReachedOp::verify() {
 
 LogicalResult UnboxOp::verify() {
   Type type = getValue().getType();
-  if (isa<RankedTensorType>(type) || type.isInteger(1) || type.isInteger(64) || type.isF64())
-    return success();
-  return emitOpError() << "an object is not unboxed as " << type;
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor && !type.isInteger(1) && !type.isInteger(64) && !type.isF64())
+    return emitOpError() << "an object is not unboxed as " << type;
+  size_t numDynamic = tensor ? tensor.getNumDynamicDims() : 0;
+  if (getSizes().size() != numDynamic || numDynamic >= kMostObjectOperands)
+    return emitOpError() << "has " << getSizes().size() << " sizes for " << numDynamic
+                         << " dynamic dimensions";
+  return success();
 }
 
 LogicalResult PycallOp::verify() {

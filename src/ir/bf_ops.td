@@ -271,10 +271,20 @@ def Bf_ReadAttrOp : Bf_ReadOp<"read_attr"> {
 }
 
 def Bf_ReadItemOp : Bf_ReadOp<"read_item"> {
-  let summary = "an item of a list or tuple, counted from the front";
+  let summary = "an item of a list or tuple, counted from the front, or of a dict, under that int";
   let arguments = (ins Bf_ObjectType:$object, I64:$index);
   let results = (outs Bf_ObjectType:$value);
   let assemblyFormat = "$object `,` $index attr-dict";
+}
+
+def Bf_HasItemOp : Bf_ReadOp<"has_item"> {
+  let summary = "whether a dict has an item under that int";
+  let description = [{
+    The dict's keys are numbers, texts and the like, so that none of the program's code runs to compare them.
+  }];
+  let arguments = (ins Bf_ObjectType:$object, I64:$key);
+  let results = (outs I1:$holds);
+  let assemblyFormat = "$object `,` $key attr-dict";
 }
 
 def Bf_LengthOp : Bf_ReadOp<"length"> {
@@ -288,11 +298,16 @@ def Bf_UnboxOp : Bf_ReadOp<"unbox"> {
   let summary = "the tensor or the number that an object is";
   let description = [{
     An `int`, `float` or `bool`, exactly, or an ordinary tensor of that type, contiguous, that requires no
-    grad and shares no memory with what the graph writes.
+    grad and shares no memory with what the graph writes. `sizes` are those of its dynamic dimensions, which
+    it must have; a negative one is any but 0 and 1.
+
+    ```mlir
+    %mask = bf.unbox %object sizes(%n, %n) : tensor<?x?xi1, #bf.tensor<worlds = [[5, 9], [5, 9]]>>
+    ```
   }];
-  let arguments = (ins Bf_ObjectType:$object);
+  let arguments = (ins Bf_ObjectType:$object, Variadic<I64>:$sizes);
   let results = (outs AnyType:$value);
-  let assemblyFormat = "$object attr-dict `:` type($value)";
+  let assemblyFormat = "$object (`sizes` `(` $sizes^ `)`)? attr-dict `:` type($value)";
   let hasVerifier = 1;
 }
 

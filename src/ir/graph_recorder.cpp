@@ -393,14 +393,23 @@ ValueId GraphRecorder::readItem(ValueId object, ValueId index) {
                                            state->valueOf(object), state->valueOf(index)));
 }
 
+ValueId GraphRecorder::hasItem(ValueId dict, ValueId key) {
+  return state->add(bf::HasItemOp::create(state->builder, state->loc, state->builder.getI1Type(),
+                                          state->valueOf(dict), state->valueOf(key)));
+}
+
 ValueId GraphRecorder::lengthOf(ValueId object) {
   return state->add(bf::LengthOp::create(state->builder, state->loc, state->builder.getI64Type(),
                                          state->valueOf(object)));
 }
 
-ValueId GraphRecorder::unbox(ValueId object, const ValueType &as) {
+ValueId GraphRecorder::unbox(ValueId object, const ValueType &as, std::span<const ValueId> sizes) {
   Type type = mlirTypeOf(state->builder.getContext(), as);
-  return state->add(bf::UnboxOp::create(state->builder, state->loc, type, state->valueOf(object)));
+  SmallVector<Value> ofDims;
+  for (ValueId size : sizes)
+    ofDims.push_back(state->valueOf(size));
+  return state->add(
+      bf::UnboxOp::create(state->builder, state->loc, type, state->valueOf(object), ofDims));
 }
 
 ValueId GraphRecorder::isMethod(ValueId object, std::string_view name, ValueId type,
@@ -546,6 +555,12 @@ ModuleOp GraphRecorder::upTo(ValueId value) const {
   state->end(function, builder, copies.lookup(state->valueOf(value)));
   return copy;
 }
+
+mlir::Block &GraphRecorder::recordedOps() const { return state->function.front(); }
+
+mlir::Value GraphRecorder::recordedValue(ValueId value) const { return state->valueOf(value); }
+
+bool GraphRecorder::isInBlock() const { return !state->open.empty(); }
 
 ModuleOp GraphRecorder::finish(std::span<const ValueId> returns) {
   // What an error has left open uses values of the function, of which the caller may drop some.

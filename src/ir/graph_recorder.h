@@ -13,8 +13,10 @@
 #include <string_view>
 
 namespace mlir {
+class Block;
 class MLIRContext;
 class ModuleOp;
+class Value;
 } // namespace mlir
 
 namespace bifront {
@@ -119,8 +121,9 @@ public:
   // Reads of Python objects; `type`, `function` and `constant` are objects as well.
   ValueId readAttribute(ValueId object, std::string_view name, ValueId type);
   ValueId readItem(ValueId object, ValueId index);
+  ValueId hasItem(ValueId dict, ValueId key);
   ValueId lengthOf(ValueId object);
-  ValueId unbox(ValueId object, const ValueType &as);
+  ValueId unbox(ValueId object, const ValueType &as, std::span<const ValueId> sizes = {});
   ValueId isMethod(ValueId object, std::string_view name, ValueId type, ValueId function);
   ValueId isSame(ValueId left, ValueId right);
   ValueId isOfClass(ValueId object, ValueId type);
@@ -147,6 +150,12 @@ public:
   // A module of its own, the caller's: what was recorded so far, returning `value`. Open blocks are
   // taken to be what is run.
   mlir::ModuleOp upTo(ValueId value) const;
+
+  // For those who run along with what is recorded: the function's ops so far, of which none go
+  // again, a value among them, and whether what is recorded now is in a block of its own.
+  mlir::Block &recordedOps() const;
+  mlir::Value recordedValue(ValueId value) const;
+  bool isInBlock() const;
 
   // Ends the function; the recorder is spent. The caller owns the module (mlir::OwningOpRef adopts
   // it).

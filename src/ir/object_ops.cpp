@@ -12,6 +12,7 @@ std::optional<ObjectRead> objectReadOf(mlir::Operation *op) {
   std::optional<Kind> kind = llvm::TypeSwitch<mlir::Operation *, std::optional<Kind>>(op)
                                  .Case([](bf::ReadAttrOp) { return Kind::Attribute; })
                                  .Case([](bf::ReadItemOp) { return Kind::Item; })
+                                 .Case([](bf::HasItemOp) { return Kind::HasItem; })
                                  .Case([](bf::LengthOp) { return Kind::Length; })
                                  .Case([](bf::UnboxOp) { return Kind::Unbox; })
                                  .Case([](bf::IsMethodOp) { return Kind::IsMethod; })

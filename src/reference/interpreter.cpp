@@ -67,11 +67,13 @@ public:
   Interpreter(const InterpretOptions &options, bool aboveAutograd)
       : options(options), aboveAutograd(aboveAutograd) {}
 
+  using Values = llvm::DenseMap<mlir::Value, IValue>;
+
   std::vector<IValue> run(mlir::func::FuncOp function, std::span<const IValue> inputs);
+  void runOp(mlir::Operation &op, Values &values);
   void store();
 
 private:
-  using Values = llvm::DenseMap<mlir::Value, IValue>;
   // Runs the ops up to the terminator, and gives its operands.
   std::vector<IValue> run(mlir::Block &block, std::span<const IValue> arguments, Values &values);
   std::vector<IValue> branch(mlir::scf::IfOp op, bool condition, Values &values);
@@ -183,18 +185,21 @@ std::vector<IValue> Interpreter::run(mlir::Block &block, std::span<const IValue>
       check(argument.getType(), value, *block.getParentOp(), /*isNew=*/!isOutermost);
     values[argument] = value;
   }
-  for (mlir::Operation &op : block.without_terminator()) {
-    std::vector<IValue> results = execute(op, operandsOf(op, values), values);
-    if (results.size() != op.getNumResults())
-      throw std::runtime_error(textOf(op) + ": gave " + std::to_string(results.size()) +
-                               " results, not " + std::to_string(op.getNumResults()));
-    for (auto [result, value] : llvm::zip(op.getResults(), results)) {
-      if (options.checkTypes)
-        check(result.getType(), value, op, givesNewSizes(op));
-      values[result] = std::move(value);
-    }
-  }
+  for (mlir::Operation &op : block.without_terminator())
+    runOp(op, values);
   return operandsOf(*block.getTerminator(), values);
+}
+
+void Interpreter::runOp(mlir::Operation &op, Values &values) {
+  std::vector<IValue> results = execute(op, operandsOf(op, values), values);
+  if (results.size() != op.getNumResults())
+    throw std::runtime_error(textOf(op) + ": gave " + std::to_string(results.size()) +
+                             " results, not " + std::to_string(op.getNumResults()));
+  for (auto [result, value] : llvm::zip(op.getResults(), results)) {
+    if (options.checkTypes)
+      check(result.getType(), value, op, givesNewSizes(op));
+    values[result] = std::move(value);
+  }
 }
 
 std::vector<IValue> Interpreter::branch(mlir::scf::IfOp op, bool condition, Values &values) {
@@ -264,8 +269,8 @@ std::vector<IValue> Interpreter::execute(mlir::Operation &op, std::vector<IValue
         return std::vector<IValue>{in[0].toTensor().grad()};
       })
       .Case([&](bf::IsSameOp) { return std::vector<IValue>{in[0].toInt() == in[1].toInt()}; })
-      .Case<bf::ReadAttrOp, bf::ReadItemOp, bf::LengthOp, bf::UnboxOp, bf::IsMethodOp,
-            bf::IsClassOp, bf::IsEqualOp>(
+      .Case<bf::ReadAttrOp, bf::ReadItemOp, bf::HasItemOp, bf::LengthOp, bf::UnboxOp,
+            bf::IsMethodOp, bf::IsClassOp, bf::IsEqualOp>(
           [&](auto read) { return std::vector<IValue>{readObject(read, in)}; })
       .Case([&](bf::PycallOp call) { return std::vector<IValue>{callPython(call, in)}; })
       .Case([&](bf::PrintOp print) -> std::vector<IValue> {
@@ -476,5 +481,34 @@ std::vector<IValue> interpret(mlir::ModuleOp module, std::span<const IValue> inp
     throw std::runtime_error("the module has no function");
   return interpret(*functions.begin(), inputs, options);
 }
+
+//===- Beside a recorder -------------------------------------------------------------------===//
+
+class RunAlong::State {
+public:
+  // In the middle of recording sizes are as they are.
+  InterpretOptions options{.autograd = true, .checkTypes = false};
+  Interpreter interpreter{options, /*aboveAutograd=*/true};
+  Interpreter::Values values;
+  mlir::Operation *last = nullptr; // that has run
+};
+
+RunAlong::RunAlong() : state_(std::make_unique<State>()) {}
+RunAlong::~RunAlong() = default;
+
+void RunAlong::advance(mlir::Block &block, std::span<const IValue> inputs) {
+  for (auto [argument, input] : llvm::zip(block.getArguments(), inputs))
+    state_->values.try_emplace(argument, input);
+  auto next = state_->last ? std::next(state_->last->getIterator()) : block.begin();
+  for (; next != block.end(); ++next) {
+    next->walk(
+        [](bf::PycallOp) { throw std::runtime_error("an opaque call would be made ahead"); });
+    if (!mlir::isa<bf::StoreOp, bf::StoreAttrOp, bf::DecideOp, bf::PrintOp>(*next))
+      state_->interpreter.runOp(*next, state_->values);
+    state_->last = &*next;
+  }
+}
+
+IValue RunAlong::valueOf(mlir::Value value) const { return state_->values.at(value); }
 
 } // namespace bifront

@@ -6,6 +6,7 @@
 
 #include <ATen/core/ivalue.h>
 
+#include <memory>
 #include <span>
 #include <stdexcept>
 #include <vector>
@@ -33,5 +34,24 @@ std::vector<c10::IValue> interpret(mlir::func::FuncOp function, std::span<const 
 // Its first function.
 std::vector<c10::IValue> interpret(mlir::ModuleOp module, std::span<const c10::IValue> inputs,
                                    const InterpretOptions &options = {});
+
+// Runs along with a function that is still being recorded: each op once, above autograd. Ops that
+// write do so at once; what is stored, printed or decided is left out. Throws at opaque calls, and
+// is of no use once it has thrown.
+class RunAlong {
+public:
+  RunAlong();
+  ~RunAlong();
+  RunAlong(const RunAlong &) = delete;
+
+  // Runs what the block has had added; `inputs` are its arguments, of which earlier ones are known.
+  void advance(mlir::Block &block, std::span<const c10::IValue> inputs);
+  // Of what has run.
+  c10::IValue valueOf(mlir::Value value) const;
+
+private:
+  class State;
+  std::unique_ptr<State> state_;
+};
 
 } // namespace bifront

@@ -35,7 +35,7 @@ int32_t Frame::readObject(uint32_t index) {
   objectNames.resize(program.objectReads.size());
   if (!objectNames[index])
     objectNames[index] = reads.intern(step.read.name);
-  ObjectAddress operands[4] = {};
+  ObjectAddress operands[kMostObjectOperands] = {};
   for (size_t k = 0; k < step.operands.size(); ++k)
     operands[k] = scalars[step.operands[k]].i;
   ObjectResult result;

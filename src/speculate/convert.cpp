@@ -386,15 +386,16 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   };
   Path begun = forced ? *forced : Path();
   size_t foreseen = 0;
+  Foresight foresight(recorder, capture, torchDerivatives());
   auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
-    auto found = foresee(recorder, capture, torchDerivatives(), value);
+    auto found = foresight.of(value);
     return found ? std::optional(found->toScalar()) : std::nullopt;
   };
   // The graph may have as inputs what a number follows from, since nothing is made of its value.
   auto exampleOf = [&](ValueId value) -> PyRef {
     if (++foreseen > kMostForeseen)
       return {};
-    auto found = foresee(recorder, capture, torchDerivatives(), value);
+    auto found = foresight.of(value);
     CaptureMode::Pause notTheProgram;
     return found ? objectOf(*found) : PyRef();
   };

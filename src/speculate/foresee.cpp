@@ -40,10 +40,25 @@ bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
 
 } // namespace
 
-std::optional<c10::IValue> foresee(const GraphRecorder &recorder, const Capture &capture,
-                                   DerivativeSource &derivatives, ValueId value) {
+Foresight::Foresight(const GraphRecorder &recorder, const Capture &capture,
+                     DerivativeSource &derivatives)
+    : recorder_(recorder), capture_(capture), derivatives_(derivatives) {}
+
+Foresight::~Foresight() = default;
+
+std::optional<c10::IValue> Foresight::of(ValueId value) {
+  constexpr size_t kPartsFirst = 2; // most captures ask no more
   CaptureMode::Pause pause;
-  mlir::OwningOpRef<mlir::ModuleOp> module = recorder.upTo(value);
+  if (++asked_ > kPartsFirst && canRunAlong(value))
+    if (auto found = alongside(value))
+      return found;
+  return byPart(value);
+}
+
+//===- One part ----------------------------------------------------------------------------===//
+
+std::optional<c10::IValue> Foresight::byPart(ValueId value) const {
+  mlir::OwningOpRef<mlir::ModuleOp> module = recorder_.upTo(value);
   bool isWhole = true; // a function that is still being recorded is not there
   module->walk([&](mlir::func::CallOp call) {
     isWhole = isWhole && module->lookupSymbol(call.getCallee());
@@ -52,10 +67,10 @@ std::optional<c10::IValue> foresee(const GraphRecorder &recorder, const Capture 
     return std::nullopt;
   mlir::ScopedDiagnosticHandler quiet(module->getContext(),
                                       [](mlir::Diagnostic &) { return mlir::success(); });
-  if (!reduce(*module, derivatives))
+  if (!reduce(*module, derivatives_))
     return std::nullopt;
   std::vector<c10::IValue> inputs;
-  for (const CapturedInput &input : capture.inputs())
+  for (const CapturedInput &input : capture_.inputs())
     inputs.push_back(input.now());
   linkNativeSymbols();
   RandomState random;
@@ -69,6 +84,65 @@ std::optional<c10::IValue> foresee(const GraphRecorder &recorder, const Capture 
   }
   random.restore();
   opaque.restore();
+  return found;
+}
+
+//===- All of it, alongside ----------------------------------------------------------------===//
+
+namespace {
+
+// The program's own settings are in the ops already.
+class PlainTorch {
+  c10::InferenceMode notInferring{false};
+  c10::impl::ExcludeDispatchKeyGuard plain{
+      c10::autocast_dispatch_keyset | c10::python_ks | c10::functorch_transforms_ks |
+      c10::DispatchKeySet({c10::DispatchKey::FuncTorchDynamicLayerFrontMode,
+                           c10::DispatchKey::FuncTorchDynamicLayerBackMode,
+                           c10::DispatchKey::PreDispatch, c10::DispatchKey::Functionalize})};
+};
+
+} // namespace
+
+bool Foresight::canRunAlong(ValueId value) const {
+  mlir::Block &ops = recorder_.recordedOps();
+  bool isThere =
+      recorder_.isUsable(value) && recorder_.recordedValue(value).getParentBlock() == &ops;
+  return isThere && !failed_;
+}
+
+void Foresight::addInputs() {
+  for (size_t i = inputs_.size(); i < capture_.inputs().size(); ++i) {
+    const CapturedInput &input = capture_.inputs()[i];
+    if (!input.isTensor() || !input.tensor.defined()) {
+      inputs_.push_back(input.now());
+      continue;
+    }
+    at::Tensor copy = input.tensor.detach().clone();
+    inputs_.emplace_back(copy.requires_grad_(input.tensor.requires_grad()));
+  }
+}
+
+std::optional<c10::IValue> Foresight::alongside(ValueId value) {
+  linkNativeSymbols();
+  RandomState ofTheProgram;
+  if (random_.defined())
+    RandomState::set(random_);
+  std::optional<c10::IValue> found;
+  try {
+    PlainTorch plain;
+    if (!alongside_)
+      alongside_ = std::make_unique<RunAlong>();
+    addInputs();
+    alongside_->advance(recorder_.recordedOps(), inputs_);
+    found = alongside_->valueOf(recorder_.recordedValue(value));
+    if (found->isTensor())
+      found = found->toTensor().detach().clone();
+  } catch (const std::exception &) { // what the question does not depend on may have failed
+    failed_ = true;
+    alongside_.reset();
+  }
+  random_ = RandomState::now();
+  ofTheProgram.restore();
   return found;
 }
 

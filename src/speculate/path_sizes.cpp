@@ -110,24 +110,46 @@ std::optional<AskedSizes> PathSizes::asked() {
   std::shared_ptr<const SizeQuestion> question = capture_.recording().sizeQuestion();
   if (!question)
     return std::nullopt;
-  AskedSizes asked{question, {}};
-  for (const Dim &size : question->sizes()) {
-    auto place = placeOf(size);
-    if (!place)
-      return askedOfSpecial(size);
-    asked.of.push_back(std::move(*place));
+  SizeQuestion followed = *question;
+  AskedSizes asked;
+  for (size_t i = 0; i < followed.sizes().size(); ++i) {
+    Dim size = followed.sizes()[i];
+    if (!placeOf(size)) {
+      auto base = size.world[0] < 2 || size.world[1] < 2 ? std::nullopt : baseOf(size);
+      if (!base)
+        return askedOfSpecial(size);
+      followed.follow(i, *base);
+      size = *base;
+    }
+    asked.of.push_back(*placeOf(size));
   }
+  asked.question = std::make_shared<SizeQuestion>(std::move(followed));
   return asked;
+}
+
+// The size of an argument that `size` is a constant away from, as that of `x[1:]` is.
+std::optional<Dim> PathSizes::baseOf(const Dim &size) const {
+  for (const Dim &open : openSizes())
+    if (size.world[0] - open.world[0] == size.world[1] - open.world[1])
+      return open;
+  return std::nullopt;
+}
+
+std::vector<Dim> PathSizes::openSizes() const {
+  std::vector<Dim> open;
+  for (uint32_t leaf = 0; leaf < arguments_.numArgumentLeaves; ++leaf)
+    for (size_t d = 0; arguments_.isTensor(leaf) && d < arguments_.dimsOf(leaf).size(); ++d)
+      if (arguments_.isOpen(leaf, static_cast<int64_t>(d)))
+        open.push_back(onPath(leaf, d));
+  return open;
 }
 
 // `size` follows from sizes of arguments in a way that nobody knows, and is 0 or 1 in one world:
 // then what is asked for is whether the size that arguments have there is that one.
 std::optional<AskedSizes> PathSizes::askedOfSpecial(const Dim &size) {
   std::set<std::pair<int64_t, int64_t>> open;
-  for (uint32_t leaf = 0; leaf < arguments_.numArgumentLeaves; ++leaf)
-    for (size_t d = 0; arguments_.isTensor(leaf) && d < arguments_.dimsOf(leaf).size(); ++d)
-      if (arguments_.isOpen(leaf, static_cast<int64_t>(d)))
-        open.emplace(onPath(leaf, d).world[0], onPath(leaf, d).world[1]);
+  for (const Dim &dim : openSizes())
+    open.emplace(dim.world[0], dim.world[1]);
   int world = size.world[0] < 2 ? 0 : 1;
   if (size.world[world] >= 2 || open.size() != 1)
     return std::nullopt;

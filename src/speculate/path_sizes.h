@@ -36,6 +36,8 @@ private:
   void fit();
   [[noreturn]] void failForSizes();
   std::optional<AskedSizes> askedOfSpecial(const Dim &size);
+  std::optional<Dim> baseOf(const Dim &size) const;
+  std::vector<Dim> openSizes() const;
   Dim onPath(uint32_t leaf, size_t d) const;
   std::optional<Varying::Dimension> placeOf(const Dim &size) const;
   std::optional<int64_t> decided(uint32_t input, const DecidedDim &dim);

@@ -38,7 +38,26 @@ bool hold(PyRef value, ObjectResult &result, std::vector<ObjectAddress> &held) {
   return true;
 }
 
+// The item of a dict whose keys compare without any code of the program; nothing in a failure.
+std::optional<PyRef> itemUnder(PyObject *dict, int64_t number) {
+  if (!PyDict_CheckExact(dict))
+    return std::nullopt;
+  PyObject *key = nullptr, *item = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &key, &item);)
+    if (!isPlainConstant(key))
+      return std::nullopt;
+  PyRef sought = PyRef::steal(PyLong_FromLongLong(number));
+  PyRef found = PyRef::share(sought ? PyDict_GetItemWithError(dict, sought.get()) : nullptr);
+  if (!found && PyErr_Occurred()) {
+    PyErr_Clear(); // no memory
+    return std::nullopt;
+  }
+  return found;
+}
+
 PyRef itemOf(PyObject *object, int64_t index) {
+  if (PyDict_CheckExact(object))
+    return itemUnder(object, index).value_or(PyRef());
   if (!PyList_CheckExact(object) && !PyTuple_CheckExact(object))
     return {};
   if (index < 0 || index >= PySequence_Fast_GET_SIZE(object))
@@ -56,24 +75,34 @@ bool lengthOf(PyObject *object, ObjectResult &result) {
   return true;
 }
 
-bool unboxTensor(PyObject *object, const TensorType &type, ObjectResult &result) {
+// `sizes`: of the dynamic dimensions; a negative one is any of two elements or more.
+bool hasSizes(const at::Tensor &tensor, const TensorType &type, const int64_t *sizes) {
+  for (size_t d = 0; d < type.dims.size(); ++d) {
+    int64_t size = tensor.size(static_cast<int64_t>(d));
+    int64_t expected = type.dims[d].isDynamic() ? *sizes++ : type.dims[d].world[0];
+    if (expected < 0 ? size < 2 : size != expected)
+      return false;
+  }
+  return true;
+}
+
+bool unboxTensor(PyObject *object, const TensorType &type, const int64_t *sizes,
+                 ObjectResult &result) {
   if (!THPVariable_CheckExact(object))
     return false;
   const at::Tensor &tensor = THPVariable_Unpack(object);
   if (!isOrdinaryTensor(tensor) || tensor.is_inference() || tensor.requires_grad() ||
       tensor.scalar_type() != static_cast<c10::ScalarType>(type.dtype) ||
-      static_cast<size_t>(tensor.dim()) != type.dims.size() || !tensor.is_contiguous())
+      static_cast<size_t>(tensor.dim()) != type.dims.size() || !tensor.is_contiguous() ||
+      !hasSizes(tensor, type, sizes))
     return false;
-  for (size_t d = 0; d < type.dims.size(); ++d)
-    if (type.dims[d].isDynamic() || tensor.size(static_cast<int64_t>(d)) != type.dims[d].world[0])
-      return false;
   result.tensor = tensor;
   return true;
 }
 
-bool unbox(PyObject *object, const ValueType &type, ObjectResult &result) {
+bool unbox(PyObject *object, const ValueType &type, const int64_t *sizes, ObjectResult &result) {
   switch (type.kind) {
-  case ValueType::Kind::Tensor: return unboxTensor(object, type.tensor, result);
+  case ValueType::Kind::Tensor: return unboxTensor(object, type.tensor, sizes, result);
   case ValueType::Kind::Bool: result.scalar.i = object == Py_True; return PyBool_Check(object);
   case ValueType::Kind::Float:
     if (!PyFloat_CheckExact(object))
@@ -109,8 +138,13 @@ bool read(const ObjectRead &what, const void *name, const ObjectAddress *operand
     return isClass(object, objectAt(operands[1])) &&
            hold(plainAttribute(object, attribute), result, held);
   case ObjectRead::Kind::Item: return hold(itemOf(object, operands[1]), result, held);
+  case ObjectRead::Kind::HasItem: {
+    auto item = itemUnder(object, operands[1]);
+    result.scalar.i = item && *item;
+    return item.has_value();
+  }
   case ObjectRead::Kind::Length: return lengthOf(object, result);
-  case ObjectRead::Kind::Unbox: return unbox(object, what.type, result);
+  case ObjectRead::Kind::Unbox: return unbox(object, what.type, operands + 1, result);
   case ObjectRead::Kind::IsMethod:
     result.scalar.i = isClass(object, objectAt(operands[1])) &&
                       isMethod(object, attribute, objectAt(operands[2]));

@@ -16,19 +16,22 @@ public:
   }
   bool moved() const { return saved_.defined() && !at::equal(saved_, now()); }
   void restore() {
-    if (!saved_.defined())
-      return;
-    at::Generator generator = at::detail::getDefaultCPUGenerator();
-    std::scoped_lock lock(generator.mutex());
-    generator.set_state(saved_);
+    if (saved_.defined())
+      set(saved_);
   }
 
-private:
+  static void set(const at::Tensor &state) {
+    at::Generator generator = at::detail::getDefaultCPUGenerator();
+    std::scoped_lock lock(generator.mutex());
+    generator.set_state(state);
+  }
   static at::Tensor now() {
     at::Generator generator = at::detail::getDefaultCPUGenerator();
     std::scoped_lock lock(generator.mutex());
     return generator.get_state();
   }
+
+private:
   at::Tensor saved_;
 };
 

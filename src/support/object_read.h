@@ -4,6 +4,7 @@
 
 #include "support/tensor_type.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -11,12 +12,15 @@ namespace bifront {
 
 using ObjectAddress = int64_t;
 
+constexpr size_t kMostObjectOperands = 8;
+
 // The ops of the same names, where they are described (ir/bf_ops.td). Operands are in the op's
 // order.
 struct ObjectRead {
   enum class Kind : uint8_t {
     Attribute,
     Item,
+    HasItem,
     Length,
     Unbox,
     IsMethod,

@@ -275,6 +275,14 @@ func.func @unbox(%object: !bf.object) {
 
 // -----
 
+func.func @unbox_of_no_size(%object: !bf.object) {
+  // expected-error @+1 {{has 0 sizes for 1 dynamic dimensions}}
+  %0 = bf.unbox %object : tensor<?x2xf32>
+  return
+}
+
+// -----
+
 func.func @pycall(%object: !bf.object, %n: i64) {
   // expected-error @+1 {{has 2 keywords for 1 operands}}
   %0 = bf.pycall "f" %object(%n) keywords ["a", "b"] : (i64)

@@ -39,3 +39,16 @@ func.func @tree(%node: !bf.object, %class: !bf.object, %none: !bf.object, %metho
   %more = bf.pycall "draw" %method(%drawn, %length) keywords ["size"] : (!bf.object, i64)
   return %both, %tensor, %length, %weight : i1, tensor<3xf32>, i64, f64
 }
+
+// CHECK-LABEL: func.func @table
+// STAYS-LABEL: func.func @table
+func.func @table(%dict: !bf.object, %key: i64) -> tensor<?x3xf32> {
+  // Also where nobody wants it: the dict may be none whose keys can be compared.
+  // CHECK: bf.has_item %{{.*}}, %{{.*}}
+  // STAYS: bf.has_item
+  %has = bf.has_item %dict, %key
+  %item = bf.read_item %dict, %key
+  // CHECK: bf.unbox %{{.*}} sizes(%{{.*}}) : tensor<?x3xf32>
+  %tensor = bf.unbox %item sizes(%key) : tensor<?x3xf32>
+  return %tensor : tensor<?x3xf32>
+}
