@@ -518,7 +518,7 @@ PyRef Interpreter::itemOf(const Counting &counting, const PyRef &number) {
   if (counting.of == Counting::Of::Rows)
     return rowAt(counting.tensor.get(), number.get());
   PyRef part = item(counting.tensor.get(), number.get());
-  if (counting.of == Counting::Of::Itself)
+  if (counting.of != Counting::Of::Numbers)
     return part;
   PyRef name = checked(PyUnicode_InternFromString("tolist"));
   return call(attribute(part.get(), name.get()).get(), {});
