@@ -264,6 +264,7 @@ PyRef Interpreter::makeFunction(PythonFrame &frame, const NestedCode &code,
     checked(PyFunction_SetClosure(function.get(), closure.get()));
   }
   log_.noteFresh(function.get());
+  makers_[function.get()] = frame.function;
   return function;
 }
 

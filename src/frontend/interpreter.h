@@ -3,7 +3,9 @@
 // does to them goes through the log, so that it can be guarded, taken back and done again.
 #pragma once
 
+#include "capture/modes.h"
 #include "frontend/lanes.h"
+#include "frontend/opaque_sites.h"
 #include "frontend/python_effects.h"
 #include "frontend/python_error.h"
 #include "frontend/python_log.h"
@@ -36,6 +38,18 @@ class Recording;
 // The program does something that no graph can have; CPython is to run it.
 struct CannotInterpret : std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+// A call of which nobody knows what it does. `isWanted`: a conversion may have it as an opaque one.
+struct UnknownEffects : CannotInterpret {
+  using CannotInterpret::CannotInterpret;
+  bool isWanted = false;
+};
+
+// A function that is running where an opaque call is made.
+struct LoggedFrame {
+  PyRef code, globals;
+  int line;
 };
 
 // How a branch or a loop becomes part of the graph where only the run knows which way it goes.
@@ -91,6 +105,17 @@ struct InterpreterHost {
   // What a tensor or a number of the graph will be in this call, for a trial of what is given it;
   // null where nobody can tell. May be empty.
   std::function<PyRef(ValueId value)> exampleOf = {};
+  // Null: no calls are opaque but those that can be taken back.
+  OpaqueSites *sites = nullptr;
+  // Whether CPython can be made to ask a log before each call of the function's code.
+  std::function<bool(PyObject *function)> reroutes = {};
+  // What makes the calls of a site in a run, given what is called and its arguments. `frames`: from
+  // the innermost.
+  std::function<PyRef(const CallPlace &, const OpaqueSite &, std::vector<LoggedFrame> frames)>
+      logged = {};
+  // Of what CPython reaches from these objects when their code runs: a set of the addresses, and
+  // the tensors among them.
+  std::function<PyRef(PyObject *objects)> reachedByCall = {};
 };
 
 // Arguments of a call, owned.
@@ -155,6 +180,8 @@ public:
   bool readsWhatItWrites(const PythonEffects &effects) const;
   // The innermost frame of the program's own files; null where there is none.
   const PythonFrame *programFrame() const;
+  // What opaque calls reach, as InterpreterHost's.
+  const std::vector<PyRef> &reachedByCalls() const { return reachedByCalls_; }
 
 private:
   friend class Generator;
@@ -233,6 +260,16 @@ private:
   PyRef sampleOf(PyObject *function, const CallArguments &arguments);
   ValueId recordCall(PyObject *function, const CallArguments &arguments);
   PyRef opaqueResult(ValueId value, const PyRef &sample);
+
+  // logged_calls.cpp
+  std::optional<CallPlace> placeOf(const PythonFrame &, const syntax::Call &) const;
+  PyObject *functionWithCode(PyObject *function) const;
+  PyRef callAtSite(PythonFrame &, const syntax::Call &, PyObject *callee, CallArguments arguments);
+  PyRef callLogged(PythonFrame &, const CallPlace &, OpaqueSite &, PyObject *callee,
+                   const CallArguments &arguments);
+  void checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth = 0);
+  void checkPending(const std::vector<PyRef> &ofProgram);
+  std::vector<LoggedFrame> framesAt(const PythonFrame &innermost) const;
 
   // numpy_values.cpp
   struct SharedMemory {
@@ -517,6 +554,9 @@ private:
   };
   std::vector<Poison> poisons_;
   Lanes lanes_;
+  GlobalModes modes_ = GlobalModes::now(); // where the walk begins
+  std::map<PyObject *, PyObject *> makers_; // of functions that the call has made
+  std::vector<PyRef> reachedByCalls_;
   // Pointers to what opaque calls have returned; some to arrays in the memory of others.
   std::shared_ptr<std::set<ValueId>> opaqueResults_ = std::make_shared<std::set<ValueId>>();
   std::map<ValueId, std::vector<SharedMemory>> shared_;

@@ -108,6 +108,7 @@ public:
   Guards guards;           // walked: what the call has read
   bool drawsRandomNumbers = false;
   bool forks = false;   // has both ways of branches, where it can
+  std::vector<PyRef> rerouted; // functions whose code makes opaque calls with effects
   bool decides = false; // has paths for values of arguments that Python knows
   std::shared_ptr<Executor> executor;
   std::optional<Seat> seat;                     // where it shares that with other forms of a call
