@@ -201,7 +201,7 @@ def test_a_value_that_the_call_changes_is_read_before_it_and_behind() -> None:
 
         return step
 
-    check(make, fallbacks=CALLS, graphs=8)
+    check(make, fallbacks=CALLS, graphs=8, opaque=8)
 
 
 def test_random_generators_stand_where_they_would() -> None:

@@ -171,11 +171,10 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
     return fallBack(ExitReason::TooManyWays, args, count, keywordNames);
 
   Misfits misfits;
-  if (failed_ && mayConvert() && mayConvertMore())
-    misfits.wrong.push_back(std::move(failed_));
-  else if (auto result = runAny(args, count, keywordNames, misfits))
+  if (auto result = runAny(args, count, keywordNames, misfits)) {
+    learnFromReplay(*result, args, count, keywordNames);
     return *result;
-  failed_.reset();
+  }
   if (misfits.wrong.empty() && !kept_.empty())
     this->count(misfits.reason);
   ++missesInARow_;
@@ -193,7 +192,23 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
   if (!mayConvertMore())
     return fallBack(ExitReason::TooManyGraphs, args, count, keywordNames);
   learnVarying(args, count, keywordNames, misfits);
-  return runNew(args, count, keywordNames, misfits);
+  PyObject *result = runNew(args, count, keywordNames, misfits);
+  learnFromReplay(result, args, count, keywordNames);
+  return result;
+}
+
+// Where an assumption has failed behind an opaque call, no other graph could try the call: the next
+// ones have one that could.
+void ConvertedFunction::learnFromReplay(PyObject *result, PyObject *const *args, size_t count,
+                                        PyObject *keywordNames) {
+  auto failed = std::exchange(failed_, nullptr);
+  if (!failed || !result || !mayConvert() || !mayConvertMore())
+    return;
+  Misfits misfits;
+  misfits.wrong.push_back(std::move(failed));
+  if (auto made = convert(args, count, keywordNames, misfits))
+    takePlaces(*made, misfits);
+  PyErr_Clear(); // the call is over
 }
 
 std::optional<PyObject *> ConvertedFunction::runAny(PyObject *const *args, size_t count,

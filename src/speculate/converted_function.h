@@ -66,6 +66,8 @@ public:
 
 private:
   PyObject *callPython(PyObject *const *args, size_t count, PyObject *keywordNames);
+  void learnFromReplay(PyObject *result, PyObject *const *args, size_t count,
+                       PyObject *keywordNames);
   PyObject *replay(CallLog log, const ConvertedGraph &graph, PyObject *const *args, size_t count,
                    PyObject *keywordNames);
   PyObject *fallBack(ExitReason reason, PyObject *const *args, size_t count, PyObject *keywordNames,
