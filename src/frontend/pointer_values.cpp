@@ -340,6 +340,8 @@ PyRef Interpreter::pointerItem(PyObject *pointer, PyObject *key) {
     PyErr_Clear(); // there is none
     return found;
   });
+  if (opaqueResults_->contains(value) && !shared_.contains(value))
+    opaqueResults_->insert(read); // the tuple keeps it, and what it holds is nobody else's
   return objectOf(read);
 }
 
