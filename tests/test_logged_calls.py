@@ -1,4 +1,7 @@
-"""Opaque calls with effects: made once, in the program's order, also where the graph's run fails."""
+"""Opaque calls with effects: made once, in the program's order, also where the graph's run fails.
+
+docs/decisions/019 says how.
+"""
 
 from __future__ import annotations
 
@@ -359,7 +362,7 @@ def test_an_environment_s_step_is_one_call() -> None:
     assert converted.stats["graph_calls"] >= CALLS - 3, bifront.explain(converted)
 
 
-PROGRAM = '''
+PROGRAM = """
 import bifront, torch, io, random
 from bifront import _core
 
@@ -414,7 +417,7 @@ for kind in ("check", "call", "allocation", "opaque"):
         nth += 1
         run(converted, x)
 print(failures)
-'''
+"""
 
 
 def test_whatever_fails_the_calls_are_made_once(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def frame_at(
     text = "def caller(call, arguments, keywords):\n return call(*arguments, **keywords)"
     tree = ast.parse(text)
     for node in _located(tree):
-        isDef = isinstance(node, ast.FunctionDef)
-        node.lineno = code.co_firstlineno if isDef else line
+        is_def = isinstance(node, ast.FunctionDef)
+        node.lineno = code.co_firstlineno if is_def else line
         node.end_lineno = node.lineno
     compiled = compile(tree, code.co_filename, "exec", dont_inherit=True)
     [caller] = _nested(compiled)

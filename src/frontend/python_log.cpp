@@ -460,8 +460,8 @@ bool isSeen(const PythonWrite &write, PyObject *reached) {
   if (has(write.slot.object.get()))
     return true;
   PyRef address = checked(PyLong_FromVoidPtr(write.slot.object.get()));
-  PyRef name = checked(PyTuple_Pack(2, address.get(),
-                                    write.slot.key ? write.slot.key.get() : Py_None));
+  PyRef name =
+      checked(PyTuple_Pack(2, address.get(), write.slot.key ? write.slot.key.get() : Py_None));
   return checked(PyDict_Contains(reached, name.get())) != 0;
 }
 

@@ -130,13 +130,15 @@ PyObject *copyFor(PyObject *function) {
   } catch (const PythonError &) {
     PyErr_Clear(); // there is no copy then
   }
-  return copies().ofCode.emplace(code, std::pair(PyRef::share(code), copy)).first->second.second
-      .get();
+  return copies()
+      .ofCode.emplace(code, std::pair(PyRef::share(code), copy))
+      .first->second.second.get();
 }
 
 } // namespace
 
-//===- Replay ----------------------------------------------------------------------------------===//
+//===- Replay
+//----------------------------------------------------------------------------------===//
 
 Replay::Replay(CallLog log) : log_(std::move(log)), outer_(std::exchange(currentReplay, this)) {
   for (auto call = log_.rbegin(); call != log_.rend(); ++call)

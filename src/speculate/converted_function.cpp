@@ -637,10 +637,10 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
                   !options_.dynamic.empty() || !varying_.empty();
     bool hasBoth = std::any_of(misfits.wrong.begin(), misfits.wrong.end(),
                                [](const auto &wrong) { return wrong->graph->forks; });
-    auto graph = convertWithCalls({function_.get(), args, count, keywordNames, options_, varying_,
-                                   choices_, decided_, questions_, false, std::nullopt, paths_,
-                                   options_.walked && varies, /*assumesInBranches=*/!hasBoth,
-                                   &sites_});
+    auto graph =
+        convertWithCalls({function_.get(), args, count, keywordNames, options_, varying_, choices_,
+                          decided_, questions_, false, std::nullopt, paths_,
+                          options_.walked && varies, /*assumesInBranches=*/!hasBoth, &sites_});
     learnPaths(*graph);
     stats_.captureCost.ops += graph->captureCost.ops;
     stats_.captureCost.seconds += graph->captureCost.seconds;
@@ -694,6 +694,7 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
     return nullptr;
   case GraphRun::Status::Raised:
     if (opaque.hasLogged()) {
+      ++wastedRuns_;
       this->count(ExitReason::GraphRaised, outcome.message);
       return replay(opaque.takeLog(), graph, args, count, keywordNames);
     }

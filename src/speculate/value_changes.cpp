@@ -99,9 +99,10 @@ std::vector<ValueChange> Guards::changes(const std::vector<PyRef> &inputs) const
       PyRef item = guard.items[i].value;
       for (size_t k = 0; guard.varies[i] && k < inputs_.size(); ++k) {
         const Slot &slot = inputs_[k].slot;
-        bool isItem = slot.object.get() == guard.container.get() &&
-                      (guard.items[i].key ? sameValue(slot.key.get(), guard.items[i].key.get())
-                                          : static_cast<size_t>(PyLong_AsSsize_t(slot.key.get())) == i);
+        bool isItem =
+            slot.object.get() == guard.container.get() &&
+            (guard.items[i].key ? sameValue(slot.key.get(), guard.items[i].key.get())
+                                : static_cast<size_t>(PyLong_AsSsize_t(slot.key.get())) == i);
         if (isItem)
           item = inputs[k];
       }
