@@ -554,7 +554,7 @@ private:
   };
   std::vector<Poison> poisons_;
   Lanes lanes_;
-  GlobalModes modes_ = GlobalModes::now(); // where the walk begins
+  GlobalModes modes_ = GlobalModes::now();  // where the walk begins
   std::map<PyObject *, PyObject *> makers_; // of functions that the call has made
   std::vector<PyRef> reachedByCalls_;
   // Pointers to what opaque calls have returned; some to arrays in the memory of others.

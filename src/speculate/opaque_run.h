@@ -46,7 +46,7 @@ private:
   std::vector<std::pair<PyRef, PyRef>> sources_; // and their states
   std::vector<PyRef> held_;
   const ConvertedGraph *graph_ = nullptr;
-  std::vector<PyRef> inputs_; // what varies of Python's values, as the graph has it
+  std::vector<PyRef> inputs_;                 // what varies of Python's values, as the graph has it
   std::optional<at::ThreadLocalState> modes_; // the program's
   CallLog log_;
 };
