@@ -269,7 +269,7 @@ PyRef Interpreter::makeFunction(PythonFrame &frame, const NestedCode &code,
     checked(PyFunction_SetClosure(function.get(), closure.get()));
   }
   log_.noteFresh(function.get());
-  makers_[function.get()] = frame.function;
+  makers_[function.get()] = {function, frame.function};
   return function;
 }
 

@@ -554,8 +554,9 @@ private:
   };
   std::vector<Poison> poisons_;
   Lanes lanes_;
-  GlobalModes modes_ = GlobalModes::now();  // where the walk begins
-  std::map<PyObject *, PyObject *> makers_; // of functions that the call has made
+  GlobalModes modes_ = GlobalModes::now(); // where the walk begins
+  // Of functions that the call has made, which are kept: they and which function made them.
+  std::map<PyObject *, std::pair<PyRef, PyObject *>> makers_;
   std::vector<PyRef> reachedByCalls_;
   // Pointers to what opaque calls have returned; some to arrays in the memory of others.
   std::shared_ptr<std::set<ValueId>> opaqueResults_ = std::make_shared<std::set<ValueId>>();

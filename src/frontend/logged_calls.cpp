@@ -51,7 +51,7 @@ std::optional<CallPlace> Interpreter::placeOf(const PythonFrame &frame,
 PyObject *Interpreter::functionWithCode(PyObject *function) const {
   auto maker = makers_.find(function);
   while (maker != makers_.end()) {
-    function = maker->second;
+    function = maker->second.second;
     maker = makers_.find(function);
   }
   return function;
