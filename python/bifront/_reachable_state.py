@@ -13,6 +13,7 @@ import collections
 import contextlib
 import dis
 import functools
+import gc
 import logging
 import sys
 import sysconfig
@@ -66,6 +67,21 @@ def reachable(fn: Any, args: tuple[Any, ...]) -> list[Place]:
     while walk.pending:
         walk.visit(walk.pending.pop())
     return walk.places + walk.classes()
+
+
+def reached_by_call(*objects: Any) -> dict[Any, Any]:
+    """What a call of these, given each other, may see: by address, and names of namespaces."""
+    walk = _Reach()
+    walk.pending += objects
+    while walk.pending:
+        walk.visit(walk.pending.pop())
+    reached: dict[Any, Any] = walk.seen()
+    for place in walk.places:
+        if isinstance(place, tuple) and isinstance(place[0], dict):
+            reached.update(((id(place[0]), name), None) for name in place[1])
+        elif isinstance(place, types.CellType):
+            reached[id(place)] = place
+    return reached
 
 
 def _in_library(file: str | None) -> bool:
@@ -167,8 +183,11 @@ class _Walk:
         elif issubclass(kind, logging.Logger):
             self._logger(value)
         elif not issubclass(kind, _LIBRARY_CODE):
-            _hidden_state.refuse(value)
+            self._hidden(value)
             self._object(value)
+
+    def _hidden(self, value: Any) -> None:
+        _hidden_state.refuse(value)
 
     def _container(self, value: Any) -> None:
         # A subclass may count and iterate in its own way.
@@ -270,3 +289,18 @@ class _Walk:
                     self._namespace(vars(value), names)
             else:
                 self.pending.append(value)
+
+
+class _Reach(_Walk):
+    """Nothing is watched, so that nothing has to be: what C holds is asked of the collector."""
+
+    def seen(self) -> dict[Any, Any]:
+        return self._seen
+
+    def _container(self, value: Any) -> None:
+        self.pending += gc.get_referents(value)
+
+    def _hidden(self, value: Any) -> None:
+        self.pending += (
+            held for held in gc.get_referents(value) if not isinstance(held, types.ModuleType)
+        )

@@ -1,6 +1,7 @@
 // Reading the nodes of Python's `ast` module. Every function here throws Unread where Python fails.
 #pragma once
 
+#include "frontend/source_extent.h"
 #include "support/py_ref.h"
 
 #include <cstdint>
@@ -52,13 +53,6 @@ enum class Field : uint8_t {
 #define X(name) name,
   BIFRONT_AST_FIELDS(X)
 #undef X
-};
-
-// A stretch of source text; columns count bytes of UTF-8.
-struct SourceExtent {
-  int line = 0, column = 0, endLine = 0, endColumn = 0;
-  bool holds(const SourceExtent &other) const;
-  bool holdsStartOf(const SourceExtent &other) const;
 };
 
 NodeKind kindOf(PyObject *node);

@@ -101,8 +101,13 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
     throw CannotInterpret("an async function is called");
   std::string whyNot;
   auto syntax = syntaxOf(function, whyNot);
-  if (!syntax)
-    return callUnwalked(function, arguments);
+  if (!syntax) {
+    try {
+      return callUnwalked(function, arguments);
+    } catch (const CannotInterpret &why) {
+      throw UnknownEffects(why.what());
+    }
+  }
   if (depth_ >= kDeepest)
     throw CannotInterpret("calls are nested too deeply to be unrolled");
   log_.readTypeOf(function); // of a function: its code and its defaults
@@ -266,6 +271,7 @@ PyRef Interpreter::makeFunction(PythonFrame &frame, const NestedCode &code,
     checked(PyFunction_SetClosure(function.get(), closure.get()));
   }
   log_.noteFresh(function.get());
+  makers_[function.get()] = {function, frame.function};
   return function;
 }
 

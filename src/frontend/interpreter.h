@@ -3,8 +3,10 @@
 // does to them goes through the log, so that it can be guarded, taken back and done again.
 #pragma once
 
+#include "capture/modes.h"
 #include "frontend/lanes.h"
 #include "frontend/opaque_objects.h"
+#include "frontend/opaque_sites.h"
 #include "frontend/python_effects.h"
 #include "frontend/python_error.h"
 #include "frontend/python_log.h"
@@ -37,6 +39,18 @@ class Recording;
 // The program does something that no graph can have; CPython is to run it.
 struct CannotInterpret : std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+// A call of which nobody knows what it does. `isWanted`: a conversion may have it as an opaque one.
+struct UnknownEffects : CannotInterpret {
+  using CannotInterpret::CannotInterpret;
+  bool isWanted = false;
+};
+
+// A function that is running where an opaque call is made.
+struct LoggedFrame {
+  PyRef code, globals;
+  int line;
 };
 
 // How a branch or a loop becomes part of the graph where only the run knows which way it goes.
@@ -93,6 +107,17 @@ struct InterpreterHost {
   // What a tensor or a number of the graph will be in this call, for a trial of what is given it;
   // null where nobody can tell. May be empty.
   std::function<PyRef(ValueId value)> exampleOf = {};
+  // Null: no calls are opaque but those that can be taken back.
+  OpaqueSites *sites = nullptr;
+  // Whether CPython can be made to ask a log before each call of the function's code.
+  std::function<bool(PyObject *function)> reroutes = {};
+  // What makes the calls of a site in a run, given what is called and its arguments. `frames`: from
+  // the innermost.
+  std::function<PyRef(const CallPlace &, const OpaqueSite &, std::vector<LoggedFrame> frames)>
+      logged = {};
+  // Of what CPython reaches from these objects when their code runs: a set of the addresses, and
+  // the tensors among them.
+  std::function<PyRef(PyObject *objects)> reachedByCall = {};
 };
 
 // Arguments of a call, owned.
@@ -157,6 +182,8 @@ public:
   bool readsWhatItWrites(const PythonEffects &effects) const;
   // The innermost frame of the program's own files; null where there is none.
   const PythonFrame *programFrame() const;
+  // What opaque calls reach, as InterpreterHost's.
+  const std::vector<PyRef> &reachedByCalls() const { return reachedByCalls_; }
 
 private:
   friend class Generator;
@@ -240,6 +267,16 @@ private:
   PyRef opaqueResult(ValueId value, OpaqueObject result);
   PyRef opaqueSample(PyObject *object) const;
   PyRef opaqueItems(PyObject *object);
+
+  // logged_calls.cpp
+  std::optional<CallPlace> placeOf(const PythonFrame &, const syntax::Call &) const;
+  PyObject *functionWithCode(PyObject *function) const;
+  PyRef callAtSite(PythonFrame &, const syntax::Call &, PyObject *callee, CallArguments arguments);
+  PyRef callLogged(PythonFrame &, const CallPlace &, OpaqueSite &, PyObject *callee,
+                   const CallArguments &arguments);
+  void checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth = 0);
+  void checkPending(const std::vector<PyRef> &ofProgram);
+  std::vector<LoggedFrame> framesAt(const PythonFrame &innermost) const;
 
   // numpy_values.cpp
   PyRef dataOf(PyObject *object) const;
@@ -573,7 +610,11 @@ private:
   Lanes lanes_;
   std::map<ValueId, ValueId> objects_; // that tensors of the graph have been read from
   OpaqueObjects opaque_;
-  std::vector<SharedMemory> looksAtMemory_;               // on ways of branches and in loops
+  std::vector<SharedMemory> looksAtMemory_; // on ways of branches and in loops
+  GlobalModes modes_ = GlobalModes::now();  // where the walk begins
+  // Of functions that the call has made, which are kept: they and which function made them.
+  std::map<PyObject *, std::pair<PyRef, PyObject *>> makers_;
+  std::vector<PyRef> reachedByCalls_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
   std::vector<FunctionWalk *> functions_;                 // of the graph, that are being walked
   std::vector<std::unique_ptr<FunctionWalk>> definedFunctions_; // and those that others can call

@@ -279,7 +279,7 @@ PyRef Interpreter::callNative(PyObject *callee, CallArguments &arguments) {
   if (!isEffectFree(callee) && !isOfEffectFreeBase(callee)) {
     if (auto result = callOpaque(callee, arguments))
       return *result;
-    throw CannotInterpret("calls " + nameOf(callee) + ", of which nothing is known");
+    throw UnknownEffects("calls " + nameOf(callee) + ", of which nothing is known");
   }
   refuseSetter(callee);
   if (callsBack(callee))

@@ -3,6 +3,7 @@
 // of the type that a call during the walk returns, which leaves nothing behind.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/later.h"
 #include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 #include "frontend/random_sources.h"
@@ -216,6 +217,13 @@ ValueId Interpreter::recordCall(PyObject *function, const CallArguments &argumen
 }
 
 ValueId Interpreter::operandOf(PyObject *object) {
+  if (isLater(object)) { // which is needed now
+    CallArguments arguments;
+    PyObject *all = laterArguments(object);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(all); ++i)
+      arguments.positional.push_back(PyRef::share(PyTuple_GET_ITEM(all, i)));
+    return recordCall(laterFunction(object), arguments);
+  }
   if (isConstant(object) || (!isSequence(object) && !PySlice_Check(object)))
     return held(object);
   std::vector<ValueId> items;

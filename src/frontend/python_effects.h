@@ -58,6 +58,13 @@ struct PythonWrite {
   PyRef keywordNames = {}; // Call: of the last values; may be null
 };
 
+// Whether the write is seen by whom reaches these: a dict by the addresses of the objects, and by
+// (address, name) for names of a namespace. What is printed everybody sees.
+bool isSeen(const PythonWrite &write, PyObject *reached);
+
+// Whether it changes none of Python's values, but prints, say.
+bool isPrinted(const PythonWrite &write);
+
 struct PythonEffects {
   std::vector<PythonRead> reads;
   std::vector<SlotInput> inputs;

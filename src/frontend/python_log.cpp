@@ -497,4 +497,31 @@ PythonEffects PythonLog::finish() {
   return std::move(effects_);
 }
 
+//===- What waits for the end ----------------------------------------------------------------===//
+
+bool isPrinted(const PythonWrite &write) {
+  return write.kind == PythonWrite::Kind::Call &&
+         (write.values.empty() || !isMutableContainer(write.values[0].get()));
+}
+
+bool isSeen(const PythonWrite &write, PyObject *reached) {
+  auto has = [&](PyObject *object) {
+    PyRef address = checked(PyLong_FromVoidPtr(object));
+    return checked(PyDict_Contains(reached, address.get())) != 0;
+  };
+  if (write.kind == PythonWrite::Kind::Call)
+    return isPrinted(write) || has(write.values[0].get());
+  if (has(write.slot.object.get()))
+    return true;
+  PyRef address = checked(PyLong_FromVoidPtr(write.slot.object.get()));
+  PyRef name =
+      checked(PyTuple_Pack(2, address.get(), write.slot.key ? write.slot.key.get() : Py_None));
+  return checked(PyDict_Contains(reached, name.get())) != 0;
+}
+
+bool PythonLog::hasPending(PyObject *reached) const {
+  return std::any_of(effects_.writes.begin(), effects_.writes.end(),
+                     [&](const PythonWrite &write) { return isSeen(write, reached); });
+}
+
 } // namespace bifront

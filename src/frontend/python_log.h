@@ -58,6 +58,9 @@ public:
   std::vector<Put> putInto(PyObject *dict) const;
   // The same for a function that does something outside of Python's values: it is not called now.
   void postpone(PyObject *function, PyObject *const *args, size_t count, PyObject *keywordNames);
+  // Whether something waits for the end that a call sees which reaches these, as
+  // InterpreterHost::reachedByCall.
+  bool hasPending(PyObject *reached) const;
 
   // What has happened since a mark can be taken back, as if it had not; what was read stays read.
   struct Mark {

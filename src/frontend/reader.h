@@ -75,6 +75,12 @@ private:
   PatternPtr classPattern(PyObject *node);
   std::vector<PatternPtr> patterns(PyObject *node, Field field);
 
+  SourceExtent placeOf(PyObject *node) const {
+    SourceExtent place = extentOf(node);
+    place.line += lineShift_;
+    place.endLine += lineShift_;
+    return place;
+  }
   int lineOf(PyObject *node) const { return getInt(node, Field::lineno) + lineShift_; }
 
   PyRef node_;

@@ -249,4 +249,12 @@ Source sourceOf(PyFunctionObject *function) {
   throw Unread{kOtherSource};
 }
 
+PyRef codeWith(PyFunctionObject *function,
+               const std::function<void(PyObject *node, int lineShift)> &change) {
+  Source source = sourceOf(function); // its nodes are nobody else's
+  change(source.node.get(), source.lineShift);
+  PyCodeObject *code = codeOf(function);
+  return checked(compileLike(code, asStatement(source.node.get(), code).get()).release());
+}
+
 } // namespace bifront::syntax

@@ -3,6 +3,8 @@
 
 #include "support/py_ref.h"
 
+#include <functional>
+
 namespace bifront::syntax {
 
 struct Source {
@@ -14,5 +16,9 @@ struct Source {
 
 // Throws Unread.
 Source sourceOf(PyFunctionObject *function);
+
+// The function's code compiled from its nodes as `change` leaves them. Throws Unread.
+PyRef codeWith(PyFunctionObject *function,
+               const std::function<void(PyObject *node, int lineShift)> &change);
 
 } // namespace bifront::syntax

@@ -3,6 +3,7 @@
 // with CPython. Immutable and shared between conversions.
 #pragma once
 
+#include "frontend/source_extent.h"
 #include "support/py_ref.h"
 
 #include <cstdint>
@@ -110,6 +111,7 @@ struct Call {
   ExprPtr callee;
   std::vector<ExprPtr> args;
   std::vector<Keyword> keywords;
+  SourceExtent place; // in the file
 };
 struct Conditional {
   ExprPtr condition, then, otherwise;

@@ -1,5 +1,10 @@
 // Names and targets of assignments.
 #include "frontend/interpreter.h"
+#include "frontend/pointers.h"
+
+#include "capture/recording.h"
+
+#include <algorithm>
 
 namespace bifront {
 
@@ -125,9 +130,24 @@ void Interpreter::unpack(PythonFrame &frame, const std::vector<ExprPtr> &targets
   for (size_t i = 0; i < targets.size(); ++i)
     if (std::holds_alternative<Starred>(targets[i]->node))
       star = i;
-  PyRef iterator = iterate(value);
+  std::vector<PyRef> seen;
+  if (auto pointer = pointerOf(value); pointer && star == targets.size())
+    seen = lanes_.seen(*pointer);
+  bool isTuple = !seen.empty() && std::ranges::all_of(seen, [&](const PyRef &object) {
+    return PyTuple_CheckExact(object.get()) &&
+           PyTuple_GET_SIZE(object.get()) == static_cast<Py_ssize_t>(targets.size());
+  });
   std::vector<PyRef> items;
-  while (items.size() <= targets.size() || star < targets.size()) {
+  if (isTuple) { // that the run knows: it has as many items in each run
+    PyRef count = checked(PyLong_FromSize_t(targets.size()));
+    PyRef agrees = compare(CompareOp::Eq, pointerLength(value).get(), count.get());
+    host_.recording->graph().assertTrue(conditionValue(agrees.get()),
+                                        "a tuple has as many items as there are targets");
+    for (size_t i = 0; i < targets.size(); ++i)
+      items.push_back(pointerItem(value, checked(PyLong_FromSize_t(i)).get()));
+  }
+  PyRef iterator = isTuple ? PyRef() : iterate(value);
+  while (!isTuple && (items.size() <= targets.size() || star < targets.size())) {
     PyRef item = next(iterator.get());
     if (!item)
       break;

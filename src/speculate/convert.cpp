@@ -7,6 +7,7 @@
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/left_at.h"
+#include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 #include "ir/graph_recorder.h"
 #include "speculate/arguments.h"
@@ -192,7 +193,8 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                      },
                  .isReplaced = [&](PyObject *object) { return proxies.isReplaced(object); },
                  .isCopy = [&](PyObject *object) { return proxies.isCopy(object); },
-                 .exampleOf = exampleOf});
+                 .exampleOf = exampleOf,
+                 .sites = request.sites});
   Interpretation called;
   called.result = PyRef::steal(
       PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
@@ -352,7 +354,32 @@ struct Attempts {
   bool decidesSizes = false; // that depend on values: else they are sizes of the graph
   bool metSizes = false;     // there was one
   size_t foreseenOps = 0;
+  bool makesCalls = false; // opaque ones with effects
 };
+
+// The run cannot put back what is in them, if opaque calls write there.
+void refuseReached(const Capture &capture, const std::vector<PyRef> &reached) {
+  std::set<const void *> memory, arrays;
+  for (const PyRef &objects : reached) {
+    PyObject *address = nullptr, *object = nullptr;
+    for (Py_ssize_t at = 0; PyDict_Next(objects.get(), &at, &address, &object);) {
+      if (isNumpyArray(object))
+        arrays.insert(object);
+      if (!isExactTensor(object) || !THPVariable_Unpack(object).has_storage())
+        continue;
+      memory.insert(THPVariable_Unpack(object).storage().unsafeGetStorageImpl());
+      if (const at::Tensor &gradient = THPVariable_Unpack(object).grad(); gradient.defined())
+        memory.insert(gradient.storage().unsafeGetStorageImpl());
+    }
+  }
+  for (const CapturedInput &input : capture.inputs()) {
+    bool isReached = input.isTensor() && input.tensor.defined()
+                         ? memory.contains(input.tensor.storage().unsafeGetStorageImpl())
+                         : arrays.contains(input.held.get());
+    if (isReached)
+      fail(ExitReason::CaptureFailed, "an opaque call may see a tensor or an array of the graph");
+  }
+}
 
 // As Python has it.
 PyRef objectOf(const c10::IValue &value) {
@@ -434,6 +461,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     captured.notes = std::move(interpretation.notes);
     captured.framesPerCall = interpretation.framesPerCall;
     noteRequiresGrad(capture, interpretation.effects);
+    std::vector<PyRef> reached = std::move(interpretation.reached);
+    attempts.makesCalls = attempts.makesCalls || !reached.empty();
     readResults(captured, interpretation, proxies, reader, request.varying,
                 request.options.walked ? &young : nullptr);
     capture.endProgram();
@@ -446,6 +475,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     if (!reader.trainable.empty())
       captureHistory(capture, reader, captured, returns);
     capture.end();
+    refuseReached(capture, reached);
   } catch (const CannotFork &) {
     throw;
   } catch (const std::exception &error) {
@@ -458,7 +488,10 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     ConversionError why(known ? known->reason : ExitReason::CaptureFailed,
                         known ? known->what() : messageOf(error), captured.needed, raised,
                         whereLeft(), sizes.asked());
-    if (captured.path.size() < std::max<size_t>(begun.size(), 1) || !captured.needed.empty())
+    auto *unknown = dynamic_cast<const UnknownEffects *>(&error);
+    why.wantsCall = unknown && unknown->isWanted;
+    if (captured.path.size() < std::max<size_t>(begun.size(), 1) || !captured.needed.empty() ||
+        why.wantsCall)
       throw ConversionError(why);
     captured.refusal = std::string(kPathOfPython) + why.what();
     captured.raised = raised;
@@ -638,6 +671,7 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, At
                                             Policies *policies, bool withOthers) {
   auto graph = std::make_shared<ConvertedGraph>();
   graph->forks = policies != nullptr;
+  attempts.makesCalls = false;
   try {
     Arguments arguments(request);
     Captured captured;
@@ -674,6 +708,8 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, At
     graph->framesPerCall = captured.framesPerCall;
     graph->paths = std::move(captured.paths);
     graph->decides = request.decides();
+    if (attempts.makesCalls)
+      graph->rerouted = request.sites->functions();
   } catch (const ConversionError &) {
     throw;
   } catch (const CannotFork &) {
@@ -691,7 +727,8 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, At
   try {
     return convertWith(request, attempts, policies, withOthers);
   } catch (const ConversionError &asSizes) {
-    if (!attempts.metSizes || !asSizes.needed.empty() || !asSizes.changes.empty())
+    if (!attempts.metSizes || !asSizes.needed.empty() || !asSizes.changes.empty() ||
+        asSizes.wantsCall)
       throw;
     attempts.decidesSizes = true;
     try {
@@ -720,7 +757,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
       return convertOnce(request, attempts, nullptr);
     } catch (const ConversionError &error) {
       if (!attempts.metSizes || !request.options.walked || error.raised || !error.needed.empty() ||
-          !error.changes.empty())
+          !error.changes.empty() || error.wantsCall)
         throw;
     } // a loop over what values decide needs to be one of the graph
   }
@@ -740,7 +777,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     } catch (const ConversionError &error) { // it may be what the branches have led to
       if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
         continue;
-      if (error.raised || error.question || !error.changes.empty())
+      if (error.raised || error.question || !error.changes.empty() || error.wantsCall)
         throw;
       if (whyOnePath.empty() && error.needed.empty() && !request.decides()) {
         whyOnePath = error.what();

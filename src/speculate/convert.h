@@ -24,6 +24,8 @@ struct ConversionError : std::runtime_error {
   // Of what is needed of sizes it may do to know the answer to this.
   std::optional<AskedSizes> question;
   Varying changes = {}; // that have to be inputs, as the call changes them
+  // Another conversion may have an opaque call where this one stood before unknown effects.
+  bool wantsCall = false;
 };
 
 [[noreturn]] inline void fail(ExitReason reason, const std::string &message) {
@@ -54,6 +56,7 @@ struct ConversionRequest {
   }
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
   bool assumesInBranches; // or branches with assumptions in them decide the path
+  OpaqueSites *sites = nullptr;
 };
 
 // Throws ConversionError, after which the program's state is as it was. An exception that the

@@ -98,6 +98,19 @@ ConvertedFunction::ConvertedFunction(PyObject *function, ConversionOptions optio
 
 PyObject *ConvertedFunction::callPython(PyObject *const *args, size_t count,
                                         PyObject *keywordNames) {
+  if (!sites_.needsSamples() || Replay::current() || Sampling::current())
+    return PyObject_Vectorcall(function_.get(), args, count, keywordNames);
+  Rerouted rerouted(sites_.functionsToSample());
+  Sampling sampling(sites_);
+  return PyObject_Vectorcall(function_.get(), args, count, keywordNames);
+}
+
+// CPython runs the call, but for the opaque calls that a run has made.
+PyObject *ConvertedFunction::replay(CallLog log, const ConvertedGraph &graph, PyObject *const *args,
+                                    size_t count, PyObject *keywordNames) {
+  ++stats_.fallbackCalls;
+  Rerouted rerouted(graph.rerouted);
+  Replay replay(std::move(log));
   return PyObject_Vectorcall(function_.get(), args, count, keywordNames);
 }
 
@@ -139,7 +152,8 @@ PyObject *ConvertedFunction::fallBack(ExitReason reason, PyObject *const *args, 
 
 PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject *keywordNames) {
   ++stats_.calls;
-  if (!options().enabled) {
+  // Functions that run copies of their code fit no guard, and their calls belong to a log.
+  if (!options().enabled || Rerouted::isAny()) {
     ++stats_.fallbackCalls;
     return callPython(args, count, keywordNames);
   }
@@ -157,8 +171,10 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
     return fallBack(ExitReason::TooManyWays, args, count, keywordNames);
 
   Misfits misfits;
-  if (auto result = runAny(args, count, keywordNames, misfits))
+  if (auto result = runAny(args, count, keywordNames, misfits)) {
+    learnFromReplay(*result, args, count, keywordNames);
     return *result;
+  }
   if (misfits.wrong.empty() && !kept_.empty())
     this->count(misfits.reason);
   ++missesInARow_;
@@ -176,7 +192,23 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
   if (!mayConvertMore())
     return fallBack(ExitReason::TooManyGraphs, args, count, keywordNames);
   learnVarying(args, count, keywordNames, misfits);
-  return runNew(args, count, keywordNames, misfits);
+  PyObject *result = runNew(args, count, keywordNames, misfits);
+  learnFromReplay(result, args, count, keywordNames);
+  return result;
+}
+
+// Where an assumption has failed behind an opaque call, no other graph could try the call: the next
+// ones have one that could.
+void ConvertedFunction::learnFromReplay(PyObject *result, PyObject *const *args, size_t count,
+                                        PyObject *keywordNames) {
+  auto failed = std::exchange(failed_, nullptr);
+  if (!failed || !result || !mayConvert() || !mayConvertMore())
+    return;
+  Misfits misfits;
+  misfits.wrong.push_back(std::move(failed));
+  if (auto made = convert(args, count, keywordNames, misfits))
+    takePlaces(*made, misfits);
+  PyErr_Clear(); // the call is over
 }
 
 std::optional<PyObject *> ConvertedFunction::runAny(PyObject *const *args, size_t count,
@@ -529,6 +561,8 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertWith(Attempt &at
       makeConstant(rest);
       return graph;
     } catch (const ConversionError &error) {
+      if (error.wantsCall)
+        throw;
       attempt.first = error;
     }
     if (!attempt.inputs.empty() && attempt.first->changes.empty())
@@ -572,6 +606,22 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(Conversi
   throw ConversionError(*whole.first); // it says what stands in the way
 }
 
+// With as many opaque calls as it takes. What they return nobody foresees: branches have both ways.
+std::shared_ptr<const ConvertedGraph>
+ConvertedFunction::convertWithCalls(ConversionRequest request) {
+  constexpr int kMostCalls = 16;
+  sites_.takeNew();
+  for (int found = 0;; ++found) {
+    request.forks = request.forks || !sites_.functions().empty();
+    try {
+      return convertVarying(request);
+    } catch (const ConversionError &) {
+      if (!sites_.takeNew() || found == kMostCalls)
+        throw;
+    }
+  }
+}
+
 std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *const *args,
                                                                     size_t count,
                                                                     PyObject *keywordNames,
@@ -587,9 +637,10 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
                   !options_.dynamic.empty() || !varying_.empty();
     bool hasBoth = std::any_of(misfits.wrong.begin(), misfits.wrong.end(),
                                [](const auto &wrong) { return wrong->graph->forks; });
-    auto graph = convertVarying({function_.get(), args, count, keywordNames, options_, varying_,
-                                 choices_, decided_, questions_, false, std::nullopt, paths_,
-                                 options_.walked && varies, /*assumesInBranches=*/!hasBoth});
+    auto graph =
+        convertWithCalls({function_.get(), args, count, keywordNames, options_, varying_, choices_,
+                          decided_, questions_, false, std::nullopt, paths_,
+                          options_.walked && varies, /*assumesInBranches=*/!hasBoth, &sites_});
     learnPaths(*graph);
     stats_.captureCost.ops += graph->captureCost.ops;
     stats_.captureCost.seconds += graph->captureCost.seconds;
@@ -599,7 +650,7 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
     boundMemory();
   } catch (const ConversionError &error) {
     this->count(error.reason, error.what(), error.location);
-    if (!error.raised) // the next call may not
+    if (!error.raised && !sites_.needsSamples()) // the next call may not
       noteFailedAttempt(ExitReason::CaptureFailed);
   }
   if (made && options().log) {
@@ -611,6 +662,14 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
   return made;
 }
 
+// Null where another thread has dropped it.
+std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::shared(const Kept &kept) const {
+  for (const auto &other : kept_)
+    if (other.get() == &kept)
+      return other;
+  return nullptr;
+}
+
 std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
                                                  PyObject *const *args, size_t count,
                                                  PyObject *keywordNames, bool &ran) {
@@ -618,6 +677,8 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
   const ConvertedGraph &graph = *held;
   RandomState random(graph.drawsRandomNumbers);
   OpaqueRun opaque(graph.opaqueCalls() > 0);
+  if (!graph.rerouted.empty())
+    opaque.makeCalls(graph);
   GraphRun outcome = runGraph(graph, leaves);
   if (outcome.status != GraphRun::Status::Done) {
     random.restore();
@@ -632,12 +693,20 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
   case GraphRun::Status::Interrupted: // the exception is set, nothing was written
     return nullptr;
   case GraphRun::Status::Raised:
+    if (opaque.hasLogged()) {
+      ++wastedRuns_;
+      this->count(ExitReason::GraphRaised, outcome.message);
+      return replay(opaque.takeLog(), graph, args, count, keywordNames);
+    }
     ran = outcome.message.starts_with(kPathOfPython); // then it knows this call
     return fallBack(ExitReason::GraphRaised, args, count, keywordNames, outcome.message);
   case GraphRun::Status::AssertionFailed:
     ++wastedRuns_;
     this->count(ExitReason::AssertionFailed, outcome.message, outcome.location);
-    return std::nullopt;
+    if (!opaque.hasLogged())
+      return std::nullopt;
+    failed_ = shared(kept);
+    return replay(opaque.takeLog(), graph, args, count, keywordNames);
   }
   return nullptr;
 }
@@ -645,6 +714,8 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
 int ConvertedFunction::traverse(visitproc visit, void *arg) {
   Py_VISIT(function_.get());
   if (int stop = choices_->traverse(visit, arg))
+    return stop;
+  if (int stop = sites_.traverse(visit, arg))
     return stop;
   for (const auto &kept : kept_)
     // No other owner's references are ours to count.

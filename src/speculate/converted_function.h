@@ -2,7 +2,9 @@
 // does.
 #pragma once
 
+#include "frontend/opaque_sites.h"
 #include "speculate/asked_sizes.h"
+#include "speculate/call_log.h"
 #include "speculate/converted_graph.h"
 #include "speculate/exit_reason.h"
 #include "speculate/seen_calls.h"
@@ -64,6 +66,10 @@ public:
 
 private:
   PyObject *callPython(PyObject *const *args, size_t count, PyObject *keywordNames);
+  void learnFromReplay(PyObject *result, PyObject *const *args, size_t count,
+                       PyObject *keywordNames);
+  PyObject *replay(CallLog log, const ConvertedGraph &graph, PyObject *const *args, size_t count,
+                   PyObject *keywordNames);
   PyObject *fallBack(ExitReason reason, PyObject *const *args, size_t count, PyObject *keywordNames,
                      const std::string &message = {});
   // A graph among those that calls choose from.
@@ -96,6 +102,7 @@ private:
                                    Misfits &misfits);
   PyObject *runNew(PyObject *const *args, size_t count, PyObject *keywordNames,
                    const Misfits &misfits);
+  std::shared_ptr<const ConvertedGraph> convertWithCalls(ConversionRequest request);
   std::shared_ptr<const ConvertedGraph> convertVarying(ConversionRequest request);
   struct Attempt;
   std::shared_ptr<const ConvertedGraph> convertWith(Attempt &attempt, ConversionRequest &request);
@@ -103,6 +110,7 @@ private:
   void learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames, Misfits &misfits);
   void takePlaces(const Kept &made, const Misfits &misfits);
   void drop(const Kept *graph);
+  std::shared_ptr<Kept> shared(const Kept &kept) const;
   void unite(const std::shared_ptr<Kept> &made, const Misfits &misfits);
   bool joins(const Kept &made, const KeptGraphs &others, const Misfits &misfits) const;
   void boundMemory();
@@ -135,6 +143,8 @@ private:
   Varying constants_;                 // what a graph has to know
   bool smallSizesApart_ = false;      // a graph for dimensions of 0 and 1 serves no others
   std::vector<Path> paths_;           // that calls have taken, the latest first
+  OpaqueSites sites_;
+  std::shared_ptr<Kept> failed_; // in the last call, which could not try another graph
   std::atomic<bool> converting_{false};
   // What stands in the way may be gone later: an optimizer makes its state at its first step.
   static constexpr int kAttempts = 3;

@@ -183,6 +183,8 @@ int ConvertedGraph::traverse(visitproc visit, void *arg) const {
     return stop;
   for (const GraphInput &input : inputs)
     Py_VISIT(input.object.get());
+  for (const PyRef &function : rerouted)
+    Py_VISIT(function.get());
   for (const PathEnd &end : ends)
     if (int stop = end.commit.traverse(visit, arg))
       return stop;

@@ -28,6 +28,14 @@ struct SlotDifference {
   std::vector<PyRef> replaced;   // containers and objects that the values were
 };
 
+// A place whose contents something else than the graph has changed.
+struct ValueChange {
+  Slot slot;
+  bool isContainer;  // all of slot.object: lists of its items are `before` and `now`
+  PyRef before, now; // null: nothing
+  void put(const PyRef &value) const;
+};
+
 class Guards {
 public:
   // Python's values must be as they were before the call. Throws where one is not.
@@ -43,6 +51,11 @@ public:
   // Of guards that do not hold, or inputs that are of another pattern; puts what is in the inputs
   // into `leaves`. Nothing where what differs could not be an input.
   std::optional<SlotDifference> differs(PyObject **leaves) const;
+
+  // What is in the slots of the inputs.
+  std::vector<PyRef> inputValues() const;
+  // What is not as it was when the guards held, and these were the values of the inputs.
+  std::vector<ValueChange> changes(const std::vector<PyRef> &inputs) const;
 
   // Whether the call has met this object in Python's values.
   bool knows(PyObject *object) const { return known_.contains(object); }

@@ -4,6 +4,7 @@
 #include "frontend/python_error.h"
 #include "frontend/random_sources.h"
 #include "runtime/python_calls.h"
+#include "speculate/logged_caller.h"
 #include "speculate/opaque_run.h"
 #include "support/gil.h"
 
@@ -50,7 +51,7 @@ PyRef callWith(const PythonCall &what, PyObject *callee, std::span<const c10::IV
     run->keepState(arguments[0]);
   PyRef names = keywordsOf(what);
   std::optional<NumpyErrors> atTheirLines; // CPython warns where the program stands
-  if (std::any_of(arguments.begin(), arguments.end(), isNumpyData))
+  if (!isLoggedCaller(callee) && std::any_of(arguments.begin(), arguments.end(), isNumpyData))
     atTheirLines.emplace("raise");
   return checked(PyObject_Vectorcall(callee, arguments.data(),
                                      arguments.size() - what.keywords.size(), names.get()));

@@ -1,6 +1,8 @@
 #include "speculate/walk.h"
 
 #include "frontend/interpreter.h"
+#include "speculate/call_log.h"
+#include "speculate/logged_caller.h"
 #include "speculate/python_state.h"
 #include "support/options.h"
 #include "support/pending_exception.h"
@@ -50,24 +52,37 @@ SourceLine lineOf(const PythonFrame *frame) {
 
 Interpretation walk(Capture &capture, const WalkRequest &request) {
   Interpretation interpretation;
-  InterpreterHost host{.recording = &capture.recording(),
-                       .note =
-                           [&](const std::string &note) {
-                             if (options().log)
-                               std::cerr << "bifront: " + note + "\n" << std::flush;
-                             interpretation.notes.push_back(note);
-                           },
-                       .policies = request.policies,
-                       .reachable =
-                           [&](PyObject *function, PyObject *arguments) {
-                             return checked(PyObject_CallFunctionObjArgs(
-                                 request.reachable, function, arguments, nullptr));
-                           },
-                       .unchanged = callUnchanged,
-                       .inputFor = request.inputFor,
-                       .isReplaced = request.isReplaced,
-                       .isCopy = request.isCopy,
-                       .exampleOf = request.exampleOf};
+  InterpreterHost host{
+      .recording = &capture.recording(),
+      .note =
+          [&](const std::string &note) {
+            if (options().log)
+              std::cerr << "bifront: " + note + "\n" << std::flush;
+            interpretation.notes.push_back(note);
+          },
+      .policies = request.policies,
+      .reachable =
+          [&](PyObject *function, PyObject *arguments) {
+            return checked(
+                PyObject_CallFunctionObjArgs(request.reachable, function, arguments, nullptr));
+          },
+      .unchanged = callUnchanged,
+      .inputFor = request.inputFor,
+      .isReplaced = request.isReplaced,
+      .isCopy = request.isCopy,
+      .exampleOf = request.exampleOf,
+      .sites = request.sites,
+      .reroutes = Rerouted::canBe,
+      .logged =
+          [](const CallPlace &place, const OpaqueSite &site,
+             const std::vector<LoggedFrame> &frames) {
+            return makeLoggedCaller(place, site, frames);
+          },
+      .reachedByCall =
+          [&](PyObject *objects) {
+            PyRef module = checked(PyImport_ImportModule("bifront._reachable_state"));
+            return checked(PyObject_CallMethod(module.get(), "reached_by_call", "O", objects));
+          }};
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
   capture.recording().refusesAssumption = [&] {
@@ -96,6 +111,11 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
   if (interpretation.result && interpreter.readsWhatItWrites(interpretation.effects))
     throw CannotInterpret("an object that is written may be one that a pointer leads to");
   interpretation.framesPerCall = interpreter.framesPerCall();
+  interpretation.reached = interpreter.reachedByCalls();
+  for (const PyRef &reached : interpretation.reached) // behind the call too, in an iteration before
+    for (const PythonWrite &write : interpretation.effects.writes)
+      if (!isPrinted(write) && isSeen(write, reached.get()))
+        throw CannotInterpret("an opaque call may see what the function changes");
   if (interpretation.result && interpreter.endedWithEffects())
     throw CannotInterpret("a generator that is left half way changes something as it ends");
   return interpretation;

@@ -15,6 +15,7 @@ struct Interpretation {
   PyRef result; // null with an exception set
   PythonEffects effects;
   uint32_t framesPerCall = 0;     // as Interpreter's
+  std::vector<PyRef> reached;     // by opaque calls with effects, as InterpreterHost's
   std::vector<std::string> notes; // for people: what went one way, and why
 };
 
@@ -33,6 +34,7 @@ struct WalkRequest {
   std::function<std::optional<std::pair<PyRef, uint32_t>>(const Slot &, PyObject *)> inputFor;
   std::function<bool(PyObject *)> isReplaced, isCopy;
   std::function<PyRef(ValueId)> exampleOf; // as InterpreterHost's
+  OpaqueSites *sites = nullptr;            // as well
 };
 
 // Python's values are as they were behind it. Throws CannotInterpret.

@@ -1,0 +1,175 @@
+// Calls with effects of which nothing is known: where no conversion can do without it, the run
+// makes them (opaque_sites.h). What such a call may be given, and what must hold where it is made.
+#include "frontend/interpreter.h"
+#include "frontend/kinds.h"
+#include "frontend/later.h"
+#include "frontend/numpy_data.h"
+#include "frontend/opaque_sites.h"
+#include "frontend/pointers.h"
+
+#include "capture/python_values.h"
+
+#include <algorithm>
+
+namespace bifront {
+namespace {
+
+// Or of a package that is installed beside it.
+bool isOfStandardLibrary(std::string_view file) {
+  static const std::string folder = [] {
+    PyRef os = checked(PyImport_ImportModule("os"));
+    std::string path = attributeText(os.get(), "__file__");
+    return path.substr(0, path.rfind('/') + 1);
+  }();
+  return file.starts_with(folder) || file.find("/site-packages/") != std::string_view::npos;
+}
+
+// A bound method as a function and its first argument, which are the same objects each time.
+void unbind(PyRef &callee, std::vector<PyRef> &positional) {
+  if (PyMethod_Check(callee.get())) {
+    positional.insert(positional.begin(), PyRef::share(PyMethod_GET_SELF(callee.get())));
+    callee = PyRef::share(PyMethod_GET_FUNCTION(callee.get()));
+  } else {
+    callee = unbound(callee.get(), positional);
+  }
+}
+
+} // namespace
+
+// Nothing in the files of libraries: what the program calls of them is one call.
+std::optional<CallPlace> Interpreter::placeOf(const PythonFrame &frame,
+                                              const syntax::Call &expression) const {
+  auto *code = reinterpret_cast<PyCodeObject *>(frame.syntax.code.get());
+  const char *file = PyUnicode_AsUTF8(code->co_filename);
+  if (!file || isLibraryFile(file) || isOfStandardLibrary(file))
+    return std::nullopt;
+  const syntax::SourceExtent &at = expression.place;
+  return CallPlace{file, at.line, at.column, at.endLine, at.endColumn};
+}
+
+// A function that the call has made runs code of the one that made it.
+PyObject *Interpreter::functionWithCode(PyObject *function) const {
+  auto maker = makers_.find(function);
+  while (maker != makers_.end()) {
+    function = maker->second.second;
+    maker = makers_.find(function);
+  }
+  return function;
+}
+
+PyRef Interpreter::callAtSite(PythonFrame &frame, const syntax::Call &expression, PyObject *callee,
+                              CallArguments arguments) {
+  std::optional<CallPlace> place = host_.sites ? placeOf(frame, expression) : std::nullopt;
+  if (!place)
+    return call(callee, std::move(arguments));
+  std::string name = nameOf(callee);
+  OpaqueSite *site = host_.sites->find(*place);
+  if (site && site->refusal.empty() && site->callee == name) {
+    try {
+      return callLogged(frame, *place, *site, callee, arguments);
+    } catch (const CannotInterpret &why) {
+      site->refusal = why.what();
+      throw UnknownEffects(name + " cannot be an opaque call: " + why.what());
+    }
+  }
+  try {
+    return call(callee, std::move(arguments));
+  } catch (UnknownEffects &why) {
+    PyObject *function = functionWithCode(frame.function);
+    if (!host_.reroutes(function))
+      throw;
+    if (why.isWanted)
+      host_.sites->sampleToo(function);
+    else
+      why.isWanted = host_.sites->want(*place, name, function);
+    throw;
+  }
+}
+
+PyRef Interpreter::callLogged(PythonFrame &frame, const CallPlace &place, OpaqueSite &site,
+                              PyObject *callee, const CallArguments &arguments) {
+  PyObject *function = functionWithCode(frame.function);
+  if (!host_.reroutes(function))
+    throw CannotInterpret("its code cannot be copied");
+  auto isSame = [&](const PyRef &other) { return other.get() == function; };
+  if (std::none_of(site.functions.begin(), site.functions.end(), isSame))
+    site.functions.push_back(PyRef::share(function));
+  if (GlobalModes::now() != modes_)
+    throw CannotInterpret("one of PyTorch's modes is switched there");
+  CallArguments all;
+  all.positional = arguments.positional;
+  PyRef called = PyRef::share(callee);
+  unbind(called, all.positional);
+  all.positional.insert(all.positional.begin(), called);
+  all.keywords = arguments.keywords;
+  std::vector<PyRef> ofProgram;
+  for (const PyRef &argument : all.positional)
+    checkLoggedOperand(argument.get(), ofProgram);
+  for (const auto &[keyword, argument] : all.keywords)
+    checkLoggedOperand(argument.get(), ofProgram);
+  checkPending(ofProgram);
+  return opaqueResult(recordCall(host_.logged(place, site, framesAt(frame)).get(), all),
+                      {site.sample});
+}
+
+// Numbers of the graph, what is the same object at each run, and texts and tuples of these.
+void Interpreter::checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth) {
+  if (isGraphNumber(operand) || (isImmutable(operand) && !PyTuple_Check(operand)))
+    return;
+  if (depth > kDeepestSequence)
+    throw CannotInterpret("it is given tuples in tuples");
+  if (isLater(operand))
+    return checkLoggedOperand(laterArguments(operand), ofProgram, depth);
+  if (PyTuple_CheckExact(operand)) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operand); ++i)
+      checkLoggedOperand(PyTuple_GET_ITEM(operand, i), ofProgram, depth + 1);
+    return;
+  }
+  if (auto pointer = pointerOf(operand)) {
+    // What nobody can change, the rerun may make anew.
+    std::vector<PyRef> seen = lanes_.seen(*pointer);
+    bool isPlainValue =
+        !seen.empty() && std::all_of(seen.begin(), seen.end(), [](const PyRef &object) {
+          return isNumpyScalar(object.get()) ||
+                 (isImmutable(object.get()) && !PyTuple_Check(object.get()));
+        });
+    if (!isPlainValue)
+      throw CannotInterpret("it is given an object that differs from call to call");
+    return;
+  }
+  if (isTensor(operand))
+    throw CannotInterpret("it is given a tensor");
+  if (isNumpyScalar(operand))
+    return;
+  if (log_.isFresh(operand) && !PyCFunction_Check(operand) && !PyMethod_Check(operand))
+    throw CannotInterpret(std::string("it is given a ") + Py_TYPE(operand)->tp_name +
+                          " that the call has made");
+  if (host_.isReplaced && (host_.isReplaced(operand) || host_.isCopy(operand)))
+    throw CannotInterpret("it is given an object that differs from call to call");
+  PyObject *self = PyMethod_Check(operand)      ? PyMethod_GET_SELF(operand)
+                   : PyCFunction_Check(operand) ? PyCFunction_GET_SELF(operand)
+                                                : nullptr;
+  if (self && self != operand && !PyModule_Check(self) && !PyType_Check(self))
+    checkLoggedOperand(self, ofProgram, depth + 1);
+  ofProgram.push_back(PyRef::share(operand));
+}
+
+// What the graph leaves for its end, the call must not see: CPython would have done it before.
+void Interpreter::checkPending(const std::vector<PyRef> &ofProgram) {
+  PyRef objects = checked(PyTuple_New(static_cast<Py_ssize_t>(ofProgram.size())));
+  for (size_t i = 0; i < ofProgram.size(); ++i)
+    PyTuple_SET_ITEM(objects.get(), i, Py_NewRef(ofProgram[i].get()));
+  PyRef reached = host_.reachedByCall(objects.get());
+  if (log_.hasPending(reached.get()))
+    throw CannotInterpret("what it may see is changed only when the run is over");
+  reachedByCalls_.push_back(reached);
+}
+
+std::vector<LoggedFrame> Interpreter::framesAt(const PythonFrame &innermost) const {
+  std::vector<LoggedFrame> frames;
+  for (const PythonFrame *frame = &innermost; frame; frame = frame->caller)
+    frames.push_back({frame->syntax.code, PyRef::share(frame->globals), frame->line});
+  return frames;
+}
+
+} // namespace bifront

@@ -1,0 +1,117 @@
+#include "frontend/opaque_sites.h"
+
+#include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
+#include "frontend/python_error.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace bifront {
+namespace {
+
+constexpr int kMostTries = 2;
+
+// Of an object that nobody can change, or a copy; nothing where the object would have to be kept.
+std::optional<PyRef> sampleOf(PyObject *result, int depth = 0) {
+  if (isImmutable(result) && !PyTuple_Check(result))
+    return PyRef::share(result);
+  if (isNumpyScalar(result))
+    return PyRef::share(result);
+  if (isNumpyArray(result) && !holdsObjects(result))
+    return checked(PyObject_CallMethod(result, "copy", nullptr));
+  if (PyDict_CheckExact(result) && PyDict_GET_SIZE(result) == 0)
+    return checked(PyDict_New());
+  if (!PyTuple_CheckExact(result) || depth > kDeepestSequence)
+    return std::nullopt;
+  PyRef sample = checked(PyTuple_New(PyTuple_GET_SIZE(result)));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(result); ++i) {
+    std::optional<PyRef> item = sampleOf(PyTuple_GET_ITEM(result, i), depth + 1);
+    if (!item)
+      return std::nullopt;
+    PyTuple_SET_ITEM(sample.get(), i, item->release());
+  }
+  return sample;
+}
+
+} // namespace
+
+OpaqueSite *OpaqueSites::find(const CallPlace &place) {
+  auto found = sites_.find(place);
+  return found == sites_.end() ? nullptr : &found->second;
+}
+
+bool OpaqueSites::want(const CallPlace &place, const std::string &callee, PyObject *function) {
+  if (OpaqueSite *known = find(place)) {
+    if (!known->refusal.empty() || known->callee != callee)
+      return false;
+    auto isSame = [&](const PyRef &other) { return other.get() == function; };
+    if (std::none_of(known->functions.begin(), known->functions.end(), isSame)) {
+      known->functions.push_back(PyRef::share(function));
+      hasNew_ = true;
+    }
+    return true;
+  }
+  auto sample = samples_.find(place);
+  if (sample == samples_.end()) {
+    if (++tries_[place] > kMostTries)
+      return false;
+    unknown_[place] = {callee, PyRef::share(function)};
+    around_.clear();
+    return true;
+  }
+  if (!sample->second.result || sample->second.callee != callee)
+    return false;
+  sites_[place] = {callee, sample->second.result, {PyRef::share(function)}};
+  hasNew_ = true;
+  return true;
+}
+
+std::vector<PyRef> OpaqueSites::functionsToSample() const {
+  std::vector<PyRef> functions;
+  for (const auto &[place, unknown] : unknown_)
+    functions.push_back(unknown.function);
+  functions.insert(functions.end(), around_.begin(), around_.end());
+  return functions;
+}
+
+std::vector<PyRef> OpaqueSites::functions() const {
+  std::vector<PyRef> all;
+  for (const auto &[place, site] : sites_)
+    for (const PyRef &function : site.functions)
+      if (std::none_of(all.begin(), all.end(),
+                       [&](const PyRef &other) { return other.get() == function.get(); }))
+        all.push_back(function);
+  return all;
+}
+
+void OpaqueSites::addSample(const CallPlace &place, PyObject *callee, PyObject *result) {
+  if (hasSample(place))
+    return;
+  try {
+    samples_[place] = {nameOf(callee), sampleOf(result).value_or(PyRef())};
+  } catch (const PythonError &) {
+    PyErr_Clear(); // there is no sample then
+  }
+}
+
+void OpaqueSites::endSampling() {
+  auto asked = std::exchange(unknown_, {});
+  around_.clear();
+  for (const auto &[place, unknown] : asked)
+    if (hasSample(place))
+      want(place, unknown.callee, unknown.function.get());
+}
+
+int OpaqueSites::traverse(visitproc visit, void *arg) const {
+  for (const auto &[place, site] : sites_)
+    for (const PyRef &function : site.functions)
+      Py_VISIT(function.get());
+  for (const auto &[place, unknown] : unknown_)
+    Py_VISIT(unknown.function.get());
+  for (const PyRef &function : around_)
+    Py_VISIT(function.get());
+  return 0;
+}
+
+} // namespace bifront

@@ -1,0 +1,102 @@
+#include "speculate/logged_caller.h"
+
+#include "frontend/callbacks.h"
+#include "speculate/opaque_run.h"
+
+#include <algorithm>
+#include <deque>
+
+namespace bifront {
+namespace {
+
+class LoggedCaller final : public Callback {
+public:
+  LoggedCaller(const CallPlace &place, PyRef sample, std::vector<LoggedFrame> walked,
+               std::vector<PyRef> frames)
+      : place_(std::make_shared<CallPlace>(place)), sample_(std::move(sample)),
+        walked_(std::move(walked)), frames_(std::move(frames)) {}
+
+  bool isFor(const CallPlace &place, PyObject *sample,
+             const std::vector<LoggedFrame> &frames) const {
+    auto same = [](const LoggedFrame &one, const LoggedFrame &other) {
+      return one.code.get() == other.code.get() && one.globals.get() == other.globals.get() &&
+             one.line == other.line;
+    };
+    return *place_ == place && sample_.get() == sample &&
+           std::equal(frames.begin(), frames.end(), walked_.begin(), walked_.end(), same);
+  }
+
+  PyObject *call(PyObject *arguments, PyObject *keywords) override {
+    OpaqueRun *run = OpaqueRun::current();
+    if (!run || !run->makesCalls())
+      return Py_NewRef(sample_.get());
+    try {
+      return run->make(place_, [&] { return callInFrames(arguments, keywords); });
+    } catch (const PythonError &) {
+      return nullptr;
+    } catch (const std::exception &error) {
+      PyErr_SetString(PyExc_RuntimeError, error.what());
+      return nullptr;
+    }
+  }
+
+private:
+  // Null with an exception set, in whose traceback our frames are not.
+  PyRef callInFrames(PyObject *all, PyObject *keywords) {
+    PyRef function = PyRef::share(PyTuple_GET_ITEM(all, 0));
+    PyRef arguments = checked(PyTuple_GetSlice(all, 1, PyTuple_GET_SIZE(all)));
+    PyRef none = checked(PyDict_New()), named = keywords ? PyRef::share(keywords) : none;
+    for (const PyRef &frame : frames_) {
+      arguments = checked(PyTuple_Pack(3, function.get(), arguments.get(), named.get()));
+      function = frame;
+      named = none;
+    }
+    PyRef result = PyRef::steal(PyObject_Call(function.get(), arguments.get(), named.get()));
+    if (result)
+      return result;
+    PyRef exception = takeException();
+    PyRef trace = PyRef::steal(PyException_GetTraceback(exception.get()));
+    for (size_t i = 0; i < frames_.size() && trace; ++i)
+      trace = checked(PyObject_GetAttrString(trace.get(), "tb_next"));
+    PyException_SetTraceback(exception.get(), trace ? trace.get() : Py_None);
+    PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
+    return {};
+  }
+
+  std::shared_ptr<const CallPlace> place_;
+  PyRef sample_;
+  std::vector<LoggedFrame> walked_; // from the innermost
+  std::vector<PyRef> frames_;       // that stand for them
+};
+
+} // namespace
+
+// The same one each time: the paths of a graph have to agree on it.
+PyRef makeLoggedCaller(const CallPlace &place, const OpaqueSite &site,
+                       const std::vector<LoggedFrame> &frames) {
+  constexpr size_t kMost = 256;
+  // Never destroyed: the interpreter ends before C++ statics do.
+  static auto *known = new std::deque<PyRef>;
+  for (const PyRef &other : *known)
+    if (static_cast<LoggedCaller *>(callbackOf(other.get()))
+            ->isFor(place, site.sample.get(), frames))
+      return other;
+  PyRef hook = checked(PyObject_GetAttrString(
+      checked(PyImport_ImportModule("bifront._call_sites")).get(), "frame_at"));
+  std::vector<PyRef> made;
+  for (const LoggedFrame &frame : frames)
+    made.push_back(checked(PyObject_CallFunction(hook.get(), "OiO", frame.code.get(), frame.line,
+                                                 frame.globals.get())));
+  PyRef caller = checked(
+      makeCallable(std::make_shared<LoggedCaller>(place, site.sample, frames, std::move(made))));
+  known->push_front(caller);
+  if (known->size() > kMost)
+    known->pop_back();
+  return caller;
+}
+
+bool isLoggedCaller(PyObject *object) {
+  return dynamic_cast<LoggedCaller *>(callbackOf(object)) != nullptr;
+}
+
+} // namespace bifront
