@@ -122,7 +122,7 @@ void Interpreter::checkOperand(PyObject *operand, int depth) {
     return;
   }
   if (PySlice_Check(operand)) {
-    for (PyObject *part : partsOf(operand))
+    for (PyObject *part : bifront::partsOf(operand))
       checkOperand(part, depth + 1);
     return;
   }
@@ -192,7 +192,7 @@ PyRef Interpreter::exampleFor(PyObject *operand) {
   }
   if (PySlice_Check(operand)) {
     std::vector<PyRef> parts;
-    for (PyObject *part : partsOf(operand))
+    for (PyObject *part : bifront::partsOf(operand))
       parts.push_back(exampleFor(part));
     return checked(PySlice_New(parts[0].get(), parts[1].get(), parts[2].get()));
   }
@@ -228,7 +228,7 @@ ValueId Interpreter::operandOf(PyObject *object) {
     return held(object);
   std::vector<ValueId> items;
   if (PySlice_Check(object)) {
-    for (PyObject *part : partsOf(object))
+    for (PyObject *part : bifront::partsOf(object))
       items.push_back(operandOf(part));
     auto *type = reinterpret_cast<PyObject *>(&PySlice_Type);
     return host_.recording->graph().callPython("slice", held(type), items, {});
