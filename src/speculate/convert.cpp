@@ -18,6 +18,7 @@
 #include "speculate/paths.h"
 #include "speculate/proxies.h"
 #include "speculate/random_state.h"
+#include "speculate/result_reader.h"
 #include "speculate/spent_gradient.h"
 #include "speculate/walk.h"
 #include "speculate/young_objects.h"
@@ -62,99 +63,6 @@ bool overlap(const at::Tensor &a, const at::Tensor &b) {
   auto [beginB, endB] = extentOf(b);
   return beginA < endB && beginB < endA;
 }
-
-GraphResult::Kind scalarKind(const c10::SymNode &node) {
-  return node->is_int()     ? GraphResult::Kind::Int
-         : node->is_float() ? GraphResult::Kind::Float
-                            : GraphResult::Kind::Bool;
-}
-
-// Values of the graph in what the call leaves behind.
-class ResultReader {
-public:
-  ResultReader(Capture &capture, const Proxies &proxies) : capture_(capture), proxies_(proxies) {}
-
-  // Which of `results` the object is.
-  std::optional<uint32_t> leafOf(PyObject *value) {
-    std::optional<GraphResult> result;
-    if (auto leaf = proxies_.leafOf(value))
-      result = GraphResult{GraphResult::Kind::Leaf, *leaf, false};
-    else if (isKept && isKept(value))
-      result = GraphResult{GraphResult::Kind::Object, addReturn(*pointerOf(value)), false};
-    else if (pointerOf(value))
-      fail(ExitReason::CaptureFailed, "an object that a pointer leads to is returned or kept");
-    else if (isTensor(value) && capture_.isProxy(THPVariable_Unpack(value)))
-      result = tensorResult(value);
-    else if (isExactTensor(value))
-      result = outsideResult(THPVariable_Unpack(value));
-    else if (isGraphNumber(value))
-      result = numberResult(symbolicNumber(value));
-    if (!result)
-      return std::nullopt;
-    results.push_back(*result);
-    return results.size() - 1;
-  }
-
-  std::function<bool(PyObject *)> isKept; // as PythonEffects'
-  std::vector<GraphResult> results;
-  std::vector<ValueId> returns;
-  // Tensors whose history is still to be gone through, and their returns.
-  std::vector<at::Tensor> trainable;
-  std::vector<uint32_t> trainableReturns;
-
-private:
-  GraphResult tensorResult(PyObject *value) {
-    const at::Tensor &tensor = THPVariable_Unpack(value);
-    if (!THPVariable_CheckExact(value))
-      fail(ExitReason::UnsupportedTensor, "a tensor of a subclass is returned");
-    if (capture_.unsureHistory(tensor))
-      fail(ExitReason::CaptureFailed,
-           "whether a returned tensor requires grad depends on a branch or a loop");
-    GraphResult result{GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), false};
-    if (capture_.isTrainable(tensor)) {
-      refuseView(tensor);
-      trainable.push_back(tensor);
-      trainableReturns.push_back(result.index);
-    } else {
-      result.isSpent = tensor.requires_grad();
-    }
-    return result;
-  }
-
-  // Somebody may write to it, and so to what it is a view of.
-  void refuseView(const at::Tensor &tensor) {
-    if (!tensor.is_view())
-      return;
-    at::Tensor base(tensor._base());
-    bool isKnown = !capture_.isProxy(base) || capture_.inputOf(base);
-    for (const at::Tensor &other : trainable)
-      isKnown = isKnown || other.is_same(base) || (other.is_view() && other._base().is_same(base));
-    if (isKnown)
-      fail(ExitReason::ReturnsTrainable, "a returned tensor requires grad, and is a view of one "
-                                         "that the caller has too");
-  }
-
-  // A tensor from outside is itself, unless it is a `.grad`, which may be another at each call.
-  std::optional<GraphResult> outsideResult(const at::Tensor &tensor) {
-    capture_.valueOf(tensor);
-    auto input = capture_.inputOf(tensor);
-    if (!input || capture_.inputs()[*input].kind != CapturedInput::Kind::Grad)
-      return std::nullopt;
-    return GraphResult{GraphResult::Kind::Input, *input, false};
-  }
-
-  GraphResult numberResult(const c10::SymNode &node) {
-    return {scalarKind(node), addReturn(capture_.valueOf(node)), false};
-  }
-
-  uint32_t addReturn(ValueId value) {
-    returns.push_back(value);
-    return returns.size() - 1;
-  }
-
-  Capture &capture_;
-  const Proxies &proxies_;
-};
 
 // Those of containers come first: what is in them has its place in their patterns.
 std::vector<Slot> slotsOf(const Varying &varying) {
