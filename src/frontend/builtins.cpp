@@ -6,6 +6,7 @@
 #include "frontend/later.h"
 #include "frontend/pointers.h"
 #include "frontend/stacked_items.h"
+#include "frontend/walked_helpers.h"
 
 #include <algorithm>
 #include <string_view>
@@ -297,11 +298,9 @@ struct Interpreter::Builtins {
 
   // What a function of bifront._walked gives.
   static PyRef walked(Interpreter &in, const char *name, std::vector<PyRef> values) {
-    static PyObject *module = PyImport_ImportModule("bifront._walked");
-    PyRef function = checked(PyObject_GetAttrString(checked(Py_XNewRef(module)).get(), name));
     CallArguments arguments;
     arguments.positional = std::move(values);
-    return in.call(function.get(), std::move(arguments));
+    return in.call(walkedHelper(name).get(), std::move(arguments));
   }
 
   static Result sorted(Interpreter &in, Args &args) {
@@ -716,8 +715,9 @@ PyRef Interpreter::callWith(PyObject *callee, PyRef argument) {
   return call(callee, std::move(arguments));
 }
 
-// A new list. Keys are compared natively.
+// A new list. Keys are compared natively, but for those that the program orders itself.
 PyRef Interpreter::sorted(PyRef items, const PyRef &key, const PyRef &reverse) {
+  constexpr Py_ssize_t kMostOrdered = 63; // CPython merges runs of more
   PyRef keys = items;
   if (key && key.get() != Py_None) {
     keys = checked(PyList_New(0));
@@ -725,21 +725,30 @@ PyRef Interpreter::sorted(PyRef items, const PyRef &key, const PyRef &reverse) {
       checked(PyList_Append(
           keys.get(), callWith(key.get(), PyRef::share(PyList_GET_ITEM(items.get(), i))).get()));
   }
+  bool isReversed = reverse && truth(reverse.get());
+  bool isOrdered = false;
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(keys.get()); ++i)
-    if (hasWalkedMethod(PyList_GET_ITEM(keys.get(), i), "__lt__"))
-      throw CannotInterpret("objects of the program are sorted by their own order");
+    isOrdered = isOrdered || hasWalkedMethod(PyList_GET_ITEM(keys.get(), i), "__lt__");
+  if (isOrdered && PyList_GET_SIZE(keys.get()) > kMostOrdered)
+    throw CannotInterpret("many objects of the program are sorted by their own order");
   // The order of the places, so that equal keys stay in order.
-  PyRef order = checked(PyList_New(0));
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i)
-    checked(PyList_Append(order.get(), checked(PyLong_FromSsize_t(i)).get()));
-  PyRef sort = checked(PyObject_GetAttrString(order.get(), "sort"));
-  PyRef options = checked(PyDict_New());
-  PyRef keyOf = checked(PyObject_GetAttrString(keys.get(), "__getitem__"));
-  checked(PyDict_SetItemString(options.get(), "key", keyOf.get()));
-  if (reverse)
-    checked(
-        PyDict_SetItemString(options.get(), "reverse", truth(reverse.get()) ? Py_True : Py_False));
-  checked(PyObject_Call(sort.get(), checked(PyTuple_New(0)).get(), options.get()));
+  PyRef order;
+  if (isOrdered) {
+    CallArguments arguments;
+    arguments.positional = {checked(PyList_AsTuple(keys.get())),
+                            PyRef::share(isReversed ? Py_True : Py_False)};
+    order = call(walkedHelper("sorted_places").get(), std::move(arguments));
+  } else {
+    order = checked(PyList_New(0));
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(items.get()); ++i)
+      checked(PyList_Append(order.get(), checked(PyLong_FromSsize_t(i)).get()));
+    PyRef sort = checked(PyObject_GetAttrString(order.get(), "sort"));
+    PyRef options = checked(PyDict_New());
+    PyRef keyOf = checked(PyObject_GetAttrString(keys.get(), "__getitem__"));
+    checked(PyDict_SetItemString(options.get(), "key", keyOf.get()));
+    checked(PyDict_SetItemString(options.get(), "reverse", isReversed ? Py_True : Py_False));
+    checked(PyObject_Call(sort.get(), checked(PyTuple_New(0)).get(), options.get()));
+  }
   PyRef result = checked(PyList_New(0));
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(order.get()); ++i)
     checked(PyList_Append(

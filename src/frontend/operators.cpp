@@ -6,6 +6,7 @@
 #include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 #include "frontend/stacked_items.h"
+#include "frontend/walked_helpers.h"
 
 namespace bifront {
 
@@ -441,8 +442,11 @@ PyRef Interpreter::iterate(PyObject *iterable) {
   checkNotStacked(iterable);
   if (auto iterator = callSpecial(iterable, "__iter__", {}))
     return *iterator;
-  if (hasWalkedMethod(iterable, "__getitem__") && !typeAttribute(Py_TYPE(iterable), "__iter__"))
-    throw CannotInterpret("an object without __iter__ is iterated");
+  if (hasWalkedMethod(iterable, "__getitem__") && !typeAttribute(Py_TYPE(iterable), "__iter__")) {
+    CallArguments arguments;
+    arguments.positional.push_back(PyRef::share(iterable));
+    return call(walkedHelper("items_by_number").get(), std::move(arguments));
+  }
   PyRef iterator;
   if (isMutableContainer(iterable) || PyTuple_CheckExact(iterable)) {
     if (!PyTuple_CheckExact(iterable))

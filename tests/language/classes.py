@@ -408,6 +408,44 @@ def ordering_of_the_user():
     return step
 
 
+@program(lambda call: (torch.randn(12), call % 3))
+def ordering_of_the_user_is_seen():
+    """Which are compared, and in which order, as the methods note."""
+    compared = []
+
+    class Task:
+        def __init__(self, cost, name):
+            self.cost, self.name = cost, name
+
+        def __lt__(self, other):
+            compared.append((self.name, other.name))
+            return self.cost < other.cost
+
+    def step(x, n):
+        compared.clear()
+        tasks = [Task((i * 5 + n) % 7, i) for i in range(12)]
+        by_key = sorted(range(12), key=lambda i: tasks[i], reverse=True)
+        tasks.sort()
+        return x[by_key], [task.name for task in tasks], list(compared)
+
+    return step
+
+
+@program()
+def ordering_of_the_user_by_tensors():
+    class Score:
+        def __init__(self, value):
+            self.value = value
+
+        def __lt__(self, other):
+            return bool(self.value < other.value)
+
+    def step(x):
+        return sorted([Score(x[0]), Score(x[1])])[0].value * 2
+
+    return step
+
+
 @program()
 def iter_of_the_user():
     class Layers:
