@@ -31,6 +31,12 @@ int64_t rowsOf(RankedTensorType type) {
   return std::max(plain.dims[0].world[0], plain.dims[0].world[1]);
 }
 
+bool isLarge(Type type) {
+  auto matrix = dyn_cast<RankedTensorType>(type);
+  return matrix && matrix.getRank() == 2 && matrix.hasStaticShape() &&
+         matrix.getNumElements() >= kSmallestProduct;
+}
+
 // What it is the transpose of.
 Value transposed(Value value) {
   auto call = value.getDefiningOp<bf::AtenOp>();
@@ -38,6 +44,8 @@ Value transposed(Value value) {
 }
 
 std::optional<Product> productOf(Value value) {
+  if (!isLarge(value.getType()))
+    return std::nullopt;
   // Simplification leaves that where the value may leave the graph.
   if (Value once = transposed(value))
     if (Value twice = transposed(once))
@@ -48,11 +56,9 @@ std::optional<Product> productOf(Value value) {
   Product result{transposed(product.getInputs()[0]), product.getInputs()[1]};
   auto left = cast<RankedTensorType>(result.left.getType()),
        right = cast<RankedTensorType>(result.right.getType());
-  if (left.getRank() != 2 || left.isDynamicDim(1) || right.isDynamicDim(1))
-    return std::nullopt;
   int64_t columns = left.getDimSize(1), others = right.getDimSize(1);
   // Worth its rows: to keep and to copy these, in place of writing and adding up the product.
-  if (columns * others < kSmallestProduct || rowsOf(left) * (columns + others) > columns * others)
+  if (rowsOf(left) * (columns + others) > columns * others)
     return std::nullopt;
   return result;
 }
@@ -104,7 +110,7 @@ public:
     for (auto function : module.getOps<func::FuncOp>())
       if (function.isPrivate())
         for (OpOperand &operand : endOf(function)->getOpOperands())
-          if (isa<RankedTensorType>(operand.get().getType()))
+          if (isLarge(operand.get().getType()))
             summaries[{function, operand.getOperandNumber()}] = {};
     for (bool changed = true; changed;) {
       changed = false;
@@ -116,17 +122,15 @@ public:
 
   // Follows the sum to where it enters the region that `value` lies in.
   Origin find(Value value) {
-    Region *region = value.getParentRegion();
-    while (value.getParentRegion() == region && !isa<BlockArgument>(value)) {
-      std::optional<Origin> before = step(value);
-      if (!before)
-        return Origin::of(value);
-      if (before->kind != Origin::Kind::Value)
-        return *before;
-      value = before->value;
-    }
-    return Origin::of(value);
+    if (auto known = traced.find(value); known != traced.end())
+      return known->second;
+    Origin origin = trace(value);
+    traced[value] = origin;
+    return origin;
   }
+
+  // The module is no longer what it was.
+  void forget() { traced.clear(); }
 
   // The value ahead of the op that has made `value`. None where that op makes something else.
   std::optional<Origin> step(Value value) {
@@ -158,6 +162,19 @@ public:
   }
 
 private:
+  Origin trace(Value value) {
+    Region *region = value.getParentRegion();
+    while (value.getParentRegion() == region && !isa<BlockArgument>(value)) {
+      std::optional<Origin> before = step(value);
+      if (!before)
+        return Origin::of(value);
+      if (before->kind != Origin::Kind::Value)
+        return *before;
+      value = before->value;
+    }
+    return Origin::of(value);
+  }
+
   bool update(func::FuncOp function) {
     bool changed = false;
     for (OpOperand &operand : endOf(function)->getOpOperands()) {
@@ -173,6 +190,7 @@ private:
       summary.bad = !good || summary.origin.kind != Origin::Kind::Unknown;
       summary.origin = origin;
       changed = true;
+      forget();
     }
     return changed;
   }
@@ -224,6 +242,7 @@ private:
     bool bad = false;
   };
   llvm::DenseMap<std::pair<Operation *, unsigned>, Summary> summaries;
+  llvm::DenseMap<Value, Origin> traced;
 };
 
 //===- One sum -----------------------------------------------------------------------------===//
@@ -479,8 +498,7 @@ void findEnds(Region &region, SmallVectorImpl<OpResult> &ends) {
   for (Operation &op : llvm::reverse(region.front()))
     if (isa<scf::IfOp, scf::WhileOp, func::CallOp>(op))
       for (OpResult result : op.getResults())
-        if (auto type = dyn_cast<RankedTensorType>(result.getType());
-            type && type.getRank() == 2 && type.hasStaticShape())
+        if (isLarge(result.getType()))
           ends.push_back(result);
   for (Operation &op : region.front())
     if (isa<scf::IfOp, scf::WhileOp>(op))
@@ -518,6 +536,7 @@ void deferProducts(ModuleOp module) {
       if (sum.goesThrough(other))
         done.insert(other);
     sum.defer(sizes.next());
+    origins.forget();
   }
 }
 
