@@ -72,15 +72,28 @@ PyRef Interpreter::callAtSite(PythonFrame &frame, const syntax::Call &expression
       throw UnknownEffects(name + " cannot be an opaque call: " + why.what());
     }
   }
+  auto canBeGiven = [&](PyRef called, CallArguments given) {
+    unbind(called, given.positional);
+    std::vector<PyRef> ofProgram;
+    try {
+      for (const PyRef &argument : given.positional)
+        checkLoggedOperand(argument.get(), ofProgram);
+      for (const auto &[keyword, argument] : given.keywords)
+        checkLoggedOperand(argument.get(), ofProgram);
+    } catch (const CannotInterpret &) {
+      return false;
+    }
+    return true;
+  };
   try {
-    return call(callee, std::move(arguments));
+    return call(callee, arguments);
   } catch (UnknownEffects &why) {
     PyObject *function = functionWithCode(frame.function);
     if (!host_.reroutes(function))
       throw;
     if (why.isWanted)
       host_.sites->sampleToo(function);
-    else
+    else if (canBeGiven(PyRef::share(callee), arguments))
       why.isWanted = host_.sites->want(*place, name, function);
     throw;
   }
