@@ -100,22 +100,6 @@ bool isOverridden(PyObject *cls, const char *method) {
   return own.get() != checked(PyObject_GetAttrString(types().function, method)).get();
 }
 
-// As inspect and the functions of torch.autograd.Function call them: without the class.
-PyRef positionalTuple(const CallArguments &arguments) {
-  PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(arguments.positional.size())));
-  for (size_t i = 0; i < arguments.positional.size(); ++i)
-    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i),
-                     Py_NewRef(arguments.positional[i].get()));
-  return tuple;
-}
-
-PyRef keywordDict(const CallArguments &arguments) {
-  PyRef dict = checked(PyDict_New());
-  for (const auto &[name, value] : arguments.keywords)
-    checked(PyDict_SetItem(dict.get(), name.get(), value.get()));
-  return dict;
-}
-
 } // namespace
 
 //===- torch.autograd.Function -------------------------------------------------------------===//
@@ -152,9 +136,12 @@ PyRef Interpreter::walkedFunction(PyObject *cls) {
 
 PyRef Interpreter::applyFunction(PyObject *cls, CallArguments arguments) {
   PyRef made = walkedFunction(cls);
-  PyRef positional = positionalTuple(arguments), keywords = keywordDict(arguments);
+  // As inspect and the functions of torch.autograd.Function call them: without the class.
+  PyRef positional = tupleOf(arguments.positional), keywords = keywordDict(arguments.keywords);
   if (isOverridden(cls, "setup_context")) {
     PyRef forward = checked(PyObject_GetAttrString(cls, "forward"));
+    if (!keywords)
+      keywords = checked(PyDict_New());
     PyRef bound = checked(PyObject_CallFunctionObjArgs(types().bind, forward.get(),
                                                        positional.get(), keywords.get(), nullptr));
     positional = PyRef::share(PyTuple_GET_ITEM(bound.get(), 0));

@@ -267,6 +267,7 @@ private:
   PyRef opaqueResult(ValueId value, OpaqueObject result);
   PyRef opaqueSample(PyObject *object) const;
   PyRef opaqueItems(PyObject *object);
+  PyRef countedItems(PyObject *object, PyObject *length, size_t count);
 
   // logged_calls.cpp
   std::optional<CallPlace> placeOf(const PythonFrame &, const syntax::Call &) const;
@@ -274,6 +275,8 @@ private:
   PyRef callAtSite(PythonFrame &, const syntax::Call &, PyObject *callee, CallArguments arguments);
   PyRef callLogged(PythonFrame &, const CallPlace &, OpaqueSite &, PyObject *callee,
                    const CallArguments &arguments);
+  bool canBeGiven(PyObject *callee, CallArguments arguments);
+  std::vector<PyRef> checkedOperands(const CallArguments &arguments);
   void checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth = 0);
   void checkPending(const std::vector<PyRef> &ofProgram);
   std::vector<LoggedFrame> framesAt(const PythonFrame &innermost) const;

@@ -185,6 +185,15 @@ PyObject *negatedNumber(PyObject *number) {
   return PyObject_RichCompare(number, zero.get(), Py_EQ);
 }
 
+PyRef keywordDict(const std::vector<std::pair<PyRef, PyRef>> &items) {
+  if (items.empty())
+    return {};
+  PyRef dict = checked(PyDict_New());
+  for (const auto &[name, value] : items)
+    checked(PyDict_SetItem(dict.get(), name.get(), value.get()));
+  return dict;
+}
+
 PyRef tupleOf(const std::vector<PyRef> &values) {
   PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(values.size())));
   for (size_t i = 0; i < values.size(); ++i)

@@ -47,8 +47,9 @@ inline bool isSequence(PyObject *object) {
 }
 // Borrowed.
 PyObject *builtinFunction(const char *name);
-// A list, dict, set, deque or bytearray, or of a subclass.
 PyRef tupleOf(const std::vector<PyRef> &values);
+PyRef keywordDict(const std::vector<std::pair<PyRef, PyRef>> &items);
+// A list, dict, set, deque or bytearray, or of a subclass.
 bool isMutableContainer(PyObject *object);
 // None, numbers, strings, dtypes, types of C, ... : nothing of it can change.
 bool isImmutable(PyObject *object);

@@ -72,19 +72,6 @@ PyRef Interpreter::callAtSite(PythonFrame &frame, const syntax::Call &expression
       throw UnknownEffects(name + " cannot be an opaque call: " + why.what());
     }
   }
-  auto canBeGiven = [&](PyRef called, CallArguments given) {
-    unbind(called, given.positional);
-    std::vector<PyRef> ofProgram;
-    try {
-      for (const PyRef &argument : given.positional)
-        checkLoggedOperand(argument.get(), ofProgram);
-      for (const auto &[keyword, argument] : given.keywords)
-        checkLoggedOperand(argument.get(), ofProgram);
-    } catch (const CannotInterpret &) {
-      return false;
-    }
-    return true;
-  };
   try {
     return call(callee, arguments);
   } catch (UnknownEffects &why) {
@@ -93,7 +80,7 @@ PyRef Interpreter::callAtSite(PythonFrame &frame, const syntax::Call &expression
       throw;
     if (why.isWanted)
       host_.sites->sampleToo(function);
-    else if (canBeGiven(PyRef::share(callee), arguments))
+    else if (canBeGiven(callee, arguments))
       why.isWanted = host_.sites->want(*place, name, function);
     throw;
   }
@@ -109,20 +96,34 @@ PyRef Interpreter::callLogged(PythonFrame &frame, const CallPlace &place, Opaque
     site.functions.push_back(PyRef::share(function));
   if (GlobalModes::now() != modes_)
     throw CannotInterpret("one of PyTorch's modes is switched there");
-  CallArguments all;
-  all.positional = arguments.positional;
+  CallArguments all = arguments;
   PyRef called = PyRef::share(callee);
   unbind(called, all.positional);
   all.positional.insert(all.positional.begin(), called);
-  all.keywords = arguments.keywords;
-  std::vector<PyRef> ofProgram;
-  for (const PyRef &argument : all.positional)
-    checkLoggedOperand(argument.get(), ofProgram);
-  for (const auto &[keyword, argument] : all.keywords)
-    checkLoggedOperand(argument.get(), ofProgram);
-  checkPending(ofProgram);
+  checkPending(checkedOperands(all));
   return opaqueResult(recordCall(host_.logged(place, site, framesAt(frame)).get(), all),
                       {site.sample});
+}
+
+// The program's objects among what a logged call is given.
+std::vector<PyRef> Interpreter::checkedOperands(const CallArguments &arguments) {
+  std::vector<PyRef> ofProgram;
+  for (const PyRef &argument : arguments.positional)
+    checkLoggedOperand(argument.get(), ofProgram);
+  for (const auto &[keyword, argument] : arguments.keywords)
+    checkLoggedOperand(argument.get(), ofProgram);
+  return ofProgram;
+}
+
+bool Interpreter::canBeGiven(PyObject *callee, CallArguments arguments) {
+  PyRef called = PyRef::share(callee);
+  unbind(called, arguments.positional);
+  try {
+    checkedOperands(arguments);
+  } catch (const CannotInterpret &) {
+    return false;
+  }
+  return true;
 }
 
 // Numbers of the graph, what is the same object at each run, and texts and tuples of these.

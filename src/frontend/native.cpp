@@ -165,15 +165,6 @@ struct FlatArguments {
   PyRef names;
 };
 
-PyRef keywordDict(const std::vector<std::pair<PyRef, PyRef>> &items) {
-  if (items.empty())
-    return {};
-  PyRef dict = checked(PyDict_New());
-  for (const auto &[name, value] : items)
-    checked(PyDict_SetItem(dict.get(), name.get(), value.get()));
-  return dict;
-}
-
 // A class of Python with nothing of its own in the making of its objects: what it derives from says
 // what happens.
 bool isOfEffectFreeBase(PyObject *callee) {

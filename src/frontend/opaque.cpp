@@ -149,13 +149,18 @@ PyRef Interpreter::opaqueItems(PyObject *object) {
   if (size > kMost)
     throw CannotInterpret("goes through a long array or list that only the run knows");
   PyRef length = isArray ? callPure(builtinFunction("len"), {object}) : pointerLength(object);
+  return countedItems(object, length.get(), static_cast<size_t>(size));
+}
+
+// The items of what only the run knows, in a tuple; that there are as many is asserted.
+PyRef Interpreter::countedItems(PyObject *object, PyObject *length, size_t count) {
   GraphRecorder &graph = host_.recording->graph();
-  ValueId sizes[] = {held(length.get()), graph.constantInt(size)};
-  graph.assertTrue(graph.scalar(ScalarOp::Eq, sizes), "an array or a list has another length");
-  PyRef items = checked(PyTuple_New(size));
-  for (Py_ssize_t i = 0; i < size; ++i) {
-    PyRef index = checked(PyLong_FromSsize_t(i));
-    PyTuple_SET_ITEM(items.get(), i, item(object, index.get()).release());
+  ValueId sizes[] = {held(length), graph.constantInt(static_cast<int64_t>(count))};
+  graph.assertTrue(graph.scalar(ScalarOp::Eq, sizes), "there are as many items");
+  PyRef items = checked(PyTuple_New(static_cast<Py_ssize_t>(count)));
+  for (size_t i = 0; i < count; ++i) {
+    PyRef index = checked(PyLong_FromSize_t(i));
+    PyTuple_SET_ITEM(items.get(), static_cast<Py_ssize_t>(i), item(object, index.get()).release());
   }
   return items;
 }

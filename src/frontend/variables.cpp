@@ -138,16 +138,10 @@ void Interpreter::unpack(PythonFrame &frame, const std::vector<ExprPtr> &targets
            PyTuple_GET_SIZE(object.get()) == static_cast<Py_ssize_t>(targets.size());
   });
   std::vector<PyRef> items;
-  if (isTuple) { // that the run knows: it has as many items in each run
-    PyRef count = checked(PyLong_FromSize_t(targets.size()));
-    PyRef agrees = compare(CompareOp::Eq, pointerLength(value).get(), count.get());
-    host_.recording->graph().assertTrue(conditionValue(agrees.get()),
-                                        "a tuple has as many items as there are targets");
-    for (size_t i = 0; i < targets.size(); ++i)
-      items.push_back(pointerItem(value, checked(PyLong_FromSize_t(i)).get()));
-  }
-  PyRef iterator = isTuple ? PyRef() : iterate(value);
-  while (!isTuple && (items.size() <= targets.size() || star < targets.size())) {
+  // Of a tuple that the run knows, as many as there are targets.
+  PyRef known = isTuple ? countedItems(value, pointerLength(value).get(), targets.size()) : PyRef();
+  PyRef iterator = iterate(known ? known.get() : value);
+  while (items.size() <= targets.size() || star < targets.size()) {
     PyRef item = next(iterator.get());
     if (!item)
       break;

@@ -284,6 +284,16 @@ bool haveSameShape(RankedTensorType a, RankedTensorType b) {
 
 //===- What a call does to its operands ----------------------------------------------------===//
 
+mlir::Value createZeros(mlir::OpBuilder &builder, mlir::Location loc, mlir::RankedTensorType type) {
+  TensorType plain = valueTypeOf(type).tensor;
+  AtenArg::List sizes;
+  for (int64_t size : type.getShape())
+    sizes.push_back({size});
+  AtenArg none{AtenArg::None{}}, device = plain.device == "cpu" ? none : AtenArg{plain.device};
+  AtenArg args[] = {{std::move(sizes)}, {int64_t(plain.dtype)}, none, std::move(device), none};
+  return createAten(builder, loc, "aten::zeros", args, {}, type, {}, true)->getResult(0);
+}
+
 AtenArgs::AtenArgs(bf::AtenOp op) : op(op), knownSchema(lookupSchema(op.getSchema())) {
   uint32_t nextOperand = 0;
   for (Attribute attr : op.getArgs())

@@ -39,6 +39,9 @@ bf::AtenOp createAten(mlir::OpBuilder &builder, mlir::Location loc, llvm::String
                       mlir::TypeRange results, llvm::ArrayRef<int32_t> written = {},
                       bool noGrad = false);
 
+// Zeros of a static shape, which no gradient goes through.
+mlir::Value createZeros(mlir::OpBuilder &builder, mlir::Location loc, mlir::RankedTensorType type);
+
 // The arguments of a call with their names, each constant or operand(s).
 class AtenArgs {
 public:

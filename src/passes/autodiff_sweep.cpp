@@ -267,13 +267,7 @@ Value ReverseSweep::zeros(Value value) {
   auto type = cast<RankedTensorType>(value.getType());
   if (!type.hasStaticShape() || !forward)
     return like("aten::zeros_like", valueOf(value));
-  TensorType plain = valueTypeOf(type).tensor;
-  AtenArg::List sizes;
-  for (int64_t size : type.getShape())
-    sizes.push_back({size});
-  AtenArg device = plain.device == "cpu" ? none() : AtenArg{plain.device};
-  AtenArg args[] = {{std::move(sizes)}, {int64_t(plain.dtype)}, none(), std::move(device), none()};
-  return createAten(builder, value.getLoc(), "aten::zeros", args, {}, type, {}, true)->getResult(0);
+  return createZeros(builder, value.getLoc(), type);
 }
 
 Value ReverseSweep::gradientOrZero(Value value) {

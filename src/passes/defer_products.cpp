@@ -67,17 +67,6 @@ bool isZero(Value value) {
   return made && (made.getSchema() == "aten::zeros" || made.getSchema() == "aten::zeros_like");
 }
 
-Value zerosLike(OpBuilder &builder, Value value) {
-  TensorType type = valueTypeOf(value.getType()).tensor;
-  AtenArg::List sizes;
-  for (const Dim &dim : type.dims)
-    sizes.push_back({dim.world[0]});
-  AtenArg none{AtenArg::None{}}, device = type.device == "cpu" ? none : AtenArg{type.device};
-  AtenArg args[] = {{std::move(sizes)}, {int64_t(type.dtype)}, none, device, none};
-  return createAten(builder, value.getLoc(), "aten::zeros", args, {}, value.getType())
-      ->getResult(0);
-}
-
 // a + b, and nothing else.
 bool isSum(Value value) {
   auto sum = value.getDefiningOp<bf::AtenOp>();
@@ -449,7 +438,8 @@ void DeferredSum::defer(Dim rows) {
   for (auto &[value, product] : starts) {
     builder.setInsertionPointAfter(value.getDefiningOp());
     push(builder, value.getDefiningOp(), product);
-    value.replaceAllUsesWith(zerosLike(builder, value));
+    value.replaceAllUsesWith(
+        createZeros(builder, value.getLoc(), cast<RankedTensorType>(value.getType())));
   }
   for (auto &[sum, product] : sums) {
     builder.setInsertionPoint(sum);
