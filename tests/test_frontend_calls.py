@@ -111,4 +111,5 @@ def test_unwalked_code_that_counts_in_its_class() -> None:
     converted = bifront.function(lambda x: x * names["count"]())
     for call in range(1, 5):
         assert converted(X)[0].item() == Counter.calls == call
-    assert converted.stats["graph_calls"] == 0
+    assert converted.stats["graph_calls"] > 0  # which make the call, as CPython does
+    assert converted.stats["opaque_calls"] == 1

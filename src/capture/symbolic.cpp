@@ -674,7 +674,8 @@ std::optional<bool> SymbolicScalar::constant_bool() {
 std::string SymbolicScalar::str() {
   if (auto number = recording_->isOpen() ? decide() : std::nullopt)
     return kind_ == Kind::Int ? std::to_string(*number) : *number ? "True" : "False";
-  if (recording_->isOpen())
+  bool isKnown = form_ == Form::Constant && kind_ != Kind::Float;
+  if (recording_->isOpen() && !isKnown)
     needSizes("a number of the graph becomes text: ");
   return text();
 }

@@ -664,10 +664,11 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     try {
       return convertOnce(request, attempts, nullptr);
     } catch (const ConversionError &error) {
-      if (!attempts.metSizes || !request.options.walked || error.raised || !error.needed.empty() ||
-          !error.changes.empty() || error.wantsCall)
+      bool mayFork = attempts.metSizes && !error.raised && error.needed.empty() &&
+                     error.changes.empty() && !error.wantsCall;
+      if (!request.options.walked || !(mayFork || isOfText(error.what())))
         throw;
-    } // a loop over what values decide needs to be one of the graph
+    } // a loop over what values decide needs to be one of the graph, a text that is read a path
   }
   Policies policies;
   std::string whyNot, whyOnePath, lastFork;
