@@ -145,6 +145,7 @@ private:
   std::vector<at::Tensor> moving;      // of a move, until all pairs are read
   std::vector<at::Tensor> oldContents; // by store: copies of values that stores overwrite
   std::vector<const void *> objectNames;
+  std::vector<PackedRight> packedRights; // of the root: the functions' programs have none
   std::vector<CallState> calls;
   std::vector<KernelState> kernels;
   Arena *arena = nullptr;

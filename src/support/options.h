@@ -22,6 +22,8 @@
     "Verify the graph after every pass; on in builds with assertions.")                            \
   X(failOnPurpose, bool, "BIFRONT_FAIL_ON_PURPOSE", false,                                         \
     "For tests: let them name a check, operator or allocation that fails although all is well.")   \
+  X(ownProducts, bool, "BIFRONT_OWN_PRODUCTS", true,                                               \
+    "Multiply matrices with AVX-512 where ATen's library does not; 0 leaves all to ATen.")         \
   X(graphMegabytes, int64_t, "BIFRONT_GRAPH_MEGABYTES", 4096,                                      \
     "Memory that the graphs of one function may keep for their tensors; the least used one goes.")
 
