@@ -33,7 +33,7 @@ public:
     if (number_ >= 0)
       close(number_);
   }
-  operator int() const { return number_; }
+  int number() const { return number_; }
 
 private:
   int number_;
@@ -89,14 +89,14 @@ void makePrivateDirectory(const std::string &path) {
 
 std::optional<std::string> readPrivateFile(const std::string &path) {
   Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (file < 0 && errno == ENOENT)
+  if (file.number() < 0 && errno == ENOENT)
     return std::nullopt;
-  if (file < 0 && errno == ELOOP)
+  if (file.number() < 0 && errno == ELOOP)
     failWith(path, "it is a link");
-  if (file < 0)
+  if (file.number() < 0)
     failWithErrno(path, "it cannot be read");
   struct stat status{};
-  if (fstat(file, &status) != 0)
+  if (fstat(file.number(), &status) != 0)
     failWithErrno(path, "it cannot be looked at");
   if (!S_ISREG(status.st_mode))
     failWith(path, "it is not a file");
@@ -104,7 +104,7 @@ std::optional<std::string> readPrivateFile(const std::string &path) {
   std::string content(status.st_size, '\0');
   size_t done = 0;
   while (done < content.size()) {
-    ssize_t got = read(file, content.data() + done, content.size() - done);
+    ssize_t got = read(file.number(), content.data() + done, content.size() - done);
     if (got < 0 && errno == EINTR)
       continue;
     if (got < 0)
@@ -114,7 +114,7 @@ std::optional<std::string> readPrivateFile(const std::string &path) {
     done += got;
   }
   content.resize(done);
-  futimens(file, nullptr); // it has been used; where that cannot be noted, it goes earlier
+  futimens(file.number(), nullptr); // it has been used; where that cannot be noted, it goes earlier
   return content;
 }
 
@@ -125,9 +125,9 @@ void writePrivateFile(const std::string &path, std::string_view content, bool ma
   {
     Descriptor file(open(temporary.path().c_str(),
                          O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
-    if (file < 0)
+    if (file.number() < 0)
       failWithErrno(temporary.path(), "it cannot be made");
-    writeAll(file, temporary.path(), content);
+    writeAll(file.number(), temporary.path(), content);
   }
   int done = mayReplace ? rename(temporary.path().c_str(), path.c_str())
                         : link(temporary.path().c_str(), path.c_str());
