@@ -499,6 +499,7 @@ void Frame::keepOldContents() {
       if (other.attribute.empty() && storageOf(slots[other.target]) == storageOf(value) &&
           !isSameView(slots[other.value], slots[other.target])) {
         oldContents[k] = at::clone(value, at::MemoryFormat::Preserve);
+        linked.shadowedBytes += value.nbytes();
         break;
       }
     }
@@ -523,8 +524,10 @@ void Frame::store(uint32_t index) {
   }
   TORCH_CHECK(step.attribute.empty(), "cannot set the attribute ", step.attribute, " of a tensor");
   TORCH_CHECK(value.defined(), "a store has no value");
-  if (!isSameView(value, target))
+  if (!isSameView(value, target)) {
     target.copy_(value);
+    linked.shadowedBytes += target.nbytes();
+  }
   if (!target.is_inference())
     target.unsafeGetTensorImpl()->bump_version();
 }

@@ -9,6 +9,7 @@
 #include "runtime/object_reads.h"
 #include "runtime/program.h"
 
+#include <atomic>
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
@@ -24,6 +25,7 @@ struct LinkedProgram {
   std::shared_ptr<const Program> program;
   std::vector<BoundCall> calls;
   std::vector<std::unique_ptr<LinkedProgram>> functions;
+  mutable std::atomic<uint64_t> shadowedBytes{0}; // as Executor's
   explicit LinkedProgram(std::shared_ptr<const Program> program);
 };
 
