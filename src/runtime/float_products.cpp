@@ -12,9 +12,10 @@
 namespace bifront {
 namespace {
 
-// Below, calling takes as long as multiplying, and few rows are a matter of memory.
-constexpr int64_t kSmallestWork = 1 << 15; // multiplications
-constexpr int64_t kFewestRows = 4, kFewestColumns = 12;
+// Below, calling takes as long as multiplying. Packing a large matrix takes longer than multiplying
+// few rows by it.
+constexpr int64_t kSmallestWork = 1 << 10; // multiplications
+constexpr int64_t kFewestColumns = 4, kFewRows = 4, kLargeForFewRows = 1 << 13;
 
 // Packing takes a small part of the time of a product of more rows.
 constexpr int64_t kMostRowsForPacked = 128;
@@ -84,9 +85,10 @@ std::optional<Factors> factorsOf(const at::Tensor &left, const at::Tensor &right
   product.rows = left.size(-2);
   product.depth = left.size(-1);
   product.columns = right.size(-1);
-  if (product.depth != right.size(-2) || product.rows < kFewestRows ||
-      product.columns < kFewestColumns ||
-      product.rows * product.columns * product.depth < kSmallestWork)
+  int64_t sizeOfRight = product.depth * product.columns;
+  if (product.depth != right.size(-2) || product.columns < kFewestColumns ||
+      (product.rows < kFewRows && sizeOfRight > kLargeForFewRows) ||
+      product.rows * sizeOfRight < kSmallestWork)
     return std::nullopt;
   if (dims == 3) {
     factors.batch = left.size(0);

@@ -51,9 +51,9 @@ struct Sizes {
   int64_t rows, depth, columns;
 };
 // Around the panels (14 rows, 32 columns) and the blocks (140 rows, 256 deep, 512 columns).
-constexpr Sizes kSizes[] = {{4, 700, 12},   {5, 257, 33},  {13, 256, 32}, {14, 512, 16},
-                            {15, 100, 47},  {20, 64, 513}, {29, 65, 97},  {141, 17, 40},
-                            {300, 33, 544}, {64, 520, 31}};
+constexpr Sizes kSizes[] = {{1, 60, 20},   {2, 150, 4},   {4, 700, 12},   {5, 257, 33},
+                            {13, 256, 32}, {14, 512, 16}, {15, 100, 47},  {20, 64, 513},
+                            {29, 65, 97},  {141, 17, 40}, {300, 33, 544}, {64, 520, 31}};
 
 TEST_F(OwnProducts, EqualAtensInAllLayouts) {
   for (auto [rows, depth, columns] : kSizes)
@@ -120,8 +120,8 @@ TEST_F(OwnProducts, OfBatches) {
 TEST_F(OwnProducts, LeaveTheRestToAten) {
   at::Tensor a = at::randn({64, 64}), b = at::randn({64, 64});
   EXPECT_FALSE(own("aten::mm", {a.to(at::kDouble), b.to(at::kDouble)}));
-  EXPECT_FALSE(own("aten::mm", {a, at::randn({65, 64})})); // raises
-  EXPECT_FALSE(own("aten::mm", {at::randn({2, 64}), b}));  // few rows
+  EXPECT_FALSE(own("aten::mm", {a, at::randn({65, 64})}));                     // raises
+  EXPECT_FALSE(own("aten::mm", {at::randn({2, 128}), at::randn({128, 128})})); // few rows
   EXPECT_FALSE(own("aten::mm", {at::randn({64, 0}), at::randn({0, 64})}));
   EXPECT_FALSE(own("aten::mm", {at::randn({64, 64, 2}).select(2, 0), b})); // nothing side by side
   EXPECT_FALSE(own("aten::mm", {a, at::_neg_view(b)}));
