@@ -82,7 +82,9 @@ def sweep(entry: Program, events_per_kind: int, failures: collections.Counter[st
 def run(entries: Iterable[Program], events_per_kind: int) -> tuple[collections.Counter[str], int]:
     failures: collections.Counter[str] = collections.Counter()
     different = 0
-    for entry in entries:
+    for number, entry in enumerate(entries):
+        if number % 50 == 0:
+            print(f"{number} looked at: {dict(failures)}, {different} differ", file=sys.stderr)
         try:
             sweep(entry, events_per_kind, failures)
         except Exception:

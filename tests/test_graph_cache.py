@@ -57,7 +57,7 @@ def test_fits_says_whether_a_graph_may_run_and_runs_none() -> None:
 
 
 def test_stats_say_what_was_shadowed() -> None:
-    """A write may wait in its own place until all assumptions have held, unless another needs it."""
+    """A write may wait in its own place until assumptions have held, unless another needs it."""
     one, other = torch.ones(3), torch.zeros(3)
 
     def swapped(x: Tensor) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -11,6 +13,10 @@ import torch  # noqa: F401  (the core's symbols come from torch, so torch goes f
 from bifront import _core, _foreign_random, _reachable_state, _trace_hooks
 
 ConvertedFunction = _core.ConvertedFunction
+
+# The thread that compiles needs an interpreter, and does not survive a fork.
+atexit.register(_core.stop_compiler)
+os.register_at_fork(before=_core.wait_for_compiler, after_in_child=_core.forget_compiler)
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -4,6 +4,7 @@
 #include "capture/shape_rules.h"
 #include "codegen/disk_cache.h"
 #include "frontend/print_syntax.h"
+#include "speculate/compile_later.h"
 #include "speculate/convert.h"
 #include "speculate/exit_reason.h"
 #include "support/fail_nth.h"
@@ -61,6 +62,9 @@ NB_MODULE(_core, m) {
       },
       nb::arg("kind"), nb::arg("nth"));
   m.def("events_seen", &bifront::eventsSeen);
+  m.def("wait_for_compiler", &bifront::waitForLaterCompilers);
+  m.def("stop_compiler", &bifront::stopLaterCompilers);
+  m.def("forget_compiler", &bifront::forgetLaterCompilers);
   m.def("use_cache", &bifront::useDiskCache, nb::arg("directory"), nb::arg("versions"));
   m.def("cache_state", [] {
     bifront::DiskCacheState state = bifront::diskCacheState();

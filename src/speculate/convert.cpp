@@ -12,7 +12,7 @@
 #include "ir/graph_recorder.h"
 #include "speculate/arguments.h"
 #include "speculate/capture_hooks.h"
-#include "speculate/compile_graph.h"
+#include "speculate/compile_later.h"
 #include "speculate/foresee.h"
 #include "speculate/path_sizes.h"
 #include "speculate/paths.h"
@@ -440,9 +440,12 @@ void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Capt
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
 }
 
-void compileModule(Captured &captured, ConvertedGraph &graph) {
-  CompiledGraph compiled =
-      compileGraph(*captured.module, captured.trainable ? &captured.split : nullptr);
+void compileModule(Captured &captured, ConvertedGraph &graph, LaterCompiler *later) {
+  BackwardSplit *split = captured.trainable ? &captured.split : nullptr;
+  std::optional<CompiledGraph> earlier;
+  if (later)
+    earlier = later->take(*captured.module, split);
+  CompiledGraph compiled = earlier ? std::move(*earlier) : compileGraph(*captured.module, split);
   graph.executor = std::move(compiled.executor);
   graph.moduleText = std::move(compiled.text);
   if (!captured.trainable)
@@ -599,7 +602,7 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, At
       graph->pythonState = readPythonState(request);
       captureAndUndo(request, arguments, captured, attempts, graph->pythonState);
     }
-    compileModule(captured, *graph);
+    compileModule(captured, *graph, request.later);
     bindInputs(*graph, captured, arguments, request.choices, request.options.walked);
     bindEnds(*graph, captured);
     graph->captured = std::move(captured.form);

@@ -57,10 +57,12 @@ struct ConversionRequest {
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
   bool assumesInBranches; // or branches with assumptions in them decide the path
   OpaqueSites *sites = nullptr;
+  LaterCompiler *later = nullptr; // where another thread is to compile
 };
 
-// Throws ConversionError, after which the program's state is as it was. An exception that the
-// user's own code raised during capture is a ConversionError too: CPython raises it again.
+// Throws ConversionError, or CompilesLater, after which the program's state is as it was. An
+// exception that the user's own code raised during capture is a ConversionError too: CPython raises
+// it again.
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request);
 
 // Python functions that reroute torch.autograd to capture while a function is captured, and one

@@ -1,5 +1,6 @@
 #include "speculate/converted_function.h"
 
+#include "speculate/compile_later.h"
 #include "speculate/convert.h"
 #include "speculate/forms.h"
 #include "speculate/opaque_run.h"
@@ -94,7 +95,12 @@ std::string placeOf(PyObject *function) {
 } // namespace
 
 ConvertedFunction::ConvertedFunction(PyObject *function, ConversionOptions options)
-    : function_(PyRef::share(function)), options_(std::move(options)) {}
+    : function_(PyRef::share(function)), options_(std::move(options)) {
+  if (bifront::options().background)
+    later_ = std::make_unique<LaterCompiler>();
+}
+
+ConvertedFunction::~ConvertedFunction() = default;
 
 PyObject *ConvertedFunction::callPython(PyObject *const *args, size_t count,
                                         PyObject *keywordNames) {
@@ -177,6 +183,8 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
   }
   if (misfits.wrong.empty() && !kept_.empty())
     this->count(misfits.reason);
+  if (later_ && later_->isBusy())
+    return fallBack(ExitReason::CompilesLater, args, count, keywordNames);
   ++missesInARow_;
   size_t total = count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0);
   if (!ordinaryArguments(args, total))
@@ -650,10 +658,10 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
                   !options_.dynamic.empty() || !varying_.empty();
     bool hasBoth = std::any_of(misfits.wrong.begin(), misfits.wrong.end(),
                                [](const auto &wrong) { return wrong->graph->forks; });
-    auto graph =
-        convertWithCalls({function_.get(), args, count, keywordNames, options_, varying_, choices_,
-                          decided_, questions_, false, std::nullopt, paths_,
-                          options_.walked && varies, /*assumesInBranches=*/!hasBoth, &sites_});
+    auto graph = convertWithCalls({function_.get(), args, count, keywordNames, options_, varying_,
+                                   choices_, decided_, questions_, false, std::nullopt, paths_,
+                                   options_.walked && varies, /*assumesInBranches=*/!hasBoth,
+                                   &sites_, later_.get()});
     learnPaths(*graph);
     stats_.captureCost.ops += graph->captureCost.ops;
     stats_.captureCost.seconds += graph->captureCost.seconds;
@@ -661,6 +669,9 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
         Kept{.graph = std::move(graph), .made = stats_.conversions, .comparisons = kComparisons});
     kept_.insert(kept_.begin(), made);
     boundMemory();
+  } catch (const CompilesLater &) {
+    --stats_.conversions; // the one that finds the graph counts
+    this->count(ExitReason::CompilesLater);
   } catch (const ConversionError &error) {
     this->count(error.reason, error.what(), error.location);
     if (!error.raised && !sites_.needsSamples()) // the next call may not

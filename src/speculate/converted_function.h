@@ -23,6 +23,7 @@
 namespace bifront {
 
 struct ConversionRequest;
+class LaterCompiler;
 
 struct ConversionOptions {
   // Dimensions that vary: an argument's position or keyword, and a dimension of it.
@@ -52,6 +53,9 @@ struct ConversionStats {
 class ConvertedFunction {
 public:
   ConvertedFunction(PyObject *function, ConversionOptions options);
+  ~ConvertedFunction();
+  ConvertedFunction(const ConvertedFunction &) = delete;
+  ConvertedFunction &operator=(const ConvertedFunction &) = delete;
 
   // As CPython's vectorcall: a new reference, or null with an exception set. The GIL is held.
   PyObject *call(PyObject *const *args, size_t count, PyObject *keywordNames);
@@ -147,7 +151,8 @@ private:
   bool smallSizesApart_ = false;      // a graph for dimensions of 0 and 1 serves no others
   std::vector<Path> paths_;           // that calls have taken, the latest first
   OpaqueSites sites_;
-  std::shared_ptr<Kept> failed_; // in the last call, which could not try another graph
+  std::unique_ptr<LaterCompiler> later_; // null where conversions do all themselves
+  std::shared_ptr<Kept> failed_;         // in the last call, which could not try another graph
   std::atomic<bool> converting_{false};
   // What stands in the way may be gone later: an optimizer makes its state at its first step.
   static constexpr int kAttempts = 3;

@@ -36,6 +36,8 @@
   X(ReturnsTrainable, "BF012",                                                                     \
     "A returned tensor can still be differentiated, and is a view of one that others have too.",   \
     "Return a clone of it, detach it, or call backward inside the function.")                      \
+  X(CompilesLater, "BF013", "The graph is being compiled by another thread.",                      \
+    "It runs the calls from then on; BIFRONT_BACKGROUND=0 has the call wait for it.")              \
   X(TooManyGraphs, "BF020", "The function has as many graphs as the limit allows.",                \
     "Pass what changes from call to call as a tensor, or allow more by `max_graphs=`.")            \
   X(TooManyWays, "BF021",                                                                          \

@@ -17,22 +17,6 @@ namespace {
 
 constexpr StringLiteral kSaved = "bf.saved", kReaders = "bf.readers", kMeets = "bf.meets";
 
-// With the lines of the program, which assertions and errors name.
-std::string exactTextOf(ModuleOp module) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  module.print(stream, OpPrintingFlags().enableDebugInfo(true, /*prettyForm=*/false));
-  return text;
-}
-
-std::string sourceOf(ModuleOp module, const PipelineOptions &options, const BackwardSplit *split) {
-  std::string text = "without " + options.disabled + "\n";
-  if (split)
-    text += std::to_string(split->numResults) + " results, " + std::to_string(split->numSeeds) +
-            " seeds\n";
-  return text + exactTextOf(module);
-}
-
 DenseI32ArrayAttr numbersAttr(Builder &builder, ArrayRef<uint32_t> numbers) {
   return builder.getDenseI32ArrayAttr(SmallVector<int32_t>(numbers.begin(), numbers.end()));
 }
@@ -107,13 +91,28 @@ bool readResult(const std::string &text, ModuleOp module, BackwardSplit *split) 
 
 } // namespace
 
+std::string exactTextOf(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream, OpPrintingFlags().enableDebugInfo(true, /*prettyForm=*/false));
+  return text;
+}
+
+std::string sourceTextOf(ModuleOp module, const BackwardSplit *split) {
+  std::string text = "without " + pipelineOptions().disabled + "\n";
+  if (split)
+    text += std::to_string(split->numResults) + " results, " + std::to_string(split->numSeeds) +
+            " seeds\n";
+  return text + exactTextOf(module);
+}
+
 PipelineResult runPipelineOrRead(ModuleOp module, DerivativeSource &derivatives,
                                  BackwardSplit *split) {
   PipelineOptions options = pipelineOptions();
   bool shows = !options.dumpBefore.empty() || !options.dumpAfter.empty();
   if (shows || !usesDiskCache())
     return runPipeline(module, options, &derivatives, split);
-  DiskCacheEntry entry("graph", sourceOf(module, options, split));
+  DiskCacheEntry entry("graph", sourceTextOf(module, split));
   if (auto text = entry.read()) {
     if (readResult(*text, module, split))
       return {.ok = true, .failedPass = {}, .reason = {}, .timings = {}};

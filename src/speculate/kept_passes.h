@@ -4,10 +4,17 @@
 
 #include "passes/pipeline.h"
 
+#include <string>
+
 namespace bifront {
 
 // As runPipeline with the process's options and derivatives.
 PipelineResult runPipelineOrRead(mlir::ModuleOp module, DerivativeSource &derivatives,
                                  BackwardSplit *split);
+
+// A module with the lines of the program, which assertions and errors name.
+std::string exactTextOf(mlir::ModuleOp module);
+// All that a compiled graph follows from in this process.
+std::string sourceTextOf(mlir::ModuleOp module, const BackwardSplit *split);
 
 } // namespace bifront

@@ -28,6 +28,8 @@
     "Memory that the graphs of one function may keep for their tensors; the least used one goes.") \
   X(cacheMegabytes, int64_t, "BIFRONT_CACHE_MEGABYTES", 1024,                                      \
     "What a directory of bifront.cache may grow to; the files that were used longest ago go.")     \
+  X(background, bool, "BIFRONT_BACKGROUND", false,                                                 \
+    "Compile graphs in a thread of their own, while CPython runs the calls.")                      \
   X(cache, std::string, "BIFRONT_CACHE", "",                                                       \
     "Directory in which graphs are kept for later processes, as bifront.cache.use does it.")
 
