@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import bifront
@@ -80,7 +80,7 @@ def look(found: Any, names: dict[int, int]) -> Any:
         return (found.tolist(), found.requires_grad, found.dtype)
     if isinstance(found, (list, tuple)):
         return (type(found).__name__, [look(item, names) for item in found])
-    if not isinstance(found, (Tree, Slotted, Link, Pair)):
+    if not isinstance(found, (Tree, Slotted, Link, Pair, Checked)):
         return found
     if id(found) in names:
         return ("seen", names[id(found)])
@@ -374,6 +374,20 @@ def test_the_object_is_known_by_another_name() -> None:
         assert torch.equal(seen[1], known.value) and torch.equal(seen[2], link.value)
 
 
+def test_all_attributes_of_an_object_are_read_by_another_name() -> None:
+    known = Link(torch.ones(2))
+
+    def step(link: Any) -> Any:
+        link.mark = 1
+        return link.value * 1, sorted(vars(known)), sorted(copy.copy(known).__dict__)
+
+    converted = bifront.function(step)
+    for call in range(CALLS):
+        link = known if call % 3 == 2 else chain(call)
+        marked = ["mark"] if call >= 2 else []
+        assert converted(link)[1:] == (sorted(["value", "rest", *marked]),) * 2
+
+
 # --- New objects ----------------------------------------------------------------------------------
 
 
@@ -419,7 +433,24 @@ def test_a_loop_makes_a_copy_of_dataclasses() -> None:
             link = link.rest
         return head
 
-    compare(step, pairs, graphs=None)
+    compare(step, pairs)
+
+
+@dataclass
+class Checked(Pair):
+    note: Any = field(default_factory=list)
+    kind: str = "checked"
+
+    def __post_init__(self) -> None:
+        self.kind += "!"
+
+
+def test_a_dataclass_that_makes_more_than_it_is_given() -> None:
+    def step(link: Any) -> Any:
+        made = Checked(link.value * 2, rest=link)
+        return made.value, made.note, made.kind, made.rest is link
+
+    compare(step, lambda call: Checked(torch.ones(2) * call, chain(call)), graphs=None)
 
 
 def test_new_objects_that_nobody_keeps() -> None:
@@ -496,3 +527,51 @@ def test_an_exception_behind_the_writes() -> None:
             except ValueError as error:
                 outcomes.append(str(error))
         assert outcomes[0] == outcomes[1] and look(expected, {}) == look(actual, {})
+
+
+def test_what_a_failed_run_has_written_is_not_seen_by_graphs_that_run_instead() -> None:
+    def first(link: Any) -> Any:
+        return link.value * 1
+
+    inner = bifront.function(first)
+    for call in range(CALLS):
+        inner(chain(call))  # has a graph that reads such objects
+
+    def step(link: Any) -> Any:
+        before = inner(link)
+        link.value = link.value + 1
+        if link.rest is not None and link.value.sum() > 9:
+            return before, inner(link), inner(link.rest)
+        return before, inner(link)
+
+    compare(step, chain, graphs=None)
+
+
+def test_writes_decide_the_way() -> None:
+    def step(pair: Any) -> Any:
+        a, b = pair
+        a.left = None
+        if b.left is None:
+            b.right = a
+            return a.value + 1
+        b.left.value = b.value * 2
+        return b.left.value + a.value
+
+    def make(call: int) -> Any:
+        a, b = tree(call), tree(call + 1)
+        return (a, a if call % 3 == 0 else b)
+
+    compare(step, make, graphs=None)
+
+
+def test_writes_in_a_comprehension_and_by_setattr() -> None:
+    def step(link: Any) -> Any:
+        count = 0
+        while link is not None:
+            setattr(link, "place", count)
+            [setattr(link, name, count + 1.0) for name in ("x", "y")]
+            total = link.x + link.y + link.place
+            link, count = link.rest, count + 1
+        return total
+
+    compare(step, chain, graphs=None)

@@ -44,6 +44,57 @@ PyObject *nameIn(const Slot &slot) {
   return slot.kind == Slot::Kind::DictItem ? slot.key.get() : nullptr;
 }
 
+// Whether the dict is that of an object of one of these classes.
+bool isOfObject(PyObject *dict, const std::set<PyTypeObject *> &classes) {
+  PyRef gc = checked(PyImport_ImportModule("gc"));
+  PyRef owners = checked(PyObject_CallMethod(gc.get(), "get_referrers", "O", dict));
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(owners.get()); ++i)
+    if (classes.contains(Py_TYPE(PyList_GET_ITEM(owners.get(), i))))
+      return true;
+  return false;
+}
+
+// What the `__init__` that `dataclass` has written for a class sets, by name and in order; nothing
+// where it does more than that, or is another.
+std::optional<std::vector<std::pair<PyRef, PyRef>>>
+fieldsSetBy(PyTypeObject *cls, PyObject *init, PyObject *self, const CallArguments &arguments) {
+  PyObject *fields = PyDict_GetItemString(cls->tp_dict, "__dataclass_fields__");
+  auto *code = reinterpret_cast<PyCodeObject *>(PyFunction_GET_CODE(init));
+  bool isWritten = fields && PyDict_GetItemString(cls->tp_dict, "__init__") == init &&
+                   PyUnicode_CompareWithASCIIString(code->co_filename, "<string>") == 0;
+  if (!isWritten || typeAttribute(cls, "__post_init__"))
+    return std::nullopt;
+  PyRef positional = checked(PyTuple_New(static_cast<Py_ssize_t>(arguments.positional.size()) + 1));
+  PyTuple_SET_ITEM(positional.get(), 0, Py_NewRef(self));
+  for (size_t i = 0; i < arguments.positional.size(); ++i)
+    PyTuple_SET_ITEM(positional.get(), static_cast<Py_ssize_t>(i) + 1,
+                     Py_NewRef(arguments.positional[i].get()));
+  PyRef keywords = checked(PyDict_New());
+  for (const auto &[name, value] : arguments.keywords)
+    checked(PyDict_SetItem(keywords.get(), name.get(), value.get()));
+  PyRef inspect = checked(PyImport_ImportModule("inspect"));
+  PyRef signature = checked(PyObject_CallMethod(inspect.get(), "signature", "O", init));
+  PyRef bind = checked(PyObject_GetAttrString(signature.get(), "bind"));
+  PyRef bound = checked(PyObject_Call(bind.get(), positional.get(), keywords.get()));
+  checked(PyObject_CallMethod(bound.get(), "apply_defaults", nullptr));
+  PyRef given = checked(PyObject_GetAttrString(bound.get(), "arguments"));
+  std::vector<std::pair<PyRef, PyRef>> set;
+  PyObject *name = nullptr, *value = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Next(given.get(), &at, &name, &value);)
+    if (value != self) {
+      PyObject *field = PyDict_GetItemWithError(fields, name);
+      PyRef factory = field ? checked(PyObject_GetAttrString(field, "default_factory")) : PyRef();
+      PyRef kind = field ? checked(PyObject_GetAttrString(field, "_field_type")) : PyRef();
+      PyRef missing = checked(PyObject_GetAttrString(PyImport_AddModule("dataclasses"), "MISSING"));
+      PyRef plain = checked(PyObject_GetAttrString(PyImport_AddModule("dataclasses"), "_FIELD"));
+      if (factory.get() != missing.get() || kind.get() != plain.get())
+        return std::nullopt;
+      set.emplace_back(PyRef::share(name), PyRef::share(value));
+    }
+  bool all = static_cast<Py_ssize_t>(set.size()) == PyDict_GET_SIZE(fields);
+  return all ? std::optional(std::move(set)) : std::nullopt;
+}
+
 } // namespace
 
 //===- Attributes --------------------------------------------------------------------------===//
@@ -140,10 +191,10 @@ const at::Tensor *Interpreter::tensorToWrite(PyObject *value) const {
   if (objects_.contains(made))
     return nullptr;
   const ProxyImpl::Shape &shape = proxy->shape();
-  if (!isExactTensor(value) || tensor.requires_grad() || shape.dynamic ||
-      !shape.in(0).isContiguous() || tensor.is_view() || !recording.isAlone(made) ||
-      recording.memoryOf(made) != Recording::Memory::Own || recording.isMerged(made) ||
-      !recording.isOfScope(tensor))
+  if (!isExactTensor(value) || c10::InferenceMode::is_enabled() || tensor.requires_grad() ||
+      shape.dynamic || !shape.in(0).isContiguous() || tensor.is_view() ||
+      !recording.isAlone(made) || recording.memoryOf(made) != Recording::Memory::Own ||
+      recording.isMerged(made) || !recording.isOfScope(tensor))
     throw CannotInterpret("a tensor that differs in kind is put into an object that differs from "
                           "call to call");
   return &tensor;
@@ -170,7 +221,12 @@ bool Interpreter::readsWhatRunsWrite(const PythonEffects &effects) const {
   return !reachedByCalls_.empty() ||
          std::any_of(effects.reads.begin(), effects.reads.end(),
                      [&](const PythonRead &read) {
-                       return read.kind == PythonRead::Kind::Slot && isWritten(read.slot);
+                       PyObject *object = read.slot.object.get();
+                       bool isDict =
+                           read.kind == PythonRead::Kind::Container && PyDict_Check(object);
+                       return read.kind == PythonRead::Kind::Slot
+                                  ? isWritten(read.slot)
+                                  : isDict && isOfObject(object, readClasses_);
                      }) ||
          std::any_of(effects.inputs.begin(), effects.inputs.end(), [&](const SlotInput &input) {
            return !unseenInputs_.contains(input.input) && isWritten(input.slot);
@@ -205,8 +261,14 @@ PyRef Interpreter::makeInRun(PyTypeObject *cls, CallArguments arguments) {
   PyRef pointer = makePointer(made);
   if (!init || !PyFunction_Check(init))
     return pointer;
-  arguments.positional.insert(arguments.positional.begin(), pointer);
   try {
+    if (auto fields = fieldsSetBy(cls, init, pointer.get(), arguments)) {
+      log_.readTypeOf(init);
+      for (const auto &[name, value] : *fields)
+        setPointerAttribute(pointer.get(), name.get(), value.get());
+      return pointer;
+    }
+    arguments.positional.insert(arguments.positional.begin(), pointer);
     if (call(init, std::move(arguments)).get() != Py_None)
       raise(PyExc_TypeError, "__init__() should return None");
   } catch (const CannotInterpret &why) { // the commit may make it
