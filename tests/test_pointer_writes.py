@@ -575,3 +575,39 @@ def test_writes_in_a_comprehension_and_by_setattr() -> None:
         return total
 
     compare(step, chain, graphs=None)
+
+
+class Name(str):
+    __slots__ = ()
+
+
+def test_a_name_of_a_class_of_its_own() -> None:
+    names = [Name("value"), "val" + "ue"]
+
+    def step(link: Any) -> Any:
+        for name in names:
+            setattr(link, name, link.value + 1)
+        return link.value * 1
+
+    compare(step, chain, graphs=None)
+
+
+def test_ways_that_the_first_calls_do_not_take_are_known_by_those_nearby() -> None:
+    def evaluate(node: Any) -> Any:
+        if node.left is None:
+            return node.value
+        if node.sign == "+":
+            return evaluate(node.left) + evaluate(node.right)
+        if node.sign == "-":
+            return evaluate(node.left) - evaluate(node.right)
+        return evaluate(node.left) * evaluate(node.right)
+
+    def sign(node: Any, text: str) -> Any:
+        if node.left is not None:
+            node.sign = text
+            sign(node.left, text)
+            sign(node.right, text)
+        return node
+
+    # Each call shows one of the ways.
+    compare(evaluate, lambda call: sign(tree(3 * call + 1), "+-*"[call % 3]))

@@ -106,7 +106,8 @@ void Interpreter::setPointerAttribute(PyObject *pointer, PyObject *name, PyObjec
     throw CannotInterpret("an attribute of a " + std::string(type->tp_name) +
                           " that differs from call to call is " + why);
   };
-  if (!host_.attributeWriter || opaque_.find(object) || !hasOrdinaryWrites(type))
+  if (!host_.attributeWriter || opaque_.find(object) || !hasOrdinaryWrites(type) ||
+      !PyUnicode_CheckExact(name))
     refuse("set");
   if (!value)
     refuse("deleted");
