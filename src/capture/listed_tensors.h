@@ -23,6 +23,13 @@ public:
     return found == bases_.end() ? value : found->second;
   }
 
+  // Neither a view nor the base of one.
+  bool isAlone(ValueId value) const {
+    return !bases_.contains(value) &&
+           std::none_of(bases_.begin(), bases_.end(),
+                        [&](const auto &view) { return view.second == value; });
+  }
+
   // `isMerged`: the base is one of several tensors, made before it. False: it may have been
   // written, or will be when it is this tensor again.
   bool keep(ValueId value, bool isMerged) {

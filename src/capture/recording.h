@@ -192,6 +192,8 @@ public:
                          isConditional() && lists_.baseOf(value) < scopeStart_))
       fail("a tensor is written that may be an item of a list of the graph");
   }
+  // Whether it shares its memory with no other value of the graph.
+  bool isAlone(ValueId value) const { return lists_.isAlone(value); }
   // A list of the graph takes a copy of this tensor, which therefore nobody may write. False where
   // somebody may have.
   bool keepInList(ValueId value) { return lists_.keep(value, isMerged(lists_.baseOf(value))); }

@@ -155,7 +155,7 @@ PyRef Interpreter::attribute(PyObject *object, PyObject *name) {
 
 void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value) {
   if (pointerOf(object))
-    throw CannotInterpret("an object that differs from call to call is written");
+    return setPointerAttribute(object, name, value);
   if (value ? callSpecial(object, "__setattr__", {name, value})
             : callSpecial(object, "__delattr__", {name}))
     return;

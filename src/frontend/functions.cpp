@@ -309,6 +309,8 @@ PyRef Interpreter::makeInstance(PyTypeObject *cls, CallArguments arguments) {
   bool walksNew = ownNew && PyFunction_Check(ownNew.get());
   if ((!walksInit && !walksNew && !isPlain) || !(cls->tp_flags & Py_TPFLAGS_HEAPTYPE))
     return callNative(object, arguments);
+  if (!walksNew && isMadeInRun(cls, arguments))
+    return makeInRun(cls, std::move(arguments));
   PyRef instance;
   if (walksNew) {
     CallArguments forNew = arguments;

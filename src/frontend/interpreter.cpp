@@ -58,7 +58,13 @@ PythonEffects Interpreter::finish() {
   PythonLog::Mark before = log_.mark();
   endCallbacks();
   endedWithEffects_ = !log_.changesSince(before).empty() || log_.hasCalledSince(before);
+  std::set<size_t> unseen;
+  for (size_t i = 0; i < numGiven_; ++i)
+    if (!log_.isSeen(i))
+      unseen.insert(i);
   PythonEffects effects = log_.finish();
+  for (size_t i : unseen)
+    unseenInputs_.insert(effects.inputs[i].input);
   effects.isKept = [leaving = opaque_.leaving(), any = opaque_.sharesNothing()](PyObject *object) {
     auto pointer = pointerOf(object);
     return pointer && (any || leaving.contains(*pointer));
@@ -105,6 +111,8 @@ bool Interpreter::readsWhatItWrites(const PythonEffects &effects) const {
   for (PyTypeObject *type : writtenClasses_)
     if (readClasses_.contains(type))
       return true;
+  if (readsWhatRunsWrite(effects))
+    return true;
   // A container, whose owner is not known.
   bool readsContainers = readClasses_.contains(&PyList_Type) || readClasses_.contains(&PyDict_Type);
   return readsContainers &&

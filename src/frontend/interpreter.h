@@ -11,6 +11,7 @@
 #include "frontend/python_error.h"
 #include "frontend/python_log.h"
 #include "frontend/syntax.h"
+#include "frontend/written_examples.h"
 #include "ir/graph_recorder.h"
 
 #include <cstdint>
@@ -115,6 +116,9 @@ struct InterpreterHost {
   // the innermost.
   std::function<PyRef(const CallPlace &, const OpaqueSite &, std::vector<LoggedFrame> frames)>
       logged = {};
+  // What writes an attribute in a run, given the object, the name and the value, which it gives
+  // back; null where runs write none.
+  PyObject *attributeWriter = nullptr;
   // Of what CPython reaches from these objects when their code runs: a set of the addresses, and
   // the tensors among them.
   std::function<PyRef(PyObject *objects)> reachedByCall = {};
@@ -322,6 +326,16 @@ private:
   void noteComputed(PyObject *result, PyObject *left, PyObject *right,
                     const std::function<PyObject *(PyObject *, PyObject *)> &compute);
   std::optional<bool> decided(PyObject *condition);
+
+  // pointer_writes.cpp
+  void setPointerAttribute(PyObject *pointer, PyObject *name, PyObject *value);
+  ValueId writeInRun(ValueId object, PyObject *name, ValueId value);
+  ValueId objectToWrite(PyObject *value) const;
+  const at::Tensor *tensorToWrite(PyObject *value) const;
+  void noteWritten(ValueId object, PyObject *name, const Example &value);
+  bool readsWhatRunsWrite(const PythonEffects &effects) const;
+  bool isMadeInRun(PyTypeObject *cls, const CallArguments &arguments) const;
+  PyRef makeInRun(PyTypeObject *cls, CallArguments arguments);
 
   // recursion.cpp
   class FunctionWalk;
@@ -620,7 +634,11 @@ private:
   std::map<PyObject *, std::pair<PyRef, PyObject *>> makers_;
   std::vector<PyRef> reachedByCalls_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
-  std::vector<FunctionWalk *> functions_;                 // of the graph, that are being walked
+  std::set<PyObject *> writtenByRuns_; // names of attributes of objects that pointers lead to
+  size_t numGiven_ = 0;                // of what stands in for values, ahead of the walk
+  std::set<uint32_t> unseenInputs_;    // those that it has not come to
+  std::shared_ptr<WrittenExamples> written_ = std::make_shared<WrittenExamples>();
+  std::vector<FunctionWalk *> functions_; // of the graph, that are being walked
   std::vector<std::unique_ptr<FunctionWalk>> definedFunctions_; // and those that others can call
   uint32_t framesPerCall_ = 0;
   std::optional<bool> forced_; // what the next truth that is asked for is taken to be

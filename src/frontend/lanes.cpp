@@ -142,16 +142,23 @@ std::vector<const Activation *> Lanes::active() const {
   return found;
 }
 
+// Where no lane comes, those tell that come nearest to it.
 std::vector<PyRef> Lanes::seen(ValueId value) const {
   std::vector<PyRef> objects;
   std::set<PyObject *> known;
   Example example = of(value);
   if (!example)
     return objects;
-  for (const Activation *activation : active())
-    if (PyRef object = example(*activation); object && known.insert(object.get()).second)
-      objects.push_back(std::move(object));
-  return objects;
+  LaneConditions met = conditions();
+  while (true) {
+    for (const Activation &activation : *levels_.back().activations)
+      if (hold(met, activation))
+        if (PyRef object = example(activation); object && known.insert(object.get()).second)
+          objects.push_back(std::move(object));
+    if (!objects.empty() || met.empty())
+      return objects;
+    met.pop_back();
+  }
 }
 
 Lanes::Ways Lanes::waysOf(const Example &condition) const {

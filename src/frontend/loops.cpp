@@ -182,6 +182,7 @@ private:
       int &walks;
       ~Leave() { --walks; }
     } leave{interpreter_.loopWalks_};
+    interpreter_.written_->takeBack(written_);
     size_t looks = interpreter_.looksAtMemory_.size();
     Way iteration = interpreter_.walkWay(
         frame_,
@@ -294,7 +295,8 @@ private:
   PythonFrame &frame_;
   const LoopPlan &plan_;
   GraphRecorder &graph_;
-  std::vector<ValueId> start_; // the carried values at first
+  const size_t written_ = interpreter_.written_->size(); // ahead of the loop
+  std::vector<ValueId> start_;                           // the carried values at first
   std::shared_ptr<LaneLoop> lanes_;
 };
 

@@ -305,10 +305,14 @@ PyRef Interpreter::pointerAttribute(PyObject *pointer, PyObject *name) {
   Example object = lanes_.of(value);
   PyRef key = PyRef::share(name);
   ValueId read = graph.readAttribute(value, text, held(asObject(type)));
-  lanes_.note(read, [=](const Activation &activation) {
-    PyRef from = object(activation);
-    return from && Py_TYPE(from.get()) == type ? plainAttribute(from.get(), key.get()) : PyRef();
-  });
+  lanes_.note(read,
+              [=, written = written_, before = written_->size()](const Activation &activation) {
+                PyRef from = object(activation);
+                if (!from || Py_TYPE(from.get()) != type)
+                  return PyRef();
+                auto known = written->find(from.get(), key.get(), before);
+                return known ? *known : plainAttribute(from.get(), key.get());
+              });
   readClasses_.insert(type);
   return objectOf(read);
 }

@@ -174,6 +174,7 @@ bool PythonLog::read(Slot::Kind kind, PyObject *object, PyObject *key, PyObject 
     return false;
   ObjectState &state = stateOf(object);
   SlotState &slot = slotOf(state, key);
+  slot.readAgain = slot.read;
   if (slot.read || slot.written || state.containerRead)
     return false;
   bool isKnown = kind != Slot::Kind::ListItem || namesItem(state, key);
@@ -197,6 +198,12 @@ void PythonLog::standIn(Slot slot, PyObject *value, PyObject *proxy, uint32_t in
   put(place.kind, place.object.get(), place.key.get(), proxy);
   standIns_.push_back({std::move(place), PyRef::share(value), PyRef::share(proxy)});
   effects_.inputs.push_back({std::move(slot), PyRef::share(value), input});
+}
+
+bool PythonLog::isSeen(size_t standIn) {
+  const Slot &slot = standIns_[standIn].slot;
+  ObjectState &state = stateOf(slot.object.get());
+  return state.containerRead || slotOf(state, slot.key.get()).readAgain;
 }
 
 PyRef PythonLog::lengthStandIn(PyObject *list) const {
@@ -521,7 +528,7 @@ bool isSeen(const PythonWrite &write, PyObject *reached) {
 
 bool PythonLog::hasPending(PyObject *reached) const {
   return std::any_of(effects_.writes.begin(), effects_.writes.end(),
-                     [&](const PythonWrite &write) { return isSeen(write, reached); });
+                     [&](const PythonWrite &write) { return bifront::isSeen(write, reached); });
 }
 
 } // namespace bifront

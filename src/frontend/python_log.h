@@ -37,6 +37,9 @@ public:
   // graph's input, is there in its place.
   void standIn(Slot slot, PyObject *value, PyObject *proxy, uint32_t input);
 
+  size_t numStandIns() const { return standIns_.size(); }
+  // Whether the program has come to see the n-th of them, or may have.
+  bool isSeen(size_t standIn);
   // What stands in for the length of a list; null where nothing does.
   PyRef lengthStandIn(PyObject *list) const;
 
@@ -92,6 +95,7 @@ public:
 private:
   struct SlotState {
     bool read = false, written = false;
+    bool readAgain = false;
     int64_t lastWrite = -1; // among the writes, where it may still be replaced
   };
   // What is known of one object from before the call.

@@ -311,6 +311,10 @@ PyRef Interpreter::FunctionWalk::run() {
       interpreter_.refusal_ = nullptr;
       if (!growLanes())
         throw CannotMerge(pending.what());
+    } catch (const CannotMerge &) { // which more lanes may tell more of
+      if (attempt + 1 == kMostAttempts || !growLanes())
+        throw;
+      interpreter_.refusal_ = nullptr;
     }
   }
   throw CannotMerge("a function gives, or is given, values of other kinds at each level");

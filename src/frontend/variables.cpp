@@ -43,6 +43,7 @@ void Interpreter::standIn(const std::vector<Slot> &slots) {
   for (const Slot &slot : slots)
     if (!host_.isReplaced(slot.object.get()))
       found(slot.kind, slot.object.get(), slot.key.get(), log_.valueNow(slot).get());
+  numGiven_ = log_.numStandIns();
 }
 
 PyRef Interpreter::load(PythonFrame &frame, const Binding &binding) {

@@ -700,7 +700,7 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
   auto held = kept.graph; // it may become a form of another meanwhile
   const ConvertedGraph &graph = *held;
   RandomState random(graph.drawsRandomNumbers);
-  OpaqueRun opaque(graph.opaqueCalls() > 0);
+  OpaqueRun opaque(graph.callsPython());
   if (!graph.rerouted.empty())
     opaque.makeCalls(graph);
   GraphRun outcome = runGraph(graph, leaves);

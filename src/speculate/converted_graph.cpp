@@ -1,5 +1,6 @@
 #include "speculate/converted_graph.h"
 
+#include "runtime/program.h"
 #include "support/fail_nth.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -170,10 +171,21 @@ int64_t ConvertedGraph::bytes() const {
 }
 
 size_t ConvertedGraph::opaqueCalls() const {
-  size_t count = executor->program().pythonCalls.size();
+  auto callsOf = [](const Program &program) {
+    return std::ranges::count_if(program.pythonCalls,
+                                 [](const PythonStep &step) { return step.call.isOfProgram(); });
+  };
+  size_t count = callsOf(executor->program());
   for (const auto &function : executor->program().functions)
-    count += function->pythonCalls.size();
+    count += callsOf(*function);
   return count;
+}
+
+bool ConvertedGraph::callsPython() const {
+  const Program &program = executor->program();
+  return !program.pythonCalls.empty() ||
+         std::ranges::any_of(program.functions,
+                             [](const auto &function) { return !function->pythonCalls.empty(); });
 }
 
 int ConvertedGraph::traverse(visitproc visit, void *arg) const {

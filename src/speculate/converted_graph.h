@@ -130,7 +130,8 @@ public:
   // What it keeps for its tensors.
   int64_t bytes() const;
   // The places where it calls Python functions.
-  size_t opaqueCalls() const;
+  size_t opaqueCalls() const; // of the program
+  bool callsPython() const;   // for whatever reason
   int traverse(visitproc visit, void *arg) const;
 
 private:

@@ -128,6 +128,7 @@ std::optional<c10::IValue> Foresight::alongside(ValueId value) {
   if (random_.defined())
     RandomState::set(random_);
   std::optional<c10::IValue> found;
+  OpaqueRun opaque;
   try {
     PlainTorch plain;
     if (!alongside_)
@@ -141,6 +142,9 @@ std::optional<c10::IValue> Foresight::alongside(ValueId value) {
     failed_ = true;
     alongside_.reset();
   }
+  opaque.restore();
+  if (opaque.written().any()) // which nothing that is run later would see
+    failed_ = true;
   random_ = RandomState::now();
   ofTheProgram.restore();
   return found;

@@ -24,11 +24,12 @@ OpaqueRun::OpaqueRun(bool needed) : isCurrent_(needed) {
 OpaqueRun::~OpaqueRun() {
   if (isCurrent_)
     currentRun = outer_;
-  if (!sources_.empty() || !held_.empty() || graph_) {
+  if (!sources_.empty() || !held_.empty() || written_.any() || graph_) {
     Gil gil;
     log_.clear();
     inputs_.clear();
     sources_.clear();
+    written_.clear();
     held_.clear();
   }
 }
@@ -44,9 +45,10 @@ void OpaqueRun::keepState(PyObject *source) {
 
 // The last comes first: two sources may share their state.
 void OpaqueRun::restore() {
-  if (sources_.empty())
+  if (sources_.empty() && !written_.any())
     return;
   Gil gil;
+  written_.clear(); // CPython runs next, and reads what is there
   PendingException ofTheRun;
   for (auto kept = sources_.rbegin(); kept != sources_.rend(); ++kept) {
     try {

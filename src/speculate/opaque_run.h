@@ -4,6 +4,7 @@
 
 #include "capture/modes.h"
 #include "speculate/call_log.h"
+#include "speculate/written_attributes.h"
 #include "support/py_ref.h"
 
 #include <functional>
@@ -27,7 +28,9 @@ public:
   void keepState(PyObject *source);
   // The object lives as long as the run, and what is made of it.
   void hold(PyRef object) { held_.push_back(std::move(object)); }
-  // Random sources are as they were before the run.
+  // What it writes to objects that only it knows.
+  WrittenAttributes &written() { return written_; }
+  // Random sources are as they were before the run, and nothing is written.
   void restore();
 
   // Calls of the program with effects are made in this run, and logged. The graph's guards hold.
@@ -45,6 +48,7 @@ private:
   OpaqueRun *outer_ = nullptr;
   std::vector<std::pair<PyRef, PyRef>> sources_; // and their states
   std::vector<PyRef> held_;
+  WrittenAttributes written_;
   const ConvertedGraph *graph_ = nullptr;
   std::vector<PyRef> inputs_;                 // what varies of Python's values, as the graph has it
   std::optional<at::ThreadLocalState> modes_; // the program's

@@ -270,10 +270,15 @@ decisions(GraphRecorder &recorder, Capture &capture, Captured &captured, Path &f
 Captured capturePaths(const CapturePath &capture, const Policies *policies,
                       const std::vector<Path> &others) {
   constexpr int kMostRounds = 8;
+  std::vector<std::string> notes; // of all rounds: what has settled is not said again
   for (int round = 0; round < kMostRounds; ++round) {
     Policies before = policies ? *policies : Policies();
     std::vector<Captured> paths(1);
     capture(paths[0], nullptr);
+    for (std::string &note : paths[0].notes)
+      if (std::ranges::find(notes, note) == notes.end())
+        notes.push_back(std::move(note));
+    paths[0].notes = notes;
     if (!paths[0].path.empty())
       captureOthers(capture, others, paths);
     if (areAllRefused(paths))

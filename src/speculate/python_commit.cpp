@@ -71,11 +71,14 @@ bool PythonCommit::write(const Step &step, const std::vector<PyRef> &made) const
   return false;
 }
 
-PyObject *PythonCommit::run(const std::function<PyObject *(uint32_t)> &leaf) const {
+PyObject *PythonCommit::run(const std::function<PyObject *(uint32_t)> &leaf,
+                            const WrittenAttributes *ofRun) const {
   Made made;
   if (!blueprint_.make(*made, leaf))
     return nullptr;
   PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
+  if (ofRun && !ofRun->commit())
+    PyErr_Fetch(&type, &value, &trace);
   for (const Step &step : steps_) {
     if (write(step, *made))
       continue;

@@ -4,6 +4,7 @@
 
 #include "frontend/python_effects.h"
 #include "speculate/blueprint.h"
+#include "speculate/written_attributes.h"
 
 #include <functional>
 #include <vector>
@@ -17,10 +18,12 @@ public:
                 const Blueprint::Origin &origin);
   bool writes() const { return !steps_.empty(); }
 
-  // `leaf` as in Blueprint::make; all of them are asked for before anything is written. A new
+  // `leaf` as in Blueprint::make; all of them are asked for before anything is written. `ofRun`:
+  // what the run has written to objects that it has met, of which no step knows; may be null. A new
   // reference to the result. Null with an exception set: of a `print`, behind all changes, or for
   // want of memory, before any.
-  PyObject *run(const std::function<PyObject *(uint32_t)> &leaf) const;
+  PyObject *run(const std::function<PyObject *(uint32_t)> &leaf,
+                const WrittenAttributes *ofRun) const;
   int traverse(visitproc visit, void *arg) const;
 
 private:

@@ -2,6 +2,7 @@
 
 #include "frontend/pointers.h"
 #include "runtime/object_reads.h"
+#include "speculate/opaque_run.h"
 #include "speculate/precheck.h"
 #include "support/gil.h"
 #include "support/plain_constant.h"
@@ -120,10 +121,19 @@ bool unbox(PyObject *object, const ValueType &type, const int64_t *sizes, Object
   }
 }
 
+// What the run has written there itself; null: nothing.
+PyObject *writtenByRun(PyObject *object, PyObject *name) {
+  OpaqueRun *run = OpaqueRun::current();
+  return run ? run->written().find(object, name) : nullptr;
+}
+
+PyRef attributeOf(PyObject *object, PyObject *name) {
+  PyObject *written = writtenByRun(object, name);
+  return written ? PyRef::share(written) : plainAttribute(object, name);
+}
+
 bool isMethod(PyObject *object, PyObject *name, PyObject *function) {
-  PyRef found = PyRef::steal(PyObject_GenericGetAttr(object, name));
-  if (!found)
-    PyErr_Clear(); // it has none
+  PyRef found = attributeOf(object, name);
   return found && PyMethod_Check(found.get()) && PyMethod_GET_FUNCTION(found.get()) == function &&
          PyMethod_GET_SELF(found.get()) == object;
 }
@@ -136,7 +146,7 @@ bool read(const ObjectRead &what, const void *name, const ObjectAddress *operand
   switch (what.kind) {
   case ObjectRead::Kind::Attribute:
     return isClass(object, objectAt(operands[1])) &&
-           hold(plainAttribute(object, attribute), result, held);
+           hold(attributeOf(object, attribute), result, held);
   case ObjectRead::Kind::Item: return hold(itemOf(object, operands[1]), result, held);
   case ObjectRead::Kind::HasItem: {
     auto item = itemUnder(object, operands[1]);

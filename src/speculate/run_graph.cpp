@@ -3,6 +3,7 @@
 #include "runtime/call_depth.h"
 #include "runtime/frame.h"
 #include "speculate/convert.h"
+#include "speculate/opaque_run.h"
 #include "speculate/python_objects.h"
 #include "speculate/spent_gradient.h"
 
@@ -213,9 +214,11 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
     std::span<const c10::IValue> inputs;
     std::vector<c10::IValue> &outputs;
   } made{end.results, leaves, inputs, buffers->outputs};
-  PyObject *result = end.commit.run([&made](uint32_t leaf) {
-    return wrapResult(made.results[leaf], made.leaves, made.inputs, made.outputs);
-  });
+  PyObject *result = end.commit.run(
+      [&made](uint32_t leaf) {
+        return wrapResult(made.results[leaf], made.leaves, made.inputs, made.outputs);
+      },
+      graph.callsPython() ? &OpaqueRun::current()->written() : nullptr);
   return {Status::Done, result, {}};
 }
 

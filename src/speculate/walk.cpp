@@ -4,6 +4,7 @@
 #include "speculate/call_log.h"
 #include "speculate/logged_caller.h"
 #include "speculate/python_state.h"
+#include "speculate/written_attributes.h"
 #include "support/options.h"
 #include "support/pending_exception.h"
 
@@ -78,6 +79,7 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
              const std::vector<LoggedFrame> &frames) {
             return makeLoggedCaller(place, site, frames);
           },
+      .attributeWriter = attributeWriter(),
       .reachedByCall =
           [&](PyObject *objects) {
             PyRef module = checked(PyImport_ImportModule("bifront._reachable_state"));

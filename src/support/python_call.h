@@ -4,14 +4,21 @@
 #include "support/tensor_type.h"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace bifront {
+
+// Names of calls that the program does not make, but the graph for it: an attribute that is written
+// to an object of which only the run knows, and an object that the run makes.
+constexpr std::string_view kWriteCall = "write an attribute", kMakeCall = "make an object";
 
 struct PythonCall {
   std::string name;                      // of the callee, for people
   std::vector<ValueType::Kind> operands; // Object, Int, Float, Bool or Tensor
   std::vector<std::string> keywords;     // of the last operands
+
+  bool isOfProgram() const { return name != kWriteCall && name != kMakeCall; }
 };
 
 } // namespace bifront
