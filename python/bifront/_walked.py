@@ -16,6 +16,25 @@ def sum_of(items: Iterable[Any], total: Any) -> Any:
     return total
 
 
+def listed(items: Iterable[Any]) -> list[Any]:
+    return [item for item in items]  # noqa: C416 (a loop that the graph counts)
+
+
+def extreme_of(items: Iterable[Any], best: Any, is_least: bool) -> Any:
+    """Of items the first of which is `best`."""
+    for item in items:
+        if item < best if is_least else item > best:
+            best = item
+    return best
+
+
+def items_of_mapping(mapping: Any, keys_first: bool) -> list[tuple[Any, Any]]:
+    keys = mapping.keys()
+    if keys_first:
+        keys = list(keys)
+    return [(key, mapping[key]) for key in keys]
+
+
 def chosen(condition: Any, then: Any, otherwise: Any) -> Any:
     return then if condition else otherwise
 

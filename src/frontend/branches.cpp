@@ -338,6 +338,8 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
     lanes_.noteMerged(results[i], example, yields[0][i], yields[1][i]);
   merge.takeResults(std::move(results), Merge::Place::BehindBranch);
 
+  for (auto &[result, tensors] : merge.tensors())
+    eitherTensors_[result] = {PyRef::share(condition), {tensors.first, tensors.second}};
   merged.value = merge.make(value);
   if (returns)
     frame.returned = merge.make(returned);
@@ -368,13 +370,34 @@ PyRef Interpreter::condition(PythonFrame &frame, const Expr &expr) {
   if (host_.policies) {
     if (auto *operation = std::get_if<BoolOperation>(&expr.node))
       return conditionFrom(frame, *operation, 0);
+    if (auto *comparison = std::get_if<Comparison>(&expr.node))
+      return conditionFrom(frame, *comparison, eval(frame, *comparison->first), 0);
     auto *negation = std::get_if<Unary>(&expr.node);
     if (negation && negation->op == UnaryOp::Not)
       return negated(condition(frame, *negation->operand).get());
   }
-  PyRef value = eval(frame, expr);
-  PyRef number = conditionOf(value.get());
-  return number ? number : PyRef::share(truth(value.get()) ? Py_True : Py_False);
+  return conditionOrTruth(eval(frame, expr).get());
+}
+
+PyRef Interpreter::conditionOrTruth(PyObject *value) {
+  PyRef number = conditionOf(value);
+  return number ? number : PyRef::share(truth(value) ? Py_True : Py_False);
+}
+
+// Of a chain from its comparison with `left` on.
+PyRef Interpreter::conditionFrom(PythonFrame &frame, const Comparison &comparison,
+                                 const PyRef &left, size_t first) {
+  const Expr &operand = *comparison.rest[first];
+  PyRef right = eval(frame, operand);
+  PyRef holds = conditionOrTruth(compare(comparison.ops[first], left.get(), right.get()).get());
+  if (first + 1 == comparison.ops.size())
+    return holds;
+  auto here = [] { return PyRef::share(Py_False); };
+  auto rest = [&] { return conditionFrom(frame, comparison, right, first + 1); };
+  if (isGraphNumber(holds.get()))
+    if (auto forked = forkValue(frame, &operand, holds.get(), rest, here))
+      return *forked;
+  return truth(holds.get()) ? rest() : here();
 }
 
 PyRef Interpreter::conditionFrom(PythonFrame &frame, const BoolOperation &operation, size_t first) {

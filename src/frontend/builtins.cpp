@@ -1,7 +1,7 @@
 // Functions of C that lead back to the program, or see what it has to be told of: `getattr`,
 // `sorted` with a key, `dict.get`, `list.append`.
 #include "frontend/callbacks.h"
-#include "frontend/interpreter.h"
+#include "frontend/grown_lists.h"
 #include "frontend/kinds.h"
 #include "frontend/later.h"
 #include "frontend/pointers.h"
@@ -230,6 +230,17 @@ struct Interpreter::Builtins {
     return std::nullopt;
   }
 
+  // For a dict of that type: a mapping says what its keys are. An ordered one asks for an item
+  // ahead of the next key.
+  static PyRef pairsOf(Interpreter &in, PyObject *items, PyTypeObject *type) {
+    PyRef keys = checked(PyUnicode_InternFromString("keys"));
+    if (!in.attributeOrAbsent(items, keys.get()))
+      return in.listOf(items);
+    bool isOrdered = PyType_IsSubtype(type, &PyODict_Type);
+    return walked(in, "items_of_mapping",
+                  {PyRef::share(items), PyRef::share(isOrdered ? Py_False : Py_True)});
+  }
+
   static Result anyTrue(Interpreter &in, Args &args) { return until(in, args, true); }
   static Result allTrue(Interpreter &in, Args &args) { return until(in, args, false); }
   static Result until(Interpreter &in, Args &args, bool wanted) {
@@ -246,7 +257,7 @@ struct Interpreter::Builtins {
     if (args.positional.empty())
       return std::nullopt;
     PyRef start = args.positional.size() > 1 ? args.positional[1] : keywordOf(args, "start");
-    if (holdsStacked(at(args, 0)))
+    if (holdsStacked(at(args, 0)) || goesThrough(in, at(args, 0), "sum_of"))
       return walked(in, "sum_of",
                     {args.positional[0], start ? start : checked(PyLong_FromLong(0))});
     PyRef items = in.listOf(at(args, 0));
@@ -266,6 +277,11 @@ struct Interpreter::Builtins {
     if (args.positional.empty())
       return std::nullopt;
     PyRef all = args.positional.size() == 1 ? args.positional[0] : tupleOf(args.positional);
+    if (args.keywords.empty() && goesThrough(in, all.get(), "extreme_of")) {
+      PyRef first = in.itemOfGrown(all.get(), checked(PyLong_FromLong(0)).get());
+      return walked(in, "extreme_of",
+                    {all, first, PyRef::share(better == CompareOp::Lt ? Py_True : Py_False)});
+    }
     PyRef items = in.listOf(all.get());
     PyRef key = keywordOf(args, "key"), fallback = keywordOf(args, "default");
     if (PyList_GET_SIZE(items.get()) == 0) {
@@ -294,6 +310,16 @@ struct Interpreter::Builtins {
       bestKey = itemKey;
     }
     return best;
+  }
+
+  // Whether such a function goes through a list that grows from call to call. CPython 3.12 adds
+  // floats up in another way than `+` does.
+  static bool goesThrough(Interpreter &in, PyObject *list, const char *helper) {
+    bool isSumOfFloats = std::string_view(helper) == "sum_of" && PyList_Check(list) &&
+                         PyList_GET_SIZE(list) > 0 && PyFloat_Check(PyList_GET_ITEM(list, 0));
+    if (PY_VERSION_HEX >= 0x030C0000 && isSumOfFloats)
+      return false;
+    return in.grownList(list, walkedHelper(helper).get()).has_value();
   }
 
   // What a function of bifront._walked gives.
@@ -539,42 +565,33 @@ bool makesContainer(PyObject *type) {
   return isOf(name, {"dict", "collections.deque", "collections.OrderedDict"});
 }
 
-bool changesContainer(std::string_view name) {
-  return isOf(name, {"append",
-                     "extend",
-                     "insert",
-                     "pop",
-                     "popleft",
-                     "remove",
-                     "clear",
-                     "sort",
-                     "reverse",
-                     "add",
-                     "discard",
-                     "update",
-                     "setdefault",
-                     "popitem",
-                     "appendleft",
-                     "extendleft",
-                     "rotate",
-                     "move_to_end",
-                     "difference_update",
-                     "intersection_update",
-                     "symmetric_difference_update",
-                     "__setitem__",
-                     "__delitem__",
-                     "__iadd__",
-                     "__imul__",
-                     "__ior__",
-                     "__iand__",
-                     "__isub__",
-                     "__ixor__"});
-}
-
-// Of those, the ones that do the same whatever the container holds, and return nothing.
+// Methods that do the same whatever the container holds, and return nothing.
 bool changesBlindly(std::string_view name) {
   return isOf(name, {"append", "extend", "insert", "clear", "add", "discard", "update",
                      "appendleft", "extendleft"});
+}
+
+bool changesContainer(std::string_view name) {
+  return changesBlindly(name) || isOf(name, {"pop",
+                                             "popleft",
+                                             "remove",
+                                             "sort",
+                                             "reverse",
+                                             "setdefault",
+                                             "popitem",
+                                             "rotate",
+                                             "move_to_end",
+                                             "difference_update",
+                                             "intersection_update",
+                                             "symmetric_difference_update",
+                                             "__setitem__",
+                                             "__delitem__",
+                                             "__iadd__",
+                                             "__imul__",
+                                             "__ior__",
+                                             "__iand__",
+                                             "__isub__",
+                                             "__ixor__"});
 }
 
 } // namespace
@@ -585,8 +602,13 @@ std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arg
     return found->second(*this, arguments);
   if (callee == print_.get())
     return Builtins::print(*this, arguments);
-  if (PyType_Check(callee) && makesContainer(callee))
+  if (PyType_Check(callee) && makesContainer(callee)) {
+    auto *type = reinterpret_cast<PyTypeObject *>(callee);
+    bool isGiven = !arguments.positional.empty() && !isMutableContainer(Builtins::at(arguments, 0));
+    if (isGiven && PyType_IsSubtype(type, &PyDict_Type))
+      arguments.positional[0] = Builtins::pairsOf(*this, Builtins::at(arguments, 0), type);
     return Builtins::collection(*this, arguments);
+  }
   if (auto result = callOfCallable(callee, arguments))
     return result;
   if (auto result = mathCall(callee, arguments))
@@ -665,12 +687,15 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
     positional[i] = keyOf(positional[i].get());
   if (!changesContainer(name)) {
     log_.readContainer(self);
-    return callReading(function, arguments);
+    bool isView = PyDict_Check(self) && isOf(name, {"keys", "values", "items"});
+    return isView ? callDirectly(function, arguments) : callReading(function, arguments);
   }
   // An iterator would be spent when the call is made again.
   if (isOf(name, {"extend", "extendleft", "update", "__iadd__"}) && positional.size() == 2)
     positional[1] = PyDict_Check(self) && PyDict_Check(positional[1].get())
                         ? checked(PyDict_Copy(positional[1].get()))
+                    : PyDict_Check(self)
+                        ? Builtins::pairsOf(*this, positional[1].get(), Py_TYPE(self))
                         : listOf(positional[1].get());
   if (positional.size() == 2 && PyDict_CheckExact(positional[1].get()))
     log_.noteFresh(positional[1].get());

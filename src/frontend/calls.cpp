@@ -1,6 +1,8 @@
 // Call expressions, and functions that see the frame that calls them.
 #include "frontend/interpreter.h"
 
+#include <algorithm>
+
 namespace bifront {
 
 using namespace syntax;
@@ -61,9 +63,76 @@ std::optional<PyRef> Interpreter::callOfFrame(PythonFrame &frame, const Call &ex
   auto is = [&](const char *name) { return callee == PyDict_GetItemString(frame.builtins, name); };
   if (is("globals"))
     return PyRef::share(frame.globals);
-  if (is("locals") || is("vars") || is("dir"))
-    throw CannotInterpret("looks at all names of a frame");
+  if (is("locals") || is("vars"))
+    return localsOf(frame);
+  if (is("dir")) {
+    PyRef names = checked(PyDict_Keys(localsOf(frame).get()));
+    checked(PyList_Sort(names.get()));
+    log_.noteFresh(names.get());
+    return names;
+  }
   return std::nullopt;
+}
+
+namespace {
+
+// Of a comprehension that CPython has made part of the function.
+bool isHidden([[maybe_unused]] PyCodeObject *code, [[maybe_unused]] Py_ssize_t local) {
+#if PY_VERSION_HEX >= 0x030C0000
+  constexpr int kHidden = 0x10;
+  return PyBytes_AS_STRING(code->co_localspluskinds)[local] & kHidden;
+#else
+  return false;
+#endif
+}
+
+} // namespace
+
+// Before 3.13 a frame has one dict for that, which each call brings up to date.
+PyRef Interpreter::localsOf(PythonFrame &frame) {
+  if (!forks_.empty() || frame.comprehensions > 0 || frame.generator)
+    throw CannotInterpret("looks at all names of a frame in a branch, a loop or a generator");
+  if (!frame.locals || PY_VERSION_HEX >= 0x030D0000) {
+    frame.locals = checked(PyDict_New());
+    log_.noteFresh(frame.locals.get());
+  }
+  auto *code = reinterpret_cast<PyCodeObject *>(frame.syntax.code.get());
+  auto put = [&](PyObject *name, PyObject *value) {
+    if (value)
+      refusePoison(value);
+    if (value)
+      checked(PyDict_SetItem(frame.locals.get(), name, value));
+    else if (checked(PyDict_Contains(frame.locals.get(), name)))
+      checked(PyDict_DelItem(frame.locals.get(), name));
+  };
+  auto putCell = [&](PyObject *name, size_t number) {
+    PyObject *cell = frame.cells[number].get(), *value = PyCell_GET(cell);
+    put(name, value ? found(Slot::Kind::Cell, cell, nullptr, value).get() : nullptr);
+  };
+  PyRef names = checked(PyCode_GetVarnames(code)), own = checked(PyCode_GetCellvars(code)),
+        closure = checked(PyCode_GetFreevars(code));
+  auto cellOf = [&](Py_ssize_t slot) -> std::optional<uint32_t> {
+    for (const auto &[parameter, cell] : frame.syntax.cellParameters)
+      if (parameter == slot)
+        return cell;
+    return std::nullopt;
+  };
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names.get()); ++i) {
+    PyObject *name = PyTuple_GET_ITEM(names.get(), i);
+    if (auto cell = cellOf(i))
+      putCell(name, *cell);
+    else if (!isHidden(code, i))
+      put(name, frame.slots[i].get());
+  }
+  Py_ssize_t numOwn = PyTuple_GET_SIZE(own.get());
+  for (Py_ssize_t i = 0; i < numOwn; ++i) {
+    auto isHere = [&](const auto &parameter) { return parameter.second == i; };
+    if (std::ranges::none_of(frame.syntax.cellParameters, isHere))
+      putCell(PyTuple_GET_ITEM(own.get(), i), i);
+  }
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(closure.get()); ++i)
+    putCell(PyTuple_GET_ITEM(closure.get(), i), numOwn + i);
+  return frame.locals;
 }
 
 // sum() or list() of a generator expression, as the loop that it is: the graph may have to count

@@ -58,11 +58,15 @@ bool isNumber(PyObject *value, long number) {
   return PyLong_AsLongAndOverflow(value, &overflow) == number && !overflow;
 }
 
-// From 3.13 on a class body keeps its own line (__firstlineno__) and, in the random order of a set,
-// the attributes that its methods assign (__static_attributes__). Which code it is does not hang on
-// them.
+// A class body keeps its own qualified name, which says where it is compiled. From 3.13 on it keeps
+// its own line (__firstlineno__) and, in the random order of a set, the attributes that its methods
+// assign (__static_attributes__). Which code it is does not hang on them.
 bool isIncidental(PyObject *left, PyObject *right, PyCodeObject *in, PyCodeObject *rightIn) {
-  if (PY_VERSION_HEX < 0x030D0000 || !isClassBody(in))
+  if (!isClassBody(in))
+    return false;
+  if (PyUnicode_CheckExact(left) && PyUnicode_CheckExact(right))
+    return equal(left, in->co_qualname) && equal(right, rightIn->co_qualname);
+  if (PY_VERSION_HEX < 0x030D0000)
     return false;
   if (PyLong_CheckExact(left) && PyLong_CheckExact(right))
     return isNumber(left, in->co_firstlineno) && isNumber(right, rightIn->co_firstlineno);

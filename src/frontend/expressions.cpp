@@ -128,14 +128,22 @@ PyRef Interpreter::evalFrom(PythonFrame &frame, const BoolOperation &operation, 
 }
 
 PyRef Interpreter::eval(PythonFrame &frame, const Comparison &comparison) {
-  PyRef left = eval(frame, *comparison.first);
-  for (size_t i = 0;; ++i) {
-    PyRef right = eval(frame, *comparison.rest[i]);
-    PyRef result = compare(comparison.ops[i], left.get(), right.get());
-    if (i + 1 == comparison.ops.size() || !truth(result.get()))
-      return result;
-    left = std::move(right);
-  }
+  return evalFrom(frame, comparison, eval(frame, *comparison.first), 0);
+}
+
+PyRef Interpreter::evalFrom(PythonFrame &frame, const Comparison &comparison, const PyRef &left,
+                            size_t first) {
+  const Expr &operand = *comparison.rest[first];
+  PyRef right = eval(frame, operand);
+  PyRef result = compare(comparison.ops[first], left.get(), right.get());
+  if (first + 1 == comparison.ops.size())
+    return result;
+  auto here = [&] { return result; };
+  auto rest = [&] { return evalFrom(frame, comparison, right, first + 1); };
+  if (PyRef condition = conditionOf(result.get()))
+    if (auto forked = forkValue(frame, &operand, condition.get(), rest, here))
+      return *forked;
+  return truth(result.get()) ? rest() : result;
 }
 
 PyRef Interpreter::eval(PythonFrame &frame, const Conditional &conditional) {
@@ -183,6 +191,7 @@ PyRef Interpreter::eval(PythonFrame &frame, const JoinedString &string) {
 void Interpreter::comprehend(PythonFrame &frame, const Comprehension &comprehension, size_t clause,
                              const PyRef &iterator, const std::function<void()> &element) {
   const ComprehensionClause &loop = comprehension.clauses[clause];
+  InComprehension here(frame);
   while (PyRef value = next(iterator.get())) {
     assign(frame, *loop.target, std::move(value));
     comprehendItem(frame, comprehension, clause, 0, element);

@@ -104,12 +104,30 @@ PyRef Interpreter::toFloat(PyObject *number) {
   return result;
 }
 
+PyRef Interpreter::intOfBool(PyObject *number) {
+  ValueId truth[] = {SymbolicScalar::of(symbolicNumber(number))->value()};
+  PyRef result = numberForPython(
+      SymbolicScalar::ofValue(host_.recording->shared_from_this(), SymbolicScalar::Kind::Int,
+                              host_.recording->graph().scalar(ScalarOp::ToInt, truth)));
+  noteComputed(result.get(), number, number,
+               [](PyObject *value, PyObject *) { return PyNumber_Long(value); });
+  return result;
+}
+
+// As Python counts with a bool.
+PyRef Interpreter::counted(PyObject *number) {
+  if (PyBool_Check(number))
+    return checked(PyNumber_Long(number));
+  bool isBool = isGraphNumber(number) && numberType(number) == &PyBool_Type;
+  return isBool ? intOfBool(number) : PyRef::share(number);
+}
+
 // int() of one.
 PyRef Interpreter::toInt(PyObject *number) {
   if (numberType(number) == &PyLong_Type)
     return PyRef::share(number);
   if (numberType(number) == &PyBool_Type)
-    return binary(syntax::BinaryOp::Add, number, checked(PyLong_FromLong(0)).get());
+    return intOfBool(number);
   PyRef result = numberForPython(SymbolicScalar::of(symbolicNumber(number))->trunc());
   noteComputed(result.get(), number, number,
                [](PyObject *value, PyObject *) { return PyNumber_Long(value); });
@@ -171,7 +189,7 @@ PyRef Interpreter::stackedNumbers(PyObject *data, PyObject *keywords, bool isRea
 PyRef Interpreter::numberToFill(PyObject *number, bool isReal) {
   PyRef value = PyRef::share(number);
   if (isGraphNumber(number) && numberType(number) == &PyBool_Type)
-    value = binary(syntax::BinaryOp::Add, number, checked(PyLong_FromLong(0)).get());
+    value = intOfBool(number);
   if (!isReal)
     return value;
   return isGraphNumber(value.get()) ? toFloat(value.get()) : checked(PyNumber_Float(value.get()));

@@ -107,6 +107,13 @@ std::optional<PyRef> Interpreter::stackOrCat(CallArguments &arguments, bool stac
     isKnown = isKnown && (isDim || isList);
     (isDim ? dim : list) = isDim || isList ? value : list;
   }
+  if (PyRef copy = list && isKnown ? copyOfGrown(list.get()) : PyRef()) {
+    for (PyRef &argument : arguments.positional)
+      argument = argument.get() == list.get() ? copy : argument;
+    for (auto &[name, argument] : arguments.keywords)
+      argument = argument.get() == list.get() ? copy : argument;
+    list = copy;
+  }
   if (!list || !holdsStacked(list.get()))
     return std::nullopt;
   PyRef rows = rowsOf(list.get());

@@ -80,6 +80,8 @@ PyRef Interpreter::run(PyObject *callee, CallArguments arguments) {
   try {
     PyRef result = call(callee, std::move(arguments));
     rethrowRefusal();
+    checkGrownLists();
+    log_.releaseCells();
     log_.releaseIterators();
     for (const auto &made : callbacks_)
       if (auto callback = made.lock(); callback && callback->waits())

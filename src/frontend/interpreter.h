@@ -157,7 +157,17 @@ struct PythonFrame {
   int line = 0;
   Generator *generator = nullptr;                     // that yields go to
   std::shared_ptr<const syntax::Function> owner = {}; // of the syntax
-  size_t forks = 0; // ways that were being walked when it was entered
+  size_t forks = 0;       // ways that were being walked when it was entered
+  int comprehensions = 0; // that are being run
+  PyRef locals = {};      // what locals() has returned
+};
+
+// While it lives, a comprehension is being run in the frame.
+struct InComprehension {
+  explicit InComprehension(PythonFrame &frame) : frame(frame) { ++frame.comprehensions; }
+  ~InComprehension() { --frame.comprehensions; }
+  InComprehension(const InComprehension &) = delete;
+  PythonFrame &frame;
 };
 
 enum class Completion : uint8_t { Normal, Break, Continue, Return, LoopBodyEnd };
@@ -243,7 +253,9 @@ private:
   // Whether an expression is true: a bool of Python, or one of the graph where the walk goes both
   // ways.
   PyRef condition(PythonFrame &, const syntax::Expr &expr);
+  PyRef conditionOrTruth(PyObject *value);
   PyRef conditionFrom(PythonFrame &, const syntax::BoolOperation &, size_t first);
+  PyRef conditionFrom(PythonFrame &, const syntax::Comparison &, const PyRef &left, size_t first);
   Forked fork(PythonFrame &, const void *site, PyObject *condition, const WayBody &then,
               const WayBody &otherwise, Way &merged);
   bool walkBoth(PythonFrame &, PyObject *condition, const WayBody &then, const WayBody &otherwise,
@@ -307,6 +319,7 @@ private:
   ValueId held(PyObject *object);
   PyRef boolOf(ValueId value, Example example);
   PyRef objectOf(ValueId value);
+  PyRef unboxed(ValueId value, const ValueType &type, PyObject *like);
   PyRef settled(PyObject *object);
   ValueId isOfClasses(ValueId pointer, const std::vector<PyTypeObject *> &classes);
   void assertClasses(ValueId pointer, const std::vector<PyTypeObject *> &classes);
@@ -357,6 +370,7 @@ private:
   using LoopBody = std::function<Completion()>;
   Completion runUnrolled(PythonFrame &, const LoopBody &body, const void *site);
   Completion runCounting(PythonFrame &, const CountedLoop &loop);
+  Completion runOwn(PythonFrame &, const CountedLoop &loop, bool endsEarly);
   bool comprehendInGraph(PythonFrame &, const syntax::Comprehension &, PyRef &iterable,
                          const std::function<void()> &begin, const std::function<void()> &element);
   void comprehendItem(PythonFrame &, const syntax::Comprehension &, size_t clause, size_t condition,
@@ -409,6 +423,15 @@ private:
   PyRef itemFromEnd(PyObject *list, Py_ssize_t fromEnd, size_t appended);
   PyRef itemsFromEnd(PyObject *list, PyObject *key);
 
+  // grown_lists.cpp
+  struct GrownList;
+  bool isOfOneForm(PyObject *list);
+  void noteLength(PyObject *list);
+  std::optional<GrownList> grownList(PyObject *list, const void *site);
+  PyRef itemOfGrown(PyObject *list, PyObject *index);
+  PyRef copyOfGrown(PyObject *list);
+  void checkGrownLists() const;
+
   // dict_items.cpp
   bool isForTheRun(PyObject *dict, PyObject *key) const;
   bool isSameKey(PyObject *one, PyObject *other);
@@ -431,8 +454,12 @@ private:
   // math_functions.cpp
   std::optional<PyRef> mathCall(PyObject *function, const CallArguments &arguments);
   std::optional<PyRef> realFunction(PyObject *function, PyObject *number);
+  std::optional<PyRef> kindOfReal(PyObject *function, PyObject *number);
+  std::optional<PyRef> mathLater(PyObject *function, const CallArguments &arguments);
 
   // graph_numbers.cpp
+  PyRef intOfBool(PyObject *number);
+  PyRef counted(PyObject *number);
   PyRef scalarOf(PyObject *object);
   PyRef toFloat(PyObject *number);
   PyRef toInt(PyObject *number);
@@ -468,6 +495,7 @@ private:
   PyRef eval(PythonFrame &, const syntax::Comprehension &);
   PyRef eval(PythonFrame &, const syntax::Yield &);
   PyRef evalFrom(PythonFrame &, const syntax::BoolOperation &, size_t first);
+  PyRef evalFrom(PythonFrame &, const syntax::Comparison &, const PyRef &left, size_t first);
   PyRef evalOrNone(PythonFrame &, const syntax::ExprPtr &expr);
   std::vector<PyRef> evalAll(PythonFrame &, const std::vector<syntax::ExprPtr> &exprs);
   PyRef generatorOf(PythonFrame &, const syntax::Comprehension &, PyObject *iterable);
@@ -477,6 +505,7 @@ private:
   void addTo(PyObject *list, PyObject *item);
   CallArguments argumentsOf(PythonFrame &, const syntax::Call &);
   std::optional<PyRef> callOfFrame(PythonFrame &, const syntax::Call &, PyObject *callee);
+  PyRef localsOf(PythonFrame &);
   std::optional<PyRef> callOverGenerator(PythonFrame &, const syntax::Call &, PyObject *callee);
 
   // operators.cpp
@@ -487,8 +516,10 @@ private:
   PyRef negated(PyObject *operand);
   PyRef compare(syntax::CompareOp op, PyObject *left, PyObject *right);
   PyRef sameObject(PyObject *left, PyObject *right);
+  PyRef sameTensor(PyObject *left, PyObject *right);
   bool contains(PyObject *container, PyObject *item);
   bool truth(PyObject *value);
+  bool readsFirstItem(PyObject *dict);
   std::optional<PyRef> ownLength(PyObject *object); // by the __len__ of the program's class
   PyRef item(PyObject *object, PyObject *key);
   PyRef dictItem(PyObject *dict, PyObject *key);
@@ -633,6 +664,12 @@ private:
   // Of functions that the call has made, which are kept: they and which function made them.
   std::map<PyObject *, std::pair<PyRef, PyObject *>> makers_;
   std::vector<PyRef> reachedByCalls_;
+  std::vector<PyRef> grownLists_; // that the run goes through
+  // A tensor that a branch gives is one of two.
+  struct EitherTensor {
+    PyRef condition, ways[2];
+  };
+  std::map<ValueId, EitherTensor> eitherTensors_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
   std::set<PyObject *> writtenByRuns_; // names of attributes of objects that pointers lead to
   size_t numGiven_ = 0;                // of what stands in for values, ahead of the walk

@@ -58,7 +58,8 @@ PyRef Interpreter::itemFromEnd(PyObject *list, Py_ssize_t fromEnd, size_t append
 PyRef Interpreter::itemsFromEnd(PyObject *list, PyObject *key) {
   bool isSlice = false;
   auto count = countFromEnd(key, isSlice);
-  auto appended = count ? log_.appendedTo(list) : std::nullopt;
+  bool isPlain = count && !hasWalkedMethod(list, "__getitem__");
+  auto appended = isPlain ? log_.appendedTo(list) : std::nullopt;
   if (!appended || *count > PyList_GET_SIZE(list))
     return {};
   if (!isSlice)

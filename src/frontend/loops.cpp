@@ -1,6 +1,6 @@
 // Loops whose number of iterations only the run of the graph knows: the body is walked for any
 // iteration, with what it changes as values that the loop carries, and becomes one `scf.while`.
-#include "frontend/interpreter.h"
+#include "frontend/grown_lists.h"
 #include "frontend/kinds.h"
 #include "frontend/numpy_data.h"
 #include "frontend/pending.h"
@@ -411,8 +411,10 @@ Completion Interpreter::runUnrolled(PythonFrame &frame, const LoopBody &body, co
 struct Interpreter::Counting {
   PyRef next, stop, step; // ints, or those of the graph
   PyRef tensor;           // null for a range
-  // The items are rows of the tensor, numbers in it, or what the pointer leads to.
-  enum class Of : uint8_t { Itself, Rows, Numbers, Pointer } of = Of::Itself;
+  // The items are rows of the tensor, numbers in it, what the pointer leads to, or what a list has
+  // had before the call.
+  enum class Of : uint8_t { Itself, Rows, Numbers, Pointer, Grown } of = Of::Itself;
+  std::vector<PyRef> own = {}; // items of Grown that come behind them
 
   bool isOfGraph() const {
     return isGraphNumber(next.get()) || isGraphNumber(stop.get()) || isGraphNumber(step.get());
@@ -499,6 +501,10 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
     return std::make_unique<Counting>(
         Counting{zero, length, checked(PyLong_FromLong(1)), std::move(rows), Counting::Of::Rows});
   }
+  if (auto grown = grownList(iterable.get(), site))
+    return std::make_unique<Counting>(
+        Counting{checked(PyLong_FromLong(0)), std::move(grown->before), checked(PyLong_FromLong(1)),
+                 iterable, Counting::Of::Grown, std::move(grown->own)});
   if (host_.policies && leadsToItems(iterable.get())) {
     PyRef length = pointerLength(iterable.get());
     return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
@@ -519,11 +525,33 @@ PyRef Interpreter::itemOf(const Counting &counting, const PyRef &number) {
     return number;
   if (counting.of == Counting::Of::Rows)
     return rowAt(counting.tensor.get(), number.get());
+  if (counting.of == Counting::Of::Grown)
+    return itemOfGrown(counting.tensor.get(), number.get());
   PyRef part = item(counting.tensor.get(), number.get());
   if (counting.of != Counting::Of::Numbers)
     return part;
   PyRef name = checked(PyUnicode_InternFromString("tolist"));
   return call(attribute(part.get(), name.get()).get(), {});
+}
+
+// The items that the call has put behind those of a list from before it.
+Completion Interpreter::runOwn(PythonFrame &frame, const CountedLoop &loop, bool endsEarly) {
+  Counting &counting = loop.counting;
+  if (counting.of != Counting::Of::Grown)
+    return Completion::Normal;
+  PyObject *list = counting.tensor.get();
+  size_t appended = counting.own.size();
+  bool ended = endsEarly && appended > 0; // nobody knows
+  for (size_t i = 0; i < appended && !ended; ++i) {
+    assign(frame, loop.target, counting.own[i]);
+    Completion completion = runUnrolled(frame, loop.body, loop.site);
+    if (completion == Completion::Break || completion == Completion::Return)
+      return completion == Completion::Break ? Completion::Normal : completion;
+  }
+  if (ended || log_.appendedTo(list) != appended)
+    throw CannotFork(loop.site, Policy::OneWay, "a loop over a list that has grown ends early");
+  bool hasOtherwise = loop.otherwise && !loop.otherwise->empty();
+  return hasOtherwise ? run(frame, *loop.otherwise) : Completion::Normal;
 }
 
 Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop) {
@@ -565,13 +593,19 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
     bool inGraph = loopsInGraph(loop.site, isGraphNumber(goesOn.get()), isFirst);
     if (inGraph && goesOn.get() != Py_False && !hasOtherwise &&
         walkLoop(frame, {loop.site, goesOn, iterate, tripsLeft(), &endsEarly}))
-      return Completion::Normal;
+      return runOwn(frame, loop, endsEarly);
+    bool isGrown = counting.of == Counting::Of::Grown;
+    if (isGrown && (!isFirst || policyOf(loop.site) == Policy::OneWay))
+      throw CannotFork(loop.site, Policy::OneWay,
+                       "a list that has grown is not gone through in the graph");
     bool isList = counting.of == Counting::Of::Numbers && isGraphNumber(goesOn.get());
     if (isList && choiceAt(loop.site) && policyOf(loop.site) == Policy::OneWay)
       throw CannotFork(loop.site, Policy::OneWay,
                        "a list of numbers is not gone through in the graph");
     if (!truth(goesOn.get()))
-      return hasOtherwise ? run(frame, *loop.otherwise) : Completion::Normal;
+      return isGrown        ? runOwn(frame, loop, endsEarly)
+             : hasOtherwise ? run(frame, *loop.otherwise)
+                            : Completion::Normal;
     begin();
     Completion completion = runUnrolled(frame, loop.body, loop.site);
     if (completion == Completion::Break)
@@ -621,6 +655,7 @@ bool Interpreter::comprehendInGraph(PythonFrame &frame, const Comprehension &com
   if (!counting)
     return false;
   begin();
+  InComprehension here(frame);
   makeCells(frame, comprehension);
   runCounting(frame, {&comprehension, *counting, *clause.target, [&] {
                         comprehendItem(frame, comprehension, 0, 0, element);

@@ -5,6 +5,8 @@
 #include "capture/symbolic.h"
 
 #include <algorithm>
+#include <limits>
+#include <string_view>
 
 namespace bifront {
 namespace {
@@ -35,11 +37,63 @@ bool isOfMath(PyObject *function) {
   return PyCFunction_Check(function) && attributeText(function, "__module__") == "math";
 }
 
+// That no number makes raise, so that the end of the run can call them.
+bool neverRaises(PyObject *function) {
+  static constexpr std::string_view names[] = {"hypot",   "isclose", "gcd",  "lcm",
+                                               "atan",    "atan2",   "erf",  "erfc",
+                                               "degrees", "radians", "fabs", "copysign"};
+  return std::ranges::find(names, attributeText(function, "__name__")) != std::end(names);
+}
+
 bool givesInt(ScalarOp op) {
   return op == ScalarOp::Floor || op == ScalarOp::Ceil || op == ScalarOp::Trunc;
 }
 
 } // namespace
+
+// isnan(), isinf() and isfinite().
+std::optional<PyRef> Interpreter::kindOfReal(PyObject *function, PyObject *number) {
+  std::string name = attributeText(function, "__name__");
+  if (name != "isnan" && name != "isinf" && name != "isfinite")
+    return std::nullopt;
+  PyRef real = toFloat(number);
+  SymbolicScalar *scalar = SymbolicScalar::of(symbolicNumber(real.get()));
+  if (!scalar)
+    return std::nullopt;
+  GraphRecorder &graph = host_.recording->graph();
+  ValueId value = scalar->value();
+  auto compared = [&](ScalarOp op, ValueId other) {
+    ValueId operands[] = {value, other};
+    return graph.scalar(op, operands);
+  };
+  auto either = [&](ScalarOp op, ValueId one, ValueId other) {
+    ValueId operands[] = {one, other};
+    return graph.scalar(op, operands);
+  };
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  ValueId most = graph.constantFloat(kInfinity), least = graph.constantFloat(-kInfinity);
+  ValueId result =
+      name == "isnan" ? compared(ScalarOp::Ne, value)
+      : name == "isinf"
+          ? either(ScalarOp::Or, compared(ScalarOp::Eq, most), compared(ScalarOp::Eq, least))
+          : either(ScalarOp::And, compared(ScalarOp::Lt, most), compared(ScalarOp::Gt, least));
+  PyRef made = numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(),
+                                                       SymbolicScalar::Kind::Bool, result));
+  noteComputed(made.get(), real.get(), real.get(), [function](PyObject *known, PyObject *) {
+    return PyObject_CallOneArg(function, known);
+  });
+  return made;
+}
+
+// What nobody looks at before the run is over is made then.
+std::optional<PyRef> Interpreter::mathLater(PyObject *function, const CallArguments &arguments) {
+  bool mayWait = !host_.policies || policyOf(textSite()) != Policy::OneWay;
+  if (!mayWait || !forks_.empty() || !functions_.empty() || !neverRaises(function))
+    return std::nullopt;
+  bool hasNumber = std::ranges::any_of(
+      arguments.positional, [](const PyRef &argument) { return isGraphNumber(argument.get()); });
+  return hasNumber ? later(function, arguments.positional) : std::nullopt;
+}
 
 std::optional<PyRef> Interpreter::realFunction(PyObject *function, PyObject *number) {
   std::optional<ScalarOp> op = realOp(function);
@@ -69,9 +123,14 @@ std::optional<PyRef> Interpreter::mathCall(PyObject *function, const CallArgumen
       return std::nullopt;
     hasFloat = hasFloat || (isNumber && numberType(argument.get()) == &PyFloat_Type);
   }
-  if (numbers.positional.size() == 1 && isGraphNumber(numbers.positional[0].get()))
+  if (numbers.positional.size() == 1 && isGraphNumber(numbers.positional[0].get())) {
     if (auto result = realFunction(function, numbers.positional[0].get()))
       return result;
+    if (auto result = kindOfReal(function, numbers.positional[0].get()))
+      return result;
+  }
+  if (auto result = mathLater(function, numbers))
+    return result;
   return hasFloat ? std::optional(callPure(function, numbers)) : std::nullopt;
 }
 

@@ -527,6 +527,16 @@ PyRef Merge::makeRows(Plan &plan) {
   return makeStackedItems({growStack(tensor, {}, rows), plan.item, site_});
 }
 
+std::vector<std::pair<ValueId, std::pair<PyRef, PyRef>>> Merge::tensors() const {
+  std::vector<std::pair<ValueId, std::pair<PyRef, PyRef>>> tensors;
+  for (const Plan &plan : plans_)
+    if (plan.kind == Plan::Kind::Tensor)
+      tensors.push_back(
+          {results_[plan.result],
+           {checked(THPVariable_Wrap(plan.ways[0])), checked(THPVariable_Wrap(plan.ways[1]))}});
+  return tensors;
+}
+
 PyRef Merge::make(Index value) {
   Plan &plan = plans_[value];
   if (plan.made)

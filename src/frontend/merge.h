@@ -73,6 +73,8 @@ public:
   // Of all tensors that are planned.
   Edges histories() const;
   PyRef make(Index value);
+  // The tensors among the results, each with what it is on the two ways.
+  std::vector<std::pair<ValueId, std::pair<PyRef, PyRef>>> tensors() const;
 
 private:
   struct Plan {

@@ -29,6 +29,12 @@ bool readsClock(PyObject *function) {
              std::end(clocks);
 }
 
+// What the process is set to, which is asked for in each run.
+bool readsSetting(PyObject *function) {
+  return PyCFunction_Check(function) && attributeText(function, "__module__") == "sys" &&
+         attributeText(function, "__name__") == "getrecursionlimit";
+}
+
 // Borrowed.
 std::array<PyObject *, 3> partsOf(PyObject *object) {
   auto *slice = reinterpret_cast<PySliceObject *>(object);
@@ -88,7 +94,7 @@ std::optional<PyRef> Interpreter::callOpaque(PyObject *callee, const CallArgumen
   PyRef function = unbound(callee, all.positional);
   if (isPureOfNumpy(function.get()) && !writesToArgument(function.get(), all))
     return callPure(function.get(), all);
-  if (readsClock(function.get()))
+  if (readsClock(function.get()) || readsSetting(function.get()))
     return opaqueResult(recordCall(function.get(), all), {sampleOf(function.get(), all)});
   if (all.positional.empty() || !isRandomSource(all.positional[0].get()) ||
       !drawsFromSource(function.get()) || writesToArgument(function.get(), all))

@@ -57,6 +57,19 @@ const CompareRow &rowOf(CompareOp op) {
   return rows[static_cast<size_t>(op)];
 }
 
+bool isBool(PyObject *number) {
+  return isGraphNumber(number) ? numberType(number) == &PyBool_Type : PyBool_Check(number);
+}
+
+// Of two numbers, one is a bool of the graph.
+bool hasBoolOfGraph(PyObject *left, PyObject *right) {
+  auto isNumber = [](PyObject *object) {
+    return isGraphNumber(object) || PyLong_Check(object) || PyFloat_CheckExact(object);
+  };
+  return isNumber(left) && isNumber(right) &&
+         ((isGraphNumber(left) && isBool(left)) || (isGraphNumber(right) && isBool(right)));
+}
+
 bool overrides(PyObject *right, PyObject *left, const char *name) {
   return Py_TYPE(right) != Py_TYPE(left) && PyType_IsSubtype(Py_TYPE(right), Py_TYPE(left)) &&
          typeAttribute(Py_TYPE(right), name) != typeAttribute(Py_TYPE(left), name);
@@ -91,6 +104,9 @@ std::optional<PyRef> Interpreter::dispatched(PyObject *left, PyObject *right, co
 }
 
 PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inPlace) {
+  bool isLogic = op == BinaryOp::And || op == BinaryOp::Or || op == BinaryOp::Xor;
+  if (hasBoolOfGraph(left, right) && !(isLogic && isBool(left) && isBool(right)))
+    return binary(op, counted(left).get(), counted(right).get(), inPlace);
   if (isTensor(left) && dataOf(right))
     return binary(op, left, numberOfScalar(right).get(), inPlace);
   if (auto result = operatorOnData(rowOf(op).name, left, right, inPlace))
@@ -143,6 +159,12 @@ PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inP
 PyRef Interpreter::unary(UnaryOp op, PyObject *operand) {
   if (op == UnaryOp::Not)
     return negated(operand);
+  if (hasBoolOfGraph(operand, operand))
+    return unary(op, counted(operand).get());
+  bool isInt = isGraphNumber(operand) && numberType(operand) == &PyLong_Type;
+  if (op == UnaryOp::Invert && isInt) // ~n is -n - 1
+    return binary(BinaryOp::Subtract, unary(UnaryOp::Negative, operand).get(),
+                  checked(PyLong_FromLong(1)).get());
   const char *name = op == UnaryOp::Negative   ? "__neg__"
                      : op == UnaryOp::Positive ? "__pos__"
                                                : "__invert__";
@@ -178,6 +200,9 @@ PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
       return negated(pointerEquals(left, right).get());
     return compare(op, settled(left).get(), settled(right).get());
   }
+  bool isEquality = op == CompareOp::Eq || op == CompareOp::Ne;
+  if (hasBoolOfGraph(left, right) && !(isEquality && isBool(left) && isBool(right)))
+    return compare(op, counted(left).get(), counted(right).get());
   const CompareRow &row = rowOf(op);
   if (auto result = dispatched(left, right, row.name, row.reflected)) {
     if (result->get() != Py_NotImplemented)
@@ -206,7 +231,7 @@ PyRef Interpreter::sameObject(PyObject *left, PyObject *right) {
     return pointerIs(left, right);
   if (left != right && (isEitherTensor(left) || isEitherTensor(right)) && isTensor(left) &&
       isTensor(right))
-    throw CannotInterpret("which tensor a branch gives is asked by `is`");
+    return sameTensor(left, right);
   PyObject *number = isGraphNumber(left) ? left : isGraphNumber(right) ? right : nullptr;
   PyObject *other = number == left ? right : left;
   if (!number || other == Py_None || other == number || !isImmutable(other))
@@ -219,6 +244,28 @@ PyRef Interpreter::sameObject(PyObject *left, PyObject *right) {
   if (numberType(number) == &PyBool_Type && !isGraphNumber(other))
     return PyRef::share(Py_False);
   throw CannotInterpret("numbers that vary are compared by `is`");
+}
+
+PyRef Interpreter::sameTensor(PyObject *left, PyObject *right) {
+  if (left == right)
+    return PyRef::share(Py_True);
+  auto eitherOf = [&](PyObject *tensor) {
+    return isEitherTensor(tensor) ? eitherTensors_.find(held(tensor)) : eitherTensors_.end();
+  };
+  auto either = eitherOf(left);
+  if (either == eitherTensors_.end() && isEitherTensor(right)) {
+    std::swap(left, right);
+    either = eitherOf(left);
+  }
+  if (either == eitherTensors_.end() && isEitherTensor(left))
+    throw CannotInterpret("which tensor a branch gives is asked by `is`");
+  if (either == eitherTensors_.end())
+    return PyRef::share(Py_False);
+  const EitherTensor of = either->second;
+  PyRef then = sameTensor(of.ways[0].get(), right), otherwise = sameTensor(of.ways[1].get(), right);
+  PyRef isThen = binary(BinaryOp::And, of.condition.get(), then.get());
+  PyRef isOther = binary(BinaryOp::And, negated(of.condition.get()).get(), otherwise.get());
+  return binary(BinaryOp::Or, isThen.get(), isOther.get());
 }
 
 bool Interpreter::contains(PyObject *container, PyObject *item) {
@@ -279,9 +326,20 @@ bool Interpreter::truth(PyObject *value) {
       return checked(PyObject_IsTrue(length->get())) != 0;
   if (PyRef length = lengthOfList(value))
     return truth(length.get());
-  if (isMutableContainer(value))
+  if (isMutableContainer(value) && !readsFirstItem(value))
     log_.readContainer(value);
   return checked(PyObject_IsTrue(value)) != 0;
+}
+
+// What is found under its first key says that a dict is not empty.
+bool Interpreter::readsFirstItem(PyObject *dict) {
+  PyObject *key = nullptr, *value = nullptr;
+  Py_ssize_t at = 0;
+  if (!PyDict_Check(dict) || log_.hasNumbered(dict) || !PyDict_Next(dict, &at, &key, &value) ||
+      !isPlain(key))
+    return false;
+  found(Slot::Kind::DictItem, dict, key, value);
+  return true;
 }
 
 PyRef Interpreter::negated(PyObject *operand) {
@@ -449,8 +507,13 @@ PyRef Interpreter::iterate(PyObject *iterable) {
   }
   PyRef iterator;
   if (isMutableContainer(iterable) || PyTuple_CheckExact(iterable)) {
+    noteLength(iterable);
     if (!PyTuple_CheckExact(iterable))
       log_.readContainer(iterable);
+    iterator = checked(PyObject_GetIter(iterable));
+  } else if (PyDictViewSet_Check(iterable) || PyDictValues_Check(iterable)) {
+    auto *view = reinterpret_cast<_PyDictViewObject *>(iterable);
+    log_.readContainer(reinterpret_cast<PyObject *>(view->dv_dict));
     iterator = checked(PyObject_GetIter(iterable));
   } else {
     iterator =

@@ -77,23 +77,25 @@ PyRef Interpreter::objectOf(ValueId value) {
   std::vector<PyRef> seen = lanes_.seen(value);
   if (seen.empty())
     throw CannotInterpret("nothing is known of an object that a pointer leads to");
-  GraphRecorder &graph = host_.recording->graph();
   std::optional<ValueType> type = graphTypeOf(seen);
-  if (!type)
-    return makePointer(value);
-  ValueId unboxed = graph.unbox(value, *type);
+  return type ? unboxed(value, *type, seen[0].get()) : makePointer(value);
+}
+
+// An object that is a tensor or a number of that type, `like` this one.
+PyRef Interpreter::unboxed(ValueId value, const ValueType &type, PyObject *like) {
+  ValueId unboxed = host_.recording->graph().unbox(value, type);
   auto recording = host_.recording->shared_from_this();
-  if (type->kind == ValueType::Kind::Tensor) {
-    const at::Tensor &like = THPVariable_Unpack(seen[0].get());
+  if (type.kind == ValueType::Kind::Tensor) {
+    const at::Tensor &tensor = THPVariable_Unpack(like);
     // One of those that the program may know by another name.
     recording->noteMerged(unboxed);
     recording->noteMemory(unboxed, Recording::Memory::Found);
     objects_[unboxed] = value;
     return checked(THPVariable_Wrap(ProxyImpl::make(
-        recording, unboxed, ProxyImpl::Shape::fixed(Extent::of(like), like.device()))));
+        recording, unboxed, ProxyImpl::Shape::fixed(Extent::of(tensor), tensor.device()))));
   }
   lanes_.note(unboxed, lanes_.of(value));
-  return numberForPython(SymbolicScalar::ofValue(recording, kindOf(*type), unboxed));
+  return numberForPython(SymbolicScalar::ofValue(recording, kindOf(type), unboxed));
 }
 
 // In the place of a pointer that is a tensor or a number in the lanes that are left.

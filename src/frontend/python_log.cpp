@@ -4,6 +4,7 @@
 
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/plain_containers.h"
 #include "frontend/python_error.h"
 
 #include <algorithm>
@@ -14,34 +15,6 @@ namespace bifront {
 namespace {
 
 bool isOrdered(PyObject *dict) { return PyODict_Check(dict); }
-
-PyRef callMethod(PyObject *object, const char *name, PyObject *argument = nullptr) {
-  PyRef method = checked(PyObject_GetAttrString(object, name));
-  return checked(argument ? PyObject_CallOneArg(method.get(), argument)
-                          : PyObject_CallNoArgs(method.get()));
-}
-
-// Of a list, dict, set, deque or bytearray; a method that a subclass overrides is not called.
-PyRef copyOf(PyObject *container) {
-  if (PyDict_Check(container))
-    return isOrdered(container) ? callMethod(container, "copy") : checked(PyDict_Copy(container));
-  if (PyAnySet_Check(container))
-    return checked(PySet_New(container));
-  return checked(PySequence_List(container));
-}
-
-void putBack(PyObject *container, PyObject *copy) {
-  if (PyList_Check(container)) {
-    checked(PyList_SetSlice(container, 0, PyList_GET_SIZE(container), copy));
-  } else if (PyDict_Check(container) && !isOrdered(container)) {
-    PyDict_Clear(container);
-    checked(PyDict_Merge(container, copy, 1));
-  } else {
-    callMethod(container, "clear");
-    callMethod(container,
-               PyDict_Check(container) || PyAnySet_Check(container) ? "update" : "extend", copy);
-  }
-}
 
 PyRef valueAt(Slot::Kind kind, PyObject *object, PyObject *key) {
   switch (kind) {
@@ -103,6 +76,16 @@ void PythonLog::noteFresh(PyObject *object) {
     iterators_.push_back(object);
 }
 
+void PythonLog::releaseCells() {
+  std::unordered_map<PyObject *, Py_ssize_t> known; // by this log
+  for (const Undo &undo : undo_)
+    ++known[undo.slot.object.get()];
+  for (const auto &[object, fresh] : fresh_)
+    if (PyCell_Check(object) && Py_REFCNT(object) == 1 + known[object] &&
+        std::ranges::find(iterators_, PyCell_GET(object)) != iterators_.end())
+      checked(PyCell_Set(object, nullptr));
+}
+
 void PythonLog::releaseIterators() {
   std::vector<PyRef> ended; // with the last references to generators, whose end comes here again
   std::erase_if(iterators_, [&](PyObject *iterator) {
@@ -150,12 +133,19 @@ void PythonLog::noteState(ObjectState &state, size_t slot) {
 //===- Reads -------------------------------------------------------------------------------===//
 
 std::optional<size_t> PythonLog::appendedTo(PyObject *list) {
-  if (isFresh(list) || !PyList_CheckExact(list))
+  if (isFresh(list) || !PyList_Check(list))
     return std::nullopt;
   ObjectState &state = stateOf(list);
   if (state.mutated)
     return std::nullopt;
   return PyList_GET_SIZE(list) - state.sizeBefore;
+}
+
+bool PythonLog::hasSetItems(PyObject *list) const {
+  auto state = states_.find(list);
+  return state != states_.end() &&
+         std::ranges::any_of(state->second.slots,
+                             [](const SlotState &slot) { return slot.written; });
 }
 
 // Whether no item from before the call has had another name, and this is one of them.
@@ -264,7 +254,7 @@ void PythonLog::noteBefore(Slot::Kind kind, PyObject *object, PyObject *key) {
 void PythonLog::write(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value) {
   bool reorders = !value && kind == Slot::Kind::DictItem;
   if (reorders) // put back, the item would come last
-    undo_.push_back({Undo::Kind::Container, {kind, PyRef::share(object), {}}, copyOf(object)});
+    undo_.push_back({Undo::Kind::Container, {kind, PyRef::share(object), {}}, plainCopy(object)});
   else
     noteBefore(kind, object, key);
   put(kind, object, key, value);
@@ -296,7 +286,7 @@ PyRef PythonLog::itemsAsTheyAre(PyObject *function, PyObject *argument) {
                           "__isub__", "__ixor__", "difference_update", "intersection_update",
                           "symmetric_difference_update", "__setitem__"}))
     return PyRef::share(argument);
-  PyRef copy = copyOf(argument);
+  PyRef copy = plainCopy(argument);
   noteFresh(copy.get());
   return copy;
 }
@@ -306,12 +296,12 @@ PyRef PythonLog::mutate(PyObject *container, PyObject *function, PyObject *const
   refuseNumbered(container);
   undo_.push_back({Undo::Kind::Container,
                    {Slot::Kind::DictItem, PyRef::share(container), {}},
-                   copyOf(container)});
+                   plainCopy(container)});
   ObjectState *state = isFresh(container) ? nullptr : &stateOf(container);
   PyRef result = checked(PyObject_Vectorcall(function, args, count, keywordNames));
   if (!state)
     return result;
-  if (!PyList_CheckExact(container) || !isNamed(function, {"append", "extend"})) {
+  if (!PyList_Check(container) || !isNamed(function, {"append", "extend"})) {
     forgetLastWrites(*state); // what it wrote may have moved
     state->mutated = true;
   }
@@ -460,7 +450,7 @@ std::vector<PythonLog::Change> PythonLog::changesSince(const Mark &mark) const {
       return;
     bool isContainer = undo.kind == Undo::Kind::Container;
     changes.push_back({isContainer, undo.slot,
-                       isContainer ? copyOf(undo.slot.object.get()) : valueNow(undo.slot)});
+                       isContainer ? plainCopy(undo.slot.object.get()) : valueNow(undo.slot)});
   };
   for (Undo::Kind kind : {Undo::Kind::Container, Undo::Kind::Slot})
     for (size_t i = mark.undo; i < undo_.size(); ++i)
@@ -481,13 +471,13 @@ PyRef PythonLog::valueNow(const Slot &slot) const {
 }
 
 PyRef PythonLog::contentsAt(const Change &change) const {
-  return change.isContainer ? copyOf(change.slot.object.get()) : valueNow(change.slot);
+  return change.isContainer ? plainCopy(change.slot.object.get()) : valueNow(change.slot);
 }
 
 void PythonLog::refill(PyObject *container, PyObject *contents) {
   undo_.push_back({Undo::Kind::Container,
                    {Slot::Kind::DictItem, PyRef::share(container), {}},
-                   copyOf(container)});
+                   plainCopy(container)});
   putBack(container, contents);
 }
 

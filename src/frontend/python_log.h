@@ -22,6 +22,9 @@ public:
   bool isFresh(PyObject *object) const { return fresh_.contains(object); }
   // Iterators that the call has made and that nobody else refers to end, and what they hold.
   void releaseIterators();
+  // Variables of functions that are over, by which nested functions would have reached iterators,
+  // are emptied.
+  void releaseCells();
 
   // The program has found `value` there (null: nothing). Counts unless the call has made the object
   // or put the value there itself. Whether it counts, and for the first time.
@@ -33,6 +36,8 @@ public:
   // How many items the call has put behind those of a list from before it, to which it has done
   // nothing else. Nothing for other lists.
   std::optional<size_t> appendedTo(PyObject *list);
+  // Whether it has put another item in the place of one.
+  bool hasSetItems(PyObject *list) const;
   // Of the last read: `value` varies from call to call. Until the end `proxy`, which stands for the
   // graph's input, is there in its place.
   void standIn(Slot slot, PyObject *value, PyObject *proxy, uint32_t input);

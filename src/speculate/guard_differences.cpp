@@ -63,7 +63,7 @@ bool Guards::addChanges(const ContainerGuard &guard, std::vector<Change> &change
     return addHolders(guard, changes);
   std::vector<PyRef> held = isDict ? keysOf(container) : itemsOf(container);
   if (held.size() != guard.items.size())
-    return false;
+    return !isDict && hasLengthGuard(container);
   for (size_t i = 0; i < held.size(); ++i) {
     const Item &item = guard.items[i];
     if (isDict && !sameValue(item.key.get(), held[i].get()))
@@ -73,6 +73,13 @@ bool Guards::addChanges(const ContainerGuard &guard, std::vector<Change> &change
       changes.push_back({guard.slotOf(i), compareValues(item.value.get(), now)});
   }
   return true;
+}
+
+// Then the length may be an input.
+bool Guards::hasLengthGuard(PyObject *list) const {
+  return std::ranges::any_of(members_, [&](const MemberGuard &guard) {
+    return guard.slot.kind == Slot::Kind::Length && guard.slot.object.get() == list;
+  });
 }
 
 bool Guards::addHolders(const ContainerGuard &guard, std::vector<Change> &changes) const {

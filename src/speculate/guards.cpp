@@ -1,6 +1,7 @@
 #include "speculate/guards.h"
 
 #include "frontend/kinds.h"
+#include "frontend/plain_containers.h"
 #include "speculate/precheck.h"
 #include "support/fail_nth.h"
 #include "support/plain_constant.h"
@@ -54,7 +55,7 @@ bool isHooked(PyObject *owner) {
 
 std::vector<PyRef> itemsOf(PyObject *container) {
   std::vector<PyRef> items;
-  PyRef iterator = PyRef::steal(Py_TYPE(container)->tp_iter(container));
+  PyRef iterator = PyRef::steal(plainType(container)->tp_iter(container));
   while (PyObject *item = iterator ? PyIter_Next(iterator.get()) : nullptr)
     items.push_back(PyRef::steal(item));
   PyErr_Clear(); // changed meanwhile: what was found is compared

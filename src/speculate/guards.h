@@ -129,6 +129,7 @@ private:
   };
   void forEachSlot(const std::function<void(const Slot &, PyObject *value)> &use) const;
   bool addChanges(const ContainerGuard &guard, std::vector<Change> &changes) const;
+  bool hasLengthGuard(PyObject *list) const;
   bool addHolders(const ContainerGuard &guard, std::vector<Change> &changes) const;
 
   std::vector<TypeGuard> types_;

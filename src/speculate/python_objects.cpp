@@ -59,7 +59,7 @@ std::optional<PyRef> itemUnder(PyObject *dict, int64_t number) {
 PyRef itemOf(PyObject *object, int64_t index) {
   if (PyDict_CheckExact(object))
     return itemUnder(object, index).value_or(PyRef());
-  if (!PyList_CheckExact(object) && !PyTuple_CheckExact(object))
+  if (!PyList_Check(object) && !PyTuple_CheckExact(object))
     return {};
   if (index < 0 || index >= PySequence_Fast_GET_SIZE(object))
     return {};

@@ -1,4 +1,6 @@
 #include "speculate/python_state.h"
+
+#include "frontend/plain_containers.h"
 #include "support/plain_constant.h"
 
 #include <algorithm>
@@ -29,10 +31,14 @@ PyRef slotOf(PyObject *object, PyObject *name) {
 } // namespace
 
 bool PythonState::Place::readItems() {
-  PyRef items = kind == Kind::Ordered
-                    ? PyRef::steal(PyObject_CallMethod(object.get(), "items", nullptr))
-                    : object;
-  PyRef iterator = PyRef::steal(items ? PyObject_GetIter(items.get()) : nullptr);
+  PyTypeObject *type = plainType(object.get());
+  PyRef items;
+  if (kind == Kind::Ordered)
+    items = PyRef::steal(
+        PyObject_CallMethod(reinterpret_cast<PyObject *>(type), "items", "O", object.get()));
+  PyRef iterator = PyRef::steal(kind != Kind::Ordered ? type->tp_iter(object.get())
+                                : items               ? PyObject_GetIter(items.get())
+                                                      : nullptr);
   while (PyObject *item = iterator ? PyIter_Next(iterator.get()) : nullptr)
     values.push_back(PyRef::steal(item));
   return !PyErr_Occurred();
@@ -203,13 +209,15 @@ bool PythonState::Place::putBack() const {
 
 bool PythonState::Place::putItemsBack() const {
   PyObject *place = object.get();
+  auto *type = reinterpret_cast<PyObject *>(plainType(place));
   const char *add = PyAnySet_Check(place) ? "add" : "append";
-  if (!PyRef::steal(PyObject_CallMethod(place, "clear", nullptr)))
+  if (!PyRef::steal(PyObject_CallMethod(type, "clear", "O", place)))
     return false;
   for (const PyRef &value : values)
-    if (kind == Kind::Ordered ? PyODict_SetItem(place, PyTuple_GET_ITEM(value.get(), 0),
-                                                PyTuple_GET_ITEM(value.get(), 1)) < 0
-                              : !PyRef::steal(PyObject_CallMethod(place, add, "O", value.get())))
+    if (kind == Kind::Ordered
+            ? PyODict_SetItem(place, PyTuple_GET_ITEM(value.get(), 0),
+                              PyTuple_GET_ITEM(value.get(), 1)) < 0
+            : !PyRef::steal(PyObject_CallMethod(type, add, "OO", place, value.get())))
       return false;
   return true;
 }

@@ -3,6 +3,7 @@
 #include "speculate/guards.h"
 #include "support/plain_constant.h"
 
+#include "frontend/plain_containers.h"
 #include "frontend/python_error.h"
 
 namespace bifront {
@@ -33,9 +34,15 @@ void refill(PyObject *container, PyObject *items) {
     checked(PyList_SetSlice(container, 0, PyList_GET_SIZE(container), items));
     return;
   }
-  checked(PyObject_CallMethod(container, "clear", nullptr));
-  const char *add = PyDict_Check(container) || PyAnySet_Check(container) ? "update" : "extend";
-  checked(PyObject_CallMethod(container, add, "O", items));
+  callPlainMethod(container, "clear");
+  for (Py_ssize_t i = 0; PyODict_Check(container) && i < PyList_GET_SIZE(items); ++i) {
+    PyObject *pair = PyList_GET_ITEM(items, i);
+    checked(PyODict_SetItem(container, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1)));
+  }
+  if (PyODict_Check(container))
+    return;
+  bool isUpdated = PyDict_Check(container) || PyAnySet_Check(container);
+  callPlainMethod(container, isUpdated ? "update" : "extend", items);
 }
 
 void setSlot(const Slot &slot, PyObject *value) {

@@ -592,7 +592,7 @@ def c_function_as_the_step():
     return operator.mul
 
 
-@program(lambda call: (call + 1.5,), cpython=NOT_CONVERTED)
+@program(lambda call: (call + 1.5,))
 def step_without_tensors():
     return math.sqrt
 
