@@ -280,7 +280,7 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
       return *result;
     }
     // Another call may draw what it assumes.
-    if (kept->graph->drawsRandomNumbers || kept->graph->opaqueCalls() > 0)
+    if (kept->graph->drawsRandomNumbers || kept->graph->makesOpaqueCalls())
       break;
     // It has failed for the very call that it was made of: without inputs it knows this call
     // better.
@@ -676,7 +676,7 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
   auto held = kept.graph; // it may become a form of another meanwhile
   const ConvertedGraph &graph = *held;
   RandomState random(graph.drawsRandomNumbers);
-  OpaqueRun opaque(graph.opaqueCalls() > 0);
+  OpaqueRun opaque(graph.makesOpaqueCalls());
   if (!graph.rerouted.empty())
     opaque.makeCalls(graph);
   GraphRun outcome = runGraph(graph, leaves);

@@ -5,6 +5,8 @@
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 namespace bifront {
 
@@ -170,10 +172,26 @@ int64_t ConvertedGraph::bytes() const {
 }
 
 size_t ConvertedGraph::opaqueCalls() const {
-  size_t count = executor->program().pythonCalls.size();
+  std::set<std::string_view> sites;
+  size_t elsewhere = 0;
+  auto add = [&](const Program &program) {
+    for (const PythonStep &step : program.pythonCalls)
+      if (step.call.site.empty())
+        ++elsewhere;
+      else
+        sites.insert(step.call.site);
+  };
+  add(executor->program());
   for (const auto &function : executor->program().functions)
-    count += function->pythonCalls.size();
-  return count;
+    add(*function);
+  return sites.size() + elsewhere;
+}
+
+bool ConvertedGraph::makesOpaqueCalls() const {
+  auto makes = [](const Program &program) { return !program.pythonCalls.empty(); };
+  return makes(executor->program()) ||
+         std::ranges::any_of(executor->program().functions,
+                             [&](const auto &function) { return makes(*function); });
 }
 
 int ConvertedGraph::traverse(visitproc visit, void *arg) const {
