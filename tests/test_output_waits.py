@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import logging.handlers
 import random
 import sys
 import warnings
@@ -364,3 +365,48 @@ def test_who_shows_warnings_may_be_the_programs() -> None:
         warnings.showwarning = show
         seen = [converted(torch.ones(2))[1] for _ in range(6)]
     assert seen == [1, 2, 3, 4, 5, 6]
+
+
+def test_warnings_that_the_program_records() -> None:
+    def make(said: Said) -> Step:
+        def step(x: Tensor) -> tuple[Tensor, int, list[str]]:
+            with warnings.catch_warnings(record=True) as recorded:
+                warnings.simplefilter("always")
+                warnings.warn("here", stacklevel=1)
+                return x * 2, len(recorded), [str(one.message) for one in recorded]
+
+        return step
+
+    sides = [Said(), Said()]
+    step, converted = make(sides[0]), bifront.function(make(sides[1]))
+    for _ in range(CALLS):
+        x = torch.randn(3)
+        assert_same_value(converted(x), step(x), "recorded")
+
+
+def test_warnings_that_the_caller_records_and_the_step_reads() -> None:
+    now: list[Any] = [None]
+
+    def step(x: Tensor) -> tuple[Tensor, int]:
+        warnings.warn("here", stacklevel=1)
+        return x * 2, len(now[0])
+
+    converted = bifront.function(step)
+    for _ in range(CALLS):
+        with warnings.catch_warnings(record=True) as recorded:
+            warnings.simplefilter("always")
+            now[0] = recorded
+            assert converted(torch.ones(2))[1] == 1
+
+
+def test_records_that_the_step_reads() -> None:
+    handler = logging.handlers.BufferingHandler(100)
+    logger = logging.Logger("keeps")
+    logger.addHandler(handler)
+
+    def step(x: Tensor) -> tuple[Tensor, int]:
+        logger.error("here")
+        return x * 2, len(handler.buffer)
+
+    converted = bifront.function(step)
+    assert [converted(torch.ones(2))[1] for _ in range(CALLS)] == list(range(1, CALLS + 1))

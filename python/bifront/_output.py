@@ -12,7 +12,7 @@ import types
 import warnings
 from typing import Any
 
-from bifront._reachable_state import _class_in_library, _in_library
+from bifront._reachable_state import _CONTAINERS, _class_in_library, _in_library
 
 
 def print_to(stream: str, *values: Any, **keywords: Any) -> None:
@@ -43,6 +43,24 @@ def logs_by_library(logger: logging.Logger) -> bool:
             return False
         heard = heard.parent if heard.propagate else None
     return True
+
+
+def keeps_records(logger: logging.Logger) -> list[Any]:
+    """Containers that its records, or what comes of them, are put into."""
+    kept: list[Any] = []
+    heard: logging.Logger | None = logger
+    while heard is not None:
+        for handler in heard.handlers:
+            state = {name: value for name, value in vars(handler).items() if name != "filters"}
+            kept += [value for value in state.values() if isinstance(value, _CONTAINERS)]
+        heard = heard.parent if heard.propagate else None
+    return kept
+
+
+def keeps_warnings() -> list[Any]:
+    """The same for warnings: `with catch_warnings(record=True)`."""
+    show = vars(warnings)["_showwarnmsg_impl"]
+    return [] if isinstance(show, types.FunctionType) else [show.__self__]
 
 
 def _is_of_library(hearer: Any) -> bool:

@@ -211,6 +211,11 @@ void Interpreter::checkPending(const std::vector<PyRef> &ofProgram) {
     throw CannotFork(outputSite(), Policy::OneWay, "an opaque call follows what is said");
   if (hasPending)
     throw CannotInterpret("what it may see is changed only when the run is over");
+  // No guard watches what is in it, and nothing could put it back.
+  PyObject *address = nullptr, *object = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Next(reached.get(), &at, &address, &object);)
+    if (host_.isReplaced && isMutableContainer(object) && host_.isReplaced(object))
+      throw CannotInterpret("what it may see holds a container that differs from call to call");
   reachedByCalls_.push_back(reached);
 }
 

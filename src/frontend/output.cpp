@@ -6,6 +6,7 @@
 #include "frontend/kinds.h"
 #include "frontend/later.h"
 #include "frontend/opaque_sites.h"
+#include "frontend/pointers.h"
 #include "frontend/stacked_items.h"
 
 #include <algorithm>
@@ -197,12 +198,48 @@ struct Interpreter::Output {
     return true;
   }
 
+  // Whether the program may look into one of these containers, in which what it says is kept.
+  static bool mayBeRead(Interpreter &in, const PyRef &containers) {
+    if (PyList_GET_SIZE(containers.get()) == 0)
+      return false;
+    std::vector<PyRef> reaching;
+    auto add = [&](PyObject *object) {
+      if (object && !isTensor(object) && !isGraphNumber(object) && !isLater(object) &&
+          !pointerOf(object))
+        reaching.push_back(PyRef::share(object));
+    };
+    for (const PythonFrame *frame = in.frame_; frame; frame = frame->caller) {
+      add(frame->function);
+      for (const PyRef &value : frame->slots)
+        add(value.get());
+      for (const PyRef &cell : frame->cells)
+        add(cell ? PyCell_GET(cell.get()) : nullptr);
+    }
+    PyRef places;
+    try {
+      places = in.host_.reachable(Py_None, tupleOf(reaching).get());
+    } catch (const PythonError &) { // nobody can tell
+      PyErr_Clear();
+      return true;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(containers.get()); ++i) {
+      PyObject *container = PyList_GET_ITEM(containers.get(), i);
+      if (in.log_.isFresh(container) || (in.host_.isReplaced && in.host_.isReplaced(container)))
+        return true;
+      for (Py_ssize_t k = 0; k < PyList_GET_SIZE(places.get()); ++k)
+        if (PyList_GET_ITEM(places.get(), k) == container)
+          return true;
+    }
+    return false;
+  }
+
   // Nothing where it is to be walked.
   static Result log(Interpreter &in, PyObject *function, Args &args) {
     if (args.positional.size() < 2 || !args.keywords.empty() || in.log_.isFresh(at(args, 0)) ||
         (in.host_.isReplaced &&
          (in.host_.isReplaced(at(args, 0)) || in.host_.isCopy(at(args, 0)))) ||
-        !answers(in, "logs_by_library", at(args, 0)))
+        !answers(in, "logs_by_library", at(args, 0)) ||
+        mayBeRead(in, checked(PyObject_CallOneArg(outputFunction("keeps_records"), at(args, 0)))))
       return std::nullopt;
     return sayFromHere(in, function, {args.positional[0]}, args);
   }
@@ -227,7 +264,8 @@ struct Interpreter::Output {
         return std::nullopt;
       category = value.get();
     }
-    if (!answers(in, "warns_without_raising", category))
+    if (!answers(in, "warns_without_raising", category) ||
+        mayBeRead(in, checked(PyObject_CallNoArgs(outputFunction("keeps_warnings")))))
       return std::nullopt;
     return sayFromHere(in, function, {}, args);
   }
