@@ -203,8 +203,7 @@ LogicalResult Functionaliser::checkWritable(Operation *op, Value target) {
   for (unsigned i = 0; i < function.getNumArguments(); ++i) {
     auto alias = function.getArgAttrOfType<IntegerAttr>(i, kAliasOfAttr);
     if (alias && (i == number || alias.getInt() == number))
-      return op->emitError() << "writes input " << number
-                             << ", which shares memory with another input";
+      return op->emitError() << "writes input " << number << ", which " << kSharesMemory;
   }
   return success();
 }

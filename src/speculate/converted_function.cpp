@@ -650,7 +650,11 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
     boundMemory();
   } catch (const ConversionError &error) {
     this->count(error.reason, error.what(), error.location);
-    if (!error.raised && !sites_.needsSamples()) // the next call may not
+    constexpr uint64_t kPatience = 3; // for arguments that share memory: the next may be apart
+    bool isOfThisCall =
+        error.raised || (error.reason == ExitReason::Aliasing &&
+                         stats_.exits[static_cast<size_t>(ExitReason::Aliasing)] <= kPatience);
+    if (!isOfThisCall && !sites_.needsSamples()) // the next call may not
       noteFailedAttempt(ExitReason::CaptureFailed);
   }
   if (made && options().log) {
