@@ -155,3 +155,42 @@ def test_a_hook_that_is_added_and_removed() -> None:
         same(converted(x), step(x))
     assert seen == [3] * 16
     assert converted.stats["graph_calls"] >= 4, bifront.explain(converted)
+
+
+def test_a_getattribute_of_the_program_is_walked() -> None:
+    class Watched:
+        reads = 0
+        width = 2
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "hidden":
+                raise AttributeError("it is hidden")
+            Watched.reads += name == "width"
+            return object.__getattribute__(self, name)
+
+    class Falls(Watched):
+        def __getattr__(self, name: str) -> str:
+            return f"no {name}"
+
+    def make() -> Any:
+        Watched.reads = 0
+        watched, falls = Watched(), Falls()
+
+        def step(x: Tensor) -> Any:
+            try:
+                watched.hidden
+            except AttributeError as error:
+                said = str(error)
+            return x * watched.width, said, falls.hidden, hasattr(watched, "other"), Watched.reads
+
+        return step
+
+    expected, actual = [], []
+    step = make()
+    for _ in range(6):
+        expected.append(step(X))
+    converted = bifront.function(make())
+    for _ in range(6):
+        actual.append(converted(X))
+    same(actual, expected)
+    assert converted.stats["graph_calls"] > 0, bifront.explain(converted)

@@ -5,6 +5,7 @@ docs/decisions/019 says how.
 
 from __future__ import annotations
 
+import heapq
 import inspect
 import io
 import logging
@@ -45,9 +46,10 @@ class Outside:
         return [self.buffer.getvalue(), self.heap, self.seen, self.calls, self.limit]
 
     def report(self, value: float) -> None:
-        """All of it is opaque: a list that is made here is nothing that C may be given."""
+        """All of it is opaque: a list that is kept here is nothing that C may be given."""
         self.calls += 1
-        self.buffer.writelines([f"{self.calls}: {value:.3f}\n"])
+        lines = [f"{self.calls}: {value:.3f}\n"]
+        self.buffer.writelines(lines)
 
 
 def check(
@@ -115,6 +117,53 @@ def test_a_method_with_effects_is_one_call() -> None:
     check(make)
 
 
+def test_a_list_that_is_made_for_it() -> None:
+    """The call may keep it: each run makes another."""
+
+    def make(outside: Outside) -> Step:
+        def step(x: torch.Tensor) -> torch.Tensor:
+            for i, value in enumerate(x[:2].tolist()):
+                heapq.heappush(outside.heap, [round(value, 3), [i, "row"]])
+            return x * 2
+
+        return step
+
+    check(make, opaque=2)
+
+
+def test_a_list_that_is_made_for_it_and_kept() -> None:
+    """What the call does to it the program would see."""
+
+    def make(outside: Outside) -> Step:
+        def step(x: torch.Tensor) -> tuple[torch.Tensor, list[float]]:
+            mine = [2.0, 1.0]
+            heapq.heappush(mine, 0.5)
+            outside.seen = [mine]
+            return x * mine[0], mine
+
+        return step
+
+    sides = [Outside(), Outside()]
+    step, converted = make(sides[0]), bifront.function(make(sides[1]))
+    for _ in range(CALLS):
+        x = torch.randn(4)
+        assert_same_value(converted(x), step(x), "results")
+        assert_same_value(sides[1].seen, sides[0].seen, "seen")
+
+
+def test_a_list_of_the_program_is_given_itself() -> None:
+    """Not a copy, which the call would change in its place."""
+
+    def make(outside: Outside) -> Step:
+        def step(x: torch.Tensor) -> torch.Tensor:
+            heapq.heappush(outside.heap, x.sum().item())
+            return x * 2
+
+        return step
+
+    check(make, fallbacks=CALLS)
+
+
 def test_what_it_returns_is_used() -> None:
     def make(outside: Outside) -> Step:
         def step(x: torch.Tensor) -> tuple[torch.Tensor, int]:
@@ -172,7 +221,8 @@ def test_the_call_raises() -> None:
     def make(outside: Outside) -> Step:
         def refuse(value: float) -> int:
             outside.calls += 1
-            outside.buffer.writelines(["asked\n"])
+            lines = ["asked\n"]
+            outside.buffer.writelines(lines)
             if outside.calls % 3 == 0:
                 raise ValueError(f"refused {value}")
             return outside.calls
@@ -195,7 +245,8 @@ def test_a_value_that_the_call_changes_is_read_before_it_and_behind() -> None:
     def make(outside: Outside) -> Step:
         def bump() -> None:
             outside.limit += 1
-            outside.buffer.writelines([f"bump {outside.limit}\n"])
+            lines = [f"bump {outside.limit}\n"]
+            outside.buffer.writelines(lines)
 
         def step(x: torch.Tensor) -> torch.Tensor:
             before = outside.limit
@@ -210,7 +261,8 @@ def test_a_value_that_the_call_changes_is_read_before_it_and_behind() -> None:
 def test_random_generators_stand_where_they_would() -> None:
     def make(outside: Outside) -> Step:
         def noise() -> float:
-            outside.buffer.writelines(["noise\n"])
+            lines = ["noise\n"]
+            outside.buffer.writelines(lines)
             return random.random() + float(torch.rand(1)) + float(numpy.random.random())
 
         def step(x: torch.Tensor) -> torch.Tensor:

@@ -100,6 +100,12 @@ def test_draws(name: str) -> None:
     check(DRAWS[name], opaque=3)
 
 
+def test_one_expression_of_the_program_is_one_opaque_call() -> None:
+    """However often the library's code draws for it, and whatever texts and lists it is given."""
+    check(lambda s: lambda x: x[s.python.sample(range(len(x)), 2)], opaque=1)
+    check(lambda s: lambda x: x * s.python.random() * s.python.random(), opaque=2)
+
+
 def test_what_is_drawn_for_follows_from_a_tensor() -> None:
     check(lambda s: lambda x: x * s.numpy.normal(x.sum().item(), 2.0))
 

@@ -42,7 +42,7 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "terra/gpt2": (1, 0, 0),
     "terra/music_transformer": (1, 0, 0),
     "terra/resnet50": (1, 0, 0),
-    "terra/sdpoint": (1, 2, 0),
+    "terra/sdpoint": (1, 1, 0),
     "terra/yolov3": (0, 0, 19),
 }
 

@@ -18,6 +18,7 @@ import logging
 import sys
 import sysconfig
 import types
+import warnings
 import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -72,7 +73,7 @@ def reachable(fn: Any, args: tuple[Any, ...]) -> list[Place]:
 def reached_by_call(*objects: Any) -> dict[Any, Any]:
     """What a call of these, given each other, may see: by address, and names of namespaces."""
     walk = _Reach()
-    walk.pending += objects
+    walk.pending += [*objects, *_hearers()]
     while walk.pending:
         walk.visit(walk.pending.pop())
     reached: dict[Any, Any] = walk.seen()
@@ -82,6 +83,12 @@ def reached_by_call(*objects: Any) -> dict[Any, Any]:
         elif isinstance(place, types.CellType):
             reached[id(place)] = place
     return reached
+
+
+def _hearers() -> list[Any]:
+    """Of what any call may print or warn."""
+    streams = [getattr(stream, "_guarded", stream) for stream in (sys.stdout, sys.stderr)]
+    return [*streams, *(vars(warnings)[name] for name in ("showwarning", "_showwarnmsg_impl"))]
 
 
 def _in_library(file: str | None) -> bool:
@@ -299,6 +306,10 @@ class _Reach(_Walk):
 
     def _container(self, value: Any) -> None:
         self.pending += gc.get_referents(value)
+
+    def _logger(self, logger: logging.Logger) -> None:
+        super()._logger(logger)
+        self.pending += [logger.handlers, logger.filters]
 
     def _hidden(self, value: Any) -> None:
         self.pending += (

@@ -85,7 +85,7 @@ def _install() -> None:
         _replace(module, "default_generator", guarded)
     _replace(builtins, "print", _refused_print(builtins.print))
     for name in ("stdout", "stderr"):
-        _replace(sys, name, _Guarded(getattr(sys, name), f"the function uses sys.{name}"))
+        _replace(sys, name, StandardStream(getattr(sys, name), name))
     _replace(logging.Logger, "handle", _refused_record(logging.Logger.handle))
     _replace(warnings, "_showwarnmsg", _refused_warning())
     for name, function in _NODE_METHODS.items():
@@ -209,6 +209,23 @@ class _Guarded:
         if _core.capture_active():
             _core.capture_fail(f"{self._message} ({name})")
         return getattr(self._guarded, name)
+
+
+class StandardStream(_Guarded):
+    """sys.stdout or sys.stderr; a walk knows what is written there (src/frontend/output.cpp)."""
+
+    def __init__(self, guarded: Any, name: str) -> None:
+        super().__init__(guarded, f"the function uses sys.{name}")
+        self.stream_name = name
+
+    def write(self, text: str) -> Any:
+        return self.__getattr__("write")(text)
+
+    def writelines(self, lines: Any) -> Any:
+        return self.__getattr__("writelines")(lines)
+
+    def flush(self) -> Any:
+        return self.__getattr__("flush")()
 
 
 class _Generator(_Guarded):

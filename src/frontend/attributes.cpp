@@ -3,6 +3,7 @@
 #include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/output.h"
 #include "frontend/pointers.h"
 
 namespace bifront {
@@ -11,6 +12,11 @@ namespace {
 bool isMember(PyObject *descriptor) { return Py_IS_TYPE(descriptor, &PyMemberDescr_Type); }
 
 bool isData(PyObject *descriptor) { return Py_TYPE(descriptor)->tp_descr_set != nullptr; }
+
+bool hasOwnLookup(PyObject *object) {
+  return !Py_IS_TYPE(object, &PySuper_Type) && !PyType_Check(object) &&
+         !hasOrdinaryLookup(Py_TYPE(object)) && hasWalkedMethod(object, "__getattribute__");
+}
 
 PyRef accessor(PyObject *property, const char *name) {
   PyRef function = checked(PyObject_GetAttrString(property, name));
@@ -83,6 +89,8 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
     return dataAttribute(object, data.get(), name);
   if (pointerOf(object))
     return pointerAttribute(object, name);
+  if (isStandardStream(object))
+    return methodOfStream(object, name);
   PyTypeObject *type = Py_TYPE(object);
   auto natively = [&] {
     PyRef value = PyRef::steal(PyObject_GetAttr(object, name));
@@ -94,6 +102,8 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
   if (PyModule_Check(object)) {
     PyObject *dict = PyModule_GetDict(object);
     PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, name));
+    if (value && isStandardStream(value))
+      return PyRef::share(value);
     if (value)
       return found(Slot::Kind::DictItem, dict, name, value);
     log_.read(Slot::Kind::DictItem, dict, name, nullptr);
@@ -107,9 +117,16 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
       (isTensor(object) && typeAttribute(type, name)))
     return natively();
   if (Py_IS_TYPE(object, &PySuper_Type) || !hasOrdinaryLookup(type)) {
-    if (hasWalkedMethod(object, "__getattribute__"))
-      throw CannotInterpret("a class has its own __getattribute__");
-    return natively();
+    if (!hasOwnLookup(object))
+      return natively();
+    try {
+      return attributeByOwnWay(object, name);
+    } catch (const PythonError &) {
+      if (!PyErr_ExceptionMatches(PyExc_AttributeError))
+        throw;
+      PyErr_Clear(); // not there
+      return {};
+    }
   }
   bool falls = hasWalkedMethod(object, "__getattr__") && !isTensor(object);
   try {
@@ -141,7 +158,23 @@ PyRef Interpreter::attributeByFallback(PyObject *object, PyObject *name) {
   }
 }
 
+// By a `__getattribute__` of the program's; `object.__getattribute__`, which it may call, is
+// callOfObject's.
+PyRef Interpreter::attributeByOwnWay(PyObject *object, PyObject *name) {
+  bool falls = hasWalkedMethod(object, "__getattr__"); // asked when no exception is pending
+  try {
+    return *callSpecial(object, "__getattribute__", {name});
+  } catch (const PythonError &) {
+    if (!falls || !PyErr_ExceptionMatches(PyExc_AttributeError))
+      throw;
+    PyErr_Clear(); // which says what is there
+    return *callSpecial(object, "__getattr__", {name});
+  }
+}
+
 PyRef Interpreter::attribute(PyObject *object, PyObject *name) {
+  if (!pointerOf(object) && hasOwnLookup(object))
+    return attributeByOwnWay(object, name);
   if (PyRef value = attributeOrAbsent(object, name))
     return value;
   // Raises in CPython's words, by its own lookup or by the program's `__getattr__`.

@@ -361,61 +361,6 @@ struct Interpreter::Builtins {
                                        : std::nullopt;
   }
 
-  // What a `print` at the end of the run shows of a value as it is now.
-  static PyRef shown(Interpreter &in, PyObject *value, int depth = 0) {
-    if (isPlain(value) || isGraphNumber(value) || isLater(value))
-      return PyRef::share(value);
-    if (stackedItems(value))
-      refuseStacked(value);
-    if (isTensor(value)) {
-      if (checked(PyObject_GetAttrString(value, "requires_grad")).get() == Py_True ||
-          !(isProxyTensor(value) || isExactTensor(value)))
-        throw CannotInterpret("prints a tensor that requires grad, or of a subclass");
-      return checked(PyObject_CallMethod(value, "clone", nullptr));
-    }
-    bool isList = PyList_CheckExact(value), isDict = PyDict_CheckExact(value);
-    constexpr int kDeepest = 8;
-    if ((!isList && !isDict && !PyTuple_CheckExact(value)) || depth > kDeepest)
-      throw CannotInterpret(std::string("prints a ") + Py_TYPE(value)->tp_name);
-    if (!PyTuple_CheckExact(value))
-      in.log_.readContainer(value);
-    PyRef keys = isDict ? checked(PyDict_Keys(value)) : PyRef();
-    PyRef items = isDict ? checked(PyDict_Values(value)) : PyRef::share(value);
-    PyRef copy = checked(isDict ? PyDict_New() : PyList_New(0));
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i) {
-      PyRef item = shown(in, PySequence_Fast_GET_ITEM(items.get(), i), depth + 1);
-      if (isDict && !isPlain(PyList_GET_ITEM(keys.get(), i)))
-        throw CannotInterpret("prints a dict with keys that are no plain values");
-      checked(isDict ? PyDict_SetItem(copy.get(), PyList_GET_ITEM(keys.get(), i), item.get())
-                     : PyList_Append(copy.get(), item.get()));
-    }
-    if (!isList && !isDict)
-      copy = checked(PyList_AsTuple(copy.get()));
-    in.log_.noteFresh(copy.get());
-    return copy;
-  }
-
-  static Result print(Interpreter &in, Args &args) {
-    std::vector<PyRef> held;
-    for (const PyRef &argument : args.positional)
-      held.push_back(shown(in, argument.get()));
-    PyRef names = checked(PyTuple_New(static_cast<Py_ssize_t>(args.keywords.size())));
-    for (size_t i = 0; i < args.keywords.size(); ++i) {
-      const auto &[name, value] = args.keywords[i];
-      if (!isPlain(value.get()))
-        throw CannotInterpret("prints to another file");
-      PyTuple_SET_ITEM(names.get(), i, Py_NewRef(name.get()));
-      held.push_back(value);
-    }
-    std::vector<PyObject *> values;
-    for (const PyRef &value : held)
-      values.push_back(value.get());
-    PyRef original = checked(PyObject_GetAttrString(in.print_.get(), "__wrapped__"));
-    in.log_.postpone(original.get(), values.data(), args.positional.size(),
-                     args.keywords.empty() ? nullptr : names.get());
-    return PyRef::share(Py_None);
-  }
-
   static Result variables(Interpreter &in, Args &args) {
     if (args.positional.size() != 1 || PyType_Check(at(args, 0)) || PyModule_Check(at(args, 0)))
       return std::nullopt;
@@ -600,8 +545,6 @@ std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arg
   const auto &known = Builtins::table();
   if (auto found = known.find(callee); found != known.end())
     return found->second(*this, arguments);
-  if (callee == print_.get())
-    return Builtins::print(*this, arguments);
   if (PyType_Check(callee) && makesContainer(callee)) {
     auto *type = reinterpret_cast<PyTypeObject *>(callee);
     bool isGiven = !arguments.positional.empty() && !isMutableContainer(Builtins::at(arguments, 0));

@@ -42,7 +42,7 @@ PyRef Interpreter::eval(PythonFrame &frame, const Call &expression) {
     return *result;
   CallArguments arguments = argumentsOf(frame, expression);
   int line = frame.line;
-  PyRef result = callAtSite(frame, expression, callee.get(), std::move(arguments));
+  PyRef result = callAtSite(frame, callee.get(), std::move(arguments));
   frame.line = line;
   return result;
 }

@@ -7,7 +7,12 @@ namespace bifront {
 using namespace syntax;
 
 PyRef Interpreter::eval(PythonFrame &frame, const Expr &expr) {
-  frame.line = expr.line;
+  frame.line = expr.place.line;
+  struct Evaluated {
+    PythonFrame &frame;
+    const Expr *around;
+    ~Evaluated() { frame.expression = around; }
+  } evaluated{frame, std::exchange(frame.expression, &expr)};
   return std::visit([&](const auto &node) { return eval(frame, node); }, expr.node);
 }
 

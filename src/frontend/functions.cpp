@@ -16,6 +16,13 @@ namespace {
 // Deeper than that, what is unrolled here is too large a graph anyway, and the C stack ends.
 constexpr int kDeepest = 180;
 
+// What it warns of names the line of the program that calls it.
+bool mayWarn(PyObject *function) {
+  static PyObject *const name = PyUnicode_InternFromString("warnings");
+  PyRef names = checked(PyObject_GetAttrString(PyFunction_GET_CODE(function), "co_names"));
+  return checked(PySequence_Contains(names.get(), name)) != 0;
+}
+
 // Python functions of torch that read nothing of the program but their arguments: CPython runs them
 // faster.
 bool isStateless(PyObject *function) {
@@ -26,10 +33,11 @@ bool isStateless(PyObject *function) {
   std::string_view name = text;
   if (name.starts_with("bifront.") && name != "bifront._walked")
     return true;
+  if (name == "torch.nn.functional")
+    return !mayWarn(function);
   for (std::string_view known : {"torch",
                                  "torch.functional",
                                  "torch._tensor",
-                                 "torch.nn.functional",
                                  "torch.overrides",
                                  "torch.autograd",
                                  "torch.autograd.graph",
@@ -67,6 +75,8 @@ PyRef Interpreter::call(PyObject *callee, CallArguments arguments) {
     return *result;
   if (auto array = arrayOfTensor(callee, arguments))
     return *array;
+  if (auto said = callOfOutput(callee, arguments))
+    return *said;
   if (PyFunction_Check(callee) && callee != print_.get())
     return callFunction(callee, std::move(arguments));
   if (PyMethod_Check(callee)) {

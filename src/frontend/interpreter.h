@@ -66,6 +66,8 @@ enum class Policy : uint8_t {
 };
 using Policies = std::map<const void *, Policy>; // by the node of the syntax
 
+// Stands for all that the program says: Policy::OneWay where that does not wait for the end.
+const void *outputSite();
 // Stands for all texts of ints and bools of the graph: Policy::OneWay where a path is to know them.
 const void *textSite();
 // Whether a failure says that such a text, or another value that waits for the end, was looked at.
@@ -119,6 +121,8 @@ struct InterpreterHost {
   // What writes an attribute in a run, given the object, the name and the value, which it gives
   // back; null where runs write none.
   PyObject *attributeWriter = nullptr;
+  // What calls a function, given it and its arguments, as though code in these frames did.
+  std::function<PyRef(const std::vector<LoggedFrame> &frames)> calledFrom = {};
   // Of what CPython reaches from these objects when their code runs: a set of the addresses, and
   // the tensors among them.
   std::function<PyRef(PyObject *objects)> reachedByCall = {};
@@ -155,6 +159,7 @@ struct PythonFrame {
       {}; // at Completion::LoopBodyEnd: whether the loop ends, a bool or one of the graph
   PythonFrame *caller = nullptr;
   int line = 0;
+  const syntax::Expr *expression = nullptr;           // that is being evaluated
   Generator *generator = nullptr;                     // that yields go to
   std::shared_ptr<const syntax::Function> owner = {}; // of the syntax
   size_t forks = 0;       // ways that were being walked when it was entered
@@ -277,19 +282,19 @@ private:
   // opaque.cpp
   std::optional<PyRef> callOpaque(PyObject *callee, const CallArguments &arguments);
   void checkOperand(PyObject *operand, int depth = 0);
-  ValueId operandOf(PyObject *object);
+  ValueId operandOf(PyObject *object, bool isLogged = false);
   PyRef exampleFor(PyObject *operand);
   PyRef sampleOf(PyObject *function, const CallArguments &arguments);
-  ValueId recordCall(PyObject *function, const CallArguments &arguments);
+  ValueId recordCall(PyObject *function, const CallArguments &arguments, bool isLogged = false);
   PyRef opaqueResult(ValueId value, OpaqueObject result);
   PyRef opaqueSample(PyObject *object) const;
   PyRef opaqueItems(PyObject *object);
   PyRef countedItems(PyObject *object, PyObject *length, size_t count);
 
   // logged_calls.cpp
-  std::optional<CallPlace> placeOf(const PythonFrame &, const syntax::Call &) const;
+  std::string siteNow() const;
   PyObject *functionWithCode(PyObject *function) const;
-  PyRef callAtSite(PythonFrame &, const syntax::Call &, PyObject *callee, CallArguments arguments);
+  PyRef callAtSite(PythonFrame &, PyObject *callee, CallArguments arguments);
   PyRef callLogged(PythonFrame &, const CallPlace &, OpaqueSite &, PyObject *callee,
                    const CallArguments &arguments);
   bool canBeGiven(PyObject *callee, CallArguments arguments);
@@ -297,6 +302,14 @@ private:
   void checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth = 0);
   void checkPending(const std::vector<PyRef> &ofProgram);
   std::vector<LoggedFrame> framesAt(const PythonFrame &innermost) const;
+
+  // output.cpp
+  struct Output;
+  std::optional<PyRef> callOfOutput(PyObject *callee, CallArguments &arguments);
+  PyRef methodOfStream(PyObject *stream, PyObject *name);
+  PyRef shown(PyObject *value, int depth = 0);
+  bool outputWaits() const;
+  void sayLater(PyObject *function, const std::vector<PyRef> &values, PyObject *names = nullptr);
 
   // numpy_values.cpp
   PyRef dataOf(PyObject *object) const;
@@ -554,6 +567,7 @@ private:
   PyRef attributeOrAbsent(PyObject *object, PyObject *name);
   PyRef genericAttribute(PyObject *object, PyObject *name); // null: absent, without an exception
   PyRef attributeByFallback(PyObject *object, PyObject *name);
+  PyRef attributeByOwnWay(PyObject *object, PyObject *name);
   PyRef bound(PyObject *descriptor, PyObject *object);
   void setAttribute(PyObject *object, PyObject *name, PyObject *value); // null deletes
   void setGenericAttribute(PyObject *object, PyObject *name, PyObject *value);

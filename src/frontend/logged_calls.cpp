@@ -5,11 +5,14 @@
 #include "frontend/later.h"
 #include "frontend/numpy_data.h"
 #include "frontend/opaque_sites.h"
+#include "frontend/output.h"
 #include "frontend/pointers.h"
+#include "frontend/stacked_items.h"
 
 #include "capture/python_values.h"
 
 #include <algorithm>
+#include <sstream>
 
 namespace bifront {
 namespace {
@@ -34,17 +37,31 @@ void unbind(PyRef &callee, std::vector<PyRef> &positional) {
   }
 }
 
-} // namespace
-
-// Nothing in the files of libraries: what the program calls of them is one call.
-std::optional<CallPlace> Interpreter::placeOf(const PythonFrame &frame,
-                                              const syntax::Call &expression) const {
+// Where the frame evaluates an expression. Nothing in the files of libraries: what the program
+// calls of them is one call.
+std::optional<CallPlace> placeIn(const PythonFrame &frame) {
   auto *code = reinterpret_cast<PyCodeObject *>(frame.syntax.code.get());
   const char *file = PyUnicode_AsUTF8(code->co_filename);
   if (!file || isLibraryFile(file) || isOfStandardLibrary(file))
     return std::nullopt;
-  const syntax::SourceExtent &at = expression.place;
+  if (!frame.expression)
+    return CallPlace{file, frame.line};
+  const syntax::SourceExtent &at = frame.expression->place;
   return CallPlace{file, at.line, at.column, at.endLine, at.endColumn};
+}
+
+} // namespace
+
+// The innermost expression of the program's own files that is being evaluated.
+std::string Interpreter::siteNow() const {
+  for (const PythonFrame *frame = frame_; frame; frame = frame->caller)
+    if (auto at = placeIn(*frame)) {
+      std::ostringstream text;
+      text << at->file << ":" << at->line << ":" << at->column << "-" << at->endLine << ":"
+           << at->endColumn;
+      return text.str();
+    }
+  return {};
 }
 
 // A function that the call has made runs code of the one that made it.
@@ -57,12 +74,16 @@ PyObject *Interpreter::functionWithCode(PyObject *function) const {
   return function;
 }
 
-PyRef Interpreter::callAtSite(PythonFrame &frame, const syntax::Call &expression, PyObject *callee,
-                              CallArguments arguments) {
-  std::optional<CallPlace> place = host_.sites ? placeOf(frame, expression) : std::nullopt;
+PyRef Interpreter::callAtSite(PythonFrame &frame, PyObject *callee, CallArguments arguments) {
+  std::optional<CallPlace> place = host_.sites ? placeIn(frame) : std::nullopt;
   if (!place)
     return call(callee, std::move(arguments));
-  std::string name = nameOf(callee);
+  PyRef original; // of what stands in for a builtin during a capture
+  if (callee == print_.get()) {
+    original = checked(PyObject_GetAttrString(callee, "__wrapped__"));
+    callee = outputWaits() ? callee : original.get();
+  }
+  std::string name = nameOf(original ? original.get() : callee);
   OpaqueSite *site = host_.sites->find(*place);
   if (site && site->refusal.empty() && site->callee == name) {
     try {
@@ -101,7 +122,7 @@ PyRef Interpreter::callLogged(PythonFrame &frame, const CallPlace &place, Opaque
   unbind(called, all.positional);
   all.positional.insert(all.positional.begin(), called);
   checkPending(checkedOperands(all));
-  return opaqueResult(recordCall(host_.logged(place, site, framesAt(frame)).get(), all),
+  return opaqueResult(recordCall(host_.logged(place, site, framesAt(frame)).get(), all, true),
                       {site.sample});
 }
 
@@ -126,7 +147,7 @@ bool Interpreter::canBeGiven(PyObject *callee, CallArguments arguments) {
   return true;
 }
 
-// Numbers of the graph, what is the same object at each run, and texts and tuples of these.
+// Numbers of the graph, what is the same object at each run, and texts, tuples and lists of these.
 void Interpreter::checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth) {
   if (isGraphNumber(operand) || (isImmutable(operand) && !PyTuple_Check(operand)))
     return;
@@ -137,6 +158,16 @@ void Interpreter::checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofPr
   if (PyTuple_CheckExact(operand)) {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(operand); ++i)
       checkLoggedOperand(PyTuple_GET_ITEM(operand, i), ofProgram, depth + 1);
+    return;
+  }
+  if (PyList_CheckExact(operand) && log_.isFresh(operand)) {
+    refuseStackedIn(operand);
+    // Each run makes one for the call, which may keep it.
+    constexpr Py_ssize_t ofTheCall = 3, ofAnother = 2; // the log's, and the caller's and ours
+    if (Py_REFCNT(operand) > (depth == 0 ? ofTheCall : ofAnother))
+      throw CannotInterpret("it is given a list that the program keeps");
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(operand); ++i)
+      checkLoggedOperand(PyList_GET_ITEM(operand, i), ofProgram, depth + 1);
     return;
   }
   if (auto pointer = pointerOf(operand)) {
@@ -153,6 +184,7 @@ void Interpreter::checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofPr
   }
   if (isTensor(operand))
     throw CannotInterpret("it is given a tensor");
+  refuseStream(operand);
   if (isNumpyScalar(operand))
     return;
   if (log_.isFresh(operand) && !PyCFunction_Check(operand) && !PyMethod_Check(operand))
@@ -174,8 +206,16 @@ void Interpreter::checkPending(const std::vector<PyRef> &ofProgram) {
   for (size_t i = 0; i < ofProgram.size(); ++i)
     PyTuple_SET_ITEM(objects.get(), i, Py_NewRef(ofProgram[i].get()));
   PyRef reached = host_.reachedByCall(objects.get());
-  if (log_.hasPending(reached.get()))
+  bool hasPending = log_.hasPending(reached.get());
+  if (hasPending && log_.hasPostponed() && outputWaits() && host_.policies)
+    throw CannotFork(outputSite(), Policy::OneWay, "an opaque call follows what is said");
+  if (hasPending)
     throw CannotInterpret("what it may see is changed only when the run is over");
+  // No guard watches what is in it, and nothing could put it back.
+  PyObject *address = nullptr, *object = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Next(reached.get(), &at, &address, &object);)
+    if (host_.isReplaced && isMutableContainer(object) && host_.isReplaced(object))
+      throw CannotInterpret("what it may see holds a container that differs from call to call");
   reachedByCalls_.push_back(reached);
 }
 

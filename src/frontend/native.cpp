@@ -4,6 +4,7 @@
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/later.h"
+#include "frontend/output.h"
 #include "frontend/pointers.h"
 #include "frontend/stacked_items.h"
 
@@ -417,6 +418,7 @@ void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram
   if (pointerOf(argument))
     throw CannotInterpret("C looks into an object that differs from call to call");
   refuseCopy(argument);
+  refuseStream(argument);
   if (!forks_.empty() && PyIter_Check(argument) && !log_.isFreshSince(forks_.back().mark, argument))
     throw CannotInterpret("an iterator from outside of a branch is used in it");
   if (callbackOf(argument))
@@ -477,6 +479,7 @@ void Interpreter::checkKey(PyObject *key) {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i)
       checkKey(PyTuple_GET_ITEM(key, i));
   refuseCopy(key);
+  refuseStream(key);
   if (!hasOwnHash(key) || checkedKeys_.contains(key))
     return;
   // What its code does once it does at every look-up.

@@ -215,19 +215,21 @@ PyRef Interpreter::exampleFor(PyObject *operand) {
   return example;
 }
 
-ValueId Interpreter::recordCall(PyObject *function, const CallArguments &arguments) {
+ValueId Interpreter::recordCall(PyObject *function, const CallArguments &arguments, bool isLogged) {
   std::vector<ValueId> operands;
   std::vector<std::string> keywords;
   for (const PyRef &argument : arguments.positional)
-    operands.push_back(operandOf(argument.get()));
+    operands.push_back(operandOf(argument.get(), isLogged));
   for (const auto &[name, argument] : arguments.keywords) {
-    operands.push_back(operandOf(argument.get()));
+    operands.push_back(operandOf(argument.get(), isLogged));
     keywords.emplace_back(PyUnicode_AsUTF8(name.get()));
   }
-  return host_.recording->graph().callPython(nameOf(function), held(function), operands, keywords);
+  return host_.recording->graph().callPython(nameOf(function), held(function), operands, keywords,
+                                             siteNow());
 }
 
-ValueId Interpreter::operandOf(PyObject *object) {
+// `isLogged`: of a call with effects, which may change a list from before it.
+ValueId Interpreter::operandOf(PyObject *object, bool isLogged) {
   if (isLater(object)) { // which is needed now
     CallArguments arguments;
     PyObject *all = laterArguments(object);
@@ -235,20 +237,21 @@ ValueId Interpreter::operandOf(PyObject *object) {
       arguments.positional.push_back(PyRef::share(PyTuple_GET_ITEM(all, i)));
     return recordCall(laterFunction(object), arguments);
   }
-  if (isConstant(object) || (!isSequence(object) && !PySlice_Check(object)))
+  bool isItself = isLogged && PyList_Check(object) && !log_.isFresh(object);
+  if (isConstant(object) || isItself || (!isSequence(object) && !PySlice_Check(object)))
     return held(object);
   std::vector<ValueId> items;
   if (PySlice_Check(object)) {
     for (PyObject *part : bifront::partsOf(object))
-      items.push_back(operandOf(part));
+      items.push_back(operandOf(part, isLogged));
     auto *type = reinterpret_cast<PyObject *>(&PySlice_Type);
-    return host_.recording->graph().callPython("slice", held(type), items, {});
+    return host_.recording->graph().callPython("slice", held(type), items, {}, siteNow());
   }
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i)
-    items.push_back(operandOf(PySequence_Fast_GET_ITEM(object, i)));
+    items.push_back(operandOf(PySequence_Fast_GET_ITEM(object, i), isLogged));
   bool isList = PyList_Check(object);
   return host_.recording->graph().callPython(isList ? "list" : "tuple", held(sequenceMaker(isList)),
-                                             items, {});
+                                             items, {}, siteNow());
 }
 
 // In the program's hands: what no op has to know is a pointer.

@@ -4,6 +4,7 @@
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/numpy_data.h"
+#include "frontend/output.h"
 #include "frontend/pointers.h"
 #include "frontend/stacked_items.h"
 #include "frontend/walked_helpers.h"
@@ -229,6 +230,10 @@ PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
 PyRef Interpreter::sameObject(PyObject *left, PyObject *right) {
   if (left != right && (pointerOf(left) || pointerOf(right)))
     return pointerIs(left, right);
+  if (left != Py_None && right != Py_None) {
+    refuseStream(left);
+    refuseStream(right);
+  }
   if (left != right && (isEitherTensor(left) || isEitherTensor(right)) && isTensor(left) &&
       isTensor(right))
     return sameTensor(left, right);

@@ -32,8 +32,9 @@ struct PythonRead {
     Type,      // a type: no attribute of it or of its bases has changed
     TypeOf, // the object's type, which `__class__ = ...` could change; of a function, which has one
             // type for good, its code and its defaults
+    Answer, // a function of bifront's, given `slot.key`, returns `value`, a bool
   } kind;
-  Slot slot;   // for the other kinds only its `object` counts
+  Slot slot;   // for the kinds but these only its `object` counts
   PyRef value; // Slot: as it was before the call
 };
 
@@ -56,14 +57,12 @@ struct PythonWrite {
   Slot slot;
   std::vector<PyRef> values;
   PyRef keywordNames = {}; // Call: of the last values; may be null
+  bool isOutput = false;   // Call: it changes none of Python's values, but prints, say
 };
 
 // Whether the write is seen by whom reaches these: a dict by the addresses of the objects, and by
 // (address, name) for names of a namespace. What is printed everybody sees.
 bool isSeen(const PythonWrite &write, PyObject *reached);
-
-// Whether it changes none of Python's values, but prints, say.
-bool isPrinted(const PythonWrite &write);
 
 struct PythonEffects {
   std::vector<PythonRead> reads;

@@ -4,6 +4,7 @@
 
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/output.h"
 #include "frontend/plain_containers.h"
 #include "frontend/python_error.h"
 
@@ -228,7 +229,20 @@ void PythonLog::readType(PyTypeObject *type) {
   state.typeRead = true;
 }
 
+void PythonLog::readAnswer(PyObject *function, PyObject *argument, bool answer) {
+  auto isSame = [&](const PythonRead &read) {
+    return read.kind == PythonRead::Kind::Answer && read.slot.object.get() == function &&
+           read.slot.key.get() == argument;
+  };
+  if (std::ranges::none_of(effects_.reads, isSame))
+    effects_.reads.push_back(
+        {PythonRead::Kind::Answer,
+         {Slot::Kind::DictItem, PyRef::share(function), PyRef::share(argument)},
+         PyRef::share(answer ? Py_True : Py_False)});
+}
+
 void PythonLog::readTypeOf(PyObject *object) {
+  refuseStream(object);
   bool canChange = Py_TYPE(object)->tp_flags & Py_TPFLAGS_HEAPTYPE || PyFunction_Check(object);
   if (!canChange || isFresh(object))
     return; // `__class__` of other objects cannot be assigned
@@ -267,7 +281,7 @@ void PythonLog::write(Slot::Kind kind, PyObject *object, PyObject *key, PyObject
   SlotState &slot = state.slots[index];
   slot.written = true;
   auto &writes = effects_.writes;
-  if (value && slot.lastWrite >= 0) {
+  if (value && slot.lastWrite >= static_cast<int64_t>(postponed_)) {
     writes[slot.lastWrite].values[0] = PyRef::share(value);
     return;
   }
@@ -316,6 +330,8 @@ PyRef PythonLog::mutate(PyObject *container, PyObject *function, PyObject *const
 void PythonLog::postpone(PyObject *function, PyObject *const *args, size_t count,
                          PyObject *keywordNames) {
   noteCall(function, args, count, keywordNames);
+  effects_.writes.back().isOutput = true;
+  postponed_ = effects_.writes.size();
 }
 
 void PythonLog::noteCall(PyObject *function, PyObject *const *args, size_t count,
@@ -398,7 +414,7 @@ void PythonLog::takeBack(const Undo &undo) {
 }
 
 PythonLog::Mark PythonLog::mark() const {
-  return {undo_.size(), notes_.size(), numFresh_, standIns_.size(), effects_.writes};
+  return {undo_.size(), notes_.size(), numFresh_, standIns_.size(), postponed_, effects_.writes};
 }
 
 void PythonLog::rollBack(const Mark &mark) {
@@ -420,6 +436,7 @@ void PythonLog::rollBack(const Mark &mark) {
     }
   }
   effects_.writes = mark.writes;
+  postponed_ = mark.postponed;
 }
 
 bool PythonLog::isFreshSince(const Mark &mark, PyObject *object) const {
@@ -496,18 +513,13 @@ PythonEffects PythonLog::finish() {
 
 //===- What waits for the end ----------------------------------------------------------------===//
 
-bool isPrinted(const PythonWrite &write) {
-  return write.kind == PythonWrite::Kind::Call &&
-         (write.values.empty() || !isMutableContainer(write.values[0].get()));
-}
-
 bool isSeen(const PythonWrite &write, PyObject *reached) {
   auto has = [&](PyObject *object) {
     PyRef address = checked(PyLong_FromVoidPtr(object));
     return checked(PyDict_Contains(reached, address.get())) != 0;
   };
   if (write.kind == PythonWrite::Kind::Call)
-    return isPrinted(write) || has(write.values[0].get());
+    return write.isOutput || has(write.values[0].get());
   if (has(write.slot.object.get()))
     return true;
   PyRef address = checked(PyLong_FromVoidPtr(write.slot.object.get()));

@@ -38,6 +38,8 @@ public:
   std::optional<size_t> appendedTo(PyObject *list);
   // Whether it has put another item in the place of one.
   bool hasSetItems(PyObject *list) const;
+  // A function of bifront's own has answered for `argument`, which it only looks at.
+  void readAnswer(PyObject *function, PyObject *argument, bool answer);
   // Of the last read: `value` varies from call to call. Until the end `proxy`, which stands for the
   // graph's input, is there in its place.
   void standIn(Slot slot, PyObject *value, PyObject *proxy, uint32_t input);
@@ -69,10 +71,12 @@ public:
   // Whether something waits for the end that a call sees which reaches these, as
   // InterpreterHost::reachedByCall.
   bool hasPending(PyObject *reached) const;
+  // Whether the program has said something that waits.
+  bool hasPostponed() const { return postponed_ > 0; }
 
   // What has happened since a mark can be taken back, as if it had not; what was read stays read.
   struct Mark {
-    size_t undo, notes, fresh, standIns;
+    size_t undo, notes, fresh, standIns, postponed;
     std::vector<PythonWrite> writes;
   };
   Mark mark() const;
@@ -156,6 +160,7 @@ private:
   std::vector<Undo> undo_;
   std::vector<StandIn> standIns_;
   std::vector<Note> notes_;
+  size_t postponed_ = 0; // up to the last call that was: writes before it stay before it
   PythonEffects effects_;
 };
 

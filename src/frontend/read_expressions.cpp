@@ -126,8 +126,8 @@ ExprPtr Reader::expressionOfKind(PyObject *node, NodeKind kind) {
     return made(node, BoolOperation{opOf(node) == NodeKind::And, expressions(node, Field::values)});
   case NodeKind::Compare: return comparison(node);
   case NodeKind::Call:
-    return made(node, Call{expression(node, Field::func), expressions(node, Field::args),
-                           keywords(node), placeOf(node)});
+    return made(
+        node, Call{expression(node, Field::func), expressions(node, Field::args), keywords(node)});
   case NodeKind::IfExp:
     return made(node, Conditional{expression(node, Field::test), expression(node, Field::body),
                                   expression(node, Field::orelse)});
@@ -168,7 +168,7 @@ std::vector<Keyword> Reader::keywords(PyObject *node) {
 }
 
 ExprPtr Reader::made(PyObject *node, decltype(Expr::node) content) {
-  return std::make_unique<Expr>(Expr{std::move(content), lineOf(node)});
+  return std::make_unique<Expr>(Expr{std::move(content), placeOf(node)});
 }
 
 ExprPtr Reader::name(PyObject *node) {

@@ -45,7 +45,7 @@ std::shared_ptr<Function> Reader::read() {
   function->isGenerator = (flags & (CO_GENERATOR | CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
   if (kindOf(node_.get()) == NodeKind::Lambda) {
     ExprPtr value = expression(node_.get(), Field::body);
-    int line = value->line;
+    int line = value->place.line;
     function->body.push_back(std::make_unique<Stmt>(Stmt{Return{std::move(value)}, line}));
   } else if (kindOf(node_.get()) == NodeKind::FunctionDef) {
     function->body = body(node_.get(), Field::body);

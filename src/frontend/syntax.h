@@ -111,7 +111,6 @@ struct Call {
   ExprPtr callee;
   std::vector<ExprPtr> args;
   std::vector<Keyword> keywords;
-  SourceExtent place; // in the file
 };
 struct Conditional {
   ExprPtr condition, then, otherwise;
@@ -157,7 +156,7 @@ struct Expr {
                Binary, BoolOperation, Comparison, Call, Conditional, NamedValue, Interpolation,
                JoinedString, Lambda, Comprehension, Yield>
       node;
-  int line = 0;
+  SourceExtent place = {}; // in the file
 };
 
 //===- Statements --------------------------------------------------------------------------===//

@@ -344,7 +344,8 @@ def Bf_PycallOp : Bf_Op<"pycall", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "an opaque call: a Python function is called where the program calls it";
   let description = [{
     Numbers and tensors are handed over as objects of Python, tensors as copies. Of the result nothing is
-    known; `bf.unbox` and its like say what it is taken to be. `keywords` are the names of the last operands.
+    known; `bf.unbox` and its like say what it is taken to be. `keywords` are the names of the last operands;
+    `site` is where the program's expression stands that makes the call.
     Where the run fails later, CPython must find things as if the call had not been made.
 
     ```mlir
@@ -353,7 +354,7 @@ def Bf_PycallOp : Bf_Op<"pycall", [MemoryEffects<[MemRead, MemWrite]>]> {
     ```
   }];
   let arguments = (ins StrAttr:$name, Bf_ObjectType:$callee, Variadic<AnyType>:$inputs,
-                       OptionalAttr<StrArrayAttr>:$keywords);
+                       OptionalAttr<StrArrayAttr>:$keywords, OptionalAttr<StrAttr>:$site);
   let results = (outs Bf_ObjectType:$result);
   let assemblyFormat = [{
     $name $callee `(` $inputs `)` (`keywords` $keywords^)? attr-dict `:` custom<TypeGroup>(type($inputs))

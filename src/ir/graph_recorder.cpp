@@ -436,12 +436,13 @@ ValueId GraphRecorder::isEqual(ValueId object, ValueId constant) {
 
 ValueId GraphRecorder::callPython(std::string_view name, ValueId callee,
                                   std::span<const ValueId> operands,
-                                  std::span<const std::string> keywords) {
+                                  std::span<const std::string> keywords, std::string_view site) {
   SmallVector<StringRef> names(keywords.begin(), keywords.end());
+  StringAttr siteOrNone = site.empty() ? StringAttr() : state->builder.getStringAttr(site);
   ArrayAttr namesOrNone = names.empty() ? ArrayAttr() : state->builder.getStrArrayAttr(names);
   return state->add(bf::PycallOp::create(
       state->builder, state->loc, bf::ObjectType::get(state->builder.getContext()), StringRef(name),
-      state->valueOf(callee), state->valuesOf(operands), namesOrNone));
+      state->valueOf(callee), state->valuesOf(operands), namesOrNone, siteOrNone));
 }
 
 namespace {

@@ -129,8 +129,9 @@ public:
   ValueId isOfClass(ValueId object, ValueId type);
   ValueId isEqual(ValueId object, ValueId constant);
   // An opaque call; gives the object that it returns. `keywords`: names of the last operands.
+  // `site`: which expression of the program makes it; may be empty.
   ValueId callPython(std::string_view name, ValueId callee, std::span<const ValueId> operands,
-                     std::span<const std::string> keywords);
+                     std::span<const std::string> keywords, std::string_view site);
   // The value of a bool that is a constant of the graph.
   std::optional<bool> constantOf(ValueId value) const;
   std::optional<int64_t> constantIntOf(ValueId value) const;

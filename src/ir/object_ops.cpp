@@ -32,6 +32,7 @@ PythonCall pythonCallOf(bf::PycallOp op) {
   if (auto keywords = op.getKeywords())
     for (auto keyword : keywords->getAsRange<mlir::StringAttr>())
       call.keywords.push_back(keyword.str());
+  call.site = op.getSite().value_or("").str();
   return call;
 }
 

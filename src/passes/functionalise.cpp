@@ -203,8 +203,7 @@ LogicalResult Functionaliser::checkWritable(Operation *op, Value target) {
   for (unsigned i = 0; i < function.getNumArguments(); ++i) {
     auto alias = function.getArgAttrOfType<IntegerAttr>(i, kAliasOfAttr);
     if (alias && (i == number || alias.getInt() == number))
-      return op->emitError() << "writes input " << number
-                             << ", which shares memory with another input";
+      return op->emitError() << "writes input " << number << ", which " << kSharesMemory;
   }
   return success();
 }
@@ -478,7 +477,7 @@ void Functionaliser::noteIdentities(Operation *terminator) {
 }
 
 // A view of an input shares its memory, also where it leaves the graph, which a value of the
-// input's new contents does not.
+// input's new contents does not. Of an input that is written it is taken before the store.
 bool Functionaliser::isViewOfWritten(Value tensor) {
   if (!tensor || !isa<RankedTensorType>(tensor.getType()) || isArgument(tensor))
     return false;
@@ -493,8 +492,11 @@ LogicalResult Functionaliser::checkReturns(Operation *terminator) {
   for (auto &[key, store] : attributes)
     if (isViewOfWritten(store.getValue()))
       return store.emitError() << "a view of a tensor from outside that is written is assigned";
-  if (llvm::any_of(terminator->getOperands(), [&](Value value) { return isViewOfWritten(value); }))
-    return terminator->emitError() << "a view of a tensor from outside that is written is returned";
+  auto isOfOneOrAnother = [&](Value value) {
+    return isViewOfWritten(value) && !isArgument(memory.baseOf(value));
+  };
+  if (llvm::any_of(terminator->getOperands(), isOfOneOrAnother))
+    return terminator->emitError() << "a view of one of several written tensors is returned";
   return success();
 }
 
@@ -506,8 +508,10 @@ void Functionaliser::emitStores(Operation *terminator) {
     bool keeps = (isEntry && isArgument(tensor)) || !isa<RankedTensorType>(tensor.getType());
     return keeps ? tensor : contentsOf(tensor);
   };
-  for (OpOperand &operand : terminator->getOpOperands())
-    operand.set(finally(operand.get()));
+  for (OpOperand &operand : terminator->getOpOperands()) {
+    bool isAlias = isEntry && isViewOfWritten(operand.get());
+    operand.set(isAlias ? asMade(operand.get()) : finally(operand.get()));
+  }
   if (!isEntry)
     return;
   for (BlockArgument argument : function.getArguments()) {

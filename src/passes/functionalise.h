@@ -32,4 +32,7 @@ mlir::LogicalResult functionalise(mlir::ModuleOp module);
 // An input's index of another input that it shares memory with (an i64, set by capture).
 constexpr const char *kAliasOfAttr = "bf.alias_of";
 
+// How the reason ends where such an input is written.
+constexpr const char *kSharesMemory = "shares memory with another input";
+
 } // namespace bifront

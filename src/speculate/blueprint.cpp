@@ -2,6 +2,7 @@
 
 #include "frontend/kinds.h"
 #include "frontend/later.h"
+#include "frontend/output.h"
 #include "frontend/stacked_items.h"
 #include "speculate/object_layout.h"
 #include "support/plain_constant.h"
@@ -101,6 +102,8 @@ uint32_t Blueprint::addChild(PyObject *value, PyObject *holder, const Origin &or
   };
   if (stackedItems(value))
     refuseStacked(value);
+  if (isStandardStream(value))
+    throw CannotMake("sys.stdout or sys.stderr is kept");
   if (instanceDicts_.contains(value))
     refuse("the `__dict__` of an object");
   // Only a made object refers to it, so it has been made with that. (One reference is the

@@ -1,6 +1,7 @@
 #include "speculate/compile_graph.h"
 
 #include "codegen/compile.h"
+#include "passes/functionalise.h"
 #include "speculate/convert.h"
 #include "speculate/kept_passes.h"
 #include "speculate/link_native.h"
@@ -31,7 +32,8 @@ CompiledGraph compileGraph(mlir::ModuleOp module, BackwardSplit *split) {
   linkNativeSymbols();
   PipelineResult passes = runPipelineOrRead(module, torchDerivatives(), split);
   if (!passes.ok)
-    fail(ExitReason::CompileFailed, passes.failedPass + ": " + passes.reason);
+    fail(passes.reason.ends_with(kSharesMemory) ? ExitReason::Aliasing : ExitReason::CompileFailed,
+         passes.failedPass + ": " + passes.reason);
   CompiledGraph compiled;
   compiled.executor = makeExecutor(module, compiled.text);
   if (split)

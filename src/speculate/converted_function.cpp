@@ -295,7 +295,7 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
       return *result;
     }
     // Another call may draw what it assumes.
-    if (kept->graph->drawsRandomNumbers || kept->graph->opaqueCalls() > 0)
+    if (kept->graph->drawsRandomNumbers || kept->graph->makesOpaqueCalls())
       break;
     // It has failed for the very call that it was made of: without inputs it knows this call
     // better.
@@ -674,7 +674,11 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
     this->count(ExitReason::CompilesLater);
   } catch (const ConversionError &error) {
     this->count(error.reason, error.what(), error.location);
-    if (!error.raised && !sites_.needsSamples()) // the next call may not
+    constexpr uint64_t kPatience = 3; // for arguments that share memory: the next may be apart
+    bool isOfThisCall =
+        error.raised || (error.reason == ExitReason::Aliasing &&
+                         stats_.exits[static_cast<size_t>(ExitReason::Aliasing)] <= kPatience);
+    if (!isOfThisCall && !sites_.needsSamples()) // the next call may not
       noteFailedAttempt(ExitReason::CaptureFailed);
   }
   if (made && options().log) {

@@ -6,6 +6,8 @@
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 namespace bifront {
 
@@ -171,14 +173,21 @@ int64_t ConvertedGraph::bytes() const {
 }
 
 size_t ConvertedGraph::opaqueCalls() const {
-  auto callsOf = [](const Program &program) {
-    return std::ranges::count_if(program.pythonCalls,
-                                 [](const PythonStep &step) { return step.call.isOfProgram(); });
+  std::set<std::string_view> sites;
+  size_t elsewhere = 0;
+  auto add = [&](const Program &program) {
+    for (const PythonStep &step : program.pythonCalls)
+      if (!step.call.isOfProgram())
+        continue;
+      else if (step.call.site.empty())
+        ++elsewhere;
+      else
+        sites.insert(step.call.site);
   };
-  size_t count = callsOf(executor->program());
+  add(executor->program());
   for (const auto &function : executor->program().functions)
-    count += callsOf(*function);
-  return count;
+    add(*function);
+  return sites.size() + elsewhere;
 }
 
 bool ConvertedGraph::callsPython() const {

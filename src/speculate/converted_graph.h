@@ -129,9 +129,9 @@ public:
   std::optional<Difference> differs(PyObject *const *args, size_t count, PyObject *names) const;
   // What it keeps for its tensors.
   int64_t bytes() const;
-  // The places where it calls Python functions.
-  size_t opaqueCalls() const; // of the program
-  bool callsPython() const;   // for whatever reason
+  // Expressions of the program that are opaque calls in it.
+  size_t opaqueCalls() const;
+  bool callsPython() const; // for whatever reason
   int traverse(visitproc visit, void *arg) const;
 
 private:

@@ -113,7 +113,8 @@ std::optional<SlotDifference> Guards::differs(PyObject **leaves) const {
   if (!std::all_of(types_.begin(), types_.end(),
                    [&](const TypeGuard &guard) { return guard.holds(contents_); }) ||
       !std::all_of(objects_.begin(), objects_.end(), holds) ||
-      !std::all_of(functions_.begin(), functions_.end(), holds))
+      !std::all_of(functions_.begin(), functions_.end(), holds) ||
+      !std::all_of(answers_.begin(), answers_.end(), holds))
     return std::nullopt;
   std::vector<Change> changes;
   auto compare = [&](const Slot &slot, PyObject *before) {

@@ -260,6 +260,10 @@ void Guards::compile(const std::vector<PythonRead> &reads, std::vector<SlotPatte
     case PythonRead::Kind::Container: compileContainer(object, inputs); break;
     case PythonRead::Kind::Type: compileType(reinterpret_cast<PyTypeObject *>(object)); break;
     case PythonRead::Kind::TypeOf: compileObject(object, read.value.get()); break;
+    case PythonRead::Kind::Answer:
+      know(read.slot.key.get());
+      answers_.push_back({read.slot.object, read.slot.key, read.value});
+      break;
     }
   }
   // Each tensor's methods, whether or not one of the program's own has been read.
@@ -403,6 +407,12 @@ bool Guards::FunctionGuard::holds() const {
          PyFunction_GET_KW_DEFAULTS(object) == keywordDefaults.get();
 }
 
+bool Guards::AnswerGuard::holds() const {
+  PyRef now = PyRef::steal(PyObject_CallOneArg(function.get(), argument.get()));
+  PyErr_Clear(); // no answer
+  return now.get() == answer.get();
+}
+
 bool Guards::hold() const {
   auto holds = [](const auto &guard) { return guard.holds() && !failsOnPurpose(Failure::Check); };
   return std::all_of(types_.begin(), types_.end(),
@@ -413,6 +423,7 @@ bool Guards::hold() const {
          std::all_of(functions_.begin(), functions_.end(), holds) &&
          std::all_of(dicts_.begin(), dicts_.end(), holds) &&
          std::all_of(members_.begin(), members_.end(), holds) &&
+         std::all_of(answers_.begin(), answers_.end(), holds) &&
          std::all_of(containers_.begin(), containers_.end(), holds);
 }
 
@@ -458,6 +469,10 @@ int Guards::traverse(visitproc visit, void *arg) const {
     Py_VISIT(guard.code.get());
     Py_VISIT(guard.defaults.get());
     Py_VISIT(guard.keywordDefaults.get());
+  }
+  for (const AnswerGuard &guard : answers_) {
+    Py_VISIT(guard.function.get());
+    Py_VISIT(guard.argument.get());
   }
   for (const DictGuard &guard : dicts_) {
     Py_VISIT(guard.dict.get());

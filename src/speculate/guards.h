@@ -1,6 +1,6 @@
 // What a walked call has read of Python's values, as checks before each run of the graph; no check
-// runs Python code. A dict or a type that has not changed at all since the last check costs one
-// comparison.
+// runs the program's code. A dict or a type that has not changed at all since the last check costs
+// one comparison.
 #pragma once
 
 #include "frontend/python_effects.h"
@@ -115,6 +115,12 @@ private:
     bool holds() const;
   };
 
+  // What a function of bifront's answers for an object.
+  struct AnswerGuard {
+    PyRef function, argument, answer;
+    bool holds() const;
+  };
+
   void compileSlot(const PythonRead &read);
   void compileContainer(PyObject *container, const std::vector<SlotPattern> &inputs);
   void compileType(PyTypeObject *type);
@@ -137,6 +143,7 @@ private:
   std::vector<Slot> classItems_; // that are slots
   std::vector<ObjectGuard> objects_;
   std::vector<FunctionGuard> functions_;
+  std::vector<AnswerGuard> answers_;
   std::vector<DictGuard> dicts_;
   std::vector<MemberGuard> members_;
   std::vector<ContainerGuard> containers_;

@@ -9,12 +9,66 @@
 namespace bifront {
 namespace {
 
+std::vector<PyRef> standInsFor(const std::vector<LoggedFrame> &frames) {
+  PyRef hook = checked(PyObject_GetAttrString(
+      checked(PyImport_ImportModule("bifront._call_sites")).get(), "frame_at"));
+  std::vector<PyRef> made;
+  for (const LoggedFrame &frame : frames)
+    made.push_back(checked(PyObject_CallFunction(hook.get(), "OiO", frame.code.get(), frame.line,
+                                                 frame.globals.get())));
+  return made;
+}
+
+// Null with an exception set, in whose traceback our frames are not.
+PyRef callInFrames(const std::vector<PyRef> &frames, PyObject *all, PyObject *keywords) {
+  PyRef function = PyRef::share(PyTuple_GET_ITEM(all, 0));
+  PyRef arguments = checked(PyTuple_GetSlice(all, 1, PyTuple_GET_SIZE(all)));
+  PyRef none = checked(PyDict_New()), named = keywords ? PyRef::share(keywords) : none;
+  for (const PyRef &frame : frames) {
+    arguments = checked(PyTuple_Pack(3, function.get(), arguments.get(), named.get()));
+    function = frame;
+    named = none;
+  }
+  PyRef result = PyRef::steal(PyObject_Call(function.get(), arguments.get(), named.get()));
+  if (result)
+    return result;
+  PyRef exception = takeException();
+  PyRef trace = PyRef::steal(PyException_GetTraceback(exception.get()));
+  for (size_t i = 0; i < frames.size() && trace; ++i)
+    trace = checked(PyObject_GetAttrString(trace.get(), "tb_next"));
+  PyException_SetTraceback(exception.get(), trace ? trace.get() : Py_None);
+  PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
+  return {};
+}
+
+// Exceptions of C++ become Python's.
+template <typename Call> PyObject *asOfC(const Call &call) {
+  try {
+    return call();
+  } catch (const PythonError &) {
+    return nullptr;
+  } catch (const std::exception &error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+    return nullptr;
+  }
+}
+
+class CallerFrom final : public Callback {
+public:
+  explicit CallerFrom(std::vector<PyRef> frames) : frames_(std::move(frames)) {}
+  PyObject *call(PyObject *arguments, PyObject *keywords) override {
+    return asOfC([&] { return callInFrames(frames_, arguments, keywords).release(); });
+  }
+
+private:
+  std::vector<PyRef> frames_;
+};
+
 class LoggedCaller final : public Callback {
 public:
-  LoggedCaller(const CallPlace &place, PyRef sample, std::vector<LoggedFrame> walked,
-               std::vector<PyRef> frames)
+  LoggedCaller(const CallPlace &place, PyRef sample, std::vector<LoggedFrame> walked)
       : place_(std::make_shared<CallPlace>(place)), sample_(std::move(sample)),
-        walked_(std::move(walked)), frames_(std::move(frames)) {}
+        walked_(std::move(walked)), frames_(standInsFor(walked_)) {}
 
   bool isFor(const CallPlace &place, PyObject *sample,
              const std::vector<LoggedFrame> &frames) const {
@@ -30,39 +84,12 @@ public:
     OpaqueRun *run = OpaqueRun::current();
     if (!run || !run->makesCalls())
       return Py_NewRef(sample_.get());
-    try {
-      return run->make(place_, [&] { return callInFrames(arguments, keywords); });
-    } catch (const PythonError &) {
-      return nullptr;
-    } catch (const std::exception &error) {
-      PyErr_SetString(PyExc_RuntimeError, error.what());
-      return nullptr;
-    }
+    return asOfC([&] {
+      return run->make(place_, [&] { return callInFrames(frames_, arguments, keywords); });
+    });
   }
 
 private:
-  // Null with an exception set, in whose traceback our frames are not.
-  PyRef callInFrames(PyObject *all, PyObject *keywords) {
-    PyRef function = PyRef::share(PyTuple_GET_ITEM(all, 0));
-    PyRef arguments = checked(PyTuple_GetSlice(all, 1, PyTuple_GET_SIZE(all)));
-    PyRef none = checked(PyDict_New()), named = keywords ? PyRef::share(keywords) : none;
-    for (const PyRef &frame : frames_) {
-      arguments = checked(PyTuple_Pack(3, function.get(), arguments.get(), named.get()));
-      function = frame;
-      named = none;
-    }
-    PyRef result = PyRef::steal(PyObject_Call(function.get(), arguments.get(), named.get()));
-    if (result)
-      return result;
-    PyRef exception = takeException();
-    PyRef trace = PyRef::steal(PyException_GetTraceback(exception.get()));
-    for (size_t i = 0; i < frames_.size() && trace; ++i)
-      trace = checked(PyObject_GetAttrString(trace.get(), "tb_next"));
-    PyException_SetTraceback(exception.get(), trace ? trace.get() : Py_None);
-    PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
-    return {};
-  }
-
   std::shared_ptr<const CallPlace> place_;
   PyRef sample_;
   std::vector<LoggedFrame> walked_; // from the innermost
@@ -81,18 +108,15 @@ PyRef makeLoggedCaller(const CallPlace &place, const OpaqueSite &site,
     if (static_cast<LoggedCaller *>(callbackOf(other.get()))
             ->isFor(place, site.sample.get(), frames))
       return other;
-  PyRef hook = checked(PyObject_GetAttrString(
-      checked(PyImport_ImportModule("bifront._call_sites")).get(), "frame_at"));
-  std::vector<PyRef> made;
-  for (const LoggedFrame &frame : frames)
-    made.push_back(checked(PyObject_CallFunction(hook.get(), "OiO", frame.code.get(), frame.line,
-                                                 frame.globals.get())));
-  PyRef caller = checked(
-      makeCallable(std::make_shared<LoggedCaller>(place, site.sample, frames, std::move(made))));
+  PyRef caller = checked(makeCallable(std::make_shared<LoggedCaller>(place, site.sample, frames)));
   known->push_front(caller);
   if (known->size() > kMost)
     known->pop_back();
   return caller;
+}
+
+PyRef makeCallerFrom(const std::vector<LoggedFrame> &frames) {
+  return checked(makeCallable(std::make_shared<CallerFrom>(standInsFor(frames))));
 }
 
 bool isLoggedCaller(PyObject *object) {

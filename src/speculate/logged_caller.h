@@ -1,4 +1,5 @@
-// What a graph calls in the place of a function of the program whose effects nobody knows.
+// What a graph calls in the place of a function of the program whose effects nobody knows, or waits
+// with until its end.
 #pragma once
 
 #include "frontend/interpreter.h"
@@ -10,6 +11,8 @@ namespace bifront {
 // such a call has returned before.
 PyRef makeLoggedCaller(const CallPlace &place, const OpaqueSite &site,
                        const std::vector<LoggedFrame> &frames);
+// A callable that calls a function, given it and its arguments, as though code in these frames did.
+PyRef makeCallerFrom(const std::vector<LoggedFrame> &frames);
 bool isLoggedCaller(PyObject *object);
 
 } // namespace bifront

@@ -80,6 +80,7 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
             return makeLoggedCaller(place, site, frames);
           },
       .attributeWriter = attributeWriter(),
+      .calledFrom = makeCallerFrom,
       .reachedByCall =
           [&](PyObject *objects) {
             PyRef module = checked(PyImport_ImportModule("bifront._reachable_state"));
@@ -116,7 +117,7 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
   interpretation.reached = interpreter.reachedByCalls();
   for (const PyRef &reached : interpretation.reached) // behind the call too, in an iteration before
     for (const PythonWrite &write : interpretation.effects.writes)
-      if (!isPrinted(write) && isSeen(write, reached.get()))
+      if (!write.isOutput && isSeen(write, reached.get()))
         throw CannotInterpret("an opaque call may see what the function changes");
   if (interpretation.result && interpreter.endedWithEffects())
     throw CannotInterpret("a generator that is left half way changes something as it ends");

@@ -17,6 +17,7 @@ struct PythonCall {
   std::string name;                      // of the callee, for people
   std::vector<ValueType::Kind> operands; // Object, Int, Float, Bool or Tensor
   std::vector<std::string> keywords;     // of the last operands
+  std::string site = {}; // the program's expression that makes the call, by its place; or empty
 
   bool isOfProgram() const { return name != kWriteCall && name != kMakeCall; }
 };
