@@ -84,6 +84,8 @@ struct CannotFork : std::runtime_error {
   Policy policy;
 };
 
+struct WrittenOperand;
+
 // What the interpreter asks of those who make the graph.
 struct InterpreterHost {
   Recording *recording = nullptr;
@@ -112,9 +114,17 @@ struct InterpreterHost {
   // Whether CPython can be made to ask a log before each call of the function's code.
   std::function<bool(PyObject *function)> reroutes = {};
   // What makes the calls of a site in a run, given what is called and its arguments. `frames`: from
-  // the innermost.
-  std::function<PyRef(const CallPlace &, const OpaqueSite &, std::vector<LoggedFrame> frames)>
+  // the innermost; `grad`: whether gradients are recorded there.
+  std::function<PyRef(const CallPlace &, const OpaqueSite &, std::vector<LoggedFrame> frames,
+                      bool grad)>
       logged = {};
+  // A callable that is given what a C function is, which writes to that array: a run keeps what is
+  // there before.
+  std::function<PyRef(PyObject *function, const WrittenOperand &)> writer = {};
+  // Callables that a run is given: one stops it where an array lies in memory that the graph
+  // writes; another reads a slot that opaque calls change.
+  std::function<PyRef()> apart = {};
+  std::function<PyRef(const Slot &slot)> slotReader = {};
   // Of what CPython reaches from these objects when their code runs: a set of the addresses, and
   // the tensors among them.
   std::function<PyRef(PyObject *objects)> reachedByCall = {};
@@ -264,6 +274,7 @@ private:
   PyRef exampleFor(PyObject *operand);
   PyRef sampleOf(PyObject *function, const CallArguments &arguments);
   ValueId recordCall(PyObject *function, const CallArguments &arguments);
+  ValueId recordCall(PyObject *function, PyObject *called, const CallArguments &arguments);
   PyRef opaqueResult(ValueId value, OpaqueObject result);
   PyRef opaqueSample(PyObject *object) const;
   PyRef opaqueItems(PyObject *object);
@@ -279,6 +290,7 @@ private:
   std::vector<PyRef> checkedOperands(const CallArguments &arguments);
   void checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth = 0);
   void checkPending(const std::vector<PyRef> &ofProgram);
+  PyRef readInRun(const Slot &slot, PyObject *value);
   std::vector<LoggedFrame> framesAt(const PythonFrame &innermost) const;
 
   // numpy_values.cpp
@@ -288,6 +300,7 @@ private:
   PyRef callPure(PyObject *function, const CallArguments &arguments);
   PyRef callPure(PyObject *function, std::initializer_list<PyObject *> operands);
   std::vector<SharedMemory> sharedBy(PyObject *data);
+  void keepApart(PyObject *data);
   bool mayHaveChanged(const SharedMemory &memory) const;
   using Looks = std::pair<size_t, size_t>; // the first, and behind the last
   bool memoryHasChanged(const Looks &looks) const;
@@ -297,6 +310,11 @@ private:
   PyRef numberOfScalar(PyObject *scalar);
   std::optional<PyRef> operatorOnData(const char *name, PyObject *left, PyObject *right,
                                       bool inPlace = false);
+
+  // array_writes.cpp
+  std::optional<PyRef> writeOnData(PyObject *function, const CallArguments &arguments);
+  PyRef writeInPlace(const char *name, PyObject *array, PyObject *operand);
+  void setDataItem(PyObject *array, PyObject *key, PyObject *value);
 
   // pointer_values.cpp
   ValueId held(PyObject *object);
@@ -618,6 +636,8 @@ private:
   // Of functions that the call has made, which are kept: they and which function made them.
   std::map<PyObject *, std::pair<PyRef, PyObject *>> makers_;
   std::vector<PyRef> reachedByCalls_;
+  // By calls of the objects at these addresses, with the objects.
+  std::map<std::vector<PyObject *>, std::pair<std::vector<PyRef>, PyRef>> reachedFrom_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
   std::vector<FunctionWalk *> functions_;                 // of the graph, that are being walked
   std::vector<std::unique_ptr<FunctionWalk>> definedFunctions_; // and those that others can call

@@ -94,14 +94,16 @@ PyRef Interpreter::callLogged(PythonFrame &frame, const CallPlace &place, Opaque
   auto isSame = [&](const PyRef &other) { return other.get() == function; };
   if (std::none_of(site.functions.begin(), site.functions.end(), isSame))
     site.functions.push_back(PyRef::share(function));
-  if (GlobalModes::now() != modes_)
+  GlobalModes modes = GlobalModes::now();
+  const bool grad = std::exchange(modes.grad, modes_.grad);
+  if (modes != modes_)
     throw CannotInterpret("one of PyTorch's modes is switched there");
   CallArguments all = arguments;
   PyRef called = PyRef::share(callee);
   unbind(called, all.positional);
   all.positional.insert(all.positional.begin(), called);
   checkPending(checkedOperands(all));
-  return opaqueResult(recordCall(host_.logged(place, site, framesAt(frame)).get(), all),
+  return opaqueResult(recordCall(host_.logged(place, site, framesAt(frame), grad).get(), all),
                       {site.sample});
 }
 
@@ -170,13 +172,31 @@ void Interpreter::checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofPr
 
 // What the graph leaves for its end, the call must not see: CPython would have done it before.
 void Interpreter::checkPending(const std::vector<PyRef> &ofProgram) {
-  PyRef objects = checked(PyTuple_New(static_cast<Py_ssize_t>(ofProgram.size())));
-  for (size_t i = 0; i < ofProgram.size(); ++i)
-    PyTuple_SET_ITEM(objects.get(), i, Py_NewRef(ofProgram[i].get()));
-  PyRef reached = host_.reachedByCall(objects.get());
+  std::vector<PyObject *> addresses;
+  for (const PyRef &object : ofProgram)
+    addresses.push_back(object.get());
+  auto &[kept, reached] = reachedFrom_[addresses];
+  if (!reached) { // the walk changes nothing of it, or the call is refused
+    kept = ofProgram;
+    reached = host_.reachedByCall(tupleOf(ofProgram).get());
+    reachedByCalls_.push_back(reached);
+  }
   if (log_.hasPending(reached.get()))
     throw CannotInterpret("what it may see is changed only when the run is over");
-  reachedByCalls_.push_back(reached);
+}
+
+// What is in a slot that opaque calls change is read where the program reads it. Null where that is
+// taken to be the same at each run.
+PyRef Interpreter::readInRun(const Slot &slot, PyObject *value) {
+  bool isOfWalk = isGraphNumber(value) || isTensor(value) || pointerOf(value);
+  if (!host_.sites || isOfWalk || !host_.sites->isChanged(slot) || log_.hasChanged(slot))
+    return {};
+  OpaqueObject read{PyRef::share(value)};
+  if (auto data = opaque_.of(value))
+    read = *data;
+  CallArguments none;
+  return opaqueResult(recordCall(builtinFunction("getattr"), host_.slotReader(slot).get(), none),
+                      std::move(read));
 }
 
 std::vector<LoggedFrame> Interpreter::framesAt(const PythonFrame &innermost) const {

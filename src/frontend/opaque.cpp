@@ -47,7 +47,8 @@ bool isConstant(PyObject *object) {
     std::array<PyObject *, 3> parts = partsOf(object);
     return std::all_of(parts.begin(), parts.end(), isConstant);
   }
-  return (isImmutable(object) && !isGraphNumber(object)) || PyType_Check(object);
+  return (isImmutable(object) && !isGraphNumber(object)) || PyType_Check(object) ||
+         isUfuncOfNumpy(object);
 }
 
 // A function that returns its arguments, as a list or a tuple; borrowed.
@@ -210,6 +211,12 @@ PyRef Interpreter::exampleFor(PyObject *operand) {
 }
 
 ValueId Interpreter::recordCall(PyObject *function, const CallArguments &arguments) {
+  return recordCall(function, function, arguments);
+}
+
+// Of what is to do what the function does.
+ValueId Interpreter::recordCall(PyObject *function, PyObject *called,
+                                const CallArguments &arguments) {
   std::vector<ValueId> operands;
   std::vector<std::string> keywords;
   for (const PyRef &argument : arguments.positional)
@@ -218,7 +225,7 @@ ValueId Interpreter::recordCall(PyObject *function, const CallArguments &argumen
     operands.push_back(operandOf(argument.get()));
     keywords.emplace_back(PyUnicode_AsUTF8(name.get()));
   }
-  return host_.recording->graph().callPython(nameOf(function), held(function), operands, keywords);
+  return host_.recording->graph().callPython(nameOf(function), held(called), operands, keywords);
 }
 
 ValueId Interpreter::operandOf(PyObject *object) {

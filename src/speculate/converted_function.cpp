@@ -679,7 +679,7 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
   OpaqueRun opaque(graph.opaqueCalls() > 0);
   if (!graph.rerouted.empty())
     opaque.makeCalls(graph);
-  GraphRun outcome = runGraph(graph, leaves);
+  GraphRun outcome = runGraph(graph, leaves, opaque);
   if (outcome.status != GraphRun::Status::Done) {
     random.restore();
     opaque.restore();
@@ -696,6 +696,8 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
     if (opaque.hasLogged()) {
       ++wastedRuns_;
       this->count(ExitReason::GraphRaised, outcome.message);
+      if (opaque.noteChanges(sites_))
+        failed_ = shared(kept);
       return replay(opaque.takeLog(), graph, args, count, keywordNames);
     }
     ran = outcome.message.starts_with(kPathOfPython); // then it knows this call

@@ -12,17 +12,17 @@ namespace {
 class LoggedCaller final : public Callback {
 public:
   LoggedCaller(const CallPlace &place, PyRef sample, std::vector<LoggedFrame> walked,
-               std::vector<PyRef> frames)
-      : place_(std::make_shared<CallPlace>(place)), sample_(std::move(sample)),
+               std::vector<PyRef> frames, bool grad)
+      : grad_(grad), place_(std::make_shared<CallPlace>(place)), sample_(std::move(sample)),
         walked_(std::move(walked)), frames_(std::move(frames)) {}
 
-  bool isFor(const CallPlace &place, PyObject *sample,
-             const std::vector<LoggedFrame> &frames) const {
+  bool isFor(const CallPlace &place, PyObject *sample, const std::vector<LoggedFrame> &frames,
+             bool grad) const {
     auto same = [](const LoggedFrame &one, const LoggedFrame &other) {
       return one.code.get() == other.code.get() && one.globals.get() == other.globals.get() &&
              one.line == other.line;
     };
-    return *place_ == place && sample_.get() == sample &&
+    return *place_ == place && sample_.get() == sample && grad_ == grad &&
            std::equal(frames.begin(), frames.end(), walked_.begin(), walked_.end(), same);
   }
 
@@ -31,7 +31,7 @@ public:
     if (!run || !run->makesCalls())
       return Py_NewRef(sample_.get());
     try {
-      return run->make(place_, [&] { return callInFrames(arguments, keywords); });
+      return run->make(place_, grad_, [&] { return callInFrames(arguments, keywords); });
     } catch (const PythonError &) {
       return nullptr;
     } catch (const std::exception &error) {
@@ -63,6 +63,7 @@ private:
     return {};
   }
 
+  bool grad_; // whether gradients are recorded there
   std::shared_ptr<const CallPlace> place_;
   PyRef sample_;
   std::vector<LoggedFrame> walked_; // from the innermost
@@ -73,13 +74,13 @@ private:
 
 // The same one each time: the paths of a graph have to agree on it.
 PyRef makeLoggedCaller(const CallPlace &place, const OpaqueSite &site,
-                       const std::vector<LoggedFrame> &frames) {
+                       const std::vector<LoggedFrame> &frames, bool grad) {
   constexpr size_t kMost = 256;
   // Never destroyed: the interpreter ends before C++ statics do.
   static auto *known = new std::deque<PyRef>;
   for (const PyRef &other : *known)
     if (static_cast<LoggedCaller *>(callbackOf(other.get()))
-            ->isFor(place, site.sample.get(), frames))
+            ->isFor(place, site.sample.get(), frames, grad))
       return other;
   PyRef hook = checked(PyObject_GetAttrString(
       checked(PyImport_ImportModule("bifront._call_sites")).get(), "frame_at"));
@@ -87,8 +88,8 @@ PyRef makeLoggedCaller(const CallPlace &place, const OpaqueSite &site,
   for (const LoggedFrame &frame : frames)
     made.push_back(checked(PyObject_CallFunction(hook.get(), "OiO", frame.code.get(), frame.line,
                                                  frame.globals.get())));
-  PyRef caller = checked(
-      makeCallable(std::make_shared<LoggedCaller>(place, site.sample, frames, std::move(made))));
+  PyRef caller = checked(makeCallable(
+      std::make_shared<LoggedCaller>(place, site.sample, frames, std::move(made), grad)));
   known->push_front(caller);
   if (known->size() > kMost)
     known->pop_back();

@@ -9,7 +9,7 @@ namespace bifront {
 // program did, with `frames` around it, and logs that; where a run is only tried, it returns what
 // such a call has returned before.
 PyRef makeLoggedCaller(const CallPlace &place, const OpaqueSite &site,
-                       const std::vector<LoggedFrame> &frames);
+                       const std::vector<LoggedFrame> &frames, bool grad);
 bool isLoggedCaller(PyObject *object);
 
 } // namespace bifront

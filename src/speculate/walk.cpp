@@ -1,9 +1,11 @@
 #include "speculate/walk.h"
 
 #include "frontend/interpreter.h"
+#include "speculate/array_writer.h"
 #include "speculate/call_log.h"
 #include "speculate/logged_caller.h"
 #include "speculate/python_state.h"
+#include "speculate/slot_reader.h"
 #include "support/options.h"
 #include "support/pending_exception.h"
 
@@ -73,11 +75,12 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
       .exampleOf = request.exampleOf,
       .sites = request.sites,
       .reroutes = Rerouted::canBe,
-      .logged =
-          [](const CallPlace &place, const OpaqueSite &site,
-             const std::vector<LoggedFrame> &frames) {
-            return makeLoggedCaller(place, site, frames);
-          },
+      .logged = [](const CallPlace &place, const OpaqueSite &site,
+                   const std::vector<LoggedFrame> &frames,
+                   bool grad) { return makeLoggedCaller(place, site, frames, grad); },
+      .writer = makeArrayWriter,
+      .apart = makeApart,
+      .slotReader = makeSlotReader,
       .reachedByCall =
           [&](PyObject *objects) {
             PyRef module = checked(PyImport_ImportModule("bifront._reachable_state"));
