@@ -246,7 +246,8 @@ def test_texts_of_arrays_show_what_is_there_then() -> None:
         return x * 2
 
     def with_a_number(kept: Kept, x: Tensor) -> Tensor:
-        kept.text = f"{x.sum().item():.2f} " + "{} {}".format(x.sum().item(), kept.a)
+        form = "{} {}"
+        kept.text = f"{x.sum().item():.2f} " + form.format(x.sum().item(), kept.a)
         kept.a[0] += 1
         return x * 2
 

@@ -309,3 +309,75 @@ def test_players_of_two_sides_do_not_meet(threads: int) -> None:
             check(replaced, runs=CALLS - 3, graphs=1)
     finally:
         torch.set_num_threads(before)
+
+
+class Pole:
+    """All of it can be walked but what `step` writes down."""
+
+    def __init__(self) -> None:
+        self.at, self.steps = 0.0, 0
+        self.written = io.StringIO()
+
+    def reset(self) -> float:
+        self.at = 0.25 + self.steps % 3
+        self.steps = 0
+        return self.at
+
+    def step(self, action: int) -> tuple[float, bool]:
+        self.steps += 1
+        self.at += action - 0.5
+        self.written.writelines([f"{self.steps}: {self.at}\n" for _ in range(1)])
+        return self.at, self.steps > 2
+
+
+def test_what_changes_what_a_call_sees_is_a_call_too() -> None:
+    poles = [Pole(), Pole()]
+
+    def make(pole: Pole) -> Step:
+        def step(x: Tensor) -> Tensor:
+            first = pole.reset()
+            at, over = pole.step(int(x[0].item()))
+            return x * first + at + (1.0 if over else 0.0) + pole.at
+
+        return step
+
+    eager, converted = make(poles[0]), bifront.function(make(poles[1]))
+    for call in range(CALLS):
+        x = torch.arange(3.0) + call % 2
+        assert_same_value(converted(x), eager(x), f"call {call}")
+        states = [[pole.at, pole.steps, pole.written.getvalue()] for pole in poles]
+        assert states[1] == states[0], f"call {call}"
+    assert converted.stats["graph_calls"] >= CALLS - 5, bifront.explain(converted)
+    assert converted.stats["graphs"] == 1, bifront.explain(converted)
+
+
+def test_the_work_on_tensors_is_no_opaque_call() -> None:
+    class Trainer:
+        def __init__(self) -> None:
+            self.weight = torch.ones(3)
+            self.steps = 0
+            self.written = io.StringIO()
+
+        def train(self) -> None:
+            self.steps += 1
+            self.weight = self.weight * 0.5
+
+        def report(self) -> None:
+            self.written.writelines([f"{self.steps}\n" for _ in range(1)])
+
+    trainers = [Trainer(), Trainer()]
+
+    def make(trainer: Trainer) -> Step:
+        def step(x: Tensor) -> Tensor:
+            trainer.train()
+            trainer.report()
+            return x + trainer.weight
+
+        return step
+
+    eager, converted = make(trainers[0]), bifront.function(make(trainers[1]))
+    for call in range(CALLS):
+        x = torch.arange(3.0)
+        assert_same_value(converted(x), eager(x), f"call {call}")
+        assert trainers[1].written.getvalue() == trainers[0].written.getvalue()
+    assert converted.stats["graph_calls"] == 0, bifront.explain(converted)

@@ -194,6 +194,9 @@ public:
   const PythonFrame *programFrame() const;
   // What opaque calls reach, as InterpreterHost's.
   const std::vector<PyRef> &reachedByCalls() const { return reachedByCalls_; }
+  // An opaque call may see what the walk has left for the end of the run. Throws UnknownEffects
+  // where the call that has written it may be an opaque one as well.
+  void wantWriterOf(const PythonWrite &write);
 
 private:
   friend class Generator;
@@ -291,6 +294,9 @@ private:
   void checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth = 0);
   void checkPending(const std::vector<PyRef> &ofProgram);
   PyRef readInRun(const Slot &slot, PyObject *value);
+  bool reachesTensors(const std::vector<PyRef> &objects) const;
+  void noteWrites(const PythonFrame &frame, const CallPlace &place, PyObject *callee,
+                  const CallArguments &arguments, size_t writesBefore);
   std::vector<LoggedFrame> framesAt(const PythonFrame &innermost) const;
 
   // numpy_values.cpp
@@ -636,6 +642,16 @@ private:
   // Of functions that the call has made, which are kept: they and which function made them.
   std::map<PyObject *, std::pair<PyRef, PyObject *>> makers_;
   std::vector<PyRef> reachedByCalls_;
+  // A call of the program that was walked, and where it has changed something; the inner ones
+  // first.
+  struct WritingCall {
+    CallPlace place;
+    std::string callee;
+    PyRef function;               // with the code of the place
+    std::vector<PyRef> ofProgram; // that it is given
+    std::vector<std::pair<PyRef, PyRef>> slots;
+  };
+  std::vector<WritingCall> writingCalls_;
   // By calls of the objects at these addresses, with the objects.
   std::map<std::vector<PyObject *>, std::pair<std::vector<PyRef>, PyRef>> reachedFrom_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects

@@ -67,13 +67,21 @@ PyRef Interpreter::callAtSite(PythonFrame &frame, const syntax::Call &expression
   if (site && site->refusal.empty() && site->callee == name) {
     try {
       return callLogged(frame, *place, *site, callee, arguments);
+    } catch (const UnknownEffects &why) {
+      if (why.isWanted)
+        throw;
+      site->refusal = why.what();
+      throw UnknownEffects(name + " cannot be an opaque call: " + why.what());
     } catch (const CannotInterpret &why) {
       site->refusal = why.what();
       throw UnknownEffects(name + " cannot be an opaque call: " + why.what());
     }
   }
+  size_t writesBefore = log_.writes().size();
   try {
-    return call(callee, arguments);
+    PyRef result = call(callee, arguments);
+    noteWrites(frame, *place, callee, arguments, writesBefore);
+    return result;
   } catch (UnknownEffects &why) {
     PyObject *function = functionWithCode(frame.function);
     if (!host_.reroutes(function))
@@ -83,6 +91,58 @@ PyRef Interpreter::callAtSite(PythonFrame &frame, const syntax::Call &expression
     else if (canBeGiven(callee, arguments))
       why.isWanted = host_.sites->want(*place, name, function);
     throw;
+  }
+}
+
+namespace {
+
+std::pair<PyRef, PyRef> placeOf(const PythonWrite &write) {
+  if (write.kind == PythonWrite::Kind::Call)
+    return {write.values.empty() ? PyRef() : write.values[0], PyRef()};
+  return {write.slot.object, write.slot.key};
+}
+
+} // namespace
+
+// Of a call that could be an opaque one.
+void Interpreter::noteWrites(const PythonFrame &frame, const CallPlace &place, PyObject *callee,
+                             const CallArguments &arguments, size_t writesBefore) {
+  const std::vector<PythonWrite> &writes = log_.writes();
+  PyObject *function = functionWithCode(frame.function);
+  if (writes.size() <= writesBefore || !host_.reroutes(function) || !canBeGiven(callee, arguments))
+    return;
+  CallArguments all = arguments;
+  PyRef called = PyRef::share(callee);
+  unbind(called, all.positional);
+  all.positional.push_back(called);
+  WritingCall made{place, nameOf(callee), PyRef::share(function), checkedOperands(all), {}};
+  for (size_t i = writesBefore; i < writes.size(); ++i)
+    made.slots.push_back(bifront::placeOf(writes[i]));
+  writingCalls_.push_back(std::move(made));
+}
+
+bool Interpreter::reachesTensors(const std::vector<PyRef> &objects) const {
+  PyRef reached = host_.reachedByCall(tupleOf(objects).get());
+  PyObject *address = nullptr, *object = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Next(reached.get(), &at, &address, &object);)
+    if (isTensor(object))
+      return true;
+  return false;
+}
+
+// Not the work of the graph itself: what reaches no tensors.
+void Interpreter::wantWriterOf(const PythonWrite &write) {
+  auto isThere = [&, place = bifront::placeOf(write)](const std::pair<PyRef, PyRef> &slot) {
+    return slot.first.get() == place.first.get() && slot.second.get() == place.second.get();
+  };
+  for (const WritingCall &call : writingCalls_) {
+    if (std::none_of(call.slots.begin(), call.slots.end(), isThere) ||
+        reachesTensors(call.ofProgram) ||
+        !host_.sites->want(call.place, call.callee, call.function.get()))
+      continue;
+    UnknownEffects wanted(call.callee + " changes what an opaque call may see");
+    wanted.isWanted = true;
+    throw UnknownEffects(wanted);
   }
 }
 
@@ -181,6 +241,9 @@ void Interpreter::checkPending(const std::vector<PyRef> &ofProgram) {
     reached = host_.reachedByCall(tupleOf(ofProgram).get());
     reachedByCalls_.push_back(reached);
   }
+  for (const PythonWrite &write : log_.writes())
+    if (isSeen(write, reached.get()))
+      wantWriterOf(write);
   if (log_.hasPending(reached.get()))
     throw CannotInterpret("what it may see is changed only when the run is over");
 }

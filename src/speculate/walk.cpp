@@ -117,8 +117,10 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
   interpretation.reached = interpreter.reachedByCalls();
   for (const PyRef &reached : interpretation.reached) // behind the call too, in an iteration before
     for (const PythonWrite &write : interpretation.effects.writes)
-      if (!isPrinted(write) && isSeen(write, reached.get()))
+      if (!isPrinted(write) && isSeen(write, reached.get())) {
+        interpreter.wantWriterOf(write);
         throw CannotInterpret("an opaque call may see what the function changes");
+      }
   if (interpretation.result && interpreter.endedWithEffects())
     throw CannotInterpret("a generator that is left half way changes something as it ends");
   return interpretation;
