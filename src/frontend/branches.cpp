@@ -7,6 +7,7 @@
 #include "frontend/kinds.h"
 #include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
+#include "frontend/raised.h"
 #include "frontend/recursion.h"
 #include "frontend/stacked_items.h"
 #include "frontend/way.h"
@@ -172,6 +173,8 @@ bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBod
     } catch (const CannotFork &) {
       throw;
     } catch (const std::exception &why) { // nothing foresees which way each of the calls goes
+      bool ends = dynamic_cast<const Raised *>(&why) && host_.sites &&
+                  !host_.sites->functions().empty() && !mayBeCaught(&frame);
       whyNot = forgetFailure(why);        // ahead of the examples, which clear what is pending
       if (function && function->loopsLeftOut() > leftOut) {
         pending = std::make_exception_ptr(ResultPending(function->site()));
@@ -180,7 +183,7 @@ bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBod
       bool isTaken = !example || lanes_.waysOf(example).taken[1 - way];
       if (isTaken && dynamic_cast<const CannotEndHere *>(&why))
         throw;
-      if (isTaken)
+      if (isTaken && !ends) // behind opaque calls nobody foresees whether it ends so
         throw CannotMerge(whyNot);
     }
   }

@@ -335,11 +335,14 @@ struct Interpreter::Builtins {
     return in.sorted(in.listOf(at(args, 0)), keywordOf(args, "key"), keywordOf(args, "reverse"));
   }
 
-  // zip, enumerate: over iterators, so that the program's own are walked.
+  // zip, enumerate: over iterators, so that the program's own are walked, and what is in a list is
+  // not looked into.
   static Result overIterators(Interpreter &in, Args &args) {
     for (PyRef &argument : args.positional)
-      if (hasWalkedMethod(argument.get(), "__iter__") ||
-          hasWalkedMethod(argument.get(), "__next__"))
+      if (isSequence(argument.get()))
+        argument = in.iterate(argument.get());
+      else if (hasWalkedMethod(argument.get(), "__iter__") ||
+               hasWalkedMethod(argument.get(), "__next__"))
         argument = in.listOf(argument.get());
     return std::nullopt;
   }

@@ -87,6 +87,8 @@ struct CannotFork : std::runtime_error {
   Policy policy;
 };
 
+struct WrittenOperand;
+
 // What the interpreter asks of those who make the graph.
 struct InterpreterHost {
   Recording *recording = nullptr;
@@ -115,14 +117,22 @@ struct InterpreterHost {
   // Whether CPython can be made to ask a log before each call of the function's code.
   std::function<bool(PyObject *function)> reroutes = {};
   // What makes the calls of a site in a run, given what is called and its arguments. `frames`: from
-  // the innermost.
-  std::function<PyRef(const CallPlace &, const OpaqueSite &, std::vector<LoggedFrame> frames)>
+  // the innermost; `grad`: whether gradients are recorded there.
+  std::function<PyRef(const CallPlace &, const OpaqueSite &, std::vector<LoggedFrame> frames,
+                      bool grad)>
       logged = {};
   // What writes an attribute in a run, given the object, the name and the value, which it gives
   // back; null where runs write none.
   PyObject *attributeWriter = nullptr;
   // What calls a function, given it and its arguments, as though code in these frames did.
   std::function<PyRef(const std::vector<LoggedFrame> &frames)> calledFrom = {};
+  // A callable that is given what a C function is, which writes to that array: a run keeps what is
+  // there before.
+  std::function<PyRef(PyObject *function, const WrittenOperand &)> writer = {};
+  // Callables that a run is given: one stops it where an array lies in memory that the graph
+  // writes; another reads a slot that opaque calls change.
+  std::function<PyRef()> apart = {};
+  std::function<PyRef(const Slot &slot)> slotReader = {};
   // Of what CPython reaches from these objects when their code runs: a set of the addresses, and
   // the tensors among them.
   std::function<PyRef(PyObject *objects)> reachedByCall = {};
@@ -203,6 +213,9 @@ public:
   const PythonFrame *programFrame() const;
   // What opaque calls reach, as InterpreterHost's.
   const std::vector<PyRef> &reachedByCalls() const { return reachedByCalls_; }
+  // An opaque call may see what the walk has left for the end of the run. Throws UnknownEffects
+  // where the call that has written it may be an opaque one as well.
+  void wantWriterOf(const PythonWrite &write);
 
 private:
   friend class Generator;
@@ -286,6 +299,8 @@ private:
   PyRef exampleFor(PyObject *operand);
   PyRef sampleOf(PyObject *function, const CallArguments &arguments);
   ValueId recordCall(PyObject *function, const CallArguments &arguments, bool isLogged = false);
+  ValueId recordCall(PyObject *function, PyObject *called, const CallArguments &arguments,
+                     bool isLogged = false);
   PyRef opaqueResult(ValueId value, OpaqueObject result);
   PyRef opaqueSample(PyObject *object) const;
   PyRef opaqueItems(PyObject *object);
@@ -301,6 +316,10 @@ private:
   std::vector<PyRef> checkedOperands(const CallArguments &arguments);
   void checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth = 0);
   void checkPending(const std::vector<PyRef> &ofProgram);
+  PyRef readInRun(const Slot &slot, PyObject *value);
+  bool reachesTensors(const std::vector<PyRef> &objects) const;
+  void noteWrites(const PythonFrame &frame, const CallPlace &place, PyObject *callee,
+                  const CallArguments &arguments, size_t writesBefore);
   std::vector<LoggedFrame> framesAt(const PythonFrame &innermost) const;
 
   // output.cpp
@@ -318,6 +337,7 @@ private:
   PyRef callPure(PyObject *function, const CallArguments &arguments);
   PyRef callPure(PyObject *function, std::initializer_list<PyObject *> operands);
   std::vector<SharedMemory> sharedBy(PyObject *data);
+  void keepApart(PyObject *data);
   bool mayHaveChanged(const SharedMemory &memory) const;
   using Looks = std::pair<size_t, size_t>; // the first, and behind the last
   bool memoryHasChanged(const Looks &looks) const;
@@ -327,6 +347,11 @@ private:
   PyRef numberOfScalar(PyObject *scalar);
   std::optional<PyRef> operatorOnData(const char *name, PyObject *left, PyObject *right,
                                       bool inPlace = false);
+
+  // array_writes.cpp
+  std::optional<PyRef> writeOnData(PyObject *function, const CallArguments &arguments);
+  PyRef writeInPlace(const char *name, PyObject *array, PyObject *operand);
+  void setDataItem(PyObject *array, PyObject *key, PyObject *value);
 
   // pointer_values.cpp
   ValueId held(PyObject *object);
@@ -684,6 +709,18 @@ private:
     PyRef condition, ways[2];
   };
   std::map<ValueId, EitherTensor> eitherTensors_;
+  // A call of the program that was walked, and where it has changed something; the inner ones
+  // first.
+  struct WritingCall {
+    CallPlace place;
+    std::string callee;
+    PyRef function;               // with the code of the place
+    std::vector<PyRef> ofProgram; // that it is given
+    std::vector<std::pair<PyRef, PyRef>> slots;
+  };
+  std::vector<WritingCall> writingCalls_;
+  // By calls of the objects at these addresses, with the objects.
+  std::map<std::vector<PyObject *>, std::pair<std::vector<PyRef>, PyRef>> reachedFrom_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
   std::set<PyObject *> writtenByRuns_; // names of attributes of objects that pointers lead to
   size_t numGiven_ = 0;                // of what stands in for values, ahead of the walk

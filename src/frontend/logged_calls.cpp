@@ -88,13 +88,21 @@ PyRef Interpreter::callAtSite(PythonFrame &frame, PyObject *callee, CallArgument
   if (site && site->refusal.empty() && site->callee == name) {
     try {
       return callLogged(frame, *place, *site, callee, arguments);
+    } catch (const UnknownEffects &why) {
+      if (why.isWanted)
+        throw;
+      site->refusal = why.what();
+      throw UnknownEffects(name + " cannot be an opaque call: " + why.what());
     } catch (const CannotInterpret &why) {
       site->refusal = why.what();
       throw UnknownEffects(name + " cannot be an opaque call: " + why.what());
     }
   }
+  size_t writesBefore = log_.writes().size();
   try {
-    return call(callee, arguments);
+    PyRef result = call(callee, arguments);
+    noteWrites(frame, *place, callee, arguments, writesBefore);
+    return result;
   } catch (UnknownEffects &why) {
     PyObject *function = functionWithCode(frame.function);
     if (!host_.reroutes(function))
@@ -107,6 +115,58 @@ PyRef Interpreter::callAtSite(PythonFrame &frame, PyObject *callee, CallArgument
   }
 }
 
+namespace {
+
+std::pair<PyRef, PyRef> placeOf(const PythonWrite &write) {
+  if (write.kind == PythonWrite::Kind::Call)
+    return {write.values.empty() ? PyRef() : write.values[0], PyRef()};
+  return {write.slot.object, write.slot.key};
+}
+
+} // namespace
+
+// Of a call that could be an opaque one.
+void Interpreter::noteWrites(const PythonFrame &frame, const CallPlace &place, PyObject *callee,
+                             const CallArguments &arguments, size_t writesBefore) {
+  const std::vector<PythonWrite> &writes = log_.writes();
+  PyObject *function = functionWithCode(frame.function);
+  if (writes.size() <= writesBefore || !host_.reroutes(function) || !canBeGiven(callee, arguments))
+    return;
+  CallArguments all = arguments;
+  PyRef called = PyRef::share(callee);
+  unbind(called, all.positional);
+  all.positional.push_back(called);
+  WritingCall made{place, nameOf(callee), PyRef::share(function), checkedOperands(all), {}};
+  for (size_t i = writesBefore; i < writes.size(); ++i)
+    made.slots.push_back(bifront::placeOf(writes[i]));
+  writingCalls_.push_back(std::move(made));
+}
+
+bool Interpreter::reachesTensors(const std::vector<PyRef> &objects) const {
+  PyRef reached = host_.reachedByCall(tupleOf(objects).get());
+  PyObject *address = nullptr, *object = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Next(reached.get(), &at, &address, &object);)
+    if (isTensor(object))
+      return true;
+  return false;
+}
+
+// Not the work of the graph itself: what reaches no tensors.
+void Interpreter::wantWriterOf(const PythonWrite &write) {
+  auto isThere = [&, place = bifront::placeOf(write)](const std::pair<PyRef, PyRef> &slot) {
+    return slot.first.get() == place.first.get() && slot.second.get() == place.second.get();
+  };
+  for (const WritingCall &call : writingCalls_) {
+    if (std::none_of(call.slots.begin(), call.slots.end(), isThere) ||
+        reachesTensors(call.ofProgram) ||
+        !host_.sites->want(call.place, call.callee, call.function.get()))
+      continue;
+    UnknownEffects wanted(call.callee + " changes what an opaque call may see");
+    wanted.isWanted = true;
+    throw UnknownEffects(wanted);
+  }
+}
+
 PyRef Interpreter::callLogged(PythonFrame &frame, const CallPlace &place, OpaqueSite &site,
                               PyObject *callee, const CallArguments &arguments) {
   PyObject *function = functionWithCode(frame.function);
@@ -115,14 +175,17 @@ PyRef Interpreter::callLogged(PythonFrame &frame, const CallPlace &place, Opaque
   auto isSame = [&](const PyRef &other) { return other.get() == function; };
   if (std::none_of(site.functions.begin(), site.functions.end(), isSame))
     site.functions.push_back(PyRef::share(function));
-  if (GlobalModes::now() != modes_)
+  GlobalModes modes = GlobalModes::now();
+  const bool grad = std::exchange(modes.grad, modes_.grad);
+  if (modes != modes_)
     throw CannotInterpret("one of PyTorch's modes is switched there");
   CallArguments all = arguments;
   PyRef called = PyRef::share(callee);
   unbind(called, all.positional);
   all.positional.insert(all.positional.begin(), called);
   checkPending(checkedOperands(all));
-  return opaqueResult(recordCall(host_.logged(place, site, framesAt(frame)).get(), all, true),
+  PyRef caller = host_.logged(place, site, framesAt(frame), grad);
+  return opaqueResult(recordCall(caller.get(), all, /*isLogged=*/true),
                       {site.sample});
 }
 
@@ -202,10 +265,18 @@ void Interpreter::checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofPr
 
 // What the graph leaves for its end, the call must not see: CPython would have done it before.
 void Interpreter::checkPending(const std::vector<PyRef> &ofProgram) {
-  PyRef objects = checked(PyTuple_New(static_cast<Py_ssize_t>(ofProgram.size())));
-  for (size_t i = 0; i < ofProgram.size(); ++i)
-    PyTuple_SET_ITEM(objects.get(), i, Py_NewRef(ofProgram[i].get()));
-  PyRef reached = host_.reachedByCall(objects.get());
+  std::vector<PyObject *> addresses;
+  for (const PyRef &object : ofProgram)
+    addresses.push_back(object.get());
+  auto &[kept, reached] = reachedFrom_[addresses];
+  if (!reached) { // the walk changes nothing of it, or the call is refused
+    kept = ofProgram;
+    reached = host_.reachedByCall(tupleOf(ofProgram).get());
+    reachedByCalls_.push_back(reached);
+  }
+  for (const PythonWrite &write : log_.writes())
+    if (isSeen(write, reached.get()))
+      wantWriterOf(write);
   bool hasPending = log_.hasPending(reached.get());
   if (hasPending && log_.hasPostponed() && outputWaits() && host_.policies)
     throw CannotFork(outputSite(), Policy::OneWay, "an opaque call follows what is said");
@@ -216,7 +287,20 @@ void Interpreter::checkPending(const std::vector<PyRef> &ofProgram) {
   for (Py_ssize_t at = 0; PyDict_Next(reached.get(), &at, &address, &object);)
     if (host_.isReplaced && isMutableContainer(object) && host_.isReplaced(object))
       throw CannotInterpret("what it may see holds a container that differs from call to call");
-  reachedByCalls_.push_back(reached);
+}
+
+// What is in a slot that opaque calls change is read where the program reads it. Null where that is
+// taken to be the same at each run.
+PyRef Interpreter::readInRun(const Slot &slot, PyObject *value) {
+  bool isOfWalk = isGraphNumber(value) || isTensor(value) || pointerOf(value);
+  if (!host_.sites || isOfWalk || !host_.sites->isChanged(slot) || log_.hasChanged(slot))
+    return {};
+  OpaqueObject read{PyRef::share(value)};
+  if (auto data = opaque_.of(value))
+    read = *data;
+  CallArguments none;
+  return opaqueResult(recordCall(builtinFunction("getattr"), host_.slotReader(slot).get(), none),
+                      std::move(read));
 }
 
 std::vector<LoggedFrame> Interpreter::framesAt(const PythonFrame &innermost) const {

@@ -362,7 +362,7 @@ PyRef Interpreter::watch(PyObject *objects) {
   try {
     places = host_.reachable(Py_None, objects);
   } catch (const PythonError &) { // not the program's to catch
-    throw CannotInterpret(describeException(takeException().get()));
+    throw UnknownEffects(describeException(takeException().get()));
   }
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(places.get()); ++i)
     readPlace(PyList_GET_ITEM(places.get(), i));

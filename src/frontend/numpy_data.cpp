@@ -17,9 +17,10 @@ bool isOfC(PyTypeObject *type, std::string_view name) {
 
 // Functions that may return what lies in the memory of an argument: one array.
 constexpr std::string_view kViews[] = {
-    "__getitem__", "as_tensor", "asarray",  "broadcast_to", "diagonal", "expand_dims",
-    "from_numpy",  "getattr",   "moveaxis", "ravel",        "reshape",  "squeeze",
-    "swapaxes",    "transpose", "view",     "array",        "getitem",  "ascontiguousarray"};
+    "__getitem__", "as_tensor",   "asarray",    "broadcast_to",     "diag",
+    "diagonal",    "expand_dims", "from_numpy", "getattr",          "moveaxis",
+    "ravel",       "reshape",     "squeeze",    "swapaxes",         "transpose",
+    "view",        "array",       "getitem",    "ascontiguousarray"};
 constexpr std::string_view kMethods[] = {
     "all",     "any",     "argmax",   "argmin", "argsort", "astype",    "clip",  "copy",
     "cumprod", "cumsum",  "diagonal", "dot",    "flatten", "item",      "max",   "mean",
@@ -44,6 +45,7 @@ constexpr std::string_view kFunctions[] = {"all",
                                            "count_nonzero",
                                            "cumprod",
                                            "cumsum",
+                                           "diag",
                                            "diff",
                                            "dot",
                                            "expand_dims",
@@ -95,6 +97,13 @@ constexpr std::string_view kOperators[] = {
     "__inv__",     "__le__",  "__lshift__", "__lt__",       "__matmul__", "__mod__",     "__mul__",
     "__ne__",      "__neg__", "__or__",     "__pos__",      "__pow__",    "__rshift__",  "__sub__",
     "__truediv__", "__xor__", "truth",      "__invert__"};
+constexpr std::string_view kWritingOperators[] = {
+    "__iadd__",     "__iand__", "__ifloordiv__", "__ilshift__", "__imatmul__",
+    "__imod__",     "__imul__", "__ior__",       "__ipow__",    "__irshift__",
+    "__itruediv__", "__isub__", "__ixor__",      "__setitem__"};
+constexpr std::string_view kWritingMethods[] = {"fill", "partition", "put", "sort"};
+constexpr std::string_view kWritingFunctions[] = {"copyto", "fill_diagonal", "place", "put",
+                                                  "putmask"};
 constexpr std::string_view kBuiltins[] = {"abs",     "bool", "divmod", "float",
                                           "getattr", "int",  "len",    "round"};
 constexpr std::string_view kOfTorch[] = {"as_tensor", "from_numpy", "tensor"};
@@ -106,19 +115,14 @@ bool isOneOf(PyObject *function, const char *module, const std::string_view (&na
   });
 }
 
-bool isMethodOfNumpy(PyObject *function) {
+template <size_t count>
+bool isMethodOfNumpy(PyObject *function, const std::string_view (&names)[count]) {
   if (!Py_IS_TYPE(function, &PyMethodDescr_Type))
     return false;
   PyTypeObject *owner = PyDescr_TYPE(function);
   return (isOfC(owner, "numpy.ndarray") || isOfC(owner, "numpy.generic")) &&
-         std::find(std::begin(kMethods), std::end(kMethods), attributeText(function, "__name__")) !=
-             std::end(kMethods);
-}
-
-// Those that numpy has: one that a program makes may call the program.
-bool isUfuncOfNumpy(PyObject *function) {
-  return isOfC(Py_TYPE(function), "numpy.ufunc") &&
-         ofModule("numpy", attributeText(function, "__name__")) == function;
+         std::find(std::begin(names), std::end(names), attributeText(function, "__name__")) !=
+             std::end(names);
 }
 
 // Of numpy's own.
@@ -138,14 +142,31 @@ bool isNumpyArray(PyObject *object) { return isOfC(Py_TYPE(object), "numpy.ndarr
 
 bool isNumpyScalar(PyObject *object) { return isScalarClass(Py_TYPE(object)); }
 
+PyRef ownerOfMemory(PyObject *array) {
+  PyRef owner = PyRef::share(array);
+  while (isNumpyArray(owner.get())) {
+    PyRef base = checked(PyObject_GetAttrString(owner.get(), "base"));
+    if (base.get() == Py_None)
+      break;
+    owner = std::move(base);
+  }
+  return owner;
+}
+
 bool isFunctionOfNumpy(PyObject *function) {
   return PyFunction_Check(function) && isOneOf(function, "numpy", kFunctions);
+}
+
+// Those that numpy has: one that a program makes may call the program.
+bool isUfuncOfNumpy(PyObject *function) {
+  return isOfC(Py_TYPE(function), "numpy.ufunc") &&
+         ofModule("numpy", attributeText(function, "__name__")) == function;
 }
 
 bool isPureOfNumpy(PyObject *function) {
   bool isClass =
       PyType_Check(function) && isScalarClass(reinterpret_cast<PyTypeObject *>(function));
-  return isClass || isMethodOfNumpy(function) || isUfuncOfNumpy(function) ||
+  return isClass || isMethodOfNumpy(function, kMethods) || isUfuncOfNumpy(function) ||
          isOneOf(function, "operator", kOperators) || isOneOf(function, "builtins", kBuiltins) ||
          isOneOf(function, "torch", kOfTorch) || isOneOf(function, "numpy", kFunctions);
 }
@@ -172,6 +193,27 @@ bool writesToArgument(PyObject *function, const CallArguments &arguments) {
     if (arguments.positional[i].get() != Py_None && !isImmutable(arguments.positional[i].get()))
       return true;
   return false;
+}
+
+std::optional<WrittenOperand> writtenOperand(PyObject *function, const CallArguments &arguments) {
+  for (const auto &[name, value] : arguments.keywords)
+    if (PyUnicode_CompareWithASCIIString(name.get(), "out") == 0)
+      return isPureOfNumpy(function) ? std::optional(WrittenOperand{.isOut = true}) : std::nullopt;
+  if (isUfuncOfNumpy(function)) {
+    PyRef inputs = checked(PyObject_GetAttrString(function, "nin"));
+    size_t first = PyLong_AsSize_t(inputs.get());
+    return arguments.positional.size() == first + 1 ? std::optional(WrittenOperand{first})
+                                                    : std::nullopt;
+  }
+  if (isOneOf(function, "operator", kWritingOperators) ||
+      isMethodOfNumpy(function, kWritingMethods) || isOneOf(function, "numpy", kWritingFunctions))
+    return WrittenOperand{};
+  bool isAt = Py_IS_TYPE(function, &PyMethodDescr_Type) &&
+              isOfC(PyDescr_TYPE(function), "numpy.ufunc") &&
+              attributeText(function, "__name__") == "at";
+  if (isAt && !arguments.positional.empty() && isUfuncOfNumpy(arguments.positional[0].get()))
+    return WrittenOperand{1};
+  return std::nullopt;
 }
 
 NumpyErrors::NumpyErrors(const char *inPlaceOfWarnings) {

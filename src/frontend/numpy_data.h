@@ -3,6 +3,8 @@
 
 #include "support/py_ref.h"
 
+#include <compare>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,8 +20,12 @@ inline bool isNumpyData(PyObject *object) { return isNumpyArray(object) || isNum
 // Of such data: an array of objects would call their code. Throws PythonError.
 bool holdsObjects(PyObject *data);
 
+// The array that a view is one of, in the end; the array itself where it is none.
+PyRef ownerOfMemory(PyObject *array);
+
 // Whether all that this C function does with data of numpy is to return what follows from it.
 bool isPureOfNumpy(PyObject *function);
+bool isUfuncOfNumpy(PyObject *function);
 // Of Python, in the module `numpy`: what it returns may be new to each call.
 bool isFunctionOfNumpy(PyObject *function);
 // Whether what such a function returns shares no memory with what it is given.
@@ -30,6 +36,15 @@ constexpr int kDeepestSequence = 3;
 
 // Whether one of these arguments may be what it writes to.
 bool writesToArgument(PyObject *function, const CallArguments &arguments);
+
+// Where a C function finds the array that it writes to.
+struct WrittenOperand {
+  size_t position = 0;
+  bool isOut = false; // or by the name `out`
+  auto operator<=>(const WrittenOperand &) const = default;
+};
+// Nothing where the function is not known to change that array alone.
+std::optional<WrittenOperand> writtenOperand(PyObject *function, const CallArguments &arguments);
 
 // While it lives, what numpy warns of in this thread is dealt with so: "ignore", or "raise". Needs
 // the GIL; throws PythonError.

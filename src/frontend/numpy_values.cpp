@@ -50,6 +50,8 @@ std::optional<PyRef> Interpreter::callOnData(PyObject *callee, const CallArgumen
     return std::nullopt;
   CallArguments all = arguments;
   PyRef function = unbound(callee, all.positional);
+  if (auto written = writeOnData(function.get(), all))
+    return written;
   if (!isPureOfNumpy(function.get()) || writesToArgument(function.get(), all))
     return std::nullopt;
   return callPure(function.get(), all);
@@ -94,6 +96,10 @@ std::vector<SharedMemory> Interpreter::sharedBy(PyObject *data) {
   else if (auto known = opaque_.of(data))
     shared = std::move(known->shared);
   for (const SharedMemory &memory : shared) {
+    if (!memory.tensor) {
+      keepApart(data);
+      continue;
+    }
     if (mayHaveChanged(memory))
       throw CannotInterpret("an array is looked at behind a write to a tensor that may be the same "
                             "memory");
@@ -103,9 +109,16 @@ std::vector<SharedMemory> Interpreter::sharedBy(PyObject *data) {
   return shared;
 }
 
+// Behind writes to tensors from outside, which the graph makes at its end, an array from outside
+// must not be one of these. A loop or a function may run this again behind what follows.
+void Interpreter::keepApart(PyObject *data) {
+  if (!host_.recording->writesOutside() && forks_.empty() && functions_.empty())
+    return;
+  std::vector<ValueId> operands{operandOf(data)};
+  host_.recording->graph().callPython("apart", held(host_.apart().get()), operands, {});
+}
+
 bool Interpreter::mayHaveChanged(const SharedMemory &memory) const {
-  if (!memory.tensor)
-    return host_.recording->writesOutside();
   const at::Tensor &tensor = THPVariable_Unpack(memory.tensor.get());
   ProxyImpl *proxy = ProxyImpl::of(tensor);
   return tensor._version() != memory.version ||
@@ -117,9 +130,8 @@ bool Interpreter::memoryHasChanged(const Looks &looks) const {
   auto begin = looksAtMemory_.begin();
   return std::any_of(begin + static_cast<ptrdiff_t>(looks.first),
                      begin + static_cast<ptrdiff_t>(looks.second), [&](const SharedMemory &memory) {
-                       bool isAhead =
-                           !memory.tensor || host_.recording->graph().isUsable(memory.array);
-                       return isAhead && mayHaveChanged(memory);
+                       return host_.recording->graph().isUsable(memory.array) &&
+                              mayHaveChanged(memory);
                      });
 }
 
@@ -185,7 +197,7 @@ std::optional<PyRef> Interpreter::operatorOnData(const char *name, PyObject *lef
   if (!data && !dataOf(right) && !isOfNumber)
     return std::nullopt;
   if (inPlace && data && isNumpyArray(data.get()))
-    throw CannotInterpret("an array is written");
+    return writeInPlace(name, left, right);
   return callPure(operatorFunction(name), {left, right});
 }
 

@@ -53,7 +53,8 @@ bool isConstant(PyObject *object) {
     std::array<PyObject *, 3> parts = partsOf(object);
     return std::all_of(parts.begin(), parts.end(), isConstant);
   }
-  return (isImmutable(object) && !isGraphNumber(object)) || PyType_Check(object);
+  return (isImmutable(object) && !isGraphNumber(object)) || PyType_Check(object) ||
+         isUfuncOfNumpy(object);
 }
 
 // A function that returns its arguments, as a list or a tuple; borrowed.
@@ -216,6 +217,12 @@ PyRef Interpreter::exampleFor(PyObject *operand) {
 }
 
 ValueId Interpreter::recordCall(PyObject *function, const CallArguments &arguments, bool isLogged) {
+  return recordCall(function, function, arguments, isLogged);
+}
+
+// Of what is to do what the function does.
+ValueId Interpreter::recordCall(PyObject *function, PyObject *called,
+                                const CallArguments &arguments, bool isLogged) {
   std::vector<ValueId> operands;
   std::vector<std::string> keywords;
   for (const PyRef &argument : arguments.positional)
@@ -224,7 +231,7 @@ ValueId Interpreter::recordCall(PyObject *function, const CallArguments &argumen
     operands.push_back(operandOf(argument.get(), isLogged));
     keywords.emplace_back(PyUnicode_AsUTF8(name.get()));
   }
-  return host_.recording->graph().callPython(nameOf(function), held(function), operands, keywords,
+  return host_.recording->graph().callPython(nameOf(function), held(called), operands, keywords,
                                              siteNow());
 }
 

@@ -3,6 +3,7 @@
 #include "frontend/merge.h"
 #include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
+#include "frontend/python_error.h"
 
 #include "capture/proxy.h"
 
@@ -24,6 +25,29 @@ bool covers(const std::vector<SharedMemory> &memories, const SharedMemory &memor
 
 } // namespace
 
+PyRef OpaqueObjects::sampleOf(PyObject *array) const {
+  constexpr size_t kMostBytes = 16 << 20;
+  auto known = copies_.find(array);
+  if (known != copies_.end())
+    return known->second.second;
+  PyRef size = checked(PyObject_GetAttrString(array, "nbytes"));
+  PyObject *copy = PyLong_AsSize_t(size.get()) <= kMostBytes && !holdsObjects(array)
+                       ? checked(PyObject_CallMethod(array, "copy", nullptr)).release()
+                       : Py_NewRef(array);
+  PyRef sample = PyRef::steal(copy);
+  copies_.emplace(array, std::pair(PyRef::share(array), sample));
+  return sample;
+}
+
+// An array that was not copied lies in the memory of one from outside.
+bool OpaqueObjects::isOurs(PyObject *sample) const {
+  PyRef owner = ownerOfMemory(sample);
+  return std::none_of(copies_.begin(), copies_.end(), [&](const auto &copy) {
+    return copy.second.first.get() == copy.second.second.get() &&
+           ownerOfMemory(copy.first).get() == owner.get();
+  });
+}
+
 bool OpaqueObject::sharesWithTensor() const {
   return std::any_of(shared.begin(), shared.end(),
                      [](const SharedMemory &memory) { return static_cast<bool>(memory.tensor); });
@@ -43,7 +67,7 @@ const OpaqueObject *OpaqueObjects::find(ValueId value) const {
 
 std::optional<OpaqueObject> OpaqueObjects::of(PyObject *object) const {
   if (isNumpyArray(object))
-    return OpaqueObject{PyRef::share(object), {SharedMemory{}}};
+    return OpaqueObject{sampleOf(object), {SharedMemory{}}};
   if (isNumpyScalar(object))
     return OpaqueObject{PyRef::share(object)};
   auto pointer = pointerOf(object);

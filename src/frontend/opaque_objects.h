@@ -18,7 +18,7 @@ namespace bifront {
 
 // Whose memory an array may lie in.
 struct SharedMemory {
-  PyRef tensor = {}; // null: an array from outside
+  PyRef tensor = {}; // null: an array from outside, which runs keep apart from what they write
   int64_t version = 0;
   size_t writesBefore = 0; // of the recording
   ValueId array = 0;       // the copy that the graph has of the tensor
@@ -37,6 +37,8 @@ public:
   OpaqueObjects(Recording &recording, Lanes &lanes) : recording_(recording), lanes_(lanes) {}
 
   void note(ValueId value, OpaqueObject object);
+  // Whether a sample is nobody else's, so that a trial may write to it.
+  bool isOurs(PyObject *sample) const;
   // Null for other values.
   const OpaqueObject *find(ValueId value) const;
   // Of a pointer, or of data of numpy that comes from outside; nothing for other objects.
@@ -54,6 +56,10 @@ private:
   Recording &recording_;
   Lanes &lanes_;
   std::map<ValueId, OpaqueObject> known_;
+  // Of arrays from outside: trials of writes are not to change these. Those that are too large for
+  // that are their own.
+  mutable std::map<PyObject *, std::pair<PyRef, PyRef>> copies_; // with the array
+  PyRef sampleOf(PyObject *array) const;
 };
 
 } // namespace bifront

@@ -103,6 +103,25 @@ void OpaqueSites::endSampling() {
       want(place, unknown.callee, unknown.function.get());
 }
 
+// Attributes and globals that hold what nobody can change, or arrays.
+void OpaqueSites::noteChanged(const Slot &slot) {
+  constexpr size_t kMost = 64;
+  if (slot.kind != Slot::Kind::DictItem || isChanged(slot) || changed_.size() == kMost)
+    return;
+  PyObject *value = PyDict_GetItemWithError(slot.object.get(), slot.key.get());
+  if (!value || !sampleOf(value) || PyDict_Check(value))
+    return;
+  changed_.push_back(slot);
+  hasNew_ = true;
+}
+
+bool OpaqueSites::isChanged(const Slot &slot) const {
+  return slot.kind == Slot::Kind::DictItem &&
+         std::any_of(changed_.begin(), changed_.end(), [&](const Slot &known) {
+           return known.object.get() == slot.object.get() && known.key.get() == slot.key.get();
+         });
+}
+
 int OpaqueSites::traverse(visitproc visit, void *arg) const {
   for (const auto &[place, site] : sites_)
     for (const PyRef &function : site.functions)
@@ -111,6 +130,8 @@ int OpaqueSites::traverse(visitproc visit, void *arg) const {
     Py_VISIT(unknown.function.get());
   for (const PyRef &function : around_)
     Py_VISIT(function.get());
+  for (const Slot &slot : changed_)
+    Py_VISIT(slot.object.get());
   return 0;
 }
 

@@ -3,6 +3,7 @@
 // conversions find out one after the other; what they return, CPython's run shows in between.
 #pragma once
 
+#include "frontend/python_effects.h"
 #include "support/py_ref.h"
 
 #include <compare>
@@ -39,6 +40,7 @@ public:
   void sampleToo(PyObject *function) { around_.push_back(PyRef::share(function)); }
   // Whether there are more since the last time, which the next conversion will have.
   bool takeNew() { return std::exchange(hasNew_, false); }
+  bool hasNew() const { return hasNew_; }
   // Whether CPython's next run is to show what calls return, and of which functions.
   bool needsSamples() const { return !unknown_.empty(); }
   std::vector<PyRef> functionsToSample() const;
@@ -48,6 +50,11 @@ public:
   // The first result of a call there.
   void addSample(const CallPlace &place, PyObject *callee, PyObject *result);
   void endSampling();
+  // Slots that opaque calls have been seen to change, or whose arrays they may: they are read in
+  // the run.
+  void noteChanged(const Slot &slot);
+  bool isChanged(const Slot &slot) const;
+  const std::vector<Slot> &changedSlots() const { return changed_; }
   int traverse(visitproc visit, void *arg) const;
 
 private:
@@ -64,6 +71,7 @@ private:
   std::map<CallPlace, Unknown> unknown_;
   std::map<CallPlace, int> tries_;
   std::vector<PyRef> around_;
+  std::vector<Slot> changed_;
   bool hasNew_ = false;
 };
 

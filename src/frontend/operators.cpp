@@ -445,6 +445,8 @@ PyRef Interpreter::dictItem(PyObject *dict, PyObject *sought) {
 }
 
 void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
+  if (value && dataOf(object))
+    return setDataItem(object, key, value);
   if (pointerOf(object))
     throw CannotInterpret("an object that differs from call to call is written");
   if (holdsStacked(object))

@@ -528,6 +528,14 @@ bool isSeen(const PythonWrite &write, PyObject *reached) {
   return checked(PyDict_Contains(reached, name.get())) != 0;
 }
 
+bool PythonLog::hasChanged(const Slot &slot) const {
+  return std::any_of(effects_.writes.begin(), effects_.writes.end(), [&](const PythonWrite &write) {
+    if (write.kind == PythonWrite::Kind::Call)
+      return !write.values.empty() && write.values[0].get() == slot.object.get();
+    return write.slot.object.get() == slot.object.get() && write.slot.key.get() == slot.key.get();
+  });
+}
+
 bool PythonLog::hasPending(PyObject *reached) const {
   return std::any_of(effects_.writes.begin(), effects_.writes.end(),
                      [&](const PythonWrite &write) { return bifront::isSeen(write, reached); });

@@ -68,6 +68,10 @@ public:
   std::vector<Put> putInto(PyObject *dict) const;
   // The same for a function that does something outside of Python's values: it is not called now.
   void postpone(PyObject *function, PyObject *const *args, size_t count, PyObject *keywordNames);
+  // What waits for the end, in the order of the program.
+  const std::vector<PythonWrite> &writes() const { return effects_.writes; }
+  // Whether the call has changed what is there, for the end of the run.
+  bool hasChanged(const Slot &slot) const;
   // Whether something waits for the end that a call sees which reaches these, as
   // InterpreterHost::reachedByCall.
   bool hasPending(PyObject *reached) const;

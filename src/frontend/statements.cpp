@@ -2,6 +2,7 @@
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/pending.h"
+#include "frontend/raised.h"
 
 namespace bifront {
 
@@ -118,6 +119,14 @@ Completion Interpreter::run(PythonFrame &frame, const If &stmt) {
 
 //===- Exceptions --------------------------------------------------------------------------===//
 
+bool mayBeCaught(const PythonFrame *frame) {
+  for (; frame; frame = frame->caller)
+    for (const PendingBody &body : frame->pending)
+      if (body.kind == PendingBody::Kind::Guarded && body.site)
+        return true;
+  return false;
+}
+
 namespace {
 
 void setException(const PyRef &exception) {
@@ -148,7 +157,19 @@ Completion Interpreter::run(PythonFrame &frame, const Raise &stmt) {
     setException(handled);
     throw PythonError();
   }
-  PyRef exception = eval(frame, *stmt.exception);
+  bool isLast = !forks_.empty() && !mayBeCaught(&frame); // nobody needs more than that it raises
+  PyRef exception;
+  try {
+    exception = eval(frame, *stmt.exception);
+  } catch (const std::exception &why) { // of a text of a tensor, say
+    bool isOfText =
+        dynamic_cast<const PythonError *>(&why) || typeid(why) == typeid(CannotInterpret);
+    if (!isLast || !isOfText)
+      throw;
+    forgetFailure(why);
+    PyErr_SetString(PyExc_RuntimeError, "an exception is raised");
+    throw Raised();
+  }
   if (PyExceptionClass_Check(exception.get()))
     exception = call(exception.get(), {});
   if (!PyExceptionInstance_Check(exception.get()))
@@ -162,7 +183,7 @@ Completion Interpreter::run(PythonFrame &frame, const Raise &stmt) {
     PyException_SetCause(exception.get(), cause.get() == Py_None ? nullptr : cause.release());
   }
   setException(exception);
-  throw PythonError();
+  throw Raised();
 }
 
 Completion Interpreter::run(PythonFrame &frame, const Assert &stmt) {
@@ -220,7 +241,8 @@ Completion Interpreter::runHandled(PythonFrame &frame, const Try &stmt) {
 }
 
 Completion Interpreter::run(PythonFrame &frame, const Try &stmt) {
-  Pending ends(frame, {.kind = PendingBody::Kind::Guarded});
+  const void *catches = stmt.handlers.empty() ? nullptr : &stmt;
+  Pending ends(frame, {.kind = PendingBody::Kind::Guarded, .site = catches});
   if (stmt.finally.empty())
     return runHandled(frame, stmt);
   PyRef exception;

@@ -70,6 +70,9 @@ std::optional<PyRef> Interpreter::later(PyObject *function, std::vector<PyRef> a
   };
   if (needsKnown && anyOf(arguments, isWhole))
     return std::nullopt;
+  for (const PyRef &argument : arguments)
+    if (holdsData(argument.get()))
+      throw CannotInterpret("a text of an array is made when the run is over");
   PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(arguments.size())));
   for (size_t i = 0; i < arguments.size(); ++i)
     PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(arguments[i].get()));
@@ -103,7 +106,8 @@ PyRef Interpreter::formatted(PyObject *object, PyObject *spec) {
     return value;
   if (auto text = callSpecial(value.get(), "__format__", {spec ? spec : noSpec.get()}))
     return *text;
-  return checked(PyObject_Format(value.get(), spec));
+  return natively("format", {value.get()},
+                  [&] { return checked(PyObject_Format(value.get(), spec)); });
 }
 
 PyRef Interpreter::joined(const std::vector<PyRef> &parts) {

@@ -28,6 +28,9 @@ namespace {
 } // namespace
 
 PyRef Interpreter::found(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value) {
+  if (value)
+    if (PyRef now = readInRun({kind, PyRef::share(object), PyRef::share(key)}, value))
+      return now;
   PyRef held = PyRef::share(value);
   if (!log_.read(kind, object, key, value) || !value || !host_.inputFor)
     return held;

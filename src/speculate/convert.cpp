@@ -265,14 +265,26 @@ struct Attempts {
   bool makesCalls = false; // opaque ones with effects
 };
 
+// The array is in slots that a call may change as well: read in the run, it is no input.
+bool becomesChanged(PyObject *array, const std::vector<PyRef> &reached,
+                    const std::vector<PythonRead> &reads, OpaqueSites &sites) {
+  for (const PythonRead &read : reads)
+    for (const PyRef &objects : reached)
+      if (read.kind == PythonRead::Kind::Slot && read.value.get() == array &&
+          isSeen({PythonWrite::Kind::SetSlot, read.slot, {}}, objects.get()))
+        sites.noteChanged(read.slot);
+  return sites.hasNew();
+}
+
 // The run cannot put back what is in them, if opaque calls write there.
-void refuseReached(const Capture &capture, const std::vector<PyRef> &reached) {
+void refuseReached(const Capture &capture, const std::vector<PyRef> &reached,
+                   const std::vector<PythonRead> &reads, OpaqueSites *sites) {
   std::set<const void *> memory, arrays;
   for (const PyRef &objects : reached) {
     PyObject *address = nullptr, *object = nullptr;
     for (Py_ssize_t at = 0; PyDict_Next(objects.get(), &at, &address, &object);) {
       if (isNumpyArray(object))
-        arrays.insert(object);
+        arrays.insert(ownerOfMemory(object).get()); // which the array keeps alive
       if (!isExactTensor(object) || !THPVariable_Unpack(object).has_storage())
         continue;
       memory.insert(THPVariable_Unpack(object).storage().unsafeGetStorageImpl());
@@ -281,9 +293,16 @@ void refuseReached(const Capture &capture, const std::vector<PyRef> &reached) {
     }
   }
   for (const CapturedInput &input : capture.inputs()) {
+    bool isArray = input.held && isNumpyArray(input.held.get()) &&
+                   arrays.contains(ownerOfMemory(input.held.get()).get());
+    if (isArray && becomesChanged(input.held.get(), reached, reads, *sites)) {
+      UnknownEffects wanted("an opaque call may change an array that the graph reads");
+      wanted.isWanted = true;
+      throw UnknownEffects(wanted);
+    }
     bool isReached = input.isTensor() && input.tensor.defined()
                          ? memory.contains(input.tensor.storage().unsafeGetStorageImpl())
-                         : arrays.contains(input.held.get());
+                         : isArray;
     if (isReached)
       fail(ExitReason::CaptureFailed, "an opaque call may see a tensor or an array of the graph");
   }
@@ -383,7 +402,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     if (!reader.trainable.empty())
       captureHistory(capture, reader, captured, returns);
     capture.end();
-    refuseReached(capture, reached);
+    refuseReached(capture, reached, captured.reads, request.sites);
   } catch (const CannotFork &) {
     throw;
   } catch (const std::exception &error) {
@@ -619,8 +638,10 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, At
     graph->framesPerCall = captured.framesPerCall;
     graph->paths = std::move(captured.paths);
     graph->decides = request.decides();
-    if (attempts.makesCalls)
+    if (attempts.makesCalls) {
       graph->rerouted = request.sites->functions();
+      graph->changedSlots = request.sites->changedSlots();
+    }
   } catch (const ConversionError &) {
     throw;
   } catch (const CannotFork &) {

@@ -80,7 +80,9 @@ struct GraphRun {
   std::string message, location = {};
 };
 
+class OpaqueRun;
+
 // Runs a graph whose prechecks hold for `leaves`.
-GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves);
+GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves, OpaqueRun &opaque);
 
 } // namespace bifront

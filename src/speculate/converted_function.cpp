@@ -295,7 +295,7 @@ PyObject *ConvertedFunction::runNew(PyObject *const *args, size_t count, PyObjec
       return *result;
     }
     // Another call may draw what it assumes.
-    if (kept->graph->drawsRandomNumbers || kept->graph->makesOpaqueCalls())
+    if (kept->graph->drawsRandomNumbers || kept->graph->callsPython())
       break;
     // It has failed for the very call that it was made of: without inputs it knows this call
     // better.
@@ -707,7 +707,7 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
   OpaqueRun opaque(graph.callsPython());
   if (!graph.rerouted.empty())
     opaque.makeCalls(graph);
-  GraphRun outcome = runGraph(graph, leaves);
+  GraphRun outcome = runGraph(graph, leaves, opaque);
   if (outcome.status != GraphRun::Status::Done) {
     random.restore();
     opaque.restore();
@@ -724,6 +724,8 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
     if (opaque.hasLogged()) {
       ++wastedRuns_;
       this->count(ExitReason::GraphRaised, outcome.message);
+      if (opaque.noteChanges(sites_))
+        failed_ = shared(kept);
       return replay(opaque.takeLog(), graph, args, count, keywordNames);
     }
     ran = outcome.message.starts_with(kPathOfPython); // then it knows this call

@@ -107,9 +107,10 @@ public:
   PythonState pythonState; // traced: what the function could reach and must not have changed
   Guards guards;           // walked: what the call has read
   bool drawsRandomNumbers = false;
-  bool forks = false;          // has both ways of branches, where it can
-  std::vector<PyRef> rerouted; // functions whose code makes opaque calls with effects
-  bool decides = false;        // has paths for values of arguments that Python knows
+  bool forks = false;             // has both ways of branches, where it can
+  std::vector<PyRef> rerouted;    // functions whose code makes opaque calls with effects
+  std::vector<Slot> changedSlots; // by these calls; it reads them where the program does
+  bool decides = false;           // has paths for values of arguments that Python knows
   std::shared_ptr<Executor> executor;
   std::optional<Seat> seat;                     // where it shares that with other forms of a call
   std::shared_ptr<const CapturedForm> captured; // null where it cannot

@@ -31,7 +31,7 @@ struct SlotDifference {
 // A place whose contents something else than the graph has changed.
 struct ValueChange {
   Slot slot;
-  bool isContainer;  // all of slot.object: lists of its items are `before` and `now`
+  bool isContainer;  // all of slot.object: lists of its items, of an array copies
   PyRef before, now; // null: nothing
   void put(const PyRef &value) const;
 };

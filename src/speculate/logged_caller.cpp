@@ -66,17 +66,17 @@ private:
 
 class LoggedCaller final : public Callback {
 public:
-  LoggedCaller(const CallPlace &place, PyRef sample, std::vector<LoggedFrame> walked)
-      : place_(std::make_shared<CallPlace>(place)), sample_(std::move(sample)),
+  LoggedCaller(const CallPlace &place, PyRef sample, std::vector<LoggedFrame> walked, bool grad)
+      : grad_(grad), place_(std::make_shared<CallPlace>(place)), sample_(std::move(sample)),
         walked_(std::move(walked)), frames_(standInsFor(walked_)) {}
 
-  bool isFor(const CallPlace &place, PyObject *sample,
-             const std::vector<LoggedFrame> &frames) const {
+  bool isFor(const CallPlace &place, PyObject *sample, const std::vector<LoggedFrame> &frames,
+             bool grad) const {
     auto same = [](const LoggedFrame &one, const LoggedFrame &other) {
       return one.code.get() == other.code.get() && one.globals.get() == other.globals.get() &&
              one.line == other.line;
     };
-    return *place_ == place && sample_.get() == sample &&
+    return *place_ == place && sample_.get() == sample && grad_ == grad &&
            std::equal(frames.begin(), frames.end(), walked_.begin(), walked_.end(), same);
   }
 
@@ -85,11 +85,12 @@ public:
     if (!run || !run->makesCalls())
       return Py_NewRef(sample_.get());
     return asOfC([&] {
-      return run->make(place_, [&] { return callInFrames(frames_, arguments, keywords); });
+      return run->make(place_, grad_, [&] { return callInFrames(frames_, arguments, keywords); });
     });
   }
 
 private:
+  bool grad_; // whether gradients are recorded there
   std::shared_ptr<const CallPlace> place_;
   PyRef sample_;
   std::vector<LoggedFrame> walked_; // from the innermost
@@ -100,15 +101,16 @@ private:
 
 // The same one each time: the paths of a graph have to agree on it.
 PyRef makeLoggedCaller(const CallPlace &place, const OpaqueSite &site,
-                       const std::vector<LoggedFrame> &frames) {
+                       const std::vector<LoggedFrame> &frames, bool grad) {
   constexpr size_t kMost = 256;
   // Never destroyed: the interpreter ends before C++ statics do.
   static auto *known = new std::deque<PyRef>;
   for (const PyRef &other : *known)
     if (static_cast<LoggedCaller *>(callbackOf(other.get()))
-            ->isFor(place, site.sample.get(), frames))
+            ->isFor(place, site.sample.get(), frames, grad))
       return other;
-  PyRef caller = checked(makeCallable(std::make_shared<LoggedCaller>(place, site.sample, frames)));
+  PyRef caller =
+      checked(makeCallable(std::make_shared<LoggedCaller>(place, site.sample, frames, grad)));
   known->push_front(caller);
   if (known->size() > kMost)
     known->pop_back();

@@ -10,7 +10,7 @@ namespace bifront {
 // program did, with `frames` around it, and logs that; where a run is only tried, it returns what
 // such a call has returned before.
 PyRef makeLoggedCaller(const CallPlace &place, const OpaqueSite &site,
-                       const std::vector<LoggedFrame> &frames);
+                       const std::vector<LoggedFrame> &frames, bool grad);
 // A callable that calls a function, given it and its arguments, as though code in these frames did.
 PyRef makeCallerFrom(const std::vector<LoggedFrame> &frames);
 bool isLoggedCaller(PyObject *object);

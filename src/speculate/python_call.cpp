@@ -53,8 +53,11 @@ PyRef callWith(const PythonCall &what, PyObject *callee, std::span<const c10::IV
   std::optional<NumpyErrors> atTheirLines; // CPython warns where the program stands
   if (!isLoggedCaller(callee) && std::any_of(arguments.begin(), arguments.end(), isNumpyData))
     atTheirLines.emplace("raise");
-  return checked(PyObject_Vectorcall(callee, arguments.data(),
-                                     arguments.size() - what.keywords.size(), names.get()));
+  PyRef result = checked(PyObject_Vectorcall(callee, arguments.data(),
+                                             arguments.size() - what.keywords.size(), names.get()));
+  if (run && THPVariable_Check(result.get()) && !makesNewData(callee))
+    run->noteShared(THPVariable_Unpack(result.get()));
+  return result;
 }
 
 ObjectAddress callPython(const PythonCall &what, ObjectAddress callee,

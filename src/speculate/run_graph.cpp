@@ -170,11 +170,12 @@ GraphRun assertionFailed(const AssertSpec &assertion) {
 
 } // namespace
 
-GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves) {
+GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves, OpaqueRun &opaque) {
   static const bool hooked = (setInterruptHook(throwIfInterrupted), true);
   (void)hooked;
   BorrowedBuffers buffers;
   gatherInputs(graph, leaves, buffers->inputs);
+  opaque.beginWith(graph, buffers->inputs);
   // Another thread may put something else there while the graph runs.
   for (uint32_t i = graph.numArgumentLeaves; i < graph.numLeaves; ++i)
     buffers->held.push_back(PyRef::share(leaves[i]));

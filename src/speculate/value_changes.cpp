@@ -3,6 +3,7 @@
 #include "speculate/guards.h"
 #include "support/plain_constant.h"
 
+#include "frontend/numpy_data.h"
 #include "frontend/plain_containers.h"
 #include "frontend/python_error.h"
 
@@ -75,7 +76,10 @@ void setSlot(const Slot &slot, PyObject *value) {
 
 void ValueChange::put(const PyRef &value) const {
   try {
-    if (isContainer)
+    if (isNumpyArray(slot.object.get()))
+      checked(PyObject_CallFunctionObjArgs(ofModule("numpy", "copyto"), slot.object.get(),
+                                           value.get(), nullptr));
+    else if (isContainer)
       refill(slot.object.get(), value.get());
     else
       setSlot(slot, value.get());

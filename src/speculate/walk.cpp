@@ -1,9 +1,11 @@
 #include "speculate/walk.h"
 
 #include "frontend/interpreter.h"
+#include "speculate/array_writer.h"
 #include "speculate/call_log.h"
 #include "speculate/logged_caller.h"
 #include "speculate/python_state.h"
+#include "speculate/slot_reader.h"
 #include "speculate/written_attributes.h"
 #include "support/options.h"
 #include "support/pending_exception.h"
@@ -74,13 +76,14 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
       .exampleOf = request.exampleOf,
       .sites = request.sites,
       .reroutes = Rerouted::canBe,
-      .logged =
-          [](const CallPlace &place, const OpaqueSite &site,
-             const std::vector<LoggedFrame> &frames) {
-            return makeLoggedCaller(place, site, frames);
-          },
+      .logged = [](const CallPlace &place, const OpaqueSite &site,
+                   const std::vector<LoggedFrame> &frames,
+                   bool grad) { return makeLoggedCaller(place, site, frames, grad); },
       .attributeWriter = attributeWriter(),
       .calledFrom = makeCallerFrom,
+      .writer = makeArrayWriter,
+      .apart = makeApart,
+      .slotReader = makeSlotReader,
       .reachedByCall =
           [&](PyObject *objects) {
             PyRef module = checked(PyImport_ImportModule("bifront._reachable_state"));
@@ -117,8 +120,10 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
   interpretation.reached = interpreter.reachedByCalls();
   for (const PyRef &reached : interpretation.reached) // behind the call too, in an iteration before
     for (const PythonWrite &write : interpretation.effects.writes)
-      if (!write.isOutput && isSeen(write, reached.get()))
+      if (!write.isOutput && isSeen(write, reached.get())) {
+        interpreter.wantWriterOf(write);
         throw CannotInterpret("an opaque call may see what the function changes");
+      }
   if (interpretation.result && interpreter.endedWithEffects())
     throw CannotInterpret("a generator that is left half way changes something as it ends");
   return interpretation;
