@@ -40,6 +40,11 @@ bench: build ## the programs side by side; ARGS="lenet --size paper" chooses
 bench-foundation: build ## the costs of conversion, calls, memory, beside eager
 	@$(PY) -m bench.foundation
 
+bench-safety: build ## the cost of safety, behaviours that alternate, memory over 100,000 steps
+	@$(PY) -m bench.safety_cost
+	$(PY) -m bench.long_training
+	$(PY) -m bench.alternating
+
 ##@ Checks
 test: build lint test-lit test-gtest test-pytest ## everything below, in this order
 
@@ -80,5 +85,5 @@ clean: ## what was built; the virtual environment stays
 	@rm -rf build dist
 	rm -f python/bifront/_core*.so
 
-.PHONY: help setup build demo bench bench-foundation test lint test-lit test-gtest test-pytest \
+.PHONY: help setup build demo bench bench-foundation bench-safety test lint test-lit test-gtest test-pytest \
   test-asan fuzz wheel test-wheel format docs clean
