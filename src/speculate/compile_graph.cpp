@@ -2,8 +2,8 @@
 
 #include "codegen/compile.h"
 #include "passes/functionalise.h"
-#include "passes/pipeline.h"
 #include "speculate/convert.h"
+#include "speculate/kept_passes.h"
 #include "speculate/link_native.h"
 
 #include "llvm/Support/raw_ostream.h"
@@ -30,7 +30,7 @@ TorchDerivatives &torchDerivatives() {
 
 CompiledGraph compileGraph(mlir::ModuleOp module, BackwardSplit *split) {
   linkNativeSymbols();
-  PipelineResult passes = runPipeline(module, pipelineOptions(), &torchDerivatives(), split);
+  PipelineResult passes = runPipelineOrRead(module, torchDerivatives(), split);
   if (!passes.ok)
     fail(passes.reason.ends_with(kSharesMemory) ? ExitReason::Aliasing : ExitReason::CompileFailed,
          passes.failedPass + ": " + passes.reason);

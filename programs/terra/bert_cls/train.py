@@ -60,6 +60,8 @@ class Scores:
 
 
 class Training(Program):
+    chaotic = True  # as GPT-2: the gradients of some biases are rounding alone
+
     def __init__(
         self, configuration: Configuration, batch: int, learning_rate: float, seed: int
     ) -> None:

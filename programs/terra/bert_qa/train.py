@@ -115,6 +115,8 @@ def best_span(start: Tensor, end: Tensor, longest: int) -> tuple[int, int]:
 
 
 class Training(Program):
+    chaotic = True  # as GPT-2: the gradients of some biases are rounding alone
+
     def __init__(
         self, configuration: Configuration, batch: int, learning_rate: float, seed: int
     ) -> None:

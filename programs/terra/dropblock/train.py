@@ -29,6 +29,7 @@ class KeepSchedule:
 
 
 class Training(ImageClassification):
+    chaotic = True
     model: DropBlockResNet
 
     def __init__(self, dimensions: Dimensions, block_size: int, steps: int, seed: int) -> None:

@@ -42,6 +42,8 @@ class History:
 
 
 class Training(Program):
+    chaotic = True  # as GPT-2: the gradients of some biases are rounding alone
+
     def __init__(self, configuration: Configuration, batch: int, warmup: int, seed: int) -> None:
         self.longest = configuration.longest
         self.batch = batch

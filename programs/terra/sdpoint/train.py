@@ -14,6 +14,7 @@ from programs.terra.sdpoint.model import DownsamplingPoint, SDPointResNet
 
 
 class Training(ImageClassification):
+    chaotic = True
     model: SDPointResNet
 
     def __init__(self, dimensions: Dimensions, seed: int) -> None:
