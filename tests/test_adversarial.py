@@ -530,7 +530,7 @@ def alternate(
         expected = function(eager_state, *arguments(call))
         same([converted(state, *arguments(call)), state], [expected, eager_state])
     stats = converted.stats
-    assert stats["conversions"] <= 8 + 16, bifront.explain(converted)
+    assert stats["conversions"] <= 8, bifront.explain(converted)
     assert stats["graphs"] <= stats["conversions"]
     assert stats["calls"] == calls
     assert stats["profiled_calls"] + stats["graph_calls"] + stats["fallback_calls"] == calls
@@ -564,14 +564,14 @@ def test_one_call_in_ten_is_another() -> None:
 
 
 def test_more_behaviours_than_graphs() -> None:
-    """Twenty kinds of results, each for a string of its own: sixteen of them have a path."""
+    """Twenty kinds of results, each for a string of its own: eight of them have a path."""
 
     def function(state: Any, x: Tensor, name: str) -> Any:
         return {name: x * len(name)}
 
     converted = alternate(function, lambda call: (X, "a" * (call % 20)))
     stats = converted.stats
-    assert 8 <= stats["conversions"] <= 8 + 16
+    assert stats["conversions"] == 8
     assert stats["exits"]["TooManyGraphs"] > 0
     assert "as many graphs as the limit allows" in bifront.explain(converted)
 

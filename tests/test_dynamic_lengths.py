@@ -17,9 +17,9 @@ from tests.test_paths import Two
 Step = Callable[..., Any]
 
 
-def lengths(make: Callable[[], tuple[Step, Any]], of: Sequence[Any]) -> Two:
+def lengths(make: Callable[[], tuple[Step, Any]], of: Sequence[Any], **options: Any) -> Two:
     """Calls it with tensors of these lengths in turn, or with several each time."""
-    two = Two(make)
+    two = Two(make, **options)
     for call, length in enumerate(of):
         sizes = length if isinstance(length, tuple) else (length,)
         two.call(call, *(torch.randn(size, 3) for size in sizes))
@@ -87,7 +87,8 @@ def test_many_questions_of_one_size() -> None:
         kind = "short" if len(x) < 4 else "long" if len(x) > 12 else "middling"
         return kind, x * (2 if len(x) % 2 else 3)
 
-    two = lengths(stateless(step), [2, 5, 3, 14, 6, 13, 7, 2, 8, 15, 3, 16, 9, 5, 14, 2, 10])
+    sizes = [2, 5, 3, 14, 6, 13, 7, 2, 8, 15, 3, 16, 9, 5, 14, 2, 10]
+    two = lengths(stateless(step), sizes, max_graphs=12)  # six kinds, and what there is to learn
     assert two.stats["graph_calls"] >= 15, bifront.explain(two.converted)
 
 

@@ -25,6 +25,7 @@ STATS = {
     "graphs",
     "forms",
     "opaque_calls",
+    "shadowed_bytes",
     "conversion_seconds",
     "exits",
     "notes",
@@ -39,6 +40,40 @@ def test_stats_have_these_keys() -> None:
     stats = converted.stats
     assert stats.keys() == STATS
     assert (stats["calls"], stats["profiled_calls"], stats["graph_calls"]) == (3, 1, 2)
+
+
+def test_fits_says_whether_a_graph_may_run_and_runs_none() -> None:
+    box = Box(by=2)
+    converted = bifront.function(lambda x, *, other=None: x * box.by if other is None else x)
+    assert not converted.fits(X)
+    for _ in range(3):
+        converted(X)
+    before = converted.stats
+    assert converted.fits(X)
+    assert not converted.fits(X, other=X) and not converted.fits(X.double())
+    box.by = 3
+    assert not converted.fits(X)
+    assert converted.stats == before
+
+
+def test_stats_say_what_was_shadowed() -> None:
+    """A write may wait in its own place until all assumptions have held, unless another needs it."""
+    one, other = torch.ones(3), torch.zeros(3)
+
+    def swapped(x: Tensor) -> None:
+        old = one + x
+        one.copy_(other)
+        other.copy_(old)
+
+    def in_place(x: Tensor) -> None:
+        one.add_(x)
+
+    for function, least, most in ((swapped, 12, 24), (in_place, 0, 0)):
+        converted = bifront.function(function)
+        for _ in range(6):
+            converted(torch.ones(3))
+        assert converted.stats["graph_calls"] == 5
+        assert 5 * least <= converted.stats["shadowed_bytes"] <= 5 * most
 
 
 def test_what_varies_between_the_first_calls_is_known_at_the_first_conversion() -> None:

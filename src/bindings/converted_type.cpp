@@ -120,8 +120,11 @@ PyObject *statsOf(PyObject *self, void *) {
   ConvertedFunction &function = convertedOf(self);
   const ConversionStats &stats = function.stats();
   size_t opaqueCalls = 0;
-  for (const auto &graph : function.graphs())
+  uint64_t shadowedBytes = 0;
+  for (const auto &graph : function.graphs()) {
     opaqueCalls += graph->opaqueCalls();
+    shadowedBytes += graph->executor->shadowedBytes();
+  }
   PyRef exits = PyRef::steal(PyDict_New());
   if (!exits)
     return nullptr;
@@ -139,14 +142,24 @@ PyObject *statsOf(PyObject *self, void *) {
       if (!notes || !text || PyList_Append(notes.get(), text.get()) < 0)
         return nullptr;
     }
-  return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:n,s:d,s:O,s:O}", "calls", stats.calls.load(),
-                       "profiled_calls", stats.profiledCalls.load(), "graph_calls",
-                       stats.graphCalls.load(), "fallback_calls", stats.fallbackCalls.load(),
-                       "conversions", stats.conversions.load(), "graphs",
-                       static_cast<Py_ssize_t>(function.graphs().size()), "forms",
-                       static_cast<Py_ssize_t>(function.forms().size()), "opaque_calls",
-                       static_cast<Py_ssize_t>(opaqueCalls), "conversion_seconds",
-                       stats.conversionSeconds, "exits", exits.get(), "notes", notes.get());
+  return Py_BuildValue(
+      "{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:n,s:K,s:d,s:O,s:O}", "calls", stats.calls.load(),
+      "profiled_calls", stats.profiledCalls.load(), "graph_calls", stats.graphCalls.load(),
+      "fallback_calls", stats.fallbackCalls.load(), "conversions", stats.conversions.load(),
+      "graphs", static_cast<Py_ssize_t>(function.graphs().size()), "forms",
+      static_cast<Py_ssize_t>(function.forms().size()), "opaque_calls",
+      static_cast<Py_ssize_t>(opaqueCalls), "shadowed_bytes", shadowedBytes, "conversion_seconds",
+      stats.conversionSeconds, "exits", exits.get(), "notes", notes.get());
+}
+
+PyObject *fitsConverted(PyObject *self, PyObject *const *args, Py_ssize_t count,
+                        PyObject *keywordNames) {
+  try {
+    return PyBool_FromLong(convertedOf(self).fits(args, count, keywordNames));
+  } catch (const std::exception &error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+    return nullptr;
+  }
 }
 
 PyObject *lastErrorOf(PyObject *self, void *) {
@@ -208,6 +221,12 @@ PyGetSetDef attributes[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 
+PyMethodDef methods[] = {
+    {"fits", reinterpret_cast<PyCFunction>(reinterpret_cast<void *>(fitsConverted)),
+     METH_FASTCALL | METH_KEYWORDS,
+     "Whether a graph may run for these arguments, which says nothing of their values."},
+    {nullptr, nullptr, 0, nullptr}};
+
 PyMemberDef members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(ConvertedObject, vectorcall), READONLY, nullptr},
     {"__dictoffset__", T_PYSSIZET, offsetof(ConvertedObject, dict), READONLY, nullptr},
@@ -229,6 +248,7 @@ PyObject *makeConvertedFunctionType() {
                          {Py_tp_descr_get, slot(bindConverted)},
                          {Py_tp_getset, attributes},
                          {Py_tp_members, members},
+                         {Py_tp_methods, methods},
                          {Py_tp_doc, const_cast<char *>("A function and the graphs made of it.")},
                          {0, nullptr}};
   PyType_Spec spec = {"bifront._core.ConvertedFunction", sizeof(ConvertedObject), 0,

@@ -2,6 +2,7 @@
 #include "bindings/converted_type.h"
 #include "capture/python_functions.h"
 #include "capture/shape_rules.h"
+#include "codegen/disk_cache.h"
 #include "frontend/print_syntax.h"
 #include "speculate/convert.h"
 #include "speculate/exit_reason.h"
@@ -60,6 +61,11 @@ NB_MODULE(_core, m) {
       },
       nb::arg("kind"), nb::arg("nth"));
   m.def("events_seen", &bifront::eventsSeen);
+  m.def("use_cache", &bifront::useDiskCache, nb::arg("directory"), nb::arg("versions"));
+  m.def("cache_state", [] {
+    bifront::DiskCacheState state = bifront::diskCacheState();
+    return std::make_tuple(state.directory, state.found, state.made, state.rejected);
+  });
   m.def("options", [] {
     std::vector<std::tuple<std::string, std::string, std::string, std::string>> rows;
     for (const bifront::OptionText &text : bifront::optionTexts())

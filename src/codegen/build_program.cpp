@@ -185,6 +185,50 @@ void ProgramBuilder::addMemoryStep(MemoryStep step) {
 
 //===- Calls -------------------------------------------------------------------------------===//
 
+static std::optional<unsigned> rightFactor(bf::AtenOp op) {
+  llvm::StringRef schema = op.getSchema();
+  if (schema == "aten::mm")
+    return 1;
+  if (schema == "aten::addmm" || schema == "aten::addmm_")
+    return 2;
+  return std::nullopt;
+}
+
+// Of a matrix that is the right factor more than once in a run: weights, in a loop or in a layer
+// that is called again. A value does not change during a run if it, or what it is a view of, is not
+// made anew in a loop; a function of the graph may be called with others.
+int32_t ProgramBuilder::packedRightOf(bf::AtenOp op) {
+  auto factor = rightFactor(op);
+  if (!factor || function.isPrivate())
+    return -1;
+  Value matrix = op.getInputs()[*factor];
+  Value viewed = matrix;
+  while (auto view = viewed.getDefiningOp<bf::AtenOp>()) {
+    if (view.getInputs().size() != 1 || sharingOf(view).withOperand.empty())
+      break;
+    viewed = view.getInputs()[0];
+  }
+  auto isInLoop = [](mlir::Region *region) {
+    for (; region; region = region->getParentRegion())
+      if (isa<scf::WhileOp, scf::ForOp>(region->getParentOp()))
+        return true;
+    return false;
+  };
+  if (isInLoop(viewed.getParentRegion()))
+    return -1;
+  auto isFactorOf = [&](OpOperand &use) {
+    auto product = dyn_cast<bf::AtenOp>(use.getOwner());
+    auto which = product ? rightFactor(product) : std::nullopt;
+    return which && use.getOperandNumber() == product.getInputs().getBeginOperandIndex() + *which;
+  };
+  if (!isInLoop(op->getParentRegion()) && llvm::count_if(matrix.getUses(), isFactorOf) < 2)
+    return -1;
+  auto [place, isNew] =
+      packedRights.try_emplace(matrix, static_cast<int32_t>(program.numPackedRights));
+  program.numPackedRights += isNew ? 1 : 0;
+  return place->second;
+}
+
 void ProgramBuilder::visitCall(bf::AtenOp op) {
   if (!writtenOperands(op).empty())
     throw CodegenError("'" + op.getSchema().str() +
@@ -193,6 +237,7 @@ void ProgramBuilder::visitCall(bf::AtenOp op) {
   MemoryStep memory;
   step.call = callOf(op);
   step.location = describe(op.getLoc());
+  step.packedRight = packedRightOf(op);
   for (Value operand : op.getInputs()) {
     step.operands.push_back(operandRef(operand));
     if (step.operands.back().kind == OperandRef::Kind::Tensor)

@@ -1,6 +1,7 @@
 #include "codegen/jit.h"
 
 #include "codegen/codegen_error.h"
+#include "codegen/disk_cache.h"
 #include "codegen/native_symbols.h"
 
 #include "llvm/ADT/SmallVector.h"
@@ -50,6 +51,7 @@ public:
 
 private:
   Jit();
+  std::unique_ptr<llvm::MemoryBuffer> objectFor(llvm::Module &module);
   std::unique_ptr<llvm::MemoryBuffer> emitObject(llvm::Module &module);
   void setTargetAttributes(llvm::Module &module);
   orc::SymbolMap externalSymbols(const llvm::Module &module);
@@ -132,6 +134,22 @@ std::unique_ptr<llvm::MemoryBuffer> Jit::emitObject(llvm::Module &module) {
                                                          false);
 }
 
+// As an earlier process has kept it, if any. The LLVM IR and the machine say all about the object;
+// other code is met by name when it is linked.
+std::unique_ptr<llvm::MemoryBuffer> Jit::objectFor(llvm::Module &module) {
+  if (!usesDiskCache())
+    return emitObject(module);
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream, nullptr);
+  DiskCacheEntry entry("code", text);
+  if (auto kept = entry.read())
+    return llvm::MemoryBuffer::getMemBufferCopy(*kept, module.getName());
+  std::unique_ptr<llvm::MemoryBuffer> object = emitObject(module);
+  entry.write({object->getBufferStart(), object->getBufferSize()});
+  return object;
+}
+
 // The code generator adds calls of its own (memset, fmod), so all that is undefined in the object
 // is asked for, not only what the module declares.
 class ExternalSymbols final : public orc::DefinitionGenerator {
@@ -150,9 +168,8 @@ public:
 
 std::shared_ptr<const CodeModule> Jit::compile(const ModuleFiller &fill, std::string *dump) {
   std::lock_guard lock(mutex);
-  std::string name = "graph" + std::to_string(modules++);
   llvm::LLVMContext context;
-  llvm::Module module(name, context);
+  llvm::Module module("graph", context);
   module.setTargetTriple(machine->getTargetTriple());
   module.setDataLayout(machine->createDataLayout());
   fill(module);
@@ -171,9 +188,9 @@ std::shared_ptr<const CodeModule> Jit::compile(const ModuleFiller &fill, std::st
   for (const llvm::Function &function : module)
     if (!function.isDeclaration() && !function.hasLocalLinkage())
       defined.add(session->intern(function.getName()));
-  std::unique_ptr<llvm::MemoryBuffer> object = emitObject(module);
+  std::unique_ptr<llvm::MemoryBuffer> object = objectFor(module);
   size_t bytes = object->getBufferSize();
-  orc::JITDylib &library = session->createBareJITDylib(name);
+  orc::JITDylib &library = session->createBareJITDylib("graph" + std::to_string(modules++));
   library.addGenerator(std::make_unique<ExternalSymbols>());
   auto linked = std::make_shared<LinkedModule>(library, bytes);
   if (llvm::Error error = linker->add(library, std::move(object)))

@@ -30,6 +30,7 @@ private:
   void addInputs();
   void visit(mlir::Operation *op);
   void visitCall(bf::AtenOp op);
+  int32_t packedRightOf(bf::AtenOp op);
   void visitFunctionCall(mlir::func::CallOp op);
   void visitTape(mlir::Operation *op);
   void popRows(bf::PopRowsOp op, TapeStep step, MemoryStep memory);
@@ -105,6 +106,7 @@ private:
   const FunctionNumbers &functions;
   std::vector<AssertSpec> &asserts;
   llvm::DenseMap<mlir::Value, SlotId> slots;
+  llvm::DenseMap<mlir::Value, int32_t> packedRights;
   llvm::DenseMap<mlir::Value, uint32_t> numbers; // in entry.values
   llvm::DenseMap<mlir::Value, uint32_t> places;  // of numbers, in the frame
   std::vector<mlir::Value> numbered, placed;     // what they got, in that order

@@ -55,15 +55,26 @@ PyRef Interpreter::conditionOf(PyObject *value) {
 
 namespace {
 
-bool isInUnrolledLoop(const PythonFrame &frame) {
+// The loop that `break` leaves, where that is unrolled; else null.
+const void *unrolledLoop(const PythonFrame &frame) {
   auto isLoop = [](const PendingBody &body) {
     return body.kind == PendingBody::Kind::LoopBody || body.kind == PendingBody::Kind::UnrolledLoop;
   };
   auto loop = std::find_if(frame.pending.rbegin(), frame.pending.rend(), isLoop);
-  return loop != frame.pending.rend() && loop->kind == PendingBody::Kind::UnrolledLoop;
+  bool isUnrolled = loop != frame.pending.rend() && loop->kind == PendingBody::Kind::UnrolledLoop;
+  return isUnrolled ? loop->site : nullptr;
 }
 
 } // namespace
+
+// One way of a branch ends a loop: then it is to be one of the graph.
+void Interpreter::refuseUnrolled(const PythonFrame &frame) const {
+  const void *loop = unrolledLoop(frame);
+  if (loop && policyOf(loop) < Policy::Loop)
+    throw CannotFork(loop, Policy::Loop, "a loop ends early on one way of a branch");
+  if (loop)
+    throw CannotEndHere("a way of a branch leaves a loop that is unrolled");
+}
 
 std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const void *site,
                                                      PyObject *condition, const StatementBody &then,
@@ -76,8 +87,8 @@ std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const v
           completion = runRest(frame);
         if (!withRest || completion == Completion::Return)
           return completion;
-        if (completion == Completion::Break && isInUnrolledLoop(frame))
-          throw CannotEndHere("a way of a branch leaves a loop that is unrolled");
+        if (completion == Completion::Break)
+          refuseUnrolled(frame);
         way.value = PyRef::share(completion == Completion::Break ? Py_True : Py_False);
         return Completion::LoopBodyEnd;
       };
@@ -164,12 +175,14 @@ bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBod
     } catch (const std::exception &why) { // nothing foresees which way each of the calls goes
       bool ends = dynamic_cast<const Raised *>(&why) && host_.sites &&
                   !host_.sites->functions().empty() && !mayBeCaught(&frame);
-      whyNot = forgetFailure(why);        // ahead of the examples, which clear what is pending
+      whyNot = forgetFailure(why); // ahead of the examples, which clear what is pending
       if (function && function->loopsLeftOut() > leftOut) {
         pending = std::make_exception_ptr(ResultPending(function->site()));
         continue;
       }
       bool isTaken = !example || lanes_.waysOf(example).taken[1 - way];
+      if (isTaken && dynamic_cast<const CannotEndHere *>(&why))
+        throw;
       if (isTaken && !ends) // behind opaque calls nobody foresees whether it ends so
         throw CannotMerge(whyNot);
     }

@@ -241,6 +241,7 @@ private:
   enum class Forked : uint8_t { Done, EndsDiffer, Impossible };
   using WayBody = std::function<Completion(Way &)>;
   using StatementBody = std::function<Completion()>;
+  void refuseUnrolled(const PythonFrame &) const;
   std::optional<Completion> forkStatement(PythonFrame &, const void *site, PyObject *condition,
                                           const StatementBody &then,
                                           const StatementBody &otherwise);

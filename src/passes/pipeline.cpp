@@ -11,6 +11,7 @@
 #include "passes/reached.h"
 #include "passes/separate_results.h"
 #include "passes/simplify.h"
+#include "passes/sum_products.h"
 
 #include "ir/bf_dialect.h"
 
@@ -42,6 +43,7 @@ static auto always(ModuleOp module, void (*pass)(ModuleOp)) {
 static void lowerToKernels(ModuleOp module, PassScope &scope) {
   auto simplifyIt = [&] { return simplify(module); };
   if (!scope.runOptional("defer-products", always(module, deferProducts)) ||
+      !scope.runOptional("sum-products", always(module, sumProducts)) ||
       !scope.runOptional("lower-pointwise", always(module, lowerPointwise)) ||
       !scope.runOptional("simplify", simplifyIt) ||
       !scope.runOptional("fuse-pointwise",
@@ -117,6 +119,7 @@ void registerPasses() {
   registerPass([] { return createSeparateResultsPass(); });
   registerPass([] { return createPruneTapesPass(); });
   registerPass([] { return createDeferProductsPass(); });
+  registerPass([] { return createSumProductsPass(); });
   registerPass([] { return createExpandReachedPass(); });
   registerPass([]() -> std::unique_ptr<Pass> { return std::make_unique<WholePipelinePass>(); });
 }

@@ -251,6 +251,41 @@ LogicalResult addRowsInPlace(bf::AtenOp op, PatternRewriter &rewriter, bool take
   return success();
 }
 
+// Of a product of which a part is all that is read, only that part is made: a part of a factor.
+LogicalResult multiplyPart(bf::AtenOp op, PatternRewriter &rewriter, bool takesGradients) {
+  if (takesGradients || op.getSchema() != "aten::slice.Tensor" || op.getInputs().size() != 1 ||
+      escapes(op.getResult(0)))
+    return failure();
+  auto product = op.getInputs()[0].getDefiningOp<bf::AtenOp>();
+  auto part = cast<RankedTensorType>(op.getType(0));
+  if (!product || !product->hasOneUse() || product.getSchema() != "aten::mm" ||
+      product->getBlock() != op->getBlock() || !part.hasStaticShape())
+    return failure();
+  AtenArgs slice(op);
+  auto *dim = std::get_if<int64_t>(&slice.at(1).value);
+  if (!dim)
+    return failure();
+  unsigned factor = *dim == 0 || *dim == -2 ? 0 : 1; // rows are the left one's
+  SmallVector<Value> factors(product.getInputs());
+  auto whole = cast<RankedTensorType>(factors[factor].getType());
+  if (!whole.hasStaticShape())
+    return failure();
+  SmallVector<int64_t> shape(whole.getShape());
+  shape[factor] = part.getDimSize(factor);
+  auto type = RankedTensorType::get(shape, whole.getElementType(), whole.getEncoding());
+  SmallVector<AtenArg> sliceArgs;
+  for (size_t i = 0; i < slice.size(); ++i)
+    sliceArgs.push_back(slice.at(i));
+  rewriter.setInsertionPoint(product);
+  factors[factor] = createAten(rewriter, op.getLoc(), "aten::slice.Tensor", sliceArgs,
+                               ValueRange{factors[factor]}, TypeRange{type})
+                        .getResult(0);
+  AtenArg both[] = {{AtenArg::Operand{0}}, {AtenArg::Operand{1}}};
+  auto made = createAten(rewriter, product.getLoc(), "aten::mm", both, factors, TypeRange{part});
+  rewriter.replaceOp(op, made.getResult(0));
+  return success();
+}
+
 // A rewrite of one call; `takesGradients`: autodiff has yet to run.
 struct CallPattern : OpRewritePattern<bf::AtenOp> {
   using Rewrite = LogicalResult (*)(bf::AtenOp, PatternRewriter &, bool takesGradients);
@@ -343,8 +378,9 @@ LogicalResult simplify(ModuleOp module) {
   RewritePatternSet patterns(context);
   bool takesGradients =
       module.walk([](bf::GradOp) { return WalkResult::interrupt(); }).wasInterrupted();
-  for (CallPattern::Rewrite rewrite : {addRowsInPlace, writeConstantsInPlace, mergePermutations,
-                                       mergeReshapes, dropCopies, dropIdentities, dropAliases})
+  for (CallPattern::Rewrite rewrite :
+       {addRowsInPlace, multiplyPart, writeConstantsInPlace, mergePermutations, mergeReshapes,
+        dropCopies, dropIdentities, dropAliases})
     patterns.add<CallPattern>(context, rewrite, takesGradients);
   for (Dialect *dialect : context->getLoadedDialects())
     dialect->getCanonicalizationPatterns(patterns);

@@ -41,7 +41,8 @@ BoundCall::Accepts BoundCall::acceptsOf(const c10::TypePtr &type) {
   }
 }
 
-BoundCall::BoundCall(const AtenCall &call) : op(resolve(call.schema)), name(call.schema) {
+BoundCall::BoundCall(const AtenCall &call)
+    : op(resolve(call.schema)), ownProduct(bifront::ownProduct(call.schema)), name(call.schema) {
   const c10::FunctionSchema &schema = op.schema();
   TORCH_CHECK(call.args.size() <= schema.arguments().size(), name, " takes at most ",
               schema.arguments().size(), " arguments, not ", call.args.size());
@@ -260,7 +261,8 @@ void BoundCall::run(std::span<const c10::IValue> operands,
 }
 
 void BoundCall::invoke(std::span<const c10::IValue> operands, const std::vector<bool> &reuse,
-                       Scratch &scratch, std::vector<c10::IValue> &results) const {
+                       Scratch &scratch, std::vector<c10::IValue> &results,
+                       PackedRight *packed) const {
   TORCH_CHECK(operands.size() == operandCount, name, " takes ", operandCount, " operands, not ",
               operands.size());
   auto &stack = scratch.stack;
@@ -294,7 +296,8 @@ void BoundCall::invoke(std::span<const c10::IValue> operands, const std::vector<
   for (size_t k = 0; k < lists.size(); ++k)
     stack[lists[k].argument] = scratch.lists[k];
 
-  op.callBoxed(&stack);
+  if (!ownProduct || !ownProduct(stack, packed))
+    op.callBoxed(&stack);
 
   results.clear();
   for (c10::IValue &returned : stack) {

@@ -1,6 +1,7 @@
 // The way from a call described as data to ATen's dispatcher.
 #pragma once
 
+#include "runtime/float_products.h"
 #include "support/aten_call.h"
 
 #include <ATen/core/List.h>
@@ -32,8 +33,10 @@ public:
 
   // The same for a caller that has a BelowAutograd. Where reuse[k] is set (it may be shorter than
   // the written operands), the k-th written operand's contents are overwritten instead of copied.
+  // `packed` is for the right factor of a product.
   void invoke(std::span<const c10::IValue> operands, const std::vector<bool> &reuse,
-              Scratch &scratch, std::vector<c10::IValue> &results) const;
+              Scratch &scratch, std::vector<c10::IValue> &results,
+              PackedRight *packed = nullptr) const;
 
   size_t numOperands() const { return operandCount; }
   const std::string &schemaName() const { return name; }
@@ -65,6 +68,7 @@ private:
   static c10::IValue coerced(const c10::IValue &operand, Accepts accepts);
 
   c10::OperatorHandle op;
+  ProductFn ownProduct; // tried before it; or null
   std::string name;
   std::vector<c10::IValue> arguments; // the stack before operands are put in
   std::vector<ListTemplate> lists;

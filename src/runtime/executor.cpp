@@ -55,6 +55,8 @@ Executor::~Executor() = default;
 
 const Program &Executor::program() const { return *linked->program; }
 
+uint64_t Executor::shadowedBytes() const { return linked->shadowedBytes; }
+
 size_t Executor::numFrames() const {
   std::lock_guard lock(mutex);
   return frames;

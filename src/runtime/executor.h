@@ -37,6 +37,8 @@ public:
   RunResult run(std::span<const c10::IValue> inputs, std::vector<c10::IValue> &outputs);
 
   const Program &program() const;
+  // Of all runs: what was written elsewhere until every assumption had held, and copied then.
+  uint64_t shadowedBytes() const;
   // Frames that exist: as many as runs were in progress at once.
   size_t numFrames() const;
 

@@ -71,6 +71,7 @@ Frame::Frame(const LinkedProgram &linked, Frame &root)
 void Frame::prepareSteps() {
   scalarStorage.resize(std::max<size_t>(program.numScalars, 1));
   scalars = scalarStorage.data();
+  packedRights.resize(program.numPackedRights);
   calls.resize(program.calls.size());
   for (size_t i = 0; i < calls.size(); ++i) {
     calls[i].operands.resize(program.calls[i].operands.size());
@@ -116,6 +117,8 @@ void Frame::begin(AllocationScope &runScope) {
     arena = Arena::create(ordinaryAllocator(), program.arenaBytes, plannedOffsets());
   }
   ranBefore = true;
+  for (PackedRight &packed : packedRights)
+    packed.forget();
   run.scope->useArena(arena);
   stored = run.watched = false;
   run.mayBeEnded = true;
@@ -229,7 +232,8 @@ void Frame::call(uint32_t index) {
   run.watched |= state.allocations.isToBeWatched();
   state.allocations.begin(*run.scope, placing ? arena : nullptr, run.scratch);
   throwOnPurpose(Failure::Call);
-  linked.calls[index].invoke(state.operands, reusedBy(step, state), state.scratch, state.results);
+  linked.calls[index].invoke(state.operands, reusedBy(step, state), state.scratch, state.results,
+                             step.packedRight < 0 ? nullptr : &packedRights[step.packedRight]);
   for (c10::IValue &operand : state.operands)
     operand = {};
   placing &= state.allocations.end(*run.scope, arena, run.scratch, state.results);
@@ -495,6 +499,7 @@ void Frame::keepOldContents() {
       if (other.attribute.empty() && storageOf(slots[other.target]) == storageOf(value) &&
           !isSameView(slots[other.value], slots[other.target])) {
         oldContents[k] = at::clone(value, at::MemoryFormat::Preserve);
+        linked.shadowedBytes += value.nbytes();
         break;
       }
     }
@@ -519,8 +524,10 @@ void Frame::store(uint32_t index) {
   }
   TORCH_CHECK(step.attribute.empty(), "cannot set the attribute ", step.attribute, " of a tensor");
   TORCH_CHECK(value.defined(), "a store has no value");
-  if (!isSameView(value, target))
+  if (!isSameView(value, target)) {
     target.copy_(value);
+    linked.shadowedBytes += target.nbytes();
+  }
   if (!target.is_inference())
     target.unsafeGetTensorImpl()->bump_version();
 }

@@ -9,6 +9,7 @@
 #include "runtime/object_reads.h"
 #include "runtime/program.h"
 
+#include <atomic>
 #include <ATen/core/Tensor.h>
 
 #include <cstddef>
@@ -24,6 +25,7 @@ struct LinkedProgram {
   std::shared_ptr<const Program> program;
   std::vector<BoundCall> calls;
   std::vector<std::unique_ptr<LinkedProgram>> functions;
+  mutable std::atomic<uint64_t> shadowedBytes{0}; // as Executor's
   explicit LinkedProgram(std::shared_ptr<const Program> program);
 };
 
@@ -145,6 +147,7 @@ private:
   std::vector<at::Tensor> moving;      // of a move, until all pairs are read
   std::vector<at::Tensor> oldContents; // by store: copies of values that stores overwrite
   std::vector<const void *> objectNames;
+  std::vector<PackedRight> packedRights; // of the root: the functions' programs have none
   std::vector<CallState> calls;
   std::vector<KernelState> kernels;
   Arena *arena = nullptr;

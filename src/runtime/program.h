@@ -49,7 +49,9 @@ struct CallStep {
   std::vector<bool> reuse;     // per written operand: its old contents die here, write in place
   std::vector<bool> reuseOwn;  // the same, if nobody else holds the tensor
   std::vector<SlotId> release; // slots that die after this step
-  std::string location;        // "train.py:12", for exceptions
+  // Which of the matrices that the run packs once is the right factor of this product; or -1.
+  int32_t packedRight = -1;
+  std::string location; // "train.py:12", for exceptions
 };
 
 // A pointwise kernel over one iteration space, all operands broadcast to it.
@@ -173,7 +175,7 @@ struct Program {
   std::vector<InputSpec> inputs;
   std::vector<OperandRef> inputPlaces;
   std::vector<OperandRef> returns;
-  uint32_t numScalars = 0;
+  uint32_t numScalars = 0, numPackedRights = 0;
   int64_t arenaBytes = 0;
   std::vector<CallStep> calls;
   std::vector<KernelStep> kernels;

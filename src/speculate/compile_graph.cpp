@@ -1,8 +1,8 @@
 #include "speculate/compile_graph.h"
 
 #include "codegen/compile.h"
-#include "passes/pipeline.h"
 #include "speculate/convert.h"
+#include "speculate/kept_passes.h"
 #include "speculate/link_native.h"
 
 #include "llvm/Support/raw_ostream.h"
@@ -29,7 +29,7 @@ TorchDerivatives &torchDerivatives() {
 
 CompiledGraph compileGraph(mlir::ModuleOp module, BackwardSplit *split) {
   linkNativeSymbols();
-  PipelineResult passes = runPipeline(module, pipelineOptions(), &torchDerivatives(), split);
+  PipelineResult passes = runPipelineOrRead(module, torchDerivatives(), split);
   if (!passes.ok)
     fail(ExitReason::CompileFailed, passes.failedPass + ": " + passes.reason);
   CompiledGraph compiled;

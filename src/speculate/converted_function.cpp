@@ -211,6 +211,13 @@ void ConvertedFunction::learnFromReplay(PyObject *result, PyObject *const *args,
   PyErr_Clear(); // the call is over
 }
 
+bool ConvertedFunction::fits(PyObject *const *args, size_t count, PyObject *keywordNames) const {
+  LeafBuffer buffer;
+  return std::ranges::any_of(kept_, [&](const auto &kept) {
+    return !kept->graph->refuses(args, count, keywordNames, buffer.cleared(kept->graph->numLeaves));
+  });
+}
+
 std::optional<PyObject *> ConvertedFunction::runAny(PyObject *const *args, size_t count,
                                                     PyObject *keywordNames, Misfits &misfits) {
   LeafBuffer buffer;
@@ -438,12 +445,18 @@ void ConvertedFunction::hasRun(const std::shared_ptr<Kept> &kept, const KeptGrap
     std::rotate(kept_.begin(), found, found + 1);
 }
 
-// Another path costs a conversion and makes no graph more: it may, where calls come back to paths.
+// As many as there may be graphs, whatever they have come to: behaviours that alternate cause no
+// storm. Those that change slowly get another for each thousand calls that graphs have run; where
+// opaque calls draw the ways at random, another way may cost one, if calls come back to ways.
 bool ConvertedFunction::mayConvertMore() const {
+  constexpr uint64_t kCallsForOneMore = 1000;
   uint64_t conversions = stats_.conversions, ran = stats_.graphCalls;
-  uint64_t runsOfOld = ran > conversions ? ran - conversions : 0;
-  uint64_t ofPaths = paths_.empty() ? 0 : paths_.size() - 1;
-  return conversions < static_cast<uint64_t>(options_.maxGraphs) + std::min(ofPaths, 2 * runsOfOld);
+  uint64_t more = ran / kCallsForOneMore;
+  bool draws =
+      std::ranges::any_of(kept_, [](const auto &kept) { return kept->graph->opaqueCalls() > 0; });
+  if (draws && ran > conversions && !paths_.empty())
+    more = std::max(more, std::min<uint64_t>(paths_.size() - 1, 2 * (ran - conversions)));
+  return conversions < static_cast<uint64_t>(options_.maxGraphs) + more;
 }
 
 // After many calls that no graph could run, few are still tried: the rest costs what CPython costs.

@@ -56,6 +56,9 @@ public:
   // As CPython's vectorcall: a new reference, or null with an exception set. The GIL is held.
   PyObject *call(PyObject *const *args, size_t count, PyObject *keywordNames);
 
+  // Whether a graph may run for these arguments. Nothing is run, or learned.
+  bool fits(PyObject *const *args, size_t count, PyObject *keywordNames) const;
+
   PyObject *function() { return function_.get(); }
   const ConversionStats &stats() const { return stats_; }
   using Graphs = std::vector<std::shared_ptr<const ConvertedGraph>>;

@@ -281,10 +281,9 @@ Captured capturePaths(const CapturePath &capture, const Policies *policies,
     if (areAllRefused(paths))
       throw ConversionError(ExitReason::CaptureFailed,
                             paths[0].refusal->substr(kPathOfPython.size()), {}, paths[0].raised);
-    if (paths.size() == 1)
-      return alone(std::move(paths[0]));
-    if (before == *policies) // else they may have branches where others have none
-      return mergeCaptured(std::move(paths));
+    if (policies && !paths[0].path.empty() && before != *policies)
+      continue; // there may be branches where other paths, or this one in later walks, have none
+    return paths.size() == 1 ? alone(std::move(paths[0])) : mergeCaptured(std::move(paths));
   }
   throw ConversionError(ExitReason::CaptureFailed,
                         "the paths of the function differ in their branches");

@@ -22,8 +22,14 @@
     "Verify the graph after every pass; on in builds with assertions.")                            \
   X(failOnPurpose, bool, "BIFRONT_FAIL_ON_PURPOSE", false,                                         \
     "For tests: let them name a check, operator or allocation that fails although all is well.")   \
+  X(ownProducts, bool, "BIFRONT_OWN_PRODUCTS", true,                                               \
+    "Multiply matrices with AVX-512 where ATen's library does not; 0 leaves all to ATen.")         \
   X(graphMegabytes, int64_t, "BIFRONT_GRAPH_MEGABYTES", 4096,                                      \
-    "Memory that the graphs of one function may keep for their tensors; the least used one goes.")
+    "Memory that the graphs of one function may keep for their tensors; the least used one goes.") \
+  X(cacheMegabytes, int64_t, "BIFRONT_CACHE_MEGABYTES", 1024,                                      \
+    "What a directory of bifront.cache may grow to; the files that were used longest ago go.")     \
+  X(cache, std::string, "BIFRONT_CACHE", "",                                                       \
+    "Directory in which graphs are kept for later processes, as bifront.cache.use does it.")
 
 namespace bifront {
 

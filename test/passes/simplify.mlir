@@ -196,3 +196,27 @@ func.func @sum_of_rows(%sum: tensor<100x4xf32>, %g: tensor<3x4xf32>, %i: tensor<
   %3 = bf.aten "aten::add.Tensor"(%sum, %2, 1) : (tensor<100x4xf32>, tensor<100x4xf32>) -> tensor<100x4xf32>
   return %1, %3 : tensor<100x4xf32>, tensor<100x4xf32>
 }
+
+// CHECK-LABEL: func.func @part_of_a_product
+func.func @part_of_a_product(%g: tensor<5x8xf32>, %w: tensor<8x6xf32>) -> (tensor<5x2xf32>, tensor<3x6xf32>, tensor<5x2xf32>, tensor<5x6xf32>) {
+  // CHECK: %[[W:.*]] = bf.aten "aten::slice.Tensor"(%arg1, 1, 4, 6, 1) : (tensor<8x6xf32>) -> tensor<8x2xf32>
+  // CHECK: %[[COLUMNS:.*]] = bf.aten "aten::mm"(%arg0, %[[W]])
+  // CHECK: %[[A:.*]] = bf.aten "aten::neg"(%[[COLUMNS]])
+  %0 = bf.aten "aten::mm"(%g, %w) : (tensor<5x8xf32>, tensor<8x6xf32>) -> tensor<5x6xf32>
+  %1 = bf.aten "aten::slice.Tensor"(%0, 1, 4, 6, 1) : (tensor<5x6xf32>) -> tensor<5x2xf32>
+  %2 = bf.aten "aten::neg"(%1) : (tensor<5x2xf32>) -> tensor<5x2xf32>
+  // CHECK: %[[G:.*]] = bf.aten "aten::slice.Tensor"(%arg0, 0, 1, 4, 1) : (tensor<5x8xf32>) -> tensor<3x8xf32>
+  // CHECK: %[[ROWS:.*]] = bf.aten "aten::mm"(%[[G]], %arg1)
+  // CHECK: %[[B:.*]] = bf.aten "aten::neg"(%[[ROWS]])
+  %3 = bf.aten "aten::mm"(%g, %w) : (tensor<5x8xf32>, tensor<8x6xf32>) -> tensor<5x6xf32>
+  %4 = bf.aten "aten::slice.Tensor"(%3, 0, 1, 4, 1) : (tensor<5x6xf32>) -> tensor<3x6xf32>
+  %5 = bf.aten "aten::neg"(%4) : (tensor<3x6xf32>) -> tensor<3x6xf32>
+  // One that is read whole stays, as does one whose part the program sees, with its strides.
+  // CHECK: %[[WHOLE:.*]] = bf.aten "aten::mm"(%arg0, %arg1)
+  // CHECK: %[[SEEN:.*]] = bf.aten "aten::slice.Tensor"(%[[WHOLE]], 1, 0, 2, 1)
+  %6 = bf.aten "aten::mm"(%g, %w) : (tensor<5x8xf32>, tensor<8x6xf32>) -> tensor<5x6xf32>
+  %7 = bf.aten "aten::slice.Tensor"(%6, 1, 0, 2, 1) : (tensor<5x6xf32>) -> tensor<5x2xf32>
+  %8 = bf.aten "aten::exp"(%6) : (tensor<5x6xf32>) -> tensor<5x6xf32>
+  // CHECK: return %[[A]], %[[B]], %[[SEEN]]
+  return %2, %5, %7, %8 : tensor<5x2xf32>, tensor<3x6xf32>, tensor<5x2xf32>, tensor<5x6xf32>
+}

@@ -1,0 +1,50 @@
+// Matrix products of ATen in the executor's own way, on machines where that is faster: ATen's
+// library (MKL) leaves AVX-512 unused on other makers' processors.
+#pragma once
+
+#include "runtime/matrix_product.h"
+
+#include <ATen/core/ivalue.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace bifront {
+
+// Grows, and keeps nothing when it does.
+class FloatMemory {
+public:
+  float *get(int64_t size);
+
+private:
+  struct Free {
+    void operator()(float *memory) const { std::free(memory); }
+  };
+  std::unique_ptr<float, Free> memory;
+  int64_t held = 0;
+};
+
+// The right factor of several products of a run, packed once for them all.
+class PackedRight {
+public:
+  // The matrix may be another one from now on.
+  void forget() { isMade = false; }
+  const float *of(const MatrixView &right, int64_t depth, int64_t columns);
+
+private:
+  FloatMemory memory;
+  MatrixView from{};
+  int64_t depth = 0, columns = 0;
+  bool isMade = false;
+};
+
+// Does what the operator does to the stack of its arguments, or leaves the stack as it is and
+// returns false: for other kinds of tensors, small products, and whatever raises.
+using ProductFn = bool (*)(std::vector<c10::IValue> &stack, PackedRight *packed);
+
+// Null where the operator is no product, or ATen's is as fast on this machine.
+ProductFn ownProduct(const std::string &schema);
+
+} // namespace bifront
