@@ -175,7 +175,7 @@ bool Interpreter::walkBoth(PythonFrame &frame, PyObject *condition, const WayBod
     } catch (const std::exception &why) { // nothing foresees which way each of the calls goes
       bool ends = dynamic_cast<const Raised *>(&why) && host_.sites &&
                   !host_.sites->functions().empty() && !mayBeCaught(&frame);
-      whyNot = forgetFailure(why);        // ahead of the examples, which clear what is pending
+      whyNot = forgetFailure(why); // ahead of the examples, which clear what is pending
       if (function && function->loopsLeftOut() > leftOut) {
         pending = std::make_exception_ptr(ResultPending(function->site()));
         continue;
