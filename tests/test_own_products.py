@@ -1,4 +1,4 @@
-"""Products of the executor's own (decision 032): weights that are packed once a run, and change."""
+"""Products of the executor's own (decision 033): weights that are packed once a run, and change."""
 
 from __future__ import annotations
 

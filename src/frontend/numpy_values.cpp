@@ -8,6 +8,7 @@
 #include "frontend/pointers.h"
 
 #include "capture/proxy.h"
+#include "support/python_call.h"
 
 #include <torch/csrc/autograd/python_variable.h>
 
@@ -115,7 +116,7 @@ void Interpreter::keepApart(PyObject *data) {
   if (!host_.recording->writesOutside() && forks_.empty() && functions_.empty())
     return;
   std::vector<ValueId> operands{operandOf(data)};
-  host_.recording->graph().callPython("apart", held(host_.apart().get()), operands, {});
+  host_.recording->graph().callPython(kApartCall, held(host_.apart().get()), operands, {}, "");
 }
 
 bool Interpreter::mayHaveChanged(const SharedMemory &memory) const {

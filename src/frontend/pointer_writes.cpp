@@ -156,7 +156,7 @@ ValueId Interpreter::writeInRun(ValueId object, PyObject *name, ValueId value) {
   writtenByRuns_.insert(name);
   ValueId operands[] = {object, host_.recording->heldObject(name), value};
   return host_.recording->graph().callPython(
-      kWriteCall, host_.recording->heldObject(host_.attributeWriter), operands, {});
+      kWriteCall, host_.recording->heldObject(host_.attributeWriter), operands, {}, "");
 }
 
 // What is no tensor that the graph has made.
@@ -256,7 +256,7 @@ PyRef Interpreter::makeInRun(PyTypeObject *cls, CallArguments arguments) {
   PyObject *init = typeAttribute(cls, "__init__");
   ValueId operands[] = {host_.recording->heldObject(asObject(cls))};
   ValueId made = host_.recording->graph().callPython(kMakeCall, host_.recording->heldObject(create),
-                                                     operands, {});
+                                                     operands, {}, "");
   PyRef nothing = checked(PyTuple_New(0));
   lanes_.note(made, always(checked(cls->tp_new(cls, nothing.get(), nullptr))));
   PyRef pointer = makePointer(made);
