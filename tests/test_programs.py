@@ -23,18 +23,18 @@ STEPS = 20
 # What each program reaches today in 20 calls: its graphs, its opaque calls, and the calls of it
 # that CPython runs after the first. The aim is (1, few, 0). A test says when a row is out of date.
 GRAPHS: dict[str, tuple[int, int, int]] = {
-    "janus/a3c": (6, 366, 14),
+    "janus/a3c": (6, 18, 14),
     "janus/an": (1, 0, 0),
     "janus/inception_v3": (1, 0, 0),
     "janus/lenet": (1, 0, 0),
     "janus/lm": (1, 0, 0),
     "janus/lstm": (1, 0, 0),
     "janus/pix2pix": (1, 0, 0),
-    "janus/ppo": (1, 359, 1),
+    "janus/ppo": (1, 4, 1),
     "janus/resnet50": (1, 0, 0),
     "janus/treelstm": (1, 0, 0),
     "janus/treernn": (1, 0, 0),
-    "terra/bert_cls": (1, 25, 0),
+    "terra/bert_cls": (1, 14, 0),
     "terra/bert_qa": (8, 0, 11),
     "terra/dcgan": (1, 0, 0),
     "terra/dropblock": (1, 1, 0),
