@@ -9,8 +9,8 @@
 #include "runtime/object_reads.h"
 #include "runtime/program.h"
 
-#include <atomic>
 #include <ATen/core/Tensor.h>
+#include <atomic>
 
 #include <cstddef>
 #include <exception>

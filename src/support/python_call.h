@@ -21,9 +21,7 @@ struct PythonCall {
   std::vector<std::string> keywords;     // of the last operands
   std::string site = {}; // the program's expression that makes the call, by its place; or empty
 
-  bool isOfProgram() const {
-    return name != kWriteCall && name != kMakeCall && name != kApartCall;
-  }
+  bool isOfProgram() const { return name != kWriteCall && name != kMakeCall && name != kApartCall; }
 };
 
 } // namespace bifront

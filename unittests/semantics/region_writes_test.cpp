@@ -107,8 +107,8 @@ void expectLikeEager(const Outcome &actual, const Outcome &eager, uint32_t seed,
 // What a value cannot say; the caller leaves such a function to CPython.
 bool isRefused(const PipelineResult &result) {
   for (const char *reason :
-       {"a view of one of several written tensors is returned",
-        "on one path and another on others", "reads a tensor that may have been written as another",
+       {"a view of one of several written tensors is returned", "on one path and another on others",
+        "reads a tensor that may have been written as another",
         "which may share memory with its argument"})
     if (result.failedPass == "functionalise" && result.reason.find(reason) != std::string::npos)
       return true;
