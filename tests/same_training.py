@@ -60,6 +60,25 @@ def assert_same_state(
                 assert found == value
 
 
+def in_double(build: Callable[[], TrainingProgram]) -> Callable[[], TrainingProgram]:
+    """For what amplifies the last bit of fp32: batch norm over few elements, and Adam where a
+    gradient is rounding alone, as that of a bias of all keys."""
+
+    def built() -> TrainingProgram:
+        made = build()
+        made.model.double()
+        inputs = made.make_inputs
+
+        def in_double(size: int, random: torch.Generator) -> Tensor:
+            made = inputs(size, random)
+            return made.double() if made.is_floating_point() else made
+
+        made.make_inputs = in_double
+        return made
+
+    return built
+
+
 def assert_same_training(
     build: Callable[[], TrainingProgram],
     *,

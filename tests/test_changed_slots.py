@@ -380,4 +380,5 @@ def test_the_work_on_tensors_is_no_opaque_call() -> None:
         x = torch.arange(3.0)
         assert_same_value(converted(x), eager(x), f"call {call}")
         assert trainers[1].written.getvalue() == trainers[0].written.getvalue()
-    assert converted.stats["graph_calls"] == 0, bifront.explain(converted)
+    assert converted.stats["graph_calls"] > 0, bifront.explain(converted)
+    assert converted.stats["opaque_calls"] == 1  # writelines

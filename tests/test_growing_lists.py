@@ -481,8 +481,8 @@ def train(loss_of: Callable[[Cell, Tensor], Tensor], calls: Sequence[Tensor]) ->
     torch.manual_seed(1)
     model = Cell()
     other = copy.deepcopy(model)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
-    otherwise = torch.optim.SGD(other.parameters(), 0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
+    otherwise = torch.optim.SGD(other.parameters(), 0.01, momentum=0.9)
 
     def eager(x: Tensor) -> Tensor:
         optimizer.zero_grad()

@@ -18,7 +18,7 @@ from tests.same_function import assert_same_value
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(2, 4, 3, padding=1)
+        self.conv = nn.Conv2d(2, 4, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(4)
         self.first = nn.Linear(4 * 16, 8)
         self.second = nn.Linear(8, 3)

@@ -44,8 +44,8 @@ std::string shapeTwinOf(const c10::OperatorHandle &op) {
 
 // Whether an int decides the shape of a result, rather than which elements it is about.
 bool isSize(const c10::FunctionSchema &schema, const c10::Argument &argument) {
-  static constexpr std::string_view others[] = {"index",       "start",        "end",   "shifts",
-                                                "padding_idx", "ignore_index", "offset"};
+  static constexpr std::string_view others[] = {"index",       "start",        "end",    "shifts",
+                                                "padding_idx", "ignore_index", "offset", "seed"};
   c10::TypePtr type = argument.real_type();
   while (type->kind() == c10::TypeKind::OptionalType || type->kind() == c10::TypeKind::ListType)
     type = type->containedType(0);

@@ -130,13 +130,18 @@ void Interpreter::noteWrites(const PythonFrame &frame, const CallPlace &place, P
                              const CallArguments &arguments, size_t writesBefore) {
   const std::vector<PythonWrite> &writes = log_.writes();
   PyObject *function = functionWithCode(frame.function);
-  if (writes.size() <= writesBefore || !host_.reroutes(function) || !canBeGiven(callee, arguments))
+  if (writes.size() <= writesBefore || !host_.reroutes(function))
     return;
   CallArguments all = arguments;
   PyRef called = PyRef::share(callee);
   unbind(called, all.positional);
   all.positional.push_back(called);
-  WritingCall made{place, nameOf(callee), PyRef::share(function), checkedOperands(all), {}};
+  WritingCall made{place, nameOf(callee), PyRef::share(function), {}, {}};
+  try {
+    made.ofProgram = checkedOperands(all);
+  } catch (const CannotInterpret &) { // it stays what it is
+    return;
+  }
   for (size_t i = writesBefore; i < writes.size(); ++i)
     made.slots.push_back(bifront::placeOf(writes[i]));
   writingCalls_.push_back(std::move(made));
