@@ -6,6 +6,7 @@ methods are called.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -33,6 +34,10 @@ def items_of_mapping(mapping: Any, keys_first: bool) -> list[tuple[Any, Any]]:
     if keys_first:
         keys = list(keys)
     return [(key, mapping[key]) for key in keys]
+
+
+def is_nothing_handled(_: None) -> bool:
+    return sys.exc_info() == (None, None, None)
 
 
 def chosen(condition: Any, then: Any, otherwise: Any) -> Any:

@@ -397,6 +397,19 @@ struct Interpreter::Builtins {
     return condition ? Result(condition) : std::nullopt;
   }
 
+  // sys.exc_info() where nothing is handled, by the program or by who calls it.
+  static Result handledException(Interpreter &in, CallArguments &) {
+    PyRef handled = PyRef::steal(PyErr_GetHandledException());
+    if (handled && handled.get() != Py_None)
+      throw CannotInterpret("asks for an exception that is handled");
+    static PyObject *question =
+        checked(PyObject_GetAttrString(checked(PyImport_ImportModule("bifront._walked")).get(),
+                                       "is_nothing_handled"))
+            .release();
+    in.log_.readAnswer(question, Py_None, true);
+    return checked(PyTuple_Pack(3, Py_None, Py_None, Py_None));
+  }
+
   static const std::unordered_map<PyObject *, Handler> &table() {
     static const auto handlers = [] {
       std::unordered_map<PyObject *, Handler> made;
@@ -440,6 +453,8 @@ struct Interpreter::Builtins {
       };
       for (const auto &[name, handler] : named)
         made.emplace(builtinFunction(name), handler);
+      PyRef sys = PyRef::steal(PyImport_ImportModule("sys"));
+      made.emplace(PyObject_GetAttrString(sys.get(), "exc_info"), handledException);
       PyRef collections = PyRef::steal(PyImport_ImportModule("_collections"));
       made.emplace(PyObject_GetAttrString(collections.get(), "_count_elements"), countElements);
       PyRef functools = PyRef::steal(PyImport_ImportModule("_functools"));
