@@ -76,8 +76,17 @@ bool isDynamoDisable(PyObject *function) {
          attributeText(function, "__name__") == "disable";
 }
 
-// What torch._disable_dynamo wraps, where that calls the program or keeps what it is given.
+// What torch._disable_dynamo wraps, where that calls the program or keeps what it is given; and
+// what torch.compile has wrapped, when it was first used, of the optimizers.
 PyRef hiddenFromDynamo(PyObject *function) {
+  if (isOfModule(function, "torch._dynamo.eval_frame")) {
+    PyObject *attributes = reinterpret_cast<PyFunctionObject *>(function)->func_dict;
+    PyObject *isDisabled =
+        attributes ? PyDict_GetItemString(attributes, "_torchdynamo_disable") : nullptr;
+    return isDisabled == Py_True
+               ? checked(PyObject_GetAttrString(function, "_torchdynamo_orig_callable"))
+               : PyRef();
+  }
   if (!isOfModule(function, "torch._compile"))
     return {};
   bool isKnown = attributeText(function, "__module__") == "torch.utils.checkpoint" ||
