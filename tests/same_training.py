@@ -67,13 +67,13 @@ def in_double(build: Callable[[], TrainingProgram]) -> Callable[[], TrainingProg
     def built() -> TrainingProgram:
         made = build()
         made.model.double()
-        inputs = made.make_inputs
+        make_inputs = made.make_inputs
 
-        def in_double(size: int, random: torch.Generator) -> Tensor:
-            made = inputs(size, random)
-            return made.double() if made.is_floating_point() else made
+        def make_doubles(size: int, random: torch.Generator) -> Tensor:
+            inputs = make_inputs(size, random)
+            return inputs.double() if inputs.is_floating_point() else inputs
 
-        made.make_inputs = in_double
+        made.make_inputs = make_doubles
         return made
 
     return built

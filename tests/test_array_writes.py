@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.failing_on_purpose import run_program
 from tests.same_function import assert_same_value
 
 CALLS = 6
@@ -263,7 +261,7 @@ def test_texts_of_arrays_show_what_is_there_then() -> None:
 
 PROGRAM = """
 import bifront, torch, numpy as np
-from bifront import _core
+from tests.failing_on_purpose import fail_each
 
 counts = np.zeros((2, 3))
 total = np.zeros(3)
@@ -288,33 +286,9 @@ x = torch.arange(3.0)
 for _ in range(3):
     assert run(converted, x) == run(step, x)
 assert converted.stats["graph_calls"] >= 1, bifront.explain(converted)
-failures = 0
-for kind in ("check", "call", "allocation", "opaque"):
-    nth = 1
-    while True:
-        expected = run(step, x)
-        _core.fail_nth(kind, nth)
-        actual = run(converted, x)
-        seen = _core.events_seen()
-        _core.fail_nth(kind, 0)
-        assert actual == expected, (kind, nth, actual, expected)
-        if seen < nth or nth > 60:
-            break
-        failures += 1
-        nth += 1
-        run(converted, x)
-print(failures)
+print(fail_each(lambda: run(step, x), lambda: run(converted, x)))
 """
 
 
 def test_whatever_fails_the_arrays_are_as_in_eager(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    done = subprocess.run(
-        [sys.executable, str(program)],
-        env={**os.environ, "BIFRONT_FAIL_ON_PURPOSE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert int(done.stdout) >= 10
+    assert int(run_program(tmp_path, PROGRAM)) >= 10

@@ -4,9 +4,6 @@ in the run. docs/decisions/030."""
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.failing_on_purpose import run_program
 from tests.same_function import assert_same_value
 
 CALLS = 10
@@ -245,59 +243,33 @@ def test_an_attribute_is_something_else_from_some_call_on() -> None:
 
 
 PROGRAM = """
-import bifront, torch, numpy as np
-from bifront import _core
+import bifront, torch
+from tests.failing_on_purpose import fail_each
 from tests.test_changed_slots import Player, replaced, goes_on
 
 torch.set_num_threads(1)
 for make in replaced, goes_on:
     sides = [Player(), Player()]
     step, converted = make(sides[0]), bifront.function(make(sides[1]))
+    x = torch.arange(3.0)
 
-    def both(x):
-        expected, actual = step(x).tolist(), converted(x).tolist()
-        assert actual == expected, (actual, expected)
-        assert sides[1].state() == sides[0].state()
+    def eager():
+        return step(x).tolist(), sides[0].state()
+
+    def in_graph():
+        return converted(x).tolist(), sides[1].state()
 
     for _ in range(6):
-        both(torch.arange(3.0))
+        expected = eager()
+        assert in_graph() == expected
     assert converted.stats["graph_calls"] >= 1, bifront.explain(converted)
-    failures = 0
-    for kind in ("check", "call", "allocation", "opaque"):
-        nth = 1
-        while True:
-            x = torch.arange(3.0)
-            expected = step(x).tolist()
-            _core.fail_nth(kind, nth)
-            actual = converted(x).tolist()
-            seen = _core.events_seen()
-            _core.fail_nth(kind, 0)
-            assert actual == expected, (kind, nth, actual, expected)
-            assert sides[1].state() == sides[0].state(), (kind, nth)
-            if seen < nth or nth > 40:
-                break
-            failures += 1
-            nth += 1
-            both(x)
-    print(failures)
+    print(fail_each(eager, in_graph, most=40))
 """
 
 
 def test_whatever_fails_the_moves_are_made_once(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    done = subprocess.run(
-        [sys.executable, str(program)],
-        env={
-            **os.environ,
-            "BIFRONT_FAIL_ON_PURPOSE": "1",
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert all(int(count) >= 10 for count in done.stdout.split())
+    counts = run_program(tmp_path, PROGRAM).split()
+    assert all(int(count) >= 10 for count in counts)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

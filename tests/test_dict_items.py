@@ -3,10 +3,8 @@ label."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import bifront
@@ -14,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.failing_on_purpose import run_program
 from tests.same_state import Box, check
 
 LENGTHS = [5, 7, 6, 9, 5, 8, 7, 10, 11, 6, 12, 13]
@@ -342,13 +341,6 @@ for kind in ("check", "call", "allocation"):
 """
 
 
-def test_each_check_fails() -> None:
-    """In a process of its own, since the option is read once."""
-    done = subprocess.run(
-        [sys.executable, "-c", FAILING],
-        env={**os.environ, "BIFRONT_FAIL_ON_PURPOSE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert max(int(checks) for checks in done.stdout.split()) > 4, done.stdout
+def test_each_check_fails(tmp_path: Path) -> None:
+    counts = run_program(tmp_path, FAILING).split()
+    assert max(int(checks) for checks in counts) > 4, counts

@@ -9,11 +9,8 @@ import heapq
 import inspect
 import io
 import logging
-import os
 import random
 import struct
-import subprocess
-import sys
 import traceback
 import warnings
 from collections.abc import Callable
@@ -25,6 +22,7 @@ import numpy
 import pytest
 import torch
 
+from tests.failing_on_purpose import run_program
 from tests.same_function import assert_same_value
 
 CALLS = 8
@@ -416,7 +414,7 @@ def test_an_environment_s_step_is_one_call() -> None:
 
 PROGRAM = """
 import bifront, torch, io, random
-from bifront import _core
+from tests.failing_on_purpose import fail_each
 
 log = []
 
@@ -454,35 +452,12 @@ for _ in range(5):
     expected = run(step, x)
     assert run(converted, x) == expected
 assert converted.stats["graph_calls"] >= 1, bifront.explain(converted)
-failures = 0
-for kind in ("check", "call", "allocation", "opaque"):
-    nth = 1
-    while True:
-        _core.fail_nth(kind, nth)
-        actual = run(converted, x)
-        seen = _core.events_seen()
-        _core.fail_nth(kind, 0)
-        assert actual == expected, (kind, nth, actual, expected)
-        if seen < nth or nth > 60:
-            break
-        failures += 1
-        nth += 1
-        run(converted, x)
-print(failures)
+print(fail_each(lambda: run(step, x), lambda: run(converted, x)))
 """
 
 
 def test_whatever_fails_the_calls_are_made_once(tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    done = subprocess.run(
-        [sys.executable, str(program)],
-        env={**os.environ, "BIFRONT_FAIL_ON_PURPOSE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert int(done.stdout) >= 20
+    assert int(run_program(tmp_path, PROGRAM)) >= 20
 
 
 def test_struct_packs() -> None:

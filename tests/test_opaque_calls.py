@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.failing_on_purpose import run_program
 from tests.same_function import assert_same_value
 
 CALLS = 8
@@ -299,13 +297,4 @@ assert failures >= 15, failures
 
 
 def test_each_failure_on_purpose_leaves_the_random_streams_as_cpython_does(tmp_path: Path) -> None:
-    """In a process of its own, since the option is read once."""
-    program = tmp_path / "fails.py"
-    program.write_text(FAILS)
-    done = subprocess.run(
-        [sys.executable, program],
-        env={**os.environ, "BIFRONT_FAIL_ON_PURPOSE": "1", "PYTHONPATH": ":".join(sys.path)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_program(tmp_path, FAILS)

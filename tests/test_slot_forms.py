@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import collections
-import os
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import bifront
@@ -15,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.failing_on_purpose import run_program
 from tests.same_state import Box, X, check, same, several
 
 Step = Callable[..., Any]
@@ -248,16 +247,9 @@ for turn in range(2):  # both forms begin
 """
 
 
-def test_each_check_of_each_form_fails() -> None:
-    """In a process of its own, since the option is read once."""
-    done = subprocess.run(
-        [sys.executable, "-c", FAILING],
-        env={**os.environ, "BIFRONT_FAIL_ON_PURPOSE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert all(int(checks) > 10 for checks in done.stdout.split()), done.stdout
+def test_each_check_of_each_form_fails(tmp_path: Path) -> None:
+    counts = run_program(tmp_path, FAILING).split()
+    assert all(int(checks) > 10 for checks in counts), counts
 
 
 def test_what_only_one_form_writes_stays_as_it_is_in_others() -> None:
