@@ -202,6 +202,8 @@ int32_t ProgramBuilder::packedRightOf(bf::AtenOp op) {
   if (!factor || function.isPrivate())
     return -1;
   Value matrix = op.getInputs()[*factor];
+  if (auto known = packedRights.find(matrix); known != packedRights.end())
+    return known->second;
   Value viewed = matrix;
   while (auto view = viewed.getDefiningOp<bf::AtenOp>()) {
     if (view.getInputs().size() != 1 || sharingOf(view).withOperand.empty())
@@ -223,10 +225,7 @@ int32_t ProgramBuilder::packedRightOf(bf::AtenOp op) {
   };
   if (!isInLoop(op->getParentRegion()) && llvm::count_if(matrix.getUses(), isFactorOf) < 2)
     return -1;
-  auto [place, isNew] =
-      packedRights.try_emplace(matrix, static_cast<int32_t>(program.numPackedRights));
-  program.numPackedRights += isNew ? 1 : 0;
-  return place->second;
+  return packedRights[matrix] = static_cast<int32_t>(program.numPackedRights++);
 }
 
 void ProgramBuilder::visitCall(bf::AtenOp op) {

@@ -402,11 +402,7 @@ struct Interpreter::Builtins {
     PyRef handled = PyRef::steal(PyErr_GetHandledException());
     if (handled && handled.get() != Py_None)
       throw CannotInterpret("asks for an exception that is handled");
-    static PyObject *question =
-        checked(PyObject_GetAttrString(checked(PyImport_ImportModule("bifront._walked")).get(),
-                                       "is_nothing_handled"))
-            .release();
-    in.log_.readAnswer(question, Py_None, true);
+    in.log_.readAnswer(walkedHelper("is_nothing_handled").get(), Py_None, true);
     return checked(PyTuple_Pack(3, Py_None, Py_None, Py_None));
   }
 

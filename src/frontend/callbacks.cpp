@@ -30,7 +30,14 @@ void dealloc(PyObject *self) {
 }
 
 PyObject *call(PyObject *self, PyObject *arguments, PyObject *keywords) {
-  return liveCallback(self).call(arguments, keywords);
+  try {
+    return liveCallback(self).call(arguments, keywords);
+  } catch (const PythonError &) {
+    return nullptr;
+  } catch (const std::exception &error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+    return nullptr;
+  }
 }
 PyObject *next(PyObject *self) { return liveCallback(self).next(); }
 PyObject *send(PyObject *self, PyObject *value) { return liveCallback(self).send(value); }

@@ -62,21 +62,17 @@ std::optional<PyRef> Interpreter::kindOfReal(PyObject *function, PyObject *numbe
     return std::nullopt;
   GraphRecorder &graph = host_.recording->graph();
   ValueId value = scalar->value();
-  auto compared = [&](ScalarOp op, ValueId other) {
-    ValueId operands[] = {value, other};
-    return graph.scalar(op, operands);
-  };
-  auto either = [&](ScalarOp op, ValueId one, ValueId other) {
+  auto of = [&](ScalarOp op, ValueId one, ValueId other) {
     ValueId operands[] = {one, other};
     return graph.scalar(op, operands);
   };
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   ValueId most = graph.constantFloat(kInfinity), least = graph.constantFloat(-kInfinity);
   ValueId result =
-      name == "isnan" ? compared(ScalarOp::Ne, value)
+      name == "isnan" ? of(ScalarOp::Ne, value, value)
       : name == "isinf"
-          ? either(ScalarOp::Or, compared(ScalarOp::Eq, most), compared(ScalarOp::Eq, least))
-          : either(ScalarOp::And, compared(ScalarOp::Lt, most), compared(ScalarOp::Gt, least));
+          ? of(ScalarOp::Or, of(ScalarOp::Eq, value, most), of(ScalarOp::Eq, value, least))
+          : of(ScalarOp::And, of(ScalarOp::Lt, value, most), of(ScalarOp::Gt, value, least));
   PyRef made = numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(),
                                                        SymbolicScalar::Kind::Bool, result));
   noteComputed(made.get(), real.get(), real.get(), [function](PyObject *known, PyObject *) {

@@ -30,6 +30,11 @@ PyRef nameOfStream(PyObject *stream) {
   return checked(PyObject_GetAttrString(stream, "stream_name"));
 }
 
+// Also one that is made when the run is over.
+bool isText(PyObject *value) {
+  return PyUnicode_CheckExact(value) || (isLater(value) && laterType(value) == &PyUnicode_Type);
+}
+
 bool isSize(PyObject *value) { return std::string_view(Py_TYPE(value)->tp_name) == "torch.Size"; }
 
 // A stream of C that the program has opened itself; writing to it runs no other code.
@@ -150,12 +155,11 @@ struct Interpreter::Output {
     if (args.positional.size() != 2 || !args.keywords.empty())
       return std::nullopt;
     PyObject *stream = at(args, 0), *text = at(args, 1);
-    bool waits = isLater(text) && laterType(text) == &PyUnicode_Type;
-    if (!waits && !PyUnicode_CheckExact(text))
+    if (!isText(text))
       return std::nullopt;
     say(in, stream, "write", {args.positional[1]});
-    return waits ? in.later(builtinFunction("len"), {args.positional[1]})
-                 : checked(PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text)));
+    return isLater(text) ? in.later(builtinFunction("len"), {args.positional[1]})
+                         : checked(PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text)));
   }
 
   static Result writeLines(Interpreter &in, PyObject *, Args &args) {
@@ -163,8 +167,7 @@ struct Interpreter::Output {
       return std::nullopt;
     PyRef lines = in.listOf(at(args, 1));
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(lines.get()); ++i)
-      if (PyObject *line = PyList_GET_ITEM(lines.get(), i);
-          !PyUnicode_CheckExact(line) && !(isLater(line) && laterType(line) == &PyUnicode_Type))
+      if (!isText(PyList_GET_ITEM(lines.get(), i)))
         return std::nullopt;
     say(in, at(args, 0), "writelines", {in.shown(lines.get())});
     return PyRef::share(Py_None);
@@ -245,9 +248,6 @@ struct Interpreter::Output {
   }
 
   static Result warn(Interpreter &in, PyObject *function, Args &args) {
-    auto isText = [](PyObject *value) {
-      return PyUnicode_CheckExact(value) || (isLater(value) && laterType(value) == &PyUnicode_Type);
-    };
     if (args.positional.empty() || !isText(at(args, 0)))
       return std::nullopt;
     std::vector<PyRef> others(args.positional.begin() + 1, args.positional.end());

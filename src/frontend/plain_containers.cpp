@@ -5,12 +5,17 @@
 namespace bifront {
 namespace {
 
-PyRef copyOfOrdered(PyObject *dict) {
-  PyRef copy = checked(PyODict_New()), keys = plainIterator(dict);
+void addOrdered(PyObject *to, PyObject *from) {
+  PyRef keys = plainIterator(from);
   while (PyRef key = PyRef::steal(PyIter_Next(keys.get())))
-    checked(PyODict_SetItem(copy.get(), key.get(), PyDict_GetItemWithError(dict, key.get())));
+    checked(PyODict_SetItem(to, key.get(), PyDict_GetItemWithError(from, key.get())));
   if (PyErr_Occurred())
     throw PythonError();
+}
+
+PyRef copyOfOrdered(PyObject *dict) {
+  PyRef copy = checked(PyODict_New());
+  addOrdered(copy.get(), dict);
   return copy;
 }
 
@@ -58,11 +63,7 @@ void putBack(PyObject *container, PyObject *copy) {
     checked(PyList_SetSlice(container, 0, PyList_GET_SIZE(container), copy));
   } else if (PyODict_Check(container)) {
     callPlainMethod(container, "clear");
-    PyRef keys = plainIterator(copy);
-    while (PyRef key = PyRef::steal(PyIter_Next(keys.get())))
-      checked(PyODict_SetItem(container, key.get(), PyDict_GetItemWithError(copy, key.get())));
-    if (PyErr_Occurred())
-      throw PythonError();
+    addOrdered(container, copy);
   } else if (PyDict_Check(container)) {
     PyDict_Clear(container);
     checked(PyDict_Merge(container, copy, 1));

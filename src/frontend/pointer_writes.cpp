@@ -64,23 +64,18 @@ fieldsSetBy(PyTypeObject *cls, PyObject *init, PyObject *self, const CallArgumen
                    PyUnicode_CompareWithASCIIString(code->co_filename, "<string>") == 0;
   if (!isWritten || typeAttribute(cls, "__post_init__"))
     return std::nullopt;
-  PyRef positional = checked(PyTuple_New(static_cast<Py_ssize_t>(arguments.positional.size()) + 1));
-  PyTuple_SET_ITEM(positional.get(), 0, Py_NewRef(self));
-  for (size_t i = 0; i < arguments.positional.size(); ++i)
-    PyTuple_SET_ITEM(positional.get(), static_cast<Py_ssize_t>(i) + 1,
-                     Py_NewRef(arguments.positional[i].get()));
-  PyRef keywords = checked(PyDict_New());
-  for (const auto &[name, value] : arguments.keywords)
-    checked(PyDict_SetItem(keywords.get(), name.get(), value.get()));
+  std::vector<PyRef> given = arguments.positional;
+  given.insert(given.begin(), PyRef::share(self));
+  PyRef positional = tupleOf(given), keywords = keywordDict(arguments.keywords);
   PyRef inspect = checked(PyImport_ImportModule("inspect"));
   PyRef signature = checked(PyObject_CallMethod(inspect.get(), "signature", "O", init));
   PyRef bind = checked(PyObject_GetAttrString(signature.get(), "bind"));
   PyRef bound = checked(PyObject_Call(bind.get(), positional.get(), keywords.get()));
   checked(PyObject_CallMethod(bound.get(), "apply_defaults", nullptr));
-  PyRef given = checked(PyObject_GetAttrString(bound.get(), "arguments"));
+  PyRef values = checked(PyObject_GetAttrString(bound.get(), "arguments"));
   std::vector<std::pair<PyRef, PyRef>> set;
   PyObject *name = nullptr, *value = nullptr;
-  for (Py_ssize_t at = 0; PyDict_Next(given.get(), &at, &name, &value);)
+  for (Py_ssize_t at = 0; PyDict_Next(values.get(), &at, &name, &value);)
     if (value != self) {
       PyObject *field = PyDict_GetItemWithError(fields, name);
       PyRef factory = field ? checked(PyObject_GetAttrString(field, "default_factory")) : PyRef();

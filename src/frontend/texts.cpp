@@ -73,9 +73,7 @@ std::optional<PyRef> Interpreter::later(PyObject *function, std::vector<PyRef> a
   for (const PyRef &argument : arguments)
     if (holdsData(argument.get()))
       throw CannotInterpret("a text of an array is made when the run is over");
-  PyRef tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(arguments.size())));
-  for (size_t i = 0; i < arguments.size(); ++i)
-    PyTuple_SET_ITEM(tuple.get(), i, Py_NewRef(arguments[i].get()));
+  PyRef tuple = tupleOf(arguments);
   PyRef sample = sampleCall(function, tuple.get(), 0); // raises as the call would
   for (int other = 1; other < kSamples; ++other) {
     try {

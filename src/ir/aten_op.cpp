@@ -282,8 +282,6 @@ bool haveSameShape(RankedTensorType a, RankedTensorType b) {
   return left && right && left.getWorlds() == right.getWorlds();
 }
 
-//===- What a call does to its operands ----------------------------------------------------===//
-
 mlir::Value createZeros(mlir::OpBuilder &builder, mlir::Location loc, mlir::RankedTensorType type) {
   TensorType plain = valueTypeOf(type).tensor;
   AtenArg::List sizes;
@@ -293,6 +291,8 @@ mlir::Value createZeros(mlir::OpBuilder &builder, mlir::Location loc, mlir::Rank
   AtenArg args[] = {{std::move(sizes)}, {int64_t(plain.dtype)}, none, std::move(device), none};
   return createAten(builder, loc, "aten::zeros", args, {}, type, {}, true)->getResult(0);
 }
+
+//===- What a call does to its operands ----------------------------------------------------===//
 
 AtenArgs::AtenArgs(bf::AtenOp op) : op(op), knownSchema(lookupSchema(op.getSchema())) {
   uint32_t nextOperand = 0;

@@ -273,13 +273,9 @@ LogicalResult multiplyPart(bf::AtenOp op, PatternRewriter &rewriter, bool takesG
   SmallVector<int64_t> shape(whole.getShape());
   shape[factor] = part.getDimSize(factor);
   auto type = RankedTensorType::get(shape, whole.getElementType(), whole.getEncoding());
-  SmallVector<AtenArg> sliceArgs;
-  for (size_t i = 0; i < slice.size(); ++i)
-    sliceArgs.push_back(slice.at(i));
   rewriter.setInsertionPoint(product);
-  factors[factor] = createAten(rewriter, op.getLoc(), "aten::slice.Tensor", sliceArgs,
-                               ValueRange{factors[factor]}, TypeRange{type})
-                        .getResult(0);
+  factors[factor] = takeView(rewriter, op, 0, factors[factor]);
+  factors[factor].setType(type);
   AtenArg both[] = {{AtenArg::Operand{0}}, {AtenArg::Operand{1}}};
   auto made = createAten(rewriter, product.getLoc(), "aten::mm", both, factors, TypeRange{part});
   rewriter.replaceOp(op, made.getResult(0));

@@ -17,6 +17,7 @@ namespace {
 constexpr int64_t kSmallestWork = 1 << 10; // multiplications
 constexpr int64_t kFewestColumns = 4, kFewRows = 4, kLargeForFewRows = 1 << 13;
 
+constexpr int64_t kWorkPerThread = 1 << 18; // at least
 // Packing takes a small part of the time of a product of more rows.
 constexpr int64_t kMostRowsForPacked = 128;
 
@@ -28,7 +29,7 @@ float *workspace(int64_t size) {
 
 // In parts for ATen's threads, along what there is more of.
 void multiplyInParallel(const MatrixProduct &whole) {
-  constexpr int64_t kRows = 28, kWorkPerThread = 1 << 18;
+  constexpr int64_t kRows = 28;
   bool byColumns = whole.columns >= whole.rows;
   int64_t unit = byColumns ? kPanelColumns : kRows, size = byColumns ? whole.columns : whole.rows;
   int64_t other = byColumns ? whole.rows : whole.columns;
@@ -151,7 +152,6 @@ void multiplyAll(const Factors &factors, const at::Tensor &result, const Initial
   };
   if (factors.batch == 1)
     return multiplyInParallel(one);
-  constexpr int64_t kWorkPerThread = 1 << 18;
   int64_t work = one.rows * one.columns * one.depth;
   at::parallel_for(0, factors.batch, std::max<int64_t>(1, kWorkPerThread / work),
                    [&](int64_t begin, int64_t end) {

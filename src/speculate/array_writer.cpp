@@ -1,10 +1,7 @@
 #include "speculate/array_writer.h"
 
 #include "frontend/callbacks.h"
-#include "frontend/python_error.h"
 #include "speculate/opaque_run.h"
-
-#include <map>
 
 namespace bifront {
 namespace {
@@ -14,6 +11,10 @@ public:
   ArrayWriter(PyObject *function, const WrittenOperand &written)
       : function_(PyRef::share(function)), written_(written) {}
 
+  bool isFor(PyObject *function, const WrittenOperand &written) const {
+    return function_.get() == function && written_ == written;
+  }
+
   PyObject *call(PyObject *arguments, PyObject *keywords) override {
     OpaqueRun *run = OpaqueRun::current();
     PyObject *array = written_.isOut ? keywords ? PyDict_GetItemString(keywords, "out") : nullptr
@@ -22,14 +23,7 @@ public:
       PyErr_SetString(PyExc_RuntimeError, "what is written to is no array of a run");
       return nullptr;
     }
-    try {
-      run->keepArray(array);
-    } catch (const PythonError &) {
-      return nullptr;
-    } catch (const std::exception &error) {
-      PyErr_SetString(PyExc_RuntimeError, error.what());
-      return nullptr;
-    }
+    run->keepArray(array);
     return PyObject_Call(function_.get(), arguments, keywords);
   }
 
@@ -41,36 +35,23 @@ private:
 class Apart final : public Callback {
 public:
   PyObject *call(PyObject *arguments, PyObject *) override {
-    OpaqueRun *run = OpaqueRun::current();
-    try {
-      if (run)
-        run->keepApart(PyTuple_GET_ITEM(arguments, 0));
-      return Py_NewRef(Py_None);
-    } catch (const PythonError &) {
-    } catch (const std::exception &error) {
-      PyErr_SetString(PyExc_RuntimeError, error.what());
-    }
-    return nullptr;
+    if (OpaqueRun *run = OpaqueRun::current())
+      run->keepApart(PyTuple_GET_ITEM(arguments, 0));
+    return Py_NewRef(Py_None);
   }
 };
 
 } // namespace
 
 PyRef makeApart() {
-  // Never destroyed: the interpreter ends before C++ statics do.
-  static auto *known = new PyRef(checked(makeCallable(std::make_shared<Apart>())));
-  return *known;
+  return sharedCallable<Apart>([](const Apart &) { return true; },
+                               [] { return std::make_shared<Apart>(); });
 }
 
-// The same one each time: the paths of a graph have to agree on it.
 PyRef makeArrayWriter(PyObject *function, const WrittenOperand &written) {
-  // Never destroyed: the interpreter ends before C++ statics do. The functions are few, and
-  // numpy's.
-  static auto *known = new std::map<std::pair<PyObject *, WrittenOperand>, PyRef>;
-  PyRef &writer = (*known)[{function, written}];
-  if (!writer)
-    writer = checked(makeCallable(std::make_shared<ArrayWriter>(function, written)));
-  return writer;
+  return sharedCallable<ArrayWriter>(
+      [&](const ArrayWriter &other) { return other.isFor(function, written); },
+      [&] { return std::make_shared<ArrayWriter>(function, written); });
 }
 
 } // namespace bifront

@@ -4,7 +4,6 @@
 #include "speculate/opaque_run.h"
 
 #include <algorithm>
-#include <deque>
 
 namespace bifront {
 namespace {
@@ -41,23 +40,11 @@ PyRef callInFrames(const std::vector<PyRef> &frames, PyObject *all, PyObject *ke
   return {};
 }
 
-// Exceptions of C++ become Python's.
-template <typename Call> PyObject *asOfC(const Call &call) {
-  try {
-    return call();
-  } catch (const PythonError &) {
-    return nullptr;
-  } catch (const std::exception &error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-    return nullptr;
-  }
-}
-
 class CallerFrom final : public Callback {
 public:
   explicit CallerFrom(std::vector<PyRef> frames) : frames_(std::move(frames)) {}
   PyObject *call(PyObject *arguments, PyObject *keywords) override {
-    return asOfC([&] { return callInFrames(frames_, arguments, keywords).release(); });
+    return callInFrames(frames_, arguments, keywords).release();
   }
 
 private:
@@ -84,9 +71,7 @@ public:
     OpaqueRun *run = OpaqueRun::current();
     if (!run || !run->makesCalls())
       return Py_NewRef(sample_.get());
-    return asOfC([&] {
-      return run->make(place_, grad_, [&] { return callInFrames(frames_, arguments, keywords); });
-    });
+    return run->make(place_, grad_, [&] { return callInFrames(frames_, arguments, keywords); });
   }
 
 private:
@@ -99,22 +84,12 @@ private:
 
 } // namespace
 
-// The same one each time: the paths of a graph have to agree on it.
 PyRef makeLoggedCaller(const CallPlace &place, const OpaqueSite &site,
                        const std::vector<LoggedFrame> &frames, bool grad) {
-  constexpr size_t kMost = 256;
-  // Never destroyed: the interpreter ends before C++ statics do.
-  static auto *known = new std::deque<PyRef>;
-  for (const PyRef &other : *known)
-    if (static_cast<LoggedCaller *>(callbackOf(other.get()))
-            ->isFor(place, site.sample.get(), frames, grad))
-      return other;
-  PyRef caller =
-      checked(makeCallable(std::make_shared<LoggedCaller>(place, site.sample, frames, grad)));
-  known->push_front(caller);
-  if (known->size() > kMost)
-    known->pop_back();
-  return caller;
+  PyObject *sample = site.sample.get();
+  return sharedCallable<LoggedCaller>(
+      [&](const LoggedCaller &other) { return other.isFor(place, sample, frames, grad); },
+      [&] { return std::make_shared<LoggedCaller>(place, site.sample, frames, grad); });
 }
 
 PyRef makeCallerFrom(const std::vector<LoggedFrame> &frames) {

@@ -97,20 +97,26 @@ void OpaqueRun::beginWith(const ConvertedGraph &graph, std::span<const c10::IVal
   given_ = inputs;
 }
 
+// Whether the graph writes to a tensor that has some of these bytes.
+bool OpaqueRun::writesIn(const char *begin, const char *end) const {
+  auto isThere = [&](uint32_t written) {
+    return overlap({begin, end}, extentOf(given_[firstInput(*running_) + written].toTensor()));
+  };
+  return running_ && std::ranges::any_of(running_->writtenInputs, isThere);
+}
+
 void OpaqueRun::keepApart(PyObject *array) const {
   if (!running_ || !isNumpyArray(array))
     return;
-  Extent extent = extentOf(array);
-  for (uint32_t written : running_->writtenInputs)
-    if (overlap(extent, extentOf(given_[firstInput(*running_) + written].toTensor())))
-      throw std::runtime_error("a tensor is written that an array shares its memory with");
+  auto [begin, end] = extentOf(array);
+  if (writesIn(begin, end))
+    throw std::runtime_error("a tensor is written that an array shares its memory with");
 }
 
 void OpaqueRun::noteShared(const at::Tensor &tensor) {
-  for (uint32_t i = 0; running_ && i < running_->writtenInputs.size(); ++i)
-    if (overlap(extentOf(tensor),
-                extentOf(given_[firstInput(*running_) + running_->writtenInputs[i]].toTensor())))
-      throw std::runtime_error("a tensor is written that lies in the memory of an array");
+  auto [begin, end] = extentOf(tensor);
+  if (writesIn(begin, end))
+    throw std::runtime_error("a tensor is written that lies in the memory of an array");
   ofArrays_.push_back(tensor);
 }
 
@@ -206,8 +212,7 @@ void OpaqueRun::makeCalls(const ConvertedGraph &graph) {
   modes_.emplace();
 }
 
-//===- What calls change where the program reads it
-//----------------------------------------------------------------------===//
+//===- What calls change where the program reads it ----------------------------------------===//
 
 std::vector<PyRef> OpaqueRun::valuesOfSlots() const {
   std::vector<PyRef> values;
@@ -265,8 +270,7 @@ bool OpaqueRun::noteChanges(OpaqueSites &sites) const {
   return sites.takeNew();
 }
 
-//===- Calls that are made and logged
-//----------------------------------------------------------------------===//
+//===- Calls that are made and logged ------------------------------------------------------===//
 
 PyObject *OpaqueRun::make(const std::shared_ptr<const CallPlace> &place, bool grad,
                           const std::function<PyRef()> &call) {

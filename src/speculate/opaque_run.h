@@ -64,6 +64,7 @@ public:
   bool hasLogged() const { return !log_.empty(); }
 
 private:
+  bool writesIn(const char *begin, const char *end) const;
   void countRefs(PyObject *array, Py_ssize_t more);
   std::vector<PyRef> valuesOfSlots() const;
   bool addChanges(const std::vector<PyRef> &slots, std::vector<ValueChange> &changes);
