@@ -257,6 +257,8 @@ struct Interpreter::Builtins {
     if (args.positional.empty())
       return std::nullopt;
     PyRef start = args.positional.size() > 1 ? args.positional[1] : keywordOf(args, "start");
+    if (addsInAnotherWay(at(args, 0)) && holdsStacked(at(args, 0)))
+      return std::nullopt; // refused
     if (holdsStacked(at(args, 0)) || goesThrough(in, at(args, 0), "sum_of"))
       return walked(in, "sum_of",
                     {args.positional[0], start ? start : checked(PyLong_FromLong(0))});
@@ -281,6 +283,12 @@ struct Interpreter::Builtins {
       PyRef first = in.itemOfGrown(all.get(), checked(PyLong_FromLong(0)).get());
       return walked(in, "extreme_of",
                     {all, first, PyRef::share(better == CompareOp::Lt ? Py_True : Py_False)});
+    }
+    if (args.keywords.empty() && holdsNumbers(all.get())) {
+      in.assertHasItems(all.get()); // or it raises
+      return walked(in, "extreme_of",
+                    {all, in.item(all.get(), checked(PyLong_FromLong(0)).get()),
+                     PyRef::share(better == CompareOp::Lt ? Py_True : Py_False)});
     }
     PyRef items = in.listOf(all.get());
     PyRef key = keywordOf(args, "key"), fallback = keywordOf(args, "default");
@@ -312,12 +320,15 @@ struct Interpreter::Builtins {
     return best;
   }
 
-  // Whether such a function goes through a list that grows from call to call. CPython 3.12 adds
-  // floats up in another way than `+` does.
+  // CPython 3.12 adds floats up in another way than `+` does.
+  static bool addsInAnotherWay(PyObject *list) {
+    return PY_VERSION_HEX >= 0x030C0000 && PyList_Check(list) && PyList_GET_SIZE(list) > 0 &&
+           (PyFloat_Check(PyList_GET_ITEM(list, 0)) || holdsNumbers(list));
+  }
+
+  // Whether such a function goes through a list that grows from call to call.
   static bool goesThrough(Interpreter &in, PyObject *list, const char *helper) {
-    bool isSumOfFloats = std::string_view(helper) == "sum_of" && PyList_Check(list) &&
-                         PyList_GET_SIZE(list) > 0 && PyFloat_Check(PyList_GET_ITEM(list, 0));
-    if (PY_VERSION_HEX >= 0x030C0000 && isSumOfFloats)
+    if (std::string_view(helper) == "sum_of" && addsInAnotherWay(list))
       return false;
     return in.grownList(list, walkedHelper(helper).get()).has_value();
   }
@@ -628,7 +639,7 @@ PyRef Interpreter::callDirectlyOn(PyObject *self, std::string_view name, CallArg
 PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObject *function,
                                    CallArguments &arguments) {
   auto &positional = arguments.positional;
-  checkStacked(self, name);
+  checkStacked(self, name, positional);
   if (PyDict_Check(self))
     if (auto result = callOfDict(self, name, positional))
       return *result;

@@ -2,6 +2,7 @@
 // would ask what these are.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/stacked_items.h"
 
 #include "capture/symbolic.h"
 
@@ -209,6 +210,14 @@ std::optional<PyRef> Interpreter::tensorOfData(const CallArguments &arguments) {
     if (PyUnicode_CompareWithASCIIString(name.get(), "dtype") != 0)
       return std::nullopt;
     dtype = value;
+  }
+  if (arguments.positional.size() == 1 && holdsStacked(arguments.positional[0].get())) {
+    bool isTold = dtype && dtype.get() != Py_None;
+    if (isTold && !THPDtype_Check(dtype.get()))
+      return std::nullopt;
+    return tensorOfRows(arguments.positional[0].get(),
+                        isTold ? reinterpret_cast<THPDtype *>(dtype.get())->scalar_type
+                               : c10::ScalarType::Undefined);
   }
   NestedNumbers numbers;
   if (arguments.positional.size() != 1 || !numbers.read(arguments.positional[0].get()) ||

@@ -419,6 +419,7 @@ private:
   std::unique_ptr<Counting> countingOfNumbers(PythonFrame &, const syntax::Call &, const void *site,
                                               PyRef &iterable);
   PyRef itemOf(const Counting &counting, const PyRef &number);
+  std::unique_ptr<Counting> countingOfRows(PyObject *list, bool backwards);
   std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::Expr &iterated,
                                        const void *site, PyRef &iterable);
   PyRef poison(const void *site, Policy instead, const std::string &why);
@@ -482,11 +483,14 @@ private:
   // growing_lists.cpp
   PyRef lengthWithRows(PyObject *list);
   PyRef rowsOf(PyObject *list);
-  PyRef rowAt(PyObject *rows, PyObject *index);
+  PyRef rowAt(PyObject *rows, PyObject *index, bool isNumber);
   PyRef itemAmongRows(PyObject *list, PyObject *key);
   void checkUnchanged(PyObject *list, PyObject *before) const;
   std::optional<PyRef> stackOrCat(CallArguments &arguments, bool stacks);
-  void checkStacked(PyObject *self, std::string_view method) const;
+  void assertHasItems(PyObject *list);
+  std::optional<PyRef> tensorOfRows(PyObject *list, c10::ScalarType dtype);
+  void checkStacked(PyObject *self, std::string_view method,
+                    std::span<const PyRef> arguments) const;
   static void checkNotStacked(PyObject *sequence);
 
   // math_functions.cpp

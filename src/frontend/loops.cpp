@@ -90,6 +90,7 @@ public:
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
       Merge merge(*interpreter_.host_.recording, interpreter_.log_, interpreter_.objects_,
                   interpreter_.opaque_, historySite(), nullptr);
+      merge.setListSite(interpreter_.choiceAt(plan_.site));
       Carried carried = carriedBy(merge, before, last);
       start_ = merge.yields(0);
       start_.push_back(interpreter_.conditionValue(plan_.condition.get()));
@@ -415,6 +416,8 @@ struct Interpreter::Counting {
   // had before the call.
   enum class Of : uint8_t { Itself, Rows, Numbers, Pointer, Grown } of = Of::Itself;
   std::vector<PyRef> own = {}; // items of Grown that come behind them
+  bool ofNumbers = false;      // Rows: which are numbers
+  bool backwards = false;      // Rows: from the last one on
 
   bool isOfGraph() const {
     return isGraphNumber(next.get()) || isGraphNumber(stop.get()) || isGraphNumber(step.get());
@@ -457,6 +460,18 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOfNumbers(PythonFram
   return nullptr;
 }
 
+// Of a list that grows.
+std::unique_ptr<Interpreter::Counting> Interpreter::countingOfRows(PyObject *list, bool backwards) {
+  PyRef rows = rowsOf(list);
+  PyRef length = checked(PyObject_CallMethod(rows.get(), "size", "i", 0));
+  auto counting = std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
+                                                      checked(PyLong_FromLong(1)), std::move(rows),
+                                                      Counting::Of::Rows});
+  counting->ofNumbers = holdsNumbers(list);
+  counting->backwards = backwards;
+  return counting;
+}
+
 // Of what is iterated over: a range, a list that grows, or a tensor whose length varies; null for
 // others, which then are evaluated as `iterable`.
 std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &frame,
@@ -478,6 +493,11 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
         arguments.positional.begin(), arguments.positional.end(), [](const PyRef &argument) {
           return PyLong_CheckExact(argument.get()) || isGraphNumber(argument.get());
         });
+    if (callee.get() == reinterpret_cast<PyObject *>(&PyReversed_Type) &&
+        arguments.positional.size() == 1 && holdsStacked(arguments.positional[0].get())) {
+      iterable = arguments.positional[0];
+      return countingOfRows(iterable.get(), /*backwards=*/true);
+    }
     bool isRange = callee.get() == reinterpret_cast<PyObject *>(&PyRange_Type) && numbers;
     if (!isRange) {
       iterable = this->call(callee.get(), std::move(arguments));
@@ -495,12 +515,8 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
       iterable = this->call(callee.get(), std::move(arguments));
     }
   }
-  if (host_.policies && holdsStacked(iterable.get())) {
-    PyRef rows = rowsOf(iterable.get()), zero = checked(PyLong_FromLong(0));
-    PyRef length = checked(PyObject_CallMethod(rows.get(), "size", "i", 0));
-    return std::make_unique<Counting>(
-        Counting{zero, length, checked(PyLong_FromLong(1)), std::move(rows), Counting::Of::Rows});
-  }
+  if (host_.policies && holdsStacked(iterable.get()))
+    return countingOfRows(iterable.get(), /*backwards=*/false);
   if (auto grown = grownList(iterable.get(), site))
     return std::make_unique<Counting>(
         Counting{checked(PyLong_FromLong(0)), std::move(grown->before), checked(PyLong_FromLong(1)),
@@ -523,8 +539,13 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
 PyRef Interpreter::itemOf(const Counting &counting, const PyRef &number) {
   if (!counting.tensor)
     return number;
+  if (counting.of == Counting::Of::Rows && counting.backwards) {
+    PyRef left = binary(BinaryOp::Subtract, counting.stop.get(), number.get());
+    PyRef at = binary(BinaryOp::Subtract, left.get(), checked(PyLong_FromLong(1)).get());
+    return rowAt(counting.tensor.get(), at.get(), counting.ofNumbers);
+  }
   if (counting.of == Counting::Of::Rows)
-    return rowAt(counting.tensor.get(), number.get());
+    return rowAt(counting.tensor.get(), number.get(), counting.ofNumbers);
   if (counting.of == Counting::Of::Grown)
     return itemOfGrown(counting.tensor.get(), number.get());
   PyRef part = item(counting.tensor.get(), number.get());

@@ -449,8 +449,7 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
     return setDataItem(object, key, value);
   if (pointerOf(object))
     throw CannotInterpret("an object that differs from call to call is written");
-  if (holdsStacked(object))
-    checkStacked(object, "__setitem__");
+  checkNotStacked(object);
   if (pointerOf(key) || (isTensor(object) && pointerOf(value)))
     return setItem(object, settled(key).get(), settled(value).get());
   if (isGraphNumber(key) && PyList_CheckExact(object)) {
