@@ -18,6 +18,12 @@ from tests.failing_on_purpose import run_program
 from tests.same_function import assert_same_value
 from tests.test_growing_lists import LENGTHS, compare, sequences
 
+
+@pytest.fixture(autouse=True)
+def _same_numbers() -> None:
+    torch.manual_seed(0)
+
+
 KINDS: dict[str, Callable[[Tensor], Any]] = {
     "float": lambda row: row.sum().item(),
     "int": lambda row: int((row > 0).sum().item()),
@@ -57,6 +63,27 @@ def put_ahead(numbers: list[Any]) -> Tensor:
     return torch.tensor(turned)
 
 
+def folded_with(pairs: Any, numbers: list[Any], others: list[Any]) -> float:
+    """By a name that is no builtin's, which the walk must see through."""
+    total = 0.0
+    for number, other in pairs(numbers, others):
+        total = total * 0.5 + number * other
+    return total
+
+
+def weighed(numbers: list[Any]) -> float:
+    total = 0.0
+    for i, number in enumerate(numbers):
+        total = total + i * number
+    return total
+
+
+def grown_copy(numbers: list[Any]) -> tuple[int, int, Any]:
+    copy = numbers[:]
+    copy.append(numbers[0])
+    return len(copy), len(numbers), copy[-1]
+
+
 READERS: dict[str, Callable[[list[Any]], Any]] = {
     "tensor": lambda numbers: torch.tensor(numbers) * 2,
     "tensor_of_floats": lambda numbers: torch.tensor(numbers, dtype=torch.float32),
@@ -72,6 +99,12 @@ READERS: dict[str, Callable[[list[Any]], Any]] = {
     "sums": lambda numbers: torch.tensor(reads_while_it_grows(numbers)),
     "put_ahead": put_ahead,
     "again": lambda numbers: torch.tensor([2 * number for number in numbers]),
+    "zipped": lambda numbers: folded_with(zip, numbers, numbers),
+    "enumerated": lambda numbers: weighed(numbers),
+    "turned": lambda numbers: folded(numbers[::-1]),
+    "turned_and_read": lambda numbers: (numbers[::-1][0], len(numbers[::-1])),
+    "copied": lambda numbers: grown_copy(numbers),
+    "is_any": lambda numbers: bool(numbers),
 }
 
 
@@ -256,6 +289,10 @@ OTHER_USES: dict[str, Callable[[list[float]], Any]] = {
     "insert_huge": lambda numbers: (numbers.insert(1 << 70, 2.0), torch.tensor(numbers)),
     "zip": lambda numbers: [a * b for a, b in zip(numbers, numbers, strict=True)],
     "enumerate": lambda numbers: [i * a for i, a in enumerate(numbers)],
+    "enumerate_from": lambda numbers: [i * a for i, a in enumerate(numbers, 2)][-1],
+    "zip_with_another": lambda numbers: [i * a for i, a in zip((1, 2), numbers)][-1],
+    "reversed_zip": lambda numbers: list(reversed(zip(numbers))),  # type: ignore[call-overload]
+    "next": lambda numbers: next(zip(numbers)),
     "stack": lambda numbers: torch.stack(numbers),  # type: ignore[arg-type]
     "nested": lambda numbers: torch.tensor([numbers, numbers]),
     "of_ints": lambda numbers: torch.tensor(numbers, dtype=torch.int64),
@@ -271,6 +308,153 @@ OTHER_USES: dict[str, Callable[[list[float]], Any]] = {
 def test_other_uses_are_right(name: str) -> None:
     read = OTHER_USES[name]
     compare(lambda x: (read(collected("float", x)), x * 2), sequences(), graphs=None)
+
+
+def walked_both(x: Tensor) -> tuple[list[Tensor], list[float]]:
+    values, rewards = [], []
+    h = torch.zeros(3)
+    for row in x:
+        h = torch.tanh(h + row)
+        values.append(h)
+        rewards.append(float(row.detach().sum()))
+    return values, rewards
+
+
+def discounted(x: Tensor) -> Tensor:
+    """As PyTorch's own example of REINFORCE has it."""
+    values, rewards = walked_both(x)
+    returns: list[float] = []
+    following = 0.0
+    for reward in rewards[::-1]:
+        following = reward + 0.9 * following
+        returns.insert(0, following)
+    losses = []
+    for value, expected in zip(values, returns):
+        losses.append(-value.sum() * expected)
+    return torch.stack(losses).sum()
+
+
+def backwards(x: Tensor) -> Tensor:
+    values, rewards = walked_both(x)
+    advantage = torch.zeros(3)
+    following = torch.ones(3)
+    for reward, value in zip(reversed(rewards), reversed(values)):
+        advantage = reward + 0.9 * following - value + 0.5 * advantage
+        following = value
+    return advantage.sum()
+
+
+def in_one_order_and_the_other(x: Tensor) -> Tensor:
+    values, rewards = walked_both(x)
+    total = torch.zeros(3)
+    for i, (value, reward) in enumerate(zip(values, reversed(rewards))):
+        total = total + value * reward * i
+    return total.sum()
+
+
+def comprehended(x: Tensor) -> Tensor:
+    values, rewards = walked_both(x)
+    return torch.stack([value * reward for value, reward in zip(values, rewards)]).sum()
+
+
+def turned_tensors(x: Tensor) -> Tensor:
+    values, _ = walked_both(x)
+    turned = values[::-1]
+    return (torch.stack(turned) * torch.stack(values)[0]).sum() + turned[0].sum() + len(turned)
+
+
+def of_other_lengths(x: Tensor) -> Tensor:
+    values, rewards = walked_both(x)
+    positive: list[float] = []
+    for reward in rewards:
+        if reward > 0:
+            positive.append(reward)
+    total = torch.zeros(3)
+    for value, reward in zip(values, positive):
+        total = total * 0.5 + value * reward
+    return (total + values[0]).sum()
+
+
+THROUGH = (
+    discounted,
+    backwards,
+    in_one_order_and_the_other,
+    comprehended,
+    turned_tensors,
+)
+
+
+def with_gradient(function: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    def step(x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x.detach().clone().requires_grad_()
+        loss = function(x)
+        return loss.detach(), torch.autograd.grad(loss, x)[0]
+
+    return step
+
+
+@pytest.mark.parametrize("function", THROUGH, ids=lambda function: function.__name__)
+def test_through_several_lists(function: Callable[[Tensor], Tensor]) -> None:
+    compare(with_gradient(function), sequences())
+
+
+def test_through_lists_of_other_lengths() -> None:
+    """The shortest ends it, which may be empty."""
+    calls = [*sequences(), (-torch.rand(4, 3),), (torch.rand(4, 3),), (-torch.rand(4, 3),)]
+    compare(with_gradient(of_other_lengths), calls, graphs=None)
+
+
+def test_one_of_several_lists_is_changed_meanwhile() -> None:
+    def step(x: Tensor) -> tuple[float, int]:
+        first, second = collected("float", x), collected("float", x)
+        total = 0.0
+        for a, b in zip(first, second):
+            total = total + a * b
+            if len(second) < 9:
+                second.append(total)
+        return total, len(second)
+
+    compare(step, sequences(), graphs=None)
+
+
+def test_an_item_of_a_turned_list_is_written() -> None:
+    def step(x: Tensor) -> tuple[Tensor, Tensor]:
+        values, _ = walked_both(x)
+        turned = values[::-1]
+        turned[0].zero_()
+        return values[-1] * 1, torch.stack(values)
+
+    compare(step, sequences(), graphs=None)
+
+
+def test_bool_of_a_number_decides_nothing() -> None:
+    """A loop whose end is a bool that the run computes."""
+
+    def step(x: Tensor) -> tuple[Tensor, bool]:
+        over = False
+        count = 0
+        while not over:
+            x = x * 1.5 + 0.1
+            count += 1
+            over = bool(x.sum() > 20) or count == 9
+        return x, bool(x.mean() > 8)
+
+    compare(step, [(torch.rand(3) * k,) for k in (1.0, 3.0, 0.5, 9.0, 2.0, 0.1, 5.0)])
+
+
+class Score:
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+
+    def __lt__(self, other: Score) -> Any:
+        return (self.value < other.value).item()
+
+
+def test_an_order_that_the_run_decides() -> None:
+    def step(x: Tensor) -> Tensor:
+        return sorted([Score(x[0]), Score(x[1]), Score(x[2])])[0].value * 2
+
+    compare(step, [(torch.randn(3),) for _ in range(8)], graphs=None)
 
 
 def test_changed_while_it_is_gone_through() -> None:

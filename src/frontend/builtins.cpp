@@ -156,9 +156,7 @@ struct Interpreter::Builtins {
   }
 
   static Result boolean(Interpreter &in, Args &args) {
-    if (args.positional.size() != 1)
-      return std::nullopt;
-    return PyRef::share(in.truth(at(args, 0)) ? Py_True : Py_False);
+    return args.positional.size() == 1 ? Result(in.conditionOrTruth(at(args, 0))) : std::nullopt;
   }
 
   static Result real(Interpreter &in, Args &args) {
@@ -742,11 +740,15 @@ PyRef Interpreter::sorted(PyRef items, const PyRef &key, const PyRef &reverse) {
     checked(PyDict_SetItemString(options.get(), "reverse", isReversed ? Py_True : Py_False));
     checked(PyObject_Call(sort.get(), checked(PyTuple_New(0)).get(), options.get()));
   }
+  checkNotStacked(order.get());
   PyRef result = checked(PyList_New(0));
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(order.get()); ++i)
-    checked(PyList_Append(
-        result.get(),
-        PyList_GET_ITEM(items.get(), PyLong_AsSsize_t(PyList_GET_ITEM(order.get(), i)))));
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(order.get()); ++i) {
+    PyRef place = PyRef::share(PyList_GET_ITEM(order.get(), i));
+    if (isGraphNumber(place.get())) // the program's order is decided in the graph
+      place = knownNumber(place.get());
+    checked(
+        PyList_Append(result.get(), PyList_GET_ITEM(items.get(), PyLong_AsSsize_t(place.get()))));
+  }
   log_.noteFresh(result.get());
   return result;
 }

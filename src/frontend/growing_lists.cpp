@@ -41,6 +41,18 @@ PyObject *plainItem(PyObject *list, Py_ssize_t index) {
   return index < 0 ? between.front() : between.back();
 }
 
+// Whether the slice takes all items, in their order or `turned`.
+bool isWhole(PyObject *key, bool &turned) {
+  if (!PySlice_Check(key))
+    return false;
+  auto *slice = reinterpret_cast<PySliceObject *>(key);
+  bool isPlain = slice->step == Py_None || PyLong_CheckExact(slice->step);
+  long step = slice->step == Py_None ? 1 : isPlain ? PyLong_AsLong(slice->step) : 0;
+  PyErr_Clear(); // a step of more than 64 bits
+  turned = step == -1;
+  return isPlain && slice->start == Py_None && slice->stop == Py_None && (step == 1 || turned);
+}
+
 bool isOnCpuByDefault() {
   PyRef torch = checked(PyImport_ImportModule("torch"));
   PyRef device = checked(PyObject_CallMethod(torch.get(), "get_default_device", nullptr));
@@ -84,6 +96,16 @@ PyRef Interpreter::rowAt(PyObject *rows, PyObject *index, bool isNumber) {
 }
 
 PyRef Interpreter::itemAmongRows(PyObject *list, PyObject *key) {
+  if (bool turned = false; isWhole(key, turned)) {
+    at::AutoGradMode withHistory(true);
+    const StackedItems *stacked = stackedItems(firstStacked(list));
+    at::Tensor rows = THPVariable_Unpack(rowsOf(list).get());
+    PyRef copy = checked(PyList_New(0)),
+          items = makeStackedItems({turned ? rows.flip(0) : rows, stacked->form, stacked->site});
+    checked(PyList_Append(copy.get(), items.get()));
+    log_.noteFresh(copy.get());
+    return copy;
+  }
   bool isNumber = isGraphNumber(key) && numberType(key) == &PyLong_Type;
   if (!isNumber && !PyLong_CheckExact(key))
     refuseStacked(firstStacked(list));

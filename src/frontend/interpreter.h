@@ -419,7 +419,6 @@ private:
   std::unique_ptr<Counting> countingOfNumbers(PythonFrame &, const syntax::Call &, const void *site,
                                               PyRef &iterable);
   PyRef itemOf(const Counting &counting, const PyRef &number);
-  std::unique_ptr<Counting> countingOfRows(PyObject *list, bool backwards);
   std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::Expr &iterated,
                                        const void *site, PyRef &iterable);
   PyRef poison(const void *site, Policy instead, const std::string &why);

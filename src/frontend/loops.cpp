@@ -1,5 +1,6 @@
 // Loops whose number of iterations only the run of the graph knows: the body is walked for any
 // iteration, with what it changes as values that the loop carries, and becomes one `scf.while`.
+#include "frontend/counting.h"
 #include "frontend/grown_lists.h"
 #include "frontend/kinds.h"
 #include "frontend/numpy_data.h"
@@ -25,16 +26,6 @@ struct Interpreter::LoopPlan {
   // Behind some more iterations the loop may be one of the graph.
   bool maySettleLater = false;
 };
-
-namespace {
-
-// An int of Python, or of the graph.
-c10::SymInt sizeFrom(PyObject *number) {
-  return isGraphNumber(number) ? c10::SymInt(symbolicNumber(number))
-                               : c10::SymInt(PyLong_AsLongLong(number));
-}
-
-} // namespace
 
 // What goes from one iteration to the next.
 struct Interpreter::Carried {
@@ -408,22 +399,6 @@ Completion Interpreter::runUnrolled(PythonFrame &frame, const LoopBody &body, co
   return body();
 }
 
-// The items of a `for` that are told by counting: those of a range, or the parts of a tensor.
-struct Interpreter::Counting {
-  PyRef next, stop, step; // ints, or those of the graph
-  PyRef tensor;           // null for a range
-  // The items are rows of the tensor, numbers in it, what the pointer leads to, or what a list has
-  // had before the call.
-  enum class Of : uint8_t { Itself, Rows, Numbers, Pointer, Grown } of = Of::Itself;
-  std::vector<PyRef> own = {}; // items of Grown that come behind them
-  bool ofNumbers = false;      // Rows: which are numbers
-  bool backwards = false;      // Rows: from the last one on
-
-  bool isOfGraph() const {
-    return isGraphNumber(next.get()) || isGraphNumber(stop.get()) || isGraphNumber(step.get());
-  }
-};
-
 // A `for`, or the first of a comprehension, whose items are told by counting.
 struct Interpreter::CountedLoop {
   const void *site;
@@ -460,18 +435,6 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOfNumbers(PythonFram
   return nullptr;
 }
 
-// Of a list that grows.
-std::unique_ptr<Interpreter::Counting> Interpreter::countingOfRows(PyObject *list, bool backwards) {
-  PyRef rows = rowsOf(list);
-  PyRef length = checked(PyObject_CallMethod(rows.get(), "size", "i", 0));
-  auto counting = std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
-                                                      checked(PyLong_FromLong(1)), std::move(rows),
-                                                      Counting::Of::Rows});
-  counting->ofNumbers = holdsNumbers(list);
-  counting->backwards = backwards;
-  return counting;
-}
-
 // Of what is iterated over: a range, a list that grows, or a tensor whose length varies; null for
 // others, which then are evaluated as `iterable`.
 std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &frame,
@@ -488,18 +451,20 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
   } else {
     PyRef callee = eval(frame, *call->callee);
     CallArguments arguments;
-    arguments.positional = evalAll(frame, call->args);
+    bool goesThrough = Counting::goesThrough(callee.get());
+    if (goesThrough)
+      if (auto counting = Counting::ofCall(*this, frame, callee.get(), call->args, iterable))
+        return counting;
+    if (!goesThrough)
+      arguments.positional = evalAll(frame, call->args);
     bool numbers = std::all_of(
         arguments.positional.begin(), arguments.positional.end(), [](const PyRef &argument) {
           return PyLong_CheckExact(argument.get()) || isGraphNumber(argument.get());
         });
-    if (callee.get() == reinterpret_cast<PyObject *>(&PyReversed_Type) &&
-        arguments.positional.size() == 1 && holdsStacked(arguments.positional[0].get())) {
-      iterable = arguments.positional[0];
-      return countingOfRows(iterable.get(), /*backwards=*/true);
-    }
     bool isRange = callee.get() == reinterpret_cast<PyObject *>(&PyRange_Type) && numbers;
-    if (!isRange) {
+    if (goesThrough) {
+      // there it is
+    } else if (!isRange) {
       iterable = this->call(callee.get(), std::move(arguments));
     } else {
       auto counting = std::make_unique<Counting>();
@@ -516,7 +481,7 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
     }
   }
   if (host_.policies && holdsStacked(iterable.get()))
-    return countingOfRows(iterable.get(), /*backwards=*/false);
+    return Counting::ofRows(*this, iterable.get());
   if (auto grown = grownList(iterable.get(), site))
     return std::make_unique<Counting>(
         Counting{checked(PyLong_FromLong(0)), std::move(grown->before), checked(PyLong_FromLong(1)),
@@ -539,13 +504,8 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &fram
 PyRef Interpreter::itemOf(const Counting &counting, const PyRef &number) {
   if (!counting.tensor)
     return number;
-  if (counting.of == Counting::Of::Rows && counting.backwards) {
-    PyRef left = binary(BinaryOp::Subtract, counting.stop.get(), number.get());
-    PyRef at = binary(BinaryOp::Subtract, left.get(), checked(PyLong_FromLong(1)).get());
-    return rowAt(counting.tensor.get(), at.get(), counting.ofNumbers);
-  }
-  if (counting.of == Counting::Of::Rows)
-    return rowAt(counting.tensor.get(), number.get(), counting.ofNumbers);
+  if (counting.list || !counting.parts.empty())
+    return counting.row(*this, number);
   if (counting.of == Counting::Of::Grown)
     return itemOfGrown(counting.tensor.get(), number.get());
   PyRef part = item(counting.tensor.get(), number.get());
@@ -605,8 +565,9 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
   };
   bool byOne = PyLong_AsLong(counting.step.get()) == 1;
   auto tripsLeft = [&] {
-    return byOne ? binary(BinaryOp::Subtract, counting.stop.get(), frame.slots[index].get())
-                 : PyRef();
+    return byOne && counting.tellsTrips
+               ? binary(BinaryOp::Subtract, counting.stop.get(), frame.slots[index].get())
+               : PyRef();
   };
   bool hasOtherwise = loop.otherwise && !loop.otherwise->empty();
   for (bool isFirst = true;; isFirst = false) {
@@ -645,12 +606,9 @@ Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
   if (!counting && !iterable)
     counting = countingOf(frame, *stmt.iterable, &stmt, iterable);
   if (counting) {
-    PyRef before =
-        counting->of == Counting::Of::Rows ? checked(PySequence_List(iterable.get())) : PyRef();
     Completion completion =
         runCounting(frame, {&stmt, *counting, *stmt.target, body, &stmt.otherwise});
-    if (before)
-      checkUnchanged(iterable.get(), before.get());
+    counting->checkUnchanged(*this);
     return completion;
   }
   PyRef iterator = iterate(iterable.get());
@@ -682,6 +640,7 @@ bool Interpreter::comprehendInGraph(PythonFrame &frame, const Comprehension &com
                         comprehendItem(frame, comprehension, 0, 0, element);
                         return Completion::Normal;
                       }});
+  counting->checkUnchanged(*this);
   return true;
 }
 

@@ -322,9 +322,12 @@ bool Interpreter::truth(PyObject *value) {
   if (value == Py_True || value == Py_False || value == Py_None)
     return value == Py_True;
   if (auto result = callSpecial(value, "__bool__", {})) {
-    if (!PyBool_Check(result->get()))
+    PyObject *answer = result->get();
+    if (isGraphNumber(answer) && numberType(answer) == &PyBool_Type)
+      return truth(answer);
+    if (!PyBool_Check(answer))
       raise(PyExc_TypeError, "__bool__ should return bool");
-    return result->get() == Py_True;
+    return answer == Py_True;
   }
   if (!typeAttribute(Py_TYPE(value), "__bool__"))
     if (auto length = ownLength(value))
