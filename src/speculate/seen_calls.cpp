@@ -87,11 +87,14 @@ bool SeenCalls::noteUnknown(const PyRef &value) {
 bool SeenCalls::comesBack(const std::vector<ValuePath> &choices, const Choices &known) {
   constexpr size_t kAtOnce = 2;
   bool all = true;
-  for (const Leaf &leaf : last_)
-    if (leaf.value && std::ranges::count(choices, leaf.path) > 0 && !known.find(leaf.value.get())) {
-      bool isBack = noteUnknown(leaf.value);
-      all = all && (isBack || known.size() < kAtOnce);
-    }
+  for (const Leaf &leaf : last_) {
+    PyObject *value = leaf.value.get();
+    if (!value || isNumberOrTensor(value) || std::ranges::count(choices, leaf.path) == 0 ||
+        known.find(value))
+      continue;
+    bool isBack = noteUnknown(leaf.value);
+    all = all && (isBack || known.size() < kAtOnce);
+  }
   return all;
 }
 

@@ -18,7 +18,7 @@ public:
 
   // Of the last call, which has these choices: whether graphs that know their values may run calls
   // to come. A path costs as much as many calls: beyond the first few values each has to come back
-  // before many others do.
+  // before many others do. Not numbers, which the program may need to know on some ways alone.
   bool comesBack(const std::vector<ValuePath> &choices, const Choices &known);
 
   int traverse(visitproc visit, void *arg) const;
