@@ -113,8 +113,10 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
     log_.readType(reinterpret_cast<PyTypeObject *>(object));
     return natively();
   }
-  if (isGraphNumber(object) || callbackOf(object) ||
-      (isTensor(object) && typeAttribute(type, name)))
+  if (PyObject *descriptor = isTensor(object) ? typeAttribute(type, name) : nullptr)
+    return Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) ? letOthersRun({object}, natively)
+                                                       : natively();
+  if (isGraphNumber(object) || callbackOf(object))
     return natively();
   if (Py_IS_TYPE(object, &PySuper_Type) || !hasOrdinaryLookup(type)) {
     if (!hasOwnLookup(object))
@@ -204,7 +206,10 @@ void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value
   } else if (isTensor(object)) {
     if (!typeAttribute(Py_TYPE(object), name))
       throw CannotInterpret("a tensor is given an attribute");
-    checked(value ? PyObject_SetAttr(object, name, value) : PyObject_DelAttr(object, name));
+    letOthersRun({object, value ? value : Py_None}, [&] {
+      checked(value ? PyObject_SetAttr(object, name, value) : PyObject_DelAttr(object, name));
+      return PyRef();
+    });
   } else {
     setGenericAttribute(object, name, value);
   }

@@ -50,7 +50,8 @@ PyRef Interpreter::conditionOf(PyObject *value) {
     return {};
   if (holdsStacked(value))
     return conditionOf(lengthWithRows(value).get());
-  return pointerOf(value) ? pointerTruth(value) : graphCondition(value);
+  return pointerOf(value) ? pointerTruth(value)
+                          : letOthersRun({value}, [&] { return graphCondition(value); });
 }
 
 namespace {

@@ -647,6 +647,25 @@ private:
   void refuse(std::exception_ptr why);
   void rethrowRefusal();
 
+  // other_threads.cpp
+  // What torch's C computes of these values.
+  PyRef letOthersRun(std::initializer_list<PyObject *> values, const std::function<PyRef()> &call);
+  // The same for a function that is given these.
+  PyRef callC(PyObject *callee, std::span<PyObject *const> values,
+              const std::function<PyRef()> &call);
+  bool isApart(PyObject *value, int depth = 0) const;
+  // While C that others run beside calls back.
+  class Walking {
+  public:
+    explicit Walking(Interpreter &interpreter);
+    ~Walking();
+    Walking(const Walking &) = delete;
+
+  private:
+    PythonLog &log_;
+    bool wasHidden_;
+  };
+
   // autograd_code.cpp
   std::optional<PyRef> callOfAutograd(PyObject *function, CallArguments &arguments);
   std::optional<PyRef> callOfContext(PyObject *self, std::string_view name,

@@ -424,8 +424,10 @@ std::unique_ptr<Interpreter::Counting> Interpreter::countingOfNumbers(PythonFram
     PyRef length = checked(PyObject_CallMethod(tensor.get(), "size", "i", 0));
     bool counts = isGraphNumber(length.get()) && policyOf(site) != Policy::OneWay;
     if (counts || loopsInGraph(site, false, false)) {
-      PyRef now = checked(PyObject_CallMethod(tensor.get(), "detach", nullptr));
-      now = checked(PyObject_CallMethod(now.get(), "clone", nullptr)); // the body may write there
+      PyRef now = letOthersRun({tensor.get()}, [&] {
+        PyRef same = checked(PyObject_CallMethod(tensor.get(), "detach", nullptr));
+        return checked(PyObject_CallMethod(same.get(), "clone", nullptr)); // the body may write
+      });
       return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
                                                  checked(PyLong_FromLong(1)), std::move(now),
                                                  Counting::Of::Numbers});

@@ -233,8 +233,10 @@ PyRef Interpreter::callDirectly(PyObject *callee, const CallArguments &arguments
       settledArguments.push_back(settled(argument));
       argument = settledArguments.back().get();
     }
-  PyRef result =
-      PyRef::steal(PyObject_Vectorcall(callee, flat.values.data(), flat.count, flat.names.get()));
+  PyRef result = callC(callee, flat.values, [&] {
+    return PyRef::steal(
+        PyObject_Vectorcall(callee, flat.values.data(), flat.count, flat.names.get()));
+  });
   rethrowRefusal();
   if (!result) {
     if (auto known = withKnownNumbers(arguments))
@@ -558,6 +560,7 @@ PyRef Interpreter::wrapCallable(PyObject *function) {
 PyRef Interpreter::wrapCall(std::function<PyRef(CallArguments)> call) {
   auto made = std::make_shared<WalkedFunction>(
       [this, call = std::move(call)](CallArguments arguments) -> PyRef {
+        Walking walking(*this);
         try {
           return call(std::move(arguments));
         } catch (const PythonError &) {

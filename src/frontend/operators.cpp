@@ -141,7 +141,9 @@ PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inP
       return *text;
   }
   PyRef result = natively(row.name, {left, right}, [&] {
-    PyRef value = PyRef::steal((inPlace ? row.inPlace : row.plain)(left, right));
+    PyRef value = letOthersRun({left, right}, [&] {
+      return PyRef::steal((inPlace ? row.inPlace : row.plain)(left, right));
+    });
     if (value)
       return value;
     CallArguments operands;
@@ -175,9 +177,11 @@ PyRef Interpreter::unary(UnaryOp op, PyObject *operand) {
     return unary(op, settled(operand).get());
   if (auto result = callSpecial(operand, name, {}))
     return *result;
-  return checked(op == UnaryOp::Negative   ? PyNumber_Negative(operand)
-                 : op == UnaryOp::Positive ? PyNumber_Positive(operand)
-                                           : PyNumber_Invert(operand));
+  return letOthersRun({operand}, [&] {
+    return checked(op == UnaryOp::Negative   ? PyNumber_Negative(operand)
+                   : op == UnaryOp::Positive ? PyNumber_Positive(operand)
+                                             : PyNumber_Invert(operand));
+  });
 }
 
 //===- Comparisons -------------------------------------------------------------------------===//
@@ -218,8 +222,10 @@ PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
                  Py_TYPE(left)->tp_name, Py_TYPE(right)->tp_name);
     throw PythonError();
   }
-  PyRef result = natively(row.name, {left, right},
-                          [&] { return checked(PyObject_RichCompare(left, right, row.native)); });
+  PyRef result = natively(row.name, {left, right}, [&] {
+    return letOthersRun({left, right},
+                        [&] { return checked(PyObject_RichCompare(left, right, row.native)); });
+  });
   noteComputed(result.get(), left, right, [native = row.native](PyObject *a, PyObject *b) {
     return PyObject_RichCompare(a, b, native);
   });
@@ -336,7 +342,9 @@ bool Interpreter::truth(PyObject *value) {
     return truth(length.get());
   if (isMutableContainer(value) && !readsFirstItem(value))
     log_.readContainer(value);
-  return checked(PyObject_IsTrue(value)) != 0;
+  return letOthersRun({value}, [&] {
+           return PyRef::share(checked(PyObject_IsTrue(value)) != 0 ? Py_True : Py_False);
+         }).get() == Py_True;
 }
 
 // What is found under its first key says that a dict is not empty.
@@ -412,11 +420,12 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
     return *result;
   if (PyRef tensors = isTensor(object) ? keyWithTensors(key) : PyRef())
     return item(object, tensors.get());
-  if (PyRef part = selected(object, key))
+  if (PyRef part = letOthersRun({object, key}, [&] { return selected(object, key); }))
     return part;
   if (isMutableContainer(object))
     log_.readContainer(object);
-  PyRef result = checked(PyObject_GetItem(object, key));
+  PyRef result =
+      letOthersRun({object, key}, [&] { return checked(PyObject_GetItem(object, key)); });
   noteMade(result.get());
   return result;
 }
@@ -496,7 +505,10 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
   if (PyRef tensors = keyWithTensors(key))
     setItem(object, tensors.get(), value);
   else if (!value || !setSelected(object, key, value))
-    checked(value ? PyObject_SetItem(object, key, value) : PyObject_DelItem(object, key));
+    letOthersRun({object, key, value ? value : Py_None}, [&] {
+      checked(value ? PyObject_SetItem(object, key, value) : PyObject_DelItem(object, key));
+      return PyRef();
+    });
 }
 
 //===- Iteration ---------------------------------------------------------------------------===//

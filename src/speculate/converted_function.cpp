@@ -200,6 +200,8 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
   if (!mayConvertMore())
     return fallBack(ExitReason::TooManyGraphs, args, count, keywordNames);
   learnVarying(args, count, keywordNames, misfits);
+  if (!seen_.comesBack(varying_.choices, *choices_))
+    return fallBack(ExitReason::NewChoice, args, count, keywordNames);
   PyObject *result = runNew(args, count, keywordNames, misfits);
   learnFromReplay(result, args, count, keywordNames);
   return result;
@@ -746,6 +748,8 @@ int ConvertedFunction::traverse(visitproc visit, void *arg) {
   if (int stop = choices_->traverse(visit, arg))
     return stop;
   if (int stop = sites_.traverse(visit, arg))
+    return stop;
+  if (int stop = seen_.traverse(visit, arg))
     return stop;
   for (const auto &kept : kept_)
     // No other owner's references are ours to count.

@@ -43,6 +43,11 @@
   X(TooManyWays, "BF021",                                                                          \
     "The function's assumptions about tensors' values failed more often than they held.",          \
     "Decide by tensors (torch.where) what changes from call to call.")                             \
+  X(NewChoice, "BF022",                                                                            \
+    "An argument that decides the path has a value that no graph knows, and that calls have not "  \
+    "come back to.",                                                                               \
+    "Pass what is another at every call as a tensor or a number, or leave it out of the "          \
+    "function.")                                                                                   \
   X(GraphRaised, "BF030",                                                                          \
     "An operator raised inside the graph; CPython ran the call again to raise it.",                \
     "The exception is the program's own.")                                                         \
