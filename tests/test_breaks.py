@@ -62,7 +62,7 @@ def break_and_continue(x: Tensor) -> Any:
         steps += 1
         if x[0] > 6:
             break
-        elif x[1] > 3:
+        if x[1] > 3:
             continue
         x = x + 1
     return x, steps
