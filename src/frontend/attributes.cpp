@@ -193,6 +193,9 @@ void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value
             : callSpecial(object, "__delattr__", {name}))
     return;
   if (PyModule_Check(object)) {
+    PyObject *descriptor = typeAttribute(Py_TYPE(object), name);
+    if (descriptor && isData(descriptor))
+      throw CannotInterpret("an attribute of a module's class is set");
     PyObject *dict = PyModule_GetDict(object);
     if (!value && !checkedOrAbsent(PyDict_GetItemWithError(dict, name)))
       checked(PyObject_DelAttr(object, name)); // raises
@@ -226,6 +229,23 @@ void Interpreter::setClassAttribute(PyObject *cls, PyObject *name, PyObject *val
   log_.write(Slot::Kind::ClassItem, cls, name, value);
 }
 
+// `object.__class__ = cls`, where both classes are of Python: the walk goes on with an object of
+// that class, and so does the program behind the run.
+bool Interpreter::setsClass(PyObject *object, PyObject *descriptor, PyObject *cls) {
+  static PyObject *const ofObject = PyDict_GetItemString(PyBaseObject_Type.tp_dict, "__class__");
+  auto isOfPython = [](PyTypeObject *type) {
+    return (type->tp_flags & Py_TPFLAGS_HEAPTYPE) && !(type->tp_flags & Py_TPFLAGS_IMMUTABLETYPE);
+  };
+  if (descriptor != ofObject || !PyType_Check(cls) || !isOfPython(Py_TYPE(object)) ||
+      !isOfPython(reinterpret_cast<PyTypeObject *>(cls)))
+    return false;
+  if (callbackOf(object) || (host_.isCopy && host_.isCopy(object)) ||
+      PyExceptionInstance_Check(object))
+    return false;
+  log_.write(Slot::Kind::Member, object, descriptor, cls);
+  return true;
+}
+
 void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject *value) {
   PyTypeObject *type = Py_TYPE(object);
   if (!log_.isFresh(object))
@@ -249,6 +269,8 @@ void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject
       log_.write(Slot::Kind::Member, object, descriptor, value);
       return;
     }
+    if (value && setsClass(object, descriptor, value))
+      return;
     if (value ? callSpecial(descriptor, "__set__", {object, value})
               : callSpecial(descriptor, "__delete__", {object}))
       return;

@@ -617,7 +617,7 @@ std::optional<PyRef> Interpreter::callOfObject(PyObject *self, std::string_view 
 
 PyRef Interpreter::callDirectlyOn(PyObject *self, std::string_view name, CallArguments &arguments) {
   if (!log_.isFresh(self) && !callbackOf(self))
-    throw CannotInterpret("a generator from outside moves on");
+    throw UnknownEffects("a generator from outside moves on");
   if (!forks_.empty() && !log_.isFreshSince(forks_.back().mark, self))
     throw CannotInterpret("an iterator from outside of a branch moves on in it");
   arguments.positional.erase(arguments.positional.begin());
@@ -686,7 +686,7 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
   if (changesBlindly(name))
     return mutate();
   // `remove` and their kin compare.
-  return natively("a change of a container", {self, positional.back().get()}, mutate);
+  return comparing("a change of a container", self, positional.back().get(), mutate);
 }
 
 //===- Sorting -----------------------------------------------------------------------------===//
