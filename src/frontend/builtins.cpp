@@ -367,6 +367,8 @@ struct Interpreter::Builtins {
   static Result variables(Interpreter &in, Args &args) {
     if (args.positional.size() != 1 || PyType_Check(at(args, 0)) || PyModule_Check(at(args, 0)))
       return std::nullopt;
+    if (isProxyTensor(at(args, 0)))
+      throw CannotInterpret("the `__dict__` of a tensor is looked at");
     PyObject *dict = in.dictOf(at(args, 0));
     return dict ? Result(PyRef::share(dict)) : std::nullopt;
   }
