@@ -293,6 +293,8 @@ bool Interpreter::contains(PyObject *container, PyObject *item) {
         return true;
     return false;
   }
+  PyRef sought = PyAnySet_Check(container) ? keyOf(item) : PyRef::share(item);
+  item = sought.get();
   return comparing("__contains__", container, item, [&] {
            return PyRef::share(checked(PySequence_Contains(container, item)) ? Py_True : Py_False);
          }).get() == Py_True;
