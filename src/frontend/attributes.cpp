@@ -6,6 +6,8 @@
 #include "frontend/output.h"
 #include "frontend/pointers.h"
 
+#include "capture/capture.h"
+
 namespace bifront {
 namespace {
 
@@ -23,11 +25,25 @@ PyRef accessor(PyObject *property, const char *name) {
   return function.get() == Py_None ? PyRef() : function;
 }
 
+// Each call asks whether an argument has attributes of its own, and what the graph has computed has
+// none; what it has found anywhere else may have some.
+void refuseFound(PyObject *tensor) {
+  auto input = Capture::current()->inputOf(THPVariable_Unpack(tensor));
+  bool isArgument =
+      input && Capture::current()->inputs()[*input].kind == CapturedInput::Kind::Argument;
+  if (isEitherTensor(tensor) || (input && !isArgument))
+    throw CannotInterpret("an attribute is asked of a tensor that the run finds");
+}
+
+bool isDict(PyObject *name) { return PyUnicode_CompareWithASCIIString(name, "__dict__") == 0; }
+
 } // namespace
 
 PyObject *Interpreter::dictOf(PyObject *object) {
   if (Py_TYPE(object)->tp_dictoffset == 0)
     return nullptr;
+  if (isProxyTensor(object))
+    refuseFound(object);
   PyRef dict = checked(PyObject_GenericGetDict(object, nullptr)); // the object keeps it alive
   log_.noteFreshWith(object, dict.get());
   return dict.get();
@@ -50,8 +66,7 @@ PyRef Interpreter::genericAttribute(PyObject *object, PyObject *name) {
   log_.readType(type);
   log_.readTypeOf(object);
   if (descriptor && isData(descriptor)) {
-    if (Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) &&
-        PyUnicode_CompareWithASCIIString(name, "__dict__") == 0)
+    if (Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) && isDict(name))
       if (PyObject *dict = dictOf(object)) {
         writtenClasses_.insert(type); // perhaps
         return PyRef::share(dict);
@@ -113,6 +128,8 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
     log_.readType(reinterpret_cast<PyTypeObject *>(object));
     return natively();
   }
+  if (isProxyTensor(object) && isDict(name))
+    throw CannotInterpret("the `__dict__` of a tensor is looked at");
   if (PyObject *descriptor = isTensor(object) ? typeAttribute(type, name) : nullptr)
     return Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) ? letOthersRun({object}, natively)
                                                        : natively();
@@ -195,6 +212,9 @@ void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value
             : callSpecial(object, "__delattr__", {name}))
     return;
   if (PyModule_Check(object)) {
+    PyObject *descriptor = typeAttribute(Py_TYPE(object), name);
+    if (descriptor && isData(descriptor))
+      throw CannotInterpret("an attribute of a module's class is set");
     PyObject *dict = PyModule_GetDict(object);
     if (!value && !checkedOrAbsent(PyDict_GetItemWithError(dict, name)))
       checked(PyObject_DelAttr(object, name)); // raises
@@ -204,8 +224,14 @@ void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value
   } else if (isTensor(object) && !typeAttribute(Py_TYPE(object), name) && !isProxyTensor(object)) {
     setGenericAttribute(object, name, value);
   } else if (isTensor(object)) {
-    if (!typeAttribute(Py_TYPE(object), name))
-      throw CannotInterpret("a tensor is given an attribute");
+    if (!typeAttribute(Py_TYPE(object), name)) {
+      static PyObject *const set = PyDict_GetItemString(PyBaseObject_Type.tp_dict, "__setattr__");
+      if (!value)
+        throw CannotInterpret("an attribute of a tensor is deleted");
+      PyObject *arguments[] = {object, name, value};
+      log_.mutate(dictOf(object), set, arguments, std::size(arguments), nullptr);
+      return;
+    }
     letOthersRun({object, value ? value : Py_None}, [&] {
       checked(value ? PyObject_SetAttr(object, name, value) : PyObject_DelAttr(object, name));
       return PyRef();
@@ -231,6 +257,23 @@ void Interpreter::setClassAttribute(PyObject *cls, PyObject *name, PyObject *val
   log_.write(Slot::Kind::ClassItem, cls, name, value);
 }
 
+// `object.__class__ = cls`, where both classes are of Python: the walk goes on with an object of
+// that class, and so does the program behind the run.
+bool Interpreter::setsClass(PyObject *object, PyObject *descriptor, PyObject *cls) {
+  static PyObject *const ofObject = PyDict_GetItemString(PyBaseObject_Type.tp_dict, "__class__");
+  auto isOfPython = [](PyTypeObject *type) {
+    return (type->tp_flags & Py_TPFLAGS_HEAPTYPE) && !(type->tp_flags & Py_TPFLAGS_IMMUTABLETYPE);
+  };
+  if (descriptor != ofObject || !PyType_Check(cls) || !isOfPython(Py_TYPE(object)) ||
+      !isOfPython(reinterpret_cast<PyTypeObject *>(cls)))
+    return false;
+  if (callbackOf(object) || (host_.isCopy && host_.isCopy(object)) ||
+      PyExceptionInstance_Check(object))
+    return false;
+  log_.write(Slot::Kind::Member, object, descriptor, cls);
+  return true;
+}
+
 void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject *value) {
   PyTypeObject *type = Py_TYPE(object);
   if (!log_.isFresh(object))
@@ -254,6 +297,8 @@ void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject
       log_.write(Slot::Kind::Member, object, descriptor, value);
       return;
     }
+    if (value && setsClass(object, descriptor, value))
+      return;
     if (value ? callSpecial(descriptor, "__set__", {object, value})
               : callSpecial(descriptor, "__delete__", {object}))
       return;

@@ -86,7 +86,9 @@ std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const v
         Completion completion = body();
         if (withRest && completion == Completion::Normal)
           completion = runRest(frame);
-        if (!withRest || completion == Completion::Return)
+        if (completion == Completion::LoopBodyEnd) // by branches further in
+          way.value = frame.breaks;
+        if (!withRest || completion == Completion::Return || completion == Completion::LoopBodyEnd)
           return completion;
         if (completion == Completion::Break)
           refuseUnrolled(frame);

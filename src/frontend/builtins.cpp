@@ -376,6 +376,8 @@ struct Interpreter::Builtins {
   static Result variables(Interpreter &in, Args &args) {
     if (args.positional.size() != 1 || PyType_Check(at(args, 0)) || PyModule_Check(at(args, 0)))
       return std::nullopt;
+    if (isProxyTensor(at(args, 0)))
+      throw CannotInterpret("the `__dict__` of a tensor is looked at");
     PyObject *dict = in.dictOf(at(args, 0));
     return dict ? Result(PyRef::share(dict)) : std::nullopt;
   }
@@ -626,7 +628,7 @@ std::optional<PyRef> Interpreter::callOfObject(PyObject *self, std::string_view 
 
 PyRef Interpreter::callDirectlyOn(PyObject *self, std::string_view name, CallArguments &arguments) {
   if (!log_.isFresh(self) && !callbackOf(self))
-    throw CannotInterpret("a generator from outside moves on");
+    throw UnknownEffects("a generator from outside moves on");
   if (!forks_.empty() && !log_.isFreshSince(forks_.back().mark, self))
     throw CannotInterpret("an iterator from outside of a branch moves on in it");
   arguments.positional.erase(arguments.positional.begin());
@@ -695,7 +697,7 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
   if (changesBlindly(name))
     return mutate();
   // `remove` and their kin compare.
-  return natively("a change of a container", {self, positional.back().get()}, mutate);
+  return comparing("a change of a container", self, positional.back().get(), mutate);
 }
 
 //===- Sorting -----------------------------------------------------------------------------===//

@@ -144,6 +144,13 @@ struct CallArguments {
   std::vector<std::pair<PyRef, PyRef>> keywords;
 };
 
+// The `return`s in the body of a loop. Where the loop is one of the graph, they end it, and what
+// they return is evaluated behind it, where the variables are as the iteration has left them.
+struct LoopReturns {
+  std::vector<const syntax::Stmt *> statements;
+  size_t slot; // of the frame: the number of the one that has ended the loop, from 1 on, or 0
+};
+
 // The statements that are still to run in a frame, from the outermost body to the innermost.
 struct PendingBody {
   enum class Kind : uint8_t {
@@ -172,9 +179,10 @@ struct PythonFrame {
   const syntax::Expr *expression = nullptr;           // that is being evaluated
   Generator *generator = nullptr;                     // that yields go to
   std::shared_ptr<const syntax::Function> owner = {}; // of the syntax
-  size_t forks = 0;       // ways that were being walked when it was entered
-  int comprehensions = 0; // that are being run
-  PyRef locals = {};      // what locals() has returned
+  size_t forks = 0;                     // ways that were being walked when it was entered
+  int comprehensions = 0;               // that are being run
+  PyRef locals = {};                    // what locals() has returned
+  const LoopReturns *returns = nullptr; // of the innermost loop that is running
 };
 
 // While it lives, a comprehension is being run in the frame.
@@ -421,8 +429,15 @@ private:
   PyRef itemOf(const Counting &counting, const PyRef &number);
   std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::Expr &iterated,
                                        const void *site, PyRef &iterable);
+  Completion runLoop(PythonFrame &, const syntax::While &);
+  Completion runLoop(PythonFrame &, const syntax::For &);
   PyRef poison(const void *site, Policy instead, const std::string &why);
   void refusePoison(PyObject *value) const;
+
+  // loop_returns.cpp
+  template <class Loop> Completion runReturning(PythonFrame &, const Loop &loop);
+  bool returnsBehindLoop(PythonFrame &, const syntax::Return &) const;
+  Completion returnFrom(PythonFrame &, const LoopReturns &, size_t first, bool isOneOfThem);
 
   // match.cpp
   Completion runCases(PythonFrame &, const syntax::Match &, PyObject *subject, size_t first);
@@ -599,6 +614,7 @@ private:
   PyRef bound(PyObject *descriptor, PyObject *object);
   void setAttribute(PyObject *object, PyObject *name, PyObject *value); // null deletes
   void setGenericAttribute(PyObject *object, PyObject *name, PyObject *value);
+  bool setsClass(PyObject *object, PyObject *descriptor, PyObject *cls);
   void setClassAttribute(PyObject *cls, PyObject *name, PyObject *value);
   PyObject *dictOf(PyObject *object); // borrowed; null where it has none
 
@@ -635,6 +651,9 @@ private:
   // Does what C does with these values, which may run code of the program's objects among them.
   PyRef natively(const char *what, std::initializer_list<PyObject *> values,
                  const std::function<PyRef()> &call);
+  // The same for what compares `value` with what is in a container.
+  PyRef comparing(const char *what, PyObject *container, PyObject *value,
+                  const std::function<PyRef()> &call);
   void refuseCopy(PyObject *object) const;
   // Before C finds `key` in a dict or a set.
   void checkKey(PyObject *key);

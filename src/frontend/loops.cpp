@@ -360,7 +360,7 @@ bool Interpreter::loopsInGraph(const void *site, bool isGraphCondition, bool isF
   return isGraphCondition || (policy >= Policy::Loop && policy != Policy::PeelKnown);
 }
 
-Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
+Completion Interpreter::runLoop(PythonFrame &frame, const While &stmt) {
   auto condition = [&] { return this->condition(frame, *stmt.condition); };
   auto body = [&] { return run(frame, stmt.body); };
   bool endsEarly = false;
@@ -599,7 +599,7 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
   }
 }
 
-Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
+Completion Interpreter::runLoop(PythonFrame &frame, const For &stmt) {
   PyRef iterable;
   auto body = [&] { return run(frame, stmt.body); };
   auto *call = std::get_if<syntax::Call>(&stmt.iterable->node);

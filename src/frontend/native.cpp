@@ -342,6 +342,34 @@ PyRef Interpreter::natively(const char *what, std::initializer_list<PyObject *> 
   return callWatched(what, ofProgram, call);
 }
 
+namespace {
+
+// Of a class of Python whose objects are equal to themselves alone.
+bool isEqualToItselfAlone(PyObject *object) {
+  PyTypeObject *type = Py_TYPE(object);
+  return (type->tp_flags & Py_TPFLAGS_HEAPTYPE) &&
+         type->tp_richcompare == PyBaseObject_Type.tp_richcompare &&
+         type->tp_hash == PyBaseObject_Type.tp_hash;
+}
+
+} // namespace
+
+PyRef Interpreter::comparing(const char *what, PyObject *container, PyObject *value,
+                             const std::function<PyRef()> &call) {
+  std::vector<PyRef> ofProgram;
+  for (PyObject *argument : {container, value})
+    readArgument(argument, ofProgram);
+  std::erase_if(ofProgram, [&](const PyRef &object) {
+    bool isCompared = object.get() != container && isEqualToItselfAlone(object.get());
+    if (isCompared) { // by its class, and by nothing that it holds
+      log_.readType(Py_TYPE(object.get()));
+      log_.readTypeOf(object.get());
+    }
+    return isCompared;
+  });
+  return callWatched(what, ofProgram, call);
+}
+
 // Modes are put back behind a capture, and refused where they last. The others are only known by
 // name, and so are hooks.
 void Interpreter::refuseSetter(PyObject *function) {

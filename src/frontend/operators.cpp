@@ -299,7 +299,9 @@ bool Interpreter::contains(PyObject *container, PyObject *item) {
         return true;
     return false;
   }
-  return natively("__contains__", {container, item}, [&] {
+  PyRef sought = PyAnySet_Check(container) ? keyOf(item) : PyRef::share(item);
+  item = sought.get();
+  return comparing("__contains__", container, item, [&] {
            return PyRef::share(checked(PySequence_Contains(container, item)) ? Py_True : Py_False);
          }).get() == Py_True;
 }
@@ -563,7 +565,7 @@ PyRef Interpreter::nextOrStop(PyObject *iterator) {
     }
   }
   if (!log_.isFresh(iterator) && !callbackOf(iterator))
-    throw CannotInterpret("an iterator from outside moves on");
+    throw UnknownEffects("an iterator from outside moves on");
   if (!forks_.empty() && !log_.isFreshSince(forks_.back().mark, iterator))
     throw CannotInterpret("an iterator from outside of a branch moves on in it");
   if (!PyIter_Check(iterator))

@@ -148,7 +148,8 @@ void noteRequiresGrad(const Capture &capture, PythonEffects &effects) {
 
 // What the call leaves behind, as values of the graph; of the effects, the reads are left.
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
-                 ResultReader &reader, const Varying &varying, YoungObjects *young) {
+                 const Arguments &arguments, ResultReader &reader, const Varying &varying,
+                 YoungObjects *young) {
   PythonEffects &effects = interpretation.effects;
   reader.isKept = effects.isKept;
   // The dict of an object may be new where the object is not. The collector may hear of another
@@ -174,6 +175,14 @@ void readResults(Captured &captured, Interpretation &interpretation, const Proxi
     fail(ExitReason::CaptureFailed, why.what());
   }
   captured.changes = changedNumbers(effects);
+  for (const PythonRead &read : effects.reads)
+    if (auto leaf = PyDict_CheckExact(read.slot.object.get())
+                        ? proxies.leafWithDict(read.slot.object.get())
+                        : std::nullopt)
+      captured.bareLeaves.insert(*leaf);
+  for (uint32_t leaf : captured.bareLeaves)
+    if (hasAttributes(arguments.object(leaf)))
+      fail(ExitReason::CaptureFailed, "attributes of a tensor that differs from call to call");
   captured.reads = std::move(effects.reads);
   captured.slotInputs = std::move(effects.inputs);
   // The patterns of the arguments say what is in them.
@@ -390,7 +399,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     noteRequiresGrad(capture, interpretation.effects);
     std::vector<PyRef> reached = std::move(interpretation.reached);
     attempts.makesCalls = attempts.makesCalls || !reached.empty();
-    readResults(captured, interpretation, proxies, reader, request.varying,
+    readResults(captured, interpretation, proxies, arguments, reader, request.varying,
                 request.options.walked ? &young : nullptr);
     capture.endProgram();
     if (captured.path.size() < begun.size())
@@ -565,6 +574,7 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
     if (walked && isStrange(arguments, leaf))
       graph.strangeLeaves.push_back(leaf);
   }
+  graph.bareLeaves.assign(captured.bareLeaves.begin(), captured.bareLeaves.end());
   for (const StoreStep &store : program.stores)
     if (store.attribute.empty())
       graph.writtenInputs.push_back(store.target);
