@@ -36,6 +36,14 @@ def items_of_mapping(mapping: Any, keys_first: bool) -> list[tuple[Any, Any]]:
     return [(key, mapping[key]) for key in keys]
 
 
+def cached_value(cached: Any, instance: Any) -> Any:
+    """`functools.cached_property.__get__`, without the lock that CPython 3.12 has no more."""
+    values = vars(instance)
+    if cached.attrname not in values:
+        values[cached.attrname] = cached.func(instance)
+    return values[cached.attrname]
+
+
 def is_nothing_handled(_: None) -> bool:
     return sys.exc_info() == (None, None, None)
 

@@ -5,6 +5,7 @@
 #include "frontend/kinds.h"
 #include "frontend/output.h"
 #include "frontend/pointers.h"
+#include "frontend/walked_helpers.h"
 
 #include "capture/capture.h"
 
@@ -14,6 +15,13 @@ namespace {
 bool isMember(PyObject *descriptor) { return Py_IS_TYPE(descriptor, &PyMemberDescr_Type); }
 
 bool isData(PyObject *descriptor) { return Py_TYPE(descriptor)->tp_descr_set != nullptr; }
+
+bool isCachedProperty(PyObject *descriptor) {
+  static PyObject *type = PyObject_GetAttrString(
+      PyRef::steal(PyImport_ImportModule("functools")).get(), "cached_property");
+  return reinterpret_cast<PyObject *>(Py_TYPE(descriptor)) == type &&
+         checked(PyObject_GetAttrString(descriptor, "attrname")).get() != Py_None;
+}
 
 bool hasOwnLookup(PyObject *object) {
   return !Py_IS_TYPE(object, &PySuper_Type) && !PyType_Check(object) &&
@@ -52,6 +60,9 @@ PyObject *Interpreter::dictOf(PyObject *object) {
 PyRef Interpreter::bound(PyObject *descriptor, PyObject *object) {
   if (PyFunction_Check(descriptor))
     return checked(PyMethod_New(descriptor, object));
+  if (isCachedProperty(descriptor))
+    return call(walkedHelper("cached_value").get(),
+                {{PyRef::share(descriptor), PyRef::share(object)}, {}});
   auto *type = reinterpret_cast<PyObject *>(Py_TYPE(object));
   if (auto value = callSpecial(descriptor, "__get__", {object, type}))
     return *value;
@@ -82,6 +93,8 @@ PyRef Interpreter::genericAttribute(PyObject *object, PyObject *name) {
       PyRef value = bound(descriptor, object);
       if (PyDict_CheckExact(value.get()))
         dictOf(object); // which is made with the object
+      else
+        readComputed(descriptor, object, value.get());
       return value;
     }
     PyRef value =
@@ -122,22 +135,44 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
     if (value)
       return found(Slot::Kind::DictItem, dict, name, value);
     log_.read(Slot::Kind::DictItem, dict, name, nullptr);
-    return natively();
+    PyRef own = checked(PyUnicode_InternFromString("__getattr__"));
+    PyObject *falls = checkedOrAbsent(PyDict_GetItemWithError(dict, own.get()));
+    log_.read(Slot::Kind::DictItem, dict, own.get(), falls);
+    if (!falls)
+      return natively();
+    try {
+      return callWith(falls, PyRef::share(name));
+    } catch (const PythonError &) {
+      if (!PyErr_ExceptionMatches(PyExc_AttributeError))
+        throw;
+      PyErr_Clear(); // not there
+      return {};
+    }
   }
   if (PyType_Check(object)) {
+    log_.readType(type);
     log_.readType(reinterpret_cast<PyTypeObject *>(object));
-    return natively();
+    PyRef value = natively();
+    PyObject *descriptor = typeAttribute(type, name);
+    if (value && descriptor && isData(descriptor))
+      readComputed(descriptor, object, value.get()); // its name
+    return value;
   }
   if (isProxyTensor(object) && isDict(name))
     throw CannotInterpret("the `__dict__` of a tensor is looked at");
-  if (PyObject *descriptor = isTensor(object) ? typeAttribute(type, name) : nullptr)
+  if (PyObject *descriptor = isTensor(object) ? typeAttribute(type, name) : nullptr) {
+    noteAsked(object);
     return Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) ? letOthersRun({object}, natively)
                                                        : natively();
+  }
   if (isGraphNumber(object) || callbackOf(object))
     return natively();
   if (Py_IS_TYPE(object, &PySuper_Type) || !hasOrdinaryLookup(type)) {
-    if (!hasOwnLookup(object))
-      return natively();
+    if (!hasOwnLookup(object)) {
+      PyRef value = natively();
+      readOwnLookup(object, name, value.get());
+      return value;
+    }
     try {
       return attributeByOwnWay(object, name);
     } catch (const PythonError &) {

@@ -52,9 +52,7 @@ struct Interpreter::Builtins {
       return std::nullopt;
     if (pointerOf(at(args, 0)))
       return in.pointerIsInstance(at(args, 0), at(args, 1));
-    in.log_.readTypeOf(at(args, 0));
-    bool is = checked(isInstanceOf(at(args, 0), at(args, 1))) != 0;
-    return PyRef::share(is ? Py_True : Py_False);
+    return PyRef::share(in.isInstance(at(args, 0), at(args, 1)) ? Py_True : Py_False);
   }
 
   static Result identity(Interpreter &in, Args &args) {
@@ -67,6 +65,8 @@ struct Interpreter::Builtins {
   static Result asIs(Interpreter &in, Args &args) { // issubclass, callable
     if (!args.positional.empty())
       in.log_.readTypeOf(at(args, 0));
+    if (args.positional.size() == 2)
+      in.readInstanceChecks(at(args, 1));
     return std::nullopt;
   }
 
@@ -86,7 +86,10 @@ struct Interpreter::Builtins {
       return length;
     if (isMutableContainer(at(args, 0)))
       in.log_.readContainer(at(args, 0));
-    return checked(PyLong_FromSsize_t(checkedSize(PyObject_Size(at(args, 0)))));
+    auto size = [&] {
+      return checked(PyLong_FromSsize_t(checkedSize(PyObject_Size(at(args, 0)))));
+    };
+    return PyTuple_CheckExact(at(args, 0)) ? size() : in.natively("__len__", {at(args, 0)}, size);
   }
 
   static Py_ssize_t checkedSize(Py_ssize_t size) {
@@ -413,7 +416,7 @@ struct Interpreter::Builtins {
     PyRef handled = PyRef::steal(PyErr_GetHandledException());
     if (handled && handled.get() != Py_None)
       throw CannotInterpret("asks for an exception that is handled");
-    in.log_.readAnswer(walkedHelper("is_nothing_handled").get(), Py_None, true);
+    in.log_.readAnswer(walkedHelper("is_nothing_handled").get(), Py_None, Py_True);
     return checked(PyTuple_Pack(3, Py_None, Py_None, Py_None));
   }
 

@@ -647,6 +647,19 @@ private:
   PyRef newInstance(PyTypeObject *cls, const CallArguments &arguments);
   PyRef watch(PyObject *objects); // a tuple
   void readPlace(PyObject *place);
+  PyRef keyOfInts(PyObject *key);
+  // Of a function without source that CPython runs.
+  void refuseUnknownCalls(PyObject *function);
+  // What C answers; asked again before each run.
+  void readAnswerOfTorch(PyObject *function, const CallArguments &arguments, PyObject *answer);
+  void readComputed(PyObject *descriptor, PyObject *object, PyObject *value);
+  void readOwnLookup(PyObject *object, PyObject *name, PyObject *value);
+  void readInstanceChecks(PyObject *cls);
+  bool isInstance(PyObject *object, PyObject *cls);
+  void refuseHidden(PyObject *callee, const CallArguments &arguments);
+  // Of a tensor from outside its size, its dtype, ... may be looked at.
+  void noteAsked(PyObject *object);
+  void noteAskedIn(PyObject *container);
   void readArgument(PyObject *argument, std::vector<PyRef> &ofProgram, int depth = 0);
   // Does what C does with these values, which may run code of the program's objects among them.
   PyRef natively(const char *what, std::initializer_list<PyObject *> values,

@@ -401,6 +401,33 @@ bool isSliceOfInts(PyObject *key) {
 
 } // namespace
 
+// With ints in the places of objects of the program that stand for one; null where it has none.
+PyRef Interpreter::keyOfInts(PyObject *key) {
+  if (PySlice_Check(key)) {
+    auto *slice = reinterpret_cast<PySliceObject *>(key);
+    PyRef start = keyOfInts(slice->start), stop = keyOfInts(slice->stop),
+          step = keyOfInts(slice->step);
+    auto either = [](const PyRef &made, PyObject *given) { return made ? made.get() : given; };
+    return start || stop || step
+               ? checked(PySlice_New(either(start, slice->start), either(stop, slice->stop),
+                                     either(step, slice->step)))
+               : PyRef();
+  }
+  if (PyTuple_CheckExact(key)) {
+    std::vector<PyRef> parts;
+    bool differs = false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i) {
+      PyRef part = keyOfInts(PyTuple_GET_ITEM(key, i));
+      differs = differs || part;
+      parts.push_back(part ? part : PyRef::share(PyTuple_GET_ITEM(key, i)));
+    }
+    return differs ? tupleOf(parts) : PyRef();
+  }
+  if (isTensor(key) || isGraphNumber(key) || pointerOf(key))
+    return {};
+  return callSpecial(key, "__index__", {}).value_or(PyRef());
+}
+
 PyRef Interpreter::item(PyObject *object, PyObject *key) {
   if (dataOf(object))
     return callPure(operatorFunction("__getitem__"), {object, key});
@@ -416,6 +443,9 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
     return dictItem(object, key);
   if (auto index = plainIndex(object, key))
     return found(Slot::Kind::ListItem, object, key, PyList_GET_ITEM(object, *index));
+  if (!hasWalkedMethod(object, "__getitem__"))
+    if (PyRef ints = keyOfInts(key))
+      return item(object, ints.get());
   if (PyRef items = itemsFromEnd(object, key))
     return items;
   if (auto result = callSpecial(object, "__getitem__", {key}))
@@ -424,10 +454,12 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
     return item(object, tensors.get());
   if (PyRef part = letOthersRun({object, key}, [&] { return selected(object, key); }))
     return part;
+  bool isKnown = isMutableContainer(object) || PyTuple_Check(object) || isTensor(object);
   if (isMutableContainer(object))
     log_.readContainer(object);
-  PyRef result =
-      letOthersRun({object, key}, [&] { return checked(PyObject_GetItem(object, key)); });
+  auto get = [&] { return checked(PyObject_GetItem(object, key)); };
+  PyRef result = isKnown ? letOthersRun({object, key}, get)
+                         : natively("__getitem__", {object, key}, get);
   noteMade(result.get());
   return result;
 }
@@ -485,6 +517,9 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
     log_.write(Slot::Kind::DictItem, object, key, value);
     return;
   }
+  if (!hasWalkedMethod(object, "__setitem__") && !hasWalkedMethod(object, "__delitem__"))
+    if (PyRef ints = keyOfInts(key))
+      return setItem(object, ints.get(), value);
   if (auto index = plainIndex(object, key); index && value) {
     found(Slot::Kind::ListItem, object, key, PyList_GET_ITEM(object, *index));
     log_.write(Slot::Kind::ListItem, object, key, value);

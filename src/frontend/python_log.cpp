@@ -7,6 +7,7 @@
 #include "frontend/output.h"
 #include "frontend/plain_containers.h"
 #include "frontend/python_error.h"
+#include "support/plain_constant.h"
 
 #include <algorithm>
 #include <initializer_list>
@@ -233,16 +234,23 @@ void PythonLog::readType(PyTypeObject *type) {
   state.typeRead = true;
 }
 
-void PythonLog::readAnswer(PyObject *function, PyObject *argument, bool answer) {
+void PythonLog::readAnswer(PyObject *function, PyObject *argument, PyObject *answer) {
   auto isSame = [&](const PythonRead &read) {
     return read.kind == PythonRead::Kind::Answer && read.slot.object.get() == function &&
-           read.slot.key.get() == argument;
+           sameValue(read.slot.key.get(), argument);
   };
   if (std::ranges::none_of(effects_.reads, isSame))
     effects_.reads.push_back(
         {PythonRead::Kind::Answer,
          {Slot::Kind::DictItem, PyRef::share(function), PyRef::share(argument)},
-         PyRef::share(answer ? Py_True : Py_False)});
+         PyRef::share(answer)});
+}
+
+bool PythonLog::hasRead(PyObject *object) const {
+  return isFresh(object) || states_.contains(object) ||
+         std::ranges::any_of(effects_.reads, [&](const PythonRead &read) {
+           return read.kind == PythonRead::Kind::Slot && read.value.get() == object;
+         });
 }
 
 void PythonLog::readTypeOf(PyObject *object) {

@@ -39,7 +39,11 @@ public:
   // Whether it has put another item in the place of one.
   bool hasSetItems(PyObject *list) const;
   // A function of bifront's own has answered for `argument`, which it only looks at.
-  void readAnswer(PyObject *function, PyObject *argument, bool answer);
+  // `function`: a callable, which is given `argument`, or what a tuple of them has; or a descriptor
+  // of C's, which is asked for its value in `argument`.
+  void readAnswer(PyObject *function, PyObject *argument, PyObject *answer);
+  // Whether the call has reached the object by what is watched.
+  bool hasRead(PyObject *object) const;
   // Of the last read: `value` varies from call to call. Until the end `proxy`, which stands for the
   // graph's input, is there in its place.
   void standIn(Slot slot, PyObject *value, PyObject *proxy, uint32_t input);

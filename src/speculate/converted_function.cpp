@@ -173,6 +173,8 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
     return fallBack(lastMiss_, args, count, keywordNames);
   if (foreignModeActive())
     return fallBack(ExitReason::ForeignMode, args, count, keywordNames);
+  if (detectsAnomalies())
+    return fallBack(ExitReason::AnomalyDetection, args, count, keywordNames);
   if (wastesRuns())
     return fallBack(ExitReason::TooManyWays, args, count, keywordNames);
 

@@ -29,6 +29,9 @@
     "Such tensors run in CPython for now.")                                                        \
   X(ForeignMode, "BF007", "Another dispatch or function mode is active.",                          \
     "Call the function outside of that mode to run its graph.")                                    \
+  X(AnomalyDetection, "BF009",                                                                     \
+    "torch.autograd.detect_anomaly is on, which tells each operator where it was called.",         \
+    "Turn it off to run the graph.")                                                               \
   X(CaptureFailed, "BF010", "The function could not be captured.",                                 \
     "The message says what stopped it.")                                                           \
   X(CompileFailed, "BF011", "The captured graph could not be compiled.",                           \
