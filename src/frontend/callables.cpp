@@ -39,16 +39,16 @@ PyRef recipeOf(PyObject *getter) {
   return checked(PyObject_CallMethod(getter, "__reduce__", nullptr));
 }
 
-// What does something to a list that the walk can do as well, in Python.
-std::string_view helperFor(PyObject *callee) {
-  static constexpr std::string_view ofHeaps[] = {"_heapify_max", "_heappop_max", "_heapreplace_max",
-                                                 "heapify",      "heappop",      "heappush",
-                                                 "heappushpop",  "heapreplace"};
+// What does something to a list that the walk can do as well, in Python; null for others.
+const char *helperFor(PyObject *callee) {
+  static constexpr const char *ofHeaps[] = {"_heapify_max", "_heappop_max", "_heapreplace_max",
+                                            "heapify",      "heappop",      "heappush",
+                                            "heappushpop",  "heapreplace"};
   if (!PyCFunction_Check(callee) || attributeText(callee, "__module__") != "_heapq")
-    return {};
+    return nullptr;
   std::string name = attributeText(callee, "__name__");
   const auto *found = std::ranges::find(ofHeaps, name);
-  return found == std::end(ofHeaps) ? std::string_view() : *found;
+  return found == std::end(ofHeaps) ? nullptr : *found;
 }
 
 // A cache of the standard library's or of torch's own makes no difference but in time.
@@ -122,16 +122,17 @@ std::optional<PyRef> Interpreter::callOfCallable(PyObject *callee, CallArguments
 
 // A heap that the call has made: what C does to others may be an opaque call.
 std::optional<PyRef> Interpreter::callOnHeap(PyObject *callee, CallArguments &arguments) {
-  std::string_view helper = helperFor(callee);
-  if (helper.empty() || !arguments.keywords.empty() || arguments.positional.empty() ||
+  const char *helper = helperFor(callee);
+  if (!helper || !arguments.keywords.empty() || arguments.positional.empty() ||
       !PyList_CheckExact(arguments.positional[0].get()) ||
       !log_.isFresh(arguments.positional[0].get()))
     return std::nullopt;
-  bool takesItem = helper.find("push") != std::string_view::npos ||
-                   helper.find("replace") != std::string_view::npos;
+  std::string_view name = helper;
+  bool takesItem =
+      name.find("push") != std::string_view::npos || name.find("replace") != std::string_view::npos;
   if (arguments.positional.size() != (takesItem ? 2U : 1U))
     return std::nullopt; // CPython raises
-  return call(walkedHelper(helper.data()).get(), std::move(arguments));
+  return call(walkedHelper(helper).get(), std::move(arguments));
 }
 
 PyRef Interpreter::callPartial(PyObject *partial, CallArguments arguments) {
