@@ -35,7 +35,7 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "janus/treelstm": (1, 0, 0),
     "janus/treernn": (1, 0, 0),
     "terra/bert_cls": (1, 14, 0),
-    "terra/bert_qa": (8, 0, 11),
+    "terra/bert_qa": (1, 1, 1),
     "terra/dcgan": (1, 0, 0),
     "terra/dropblock": (1, 1, 0),
     "terra/faster_rcnn": (0, 0, 19),

@@ -114,6 +114,8 @@ struct InterpreterHost {
   std::function<PyRef(ValueId value)> exampleOf = {};
   // Null: no calls are opaque but those that can be taken back.
   OpaqueSites *sites = nullptr;
+  // How many numbers of the graph Python has had to know so far, each of which decides the path.
+  std::function<size_t()> numDecided = {};
   // Whether CPython can be made to ask a log before each call of the function's code.
   std::function<bool(PyObject *function)> reroutes = {};
   // What makes the calls of a site in a run, given what is called and its arguments. `frames`: from
@@ -318,8 +320,15 @@ private:
   std::string siteNow() const;
   PyObject *functionWithCode(PyObject *function) const;
   PyRef callAtSite(PythonFrame &, PyObject *callee, CallArguments arguments);
+  bool isLoggedCall(const PythonFrame &, PyObject *callee) const;
   PyRef callLogged(PythonFrame &, const CallPlace &, OpaqueSite &, PyObject *callee,
                    const CallArguments &arguments);
+  struct WholeCall;
+  std::optional<std::vector<PyRef>> givenTo(PyObject *callee, const CallArguments &arguments);
+  void wantDecider(const WholeCall &call, PyObject *result, size_t decidedBefore);
+  void wantUser(const WholeCall &call, const CallArguments &arguments, const CannotInterpret &why);
+  void wantWhole(const WholeCall &call, const std::string &why, bool isWalkable);
+  PyRef argumentOfLogged(PythonFrame &, const syntax::Expr &argument);
   bool canBeGiven(PyObject *callee, CallArguments arguments);
   std::vector<PyRef> checkedOperands(const CallArguments &arguments);
   void checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth = 0);
@@ -559,7 +568,7 @@ private:
   void comprehend(PythonFrame &, const syntax::Comprehension &, size_t clause,
                   const PyRef &iterator, const std::function<void()> &element);
   void addTo(PyObject *list, PyObject *item);
-  CallArguments argumentsOf(PythonFrame &, const syntax::Call &);
+  CallArguments argumentsOf(PythonFrame &, const syntax::Call &, bool isLogged);
   std::optional<PyRef> callOfFrame(PythonFrame &, const syntax::Call &, PyObject *callee);
   PyRef localsOf(PythonFrame &);
   std::optional<PyRef> callOverGenerator(PythonFrame &, const syntax::Call &, PyObject *callee);
@@ -712,6 +721,7 @@ private:
   // callables.cpp
   std::optional<PyRef> callOfCallable(PyObject *callee, CallArguments &arguments);
   PyRef calledByWrapper(PyObject *wrapper, CallArguments &arguments);
+  std::optional<PyRef> callOnHeap(PyObject *callee, CallArguments &arguments);
   PyRef callPartial(PyObject *partial, CallArguments arguments);
   PyRef callMethodCaller(PyObject *recipe, PyObject *object);
   PyRef attributeByPath(PyObject *object, PyObject *path);
@@ -757,7 +767,8 @@ private:
   // Of functions that the call has made, which are kept: they and which function made them.
   std::map<PyObject *, std::pair<PyRef, PyObject *>> makers_;
   std::vector<PyRef> reachedByCalls_;
-  std::vector<PyRef> grownLists_; // that the run goes through
+  std::set<ValueId> listsForCalls_; // which runs make for logged calls; nobody else has them
+  std::vector<PyRef> grownLists_;   // that the run goes through
   // A tensor that a branch gives is one of two.
   struct EitherTensor {
     PyRef condition, ways[2];

@@ -79,7 +79,8 @@ std::vector<Slot> slotsOf(const Varying &varying) {
 
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request, Proxies &proxies,
-                             Policies *policies, const std::function<PyRef(ValueId)> &exampleOf) {
+                             Policies *policies, const std::function<PyRef(ValueId)> &exampleOf,
+                             const std::function<size_t()> &numDecided) {
   std::vector<PyRef> values = proxies.rebuildArguments();
   if (PyErr_Occurred())
     return {};
@@ -102,7 +103,8 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                  .isReplaced = [&](PyObject *object) { return proxies.isReplaced(object); },
                  .isCopy = [&](PyObject *object) { return proxies.isCopy(object); },
                  .exampleOf = exampleOf,
-                 .sites = request.sites});
+                 .sites = request.sites,
+                 .numDecided = numDecided});
   Interpretation called;
   called.result = PyRef::steal(
       PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
@@ -348,7 +350,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     return attempts.foreseenOps <= kMostForeseenOps;
   };
   Path begun = forced ? *forced : Path();
-  size_t foreseen = 0;
+  size_t foreseen = 0, assumedInts = 0;
+  auto numDecided = [&] { return captured.path.size() + assumedInts; };
   Foresight foresight(recorder, capture, torchDerivatives());
   auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
     auto found = foresight.of(value);
@@ -367,6 +370,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     pybind11::gil_scoped_acquire gil;
     if (needsNumbers(recorder, capture, arguments, captured, value))
       return std::nullopt;
+    assumedInts += recorder.typeOf(value).kind == ValueType::Kind::Int;
     if (++foreseen > kMostForeseen || !mayForesee())
       return std::nullopt;
     return foreseeNumber(value);
@@ -389,7 +393,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     YoungObjects young;
     forgetLeftAt();
     capture.begin();
-    Interpretation interpretation = callOnProxies(capture, request, proxies, policies, exampleOf);
+    Interpretation interpretation =
+        callOnProxies(capture, request, proxies, policies, exampleOf, numDecided);
     // What the capture itself has refused the program sees as an exception too.
     raised = !interpretation.result && !capture.recording().failure();
     if (!interpretation.result)

@@ -640,8 +640,11 @@ ConvertedFunction::convertWithCalls(ConversionRequest request) {
     request.forks = request.forks || !sites_.functions().empty();
     try {
       return convertVarying(request);
-    } catch (const ConversionError &) {
-      if (!sites_.takeNew() || found == kMostCalls)
+    } catch (const ConversionError &error) {
+      bool isOfFunction = error.reason == ExitReason::CaptureFailed && !error.raised;
+      bool changes = sites_.takeNew() || (isOfFunction && !sites_.needsSamples() &&
+                                          sites_.refuseWalkable(error.what()));
+      if (!changes || found == kMostCalls)
         throw;
     }
   }
