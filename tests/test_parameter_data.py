@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,7 @@ def test_data_of_a_parameter() -> None:
             loss = (x * weight).sum()
             weight.grad = None
             loss.backward()
-            assert weight.grad is not None
-            weight.data.sub_(0.1 * weight.grad)
+            weight.data.sub_(0.1 * cast(Tensor, weight.grad))
             weight.data[0] = 2
             return loss.detach(), weight.data.requires_grad, weight.data.sum()
 

@@ -4,7 +4,7 @@ The first call of a traced function runs the kernel, the second is captured; bot
 they see of the results. PyTorch's meta kernels are asked too.
 """
 
-import ctypes
+import types
 from typing import Any
 
 import bifront
@@ -24,7 +24,8 @@ def look(results: Any) -> list[Any]:
 
 
 def assert_inferred(fn: Any, *arguments: Any, meta: bool = True) -> None:
-    seen = ctypes.py_object([])  # out of sight of what captures undo
+    seen = types.ModuleType("seen")  # out of sight of what captures undo
+    seen.value = []  # type: ignore[attr-defined]
 
     def watched(*tensors: Tensor) -> None:
         seen.value.append(look(fn(*tensors)))
