@@ -297,6 +297,7 @@ private:
   void checkOperand(PyObject *operand, int depth = 0);
   ValueId operandOf(PyObject *object, bool isLogged = false);
   PyRef exampleFor(PyObject *operand);
+  PyRef exampleOfNumber(PyObject *number, int depth = 0);
   PyRef sampleOf(PyObject *function, const CallArguments &arguments);
   ValueId recordCall(PyObject *function, const CallArguments &arguments, bool isLogged = false);
   ValueId recordCall(PyObject *function, PyObject *called, const CallArguments &arguments,
@@ -416,13 +417,41 @@ private:
   void setCarried(PythonFrame &, const Carried &, Merge &);
   PyRef nextCondition(PythonFrame &, const LoopBody &body, const void *site,
                       const std::function<PyRef()> &condition, bool &endsEarly);
-  std::unique_ptr<Counting> countingOfNumbers(PythonFrame &, const syntax::Call &, const void *site,
-                                              PyRef &iterable);
-  PyRef itemOf(const Counting &counting, const PyRef &number);
-  std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::Expr &iterated,
-                                       const void *site, PyRef &iterable);
   PyRef poison(const void *site, Policy instead, const std::string &why);
   void refusePoison(PyObject *value) const;
+
+  // counting.cpp
+  struct CountedPart;
+  std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::Expr &iterated,
+                                       const void *site, PyRef &iterable);
+  std::unique_ptr<Counting> countingOfNumbers(PythonFrame &, const syntax::Call &, const void *site,
+                                              PyRef &iterable);
+  std::unique_ptr<Counting> countingOfRange(PyObject *callee, const CallArguments &arguments,
+                                            const void *site);
+  std::unique_ptr<Counting> countingOfItems(PyRef &iterable);
+  std::unique_ptr<Counting> countingTogether(PythonFrame &, const syntax::Call &, PyObject *callee,
+                                             const void *site, PyRef &iterable);
+  CountedPart countedPart(PythonFrame &, const syntax::Expr &expression, const void *site);
+  bool becomesCounted(CountedPart &part);
+  PyRef itemOf(const Counting &counting, const PyRef &number);
+  PyRef listOfNumbers(PyObject *tensor);
+  PyRef iterableOf(const Counting &counting);
+  PyRef lesserNumber(const PyRef &one, const PyRef &other);
+
+  // chosen_items.cpp
+  PyRef chosenItem(PyObject *sequence, PyObject *number);
+  bool canBeChosen(const std::vector<PyRef> &items) const;
+  std::vector<PyRef> samplesOf(const std::vector<PyRef> &items) const;
+  PyRef chosenAmong(const std::vector<PyRef> &items, PyObject *number);
+  PyRef attributeOfChoice(const Choice &choice, PyObject *name);
+  [[noreturn]] void refuseChoice(const Choice &choice) const;
+  void refuseChoice(PyObject *object) const; // others pass
+
+  // selected_rows.cpp
+  ValueId selectorOf(PyObject *function, const CallArguments &arguments);
+  PyRef numberOfRows(PyObject *array, ValueId selector);
+  PyRef tensorOfRows(PyObject *array, ValueId value, const OpaqueObject &made);
+  PyRef tensorOfArray(PyObject *array, ValueId value, OpaqueObject made);
 
   // match.cpp
   Completion runCases(PythonFrame &, const syntax::Match &, PyObject *subject, size_t first);
@@ -698,8 +727,16 @@ private:
   Lanes lanes_;
   std::map<ValueId, ValueId> objects_; // that tensors of the graph have been read from
   OpaqueObjects opaque_;
-  std::vector<SharedMemory> looksAtMemory_; // on ways of branches and in loops
-  GlobalModes modes_ = GlobalModes::now();  // where the walk begins
+  std::map<ValueId, PyRef> maskTensors_; // that are made of these arrays of bools
+  // What a number of the graph is in this call, or what it was computed from.
+  struct NumberExample {
+    PyRef number, known, left, right;
+    std::function<PyObject *(PyObject *, PyObject *)> compute;
+    bool isAsked = false;
+  };
+  std::map<const void *, NumberExample> numberExamples_; // by the node of the number
+  std::vector<SharedMemory> looksAtMemory_;              // on ways of branches and in loops
+  GlobalModes modes_ = GlobalModes::now();               // where the walk begins
   // Of functions that the call has made, which are kept: they and which function made them.
   std::map<PyObject *, std::pair<PyRef, PyObject *>> makers_;
   std::vector<PyRef> reachedByCalls_;

@@ -1,11 +1,10 @@
 // Loops whose number of iterations only the run of the graph knows: the body is walked for any
 // iteration, with what it changes as values that the loop carries, and becomes one `scf.while`.
-#include "frontend/grown_lists.h"
+#include "frontend/counting.h"
 #include "frontend/kinds.h"
 #include "frontend/numpy_data.h"
 #include "frontend/pending.h"
 #include "frontend/recursion.h"
-#include "frontend/stacked_items.h"
 #include "frontend/way.h"
 
 #include <algorithm>
@@ -407,20 +406,6 @@ Completion Interpreter::runUnrolled(PythonFrame &frame, const LoopBody &body, co
   return body();
 }
 
-// The items of a `for` that are told by counting: those of a range, or the parts of a tensor.
-struct Interpreter::Counting {
-  PyRef next, stop, step; // ints, or those of the graph
-  PyRef tensor;           // null for a range
-  // The items are rows of the tensor, numbers in it, what the pointer leads to, or what a list has
-  // had before the call.
-  enum class Of : uint8_t { Itself, Rows, Numbers, Pointer, Grown } of = Of::Itself;
-  std::vector<PyRef> own = {}; // items of Grown that come behind them
-
-  bool isOfGraph() const {
-    return isGraphNumber(next.get()) || isGraphNumber(stop.get()) || isGraphNumber(step.get());
-  }
-};
-
 // A `for`, or the first of a comprehension, whose items are told by counting.
 struct Interpreter::CountedLoop {
   const void *site;
@@ -429,110 +414,6 @@ struct Interpreter::CountedLoop {
   LoopBody body;
   const Body *otherwise = nullptr;
 };
-
-// Of `tensor.tolist()`, whose items are numbers, or lists of such; null where these are to be made
-// at once, as `iterable`, or where it is none.
-std::unique_ptr<Interpreter::Counting> Interpreter::countingOfNumbers(PythonFrame &frame,
-                                                                      const syntax::Call &call,
-                                                                      const void *site,
-                                                                      PyRef &iterable) {
-  auto *method = std::get_if<Attribute>(&call.callee->node);
-  if (!method || !call.args.empty() || !call.keywords.empty() ||
-      PyUnicode_CompareWithASCIIString(method->name.get(), "tolist") != 0)
-    return nullptr;
-  PyRef tensor = eval(frame, *method->object);
-  if (isProxyTensor(tensor.get()) && isExactTensor(tensor.get()) &&
-      !isOfNoDimension(tensor.get())) {
-    PyRef length = checked(PyObject_CallMethod(tensor.get(), "size", "i", 0));
-    bool counts = isGraphNumber(length.get()) && policyOf(site) != Policy::OneWay;
-    if (counts || loopsInGraph(site, false, false)) {
-      PyRef now = checked(PyObject_CallMethod(tensor.get(), "detach", nullptr));
-      now = checked(PyObject_CallMethod(now.get(), "clone", nullptr)); // the body may write there
-      return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
-                                                 checked(PyLong_FromLong(1)), std::move(now),
-                                                 Counting::Of::Numbers});
-    }
-  }
-  iterable = this->call(attribute(tensor.get(), method->name.get()).get(), {});
-  return nullptr;
-}
-
-// Of what is iterated over: a range, a list that grows, or a tensor whose length varies; null for
-// others, which then are evaluated as `iterable`.
-std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &frame,
-                                                               const Expr &iterated,
-                                                               const void *site, PyRef &iterable) {
-  auto *call = std::get_if<syntax::Call>(&iterated.node);
-  auto isPlain = [](const ExprPtr &argument) {
-    return !std::holds_alternative<Starred>(argument->node);
-  };
-  if (!host_.policies || !call || !call->keywords.empty() || call->args.empty() ||
-      call->args.size() > 3 || !std::all_of(call->args.begin(), call->args.end(), isPlain) ||
-      !std::holds_alternative<Name>(call->callee->node)) {
-    iterable = eval(frame, iterated);
-  } else {
-    PyRef callee = eval(frame, *call->callee);
-    CallArguments arguments;
-    arguments.positional = evalAll(frame, call->args);
-    bool numbers = std::all_of(
-        arguments.positional.begin(), arguments.positional.end(), [](const PyRef &argument) {
-          return PyLong_CheckExact(argument.get()) || isGraphNumber(argument.get());
-        });
-    bool isRange = callee.get() == reinterpret_cast<PyObject *>(&PyRange_Type) && numbers;
-    if (!isRange) {
-      iterable = this->call(callee.get(), std::move(arguments));
-    } else {
-      auto counting = std::make_unique<Counting>();
-      std::vector<PyRef> &bounds = arguments.positional;
-      counting->next = bounds.size() > 1 ? bounds[0] : checked(PyLong_FromLong(0));
-      counting->stop = bounds.size() > 1 ? bounds[1] : bounds[0];
-      counting->step = bounds.size() > 2 ? bounds[2] : checked(PyLong_FromLong(1));
-      bool wantsLoop = counting->isOfGraph() || loopsInGraph(site, false, false);
-      if (wantsLoop && PyLong_CheckExact(counting->step.get()) &&
-          PyLong_AsLong(counting->step.get()) != 0)
-        return counting;
-      PyErr_Clear(); // a step beyond 64 bits
-      iterable = this->call(callee.get(), std::move(arguments));
-    }
-  }
-  if (host_.policies && holdsStacked(iterable.get())) {
-    PyRef rows = rowsOf(iterable.get()), zero = checked(PyLong_FromLong(0));
-    PyRef length = checked(PyObject_CallMethod(rows.get(), "size", "i", 0));
-    return std::make_unique<Counting>(
-        Counting{zero, length, checked(PyLong_FromLong(1)), std::move(rows), Counting::Of::Rows});
-  }
-  if (auto grown = grownList(iterable.get(), site))
-    return std::make_unique<Counting>(
-        Counting{checked(PyLong_FromLong(0)), std::move(grown->before), checked(PyLong_FromLong(1)),
-                 iterable, Counting::Of::Grown, std::move(grown->own)});
-  if (host_.policies && leadsToItems(iterable.get())) {
-    PyRef length = pointerLength(iterable.get());
-    return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
-                                               checked(PyLong_FromLong(1)), std::move(iterable),
-                                               Counting::Of::Pointer});
-  }
-  if (!host_.policies || !isProxyTensor(iterable.get()))
-    return nullptr;
-  PyRef length = checked(PyObject_CallMethod(iterable.get(), "size", "i", 0));
-  if (!isGraphNumber(length.get()) && !loopsInGraph(site, false, false))
-    return nullptr;
-  return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
-                                             checked(PyLong_FromLong(1)), std::move(iterable)});
-}
-
-PyRef Interpreter::itemOf(const Counting &counting, const PyRef &number) {
-  if (!counting.tensor)
-    return number;
-  if (counting.of == Counting::Of::Rows)
-    return rowAt(counting.tensor.get(), number.get());
-  if (counting.of == Counting::Of::Grown)
-    return itemOfGrown(counting.tensor.get(), number.get());
-  PyRef part = item(counting.tensor.get(), number.get());
-  if (counting.of != Counting::Of::Numbers)
-    return part;
-  PyRef name = checked(PyUnicode_InternFromString("tolist"));
-  return call(attribute(part.get(), name.get()).get(), {});
-}
 
 // The items that the call has put behind those of a list from before it.
 Completion Interpreter::runOwn(PythonFrame &frame, const CountedLoop &loop, bool endsEarly) {
@@ -598,7 +479,7 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
     if (isGrown && (!isFirst || policyOf(loop.site) == Policy::OneWay))
       throw CannotFork(loop.site, Policy::OneWay,
                        "a list that has grown is not gone through in the graph");
-    bool isList = counting.of == Counting::Of::Numbers && isGraphNumber(goesOn.get());
+    bool isList = counting.hasNumbers() && isGraphNumber(goesOn.get());
     if (isList && choiceAt(loop.site) && policyOf(loop.site) == Policy::OneWay)
       throw CannotFork(loop.site, Policy::OneWay,
                        "a list of numbers is not gone through in the graph");
