@@ -10,6 +10,7 @@ VENV ?= .venv
 PY := $(abspath $(VENV))/bin/python
 DEV := $(CURDIR)/build/dev
 ASAN := $(CURDIR)/build/asan
+TSAN := $(CURDIR)/build/tsan
 JOBS := $(shell nproc)
 
 export VENV
@@ -64,6 +65,10 @@ test-asan: setup ## lit, gtest and pytest's native paths under AddressSanitizer 
 	@BIFRONT_CONFIG=asan tools/dev-build
 	tools/test-asan $(ASAN)
 
+test-tsan: setup ## what threads share of the runtime, under ThreadSanitizer
+	@BIFRONT_CONFIG=tsan tools/dev-build unittest_runtime
+	tools/test-tsan $(TSAN)
+
 fuzz: build ## mutated graphs into the tools, for SECONDS (60), by SEED (0)
 	@$(PY) fuzz/mutate_text.py --seconds $(or $(SECONDS),60) --seed $(or $(SEED),0)
 
@@ -86,4 +91,4 @@ clean: ## what was built; the virtual environment stays
 	rm -f python/bifront/_core*.so
 
 .PHONY: help setup build demo bench bench-foundation bench-safety test lint test-lit test-gtest test-pytest \
-  test-asan fuzz wheel test-wheel format docs clean
+  test-asan test-tsan fuzz wheel test-wheel format docs clean

@@ -122,6 +122,7 @@ class Generator:
         self.own: tuple[str, ...] = ()  # that may be written
         self.next = 0
         self.calls = False
+        self.loops = 0  # that the statement stands in
 
     def program(self) -> RandomProgram:
         helper = self.block(1, 3)
@@ -151,6 +152,12 @@ class Generator:
     def block(self, depth: int, most: int) -> Block:
         return tuple(self.statement(depth) for _ in range(self.random.randint(1, most)))
 
+    def loop_block(self, depth: int, most: int) -> Block:
+        self.loops += 1
+        made = self.block(depth, most)
+        self.loops -= 1
+        return made
+
     def statement(self, depth: int) -> Statement:
         kinds = [self.assignment] * 4
         if self.own:
@@ -159,6 +166,8 @@ class Generator:
             kinds += [self.branch, self.branch]
         if depth and self.calls:
             kinds += [self.counted, self.while_loop, self.collecting, self.broken_off]
+        if self.loops:
+            kinds.append(self.leave)
         made = self.random.choice(kinds)
         return made(depth)
 
@@ -177,19 +186,24 @@ class Generator:
 
     def counted(self, depth: int) -> Statement:
         head = f"for {self.fresh('i')} in range({self.random.choice(COUNTS)}):"
-        return Statement((head,), self.block(depth - 1, 3))
+        return Statement((head,), self.loop_block(depth - 1, 3))
+
+    def leave(self, depth: int) -> Statement:
+        value = self.fill("return (({v} * {k}).sum() + {v}.prod()).detach()")
+        leaves = self.random.choice(["break", "continue", value])
+        return Statement((f"if {self.condition()}:", f"    {leaves}"))
 
     def broken_off(self, depth: int) -> Statement:
         head = f"for {self.fresh('i')} in range({self.random.choice(COUNTS)}):"
         leaves = self.random.choice(["break", "continue"])
         ends = (f"if {self.condition()}:", f"    {leaves}")
         after = Statement((f"{self.random.choice(self.own)} = {self.expression()}",))
-        return Statement((head,), (*self.block(depth - 1, 2), Statement(ends), after))
+        return Statement((head,), (*self.loop_block(depth - 1, 2), Statement(ends), after))
 
     def while_loop(self, depth: int) -> Statement:
         k = self.fresh("k")
         head = f"while {k} < 4 and {self.condition()}:"
-        return Statement((f"{k} = 0", head), self.block(depth - 1, 2), first=(f"{k} += 1",))
+        return Statement((f"{k} = 0", head), self.loop_block(depth - 1, 2), first=(f"{k} += 1",))
 
     def collecting(self, depth: int) -> Statement:
         items, x, target = self.fresh("items"), self.fresh("x"), self.random.choice(self.own)
@@ -204,7 +218,7 @@ class Generator:
         )
         return Statement(
             (f"{items} = []", f"for {self.fresh('i')} in range({self.random.choice(COUNTS)}):"),
-            self.block(depth - 1, 2),
+            self.loop_block(depth - 1, 2),
             last=(f"{items}.append({self.expression()})",),
             rest=(f"if {items}:", *rest),
         )

@@ -564,25 +564,46 @@ def test_one_call_in_ten_is_another() -> None:
 
 
 def test_more_behaviours_than_graphs() -> None:
-    """Twenty kinds of results, each for a string of its own: eight of them have a path."""
+    """Ten kinds of results, each for a string of its own: eight of them have a path."""
 
     def function(state: Any, x: Tensor, name: str) -> Any:
         return {name: x * len(name)}
 
-    converted = alternate(function, lambda call: (X, "a" * (call % 20)))
+    converted = alternate(function, lambda call: (X, "a" * (call % 10)))
     stats = converted.stats
     assert stats["conversions"] == 8
     assert stats["exits"]["TooManyGraphs"] > 0
     assert "as many graphs as the limit allows" in bifront.explain(converted)
 
 
-def test_each_call_is_another() -> None:
+@pytest.mark.parametrize("period", [20, 1000])
+def test_no_call_is_like_those_before(period: int) -> None:
+    """Conversions cost, and win nothing: more than two wait until values come back soon."""
+
     def function(state: Any, x: Tensor, name: str) -> Any:
         return {name: x}
 
-    converted = alternate(function, lambda call: (X, str(call)))
-    exits = converted.stats["exits"]
-    assert exits["TooManyGraphs"] + exits["TooManyWays"] > 900
+    converted = alternate(function, lambda call: (X, str(call % period)))
+    stats = converted.stats
+    assert stats["conversions"] == 2
+    assert stats["exits"]["NewChoice"] > 50
+    assert "a value that no graph knows" in bifront.explain(converted)
+
+
+def test_a_value_that_comes_back_gets_its_path() -> None:
+    """Of three, the third does when it is met for the second time, and what is new does not."""
+
+    def function(state: Any, x: Tensor, name: str) -> Any:
+        return {name: x * 2}
+
+    names = ("train", "check", "test")
+    converted = alternate(
+        function, lambda call: (X, f"once {call}" if call % 50 == 49 else names[call % 3])
+    )
+    stats = converted.stats
+    assert stats["conversions"] <= 4
+    assert stats["graph_calls"] > 950
+    assert stats["exits"]["NewChoice"] >= 15
 
 
 def test_random_numbers_decide() -> None:

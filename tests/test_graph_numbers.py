@@ -211,3 +211,18 @@ def test_int_of_a_float_that_is_no_int_of_the_graph(last: tuple[float, float]) -
 
     values = [(1.5, 0), (2.5, 0), (3.5, 0), last, (4.5, 0), last]
     check(lambda: (function, Box()), [(torch.tensor(v),) for v in values], graph_calls=0)
+
+
+def test_membership_in_sets() -> None:
+    """Of numbers, and of tuples of them: the path is to know them."""
+
+    def function(state: Any, x: Tensor) -> Any:
+        i, j = x.argmax().item(), x.argmin().item()
+        seen = {0, (1, 2)}
+        first = i in seen, (i, j) in seen
+        seen.add((i, j))
+        state.n += (j, i) not in seen
+        return x * 2, first, (i, j) in seen, len(seen)
+
+    calls = [(X.roll(call % 3) + call,) for call in range(12)]
+    check(lambda: (function, Box(n=0)), calls, graph_calls=8)

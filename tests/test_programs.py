@@ -23,7 +23,7 @@ STEPS = 20
 # What each program reaches today in 20 calls: its graphs, its opaque calls, and the calls of it
 # that CPython runs after the first. The aim is (1, few, 0). A test says when a row is out of date.
 GRAPHS: dict[str, tuple[int, int, int]] = {
-    "janus/a3c": (6, 18, 14),
+    "janus/a3c": (2, 6, 1),
     "janus/an": (1, 0, 0),
     "janus/inception_v3": (1, 0, 0),
     "janus/lenet": (1, 0, 0),
@@ -35,7 +35,7 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "janus/treelstm": (1, 0, 0),
     "janus/treernn": (1, 0, 0),
     "terra/bert_cls": (1, 14, 0),
-    "terra/bert_qa": (8, 0, 11),
+    "terra/bert_qa": (1, 1, 1),
     "terra/dcgan": (1, 0, 0),
     "terra/dropblock": (1, 1, 0),
     "terra/faster_rcnn": (0, 0, 19),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import collections
 import contextvars
+import ctypes
 import functools
 import io
 import queue
@@ -28,6 +29,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "a file": (io.IOBase,),
     "a queue": (queue.Queue, queue.SimpleQueue),
     "a buffer": (bytearray, memoryview, array.array),
+    "memory that ctypes gives out": (ctypes.Structure.__base__,),
     "a variable of the thread or the context": (threading.local, contextvars.ContextVar),
 }
 # The same, of modules that the program may not have imported.

@@ -180,7 +180,7 @@ class _Walk:
         elif issubclass(kind, weakref.ref):
             self.pending.append(value())
         elif issubclass(kind, types.MappingProxyType):
-            self.pending += value.values()
+            self.pending += gc.get_referents(value)
         elif issubclass(kind, (classmethod, staticmethod)):
             self.pending.append(value.__func__)
         elif issubclass(kind, property):

@@ -36,6 +36,14 @@ def items_of_mapping(mapping: Any, keys_first: bool) -> list[tuple[Any, Any]]:
     return [(key, mapping[key]) for key in keys]
 
 
+def cached_value(cached: Any, instance: Any) -> Any:
+    """`functools.cached_property.__get__`, without the lock that CPython 3.12 has no more."""
+    values = vars(instance)
+    if cached.attrname not in values:
+        values[cached.attrname] = cached.func(instance)
+    return values[cached.attrname]
+
+
 def is_nothing_handled(_: None) -> bool:
     return sys.exc_info() == (None, None, None)
 
@@ -85,3 +93,89 @@ def sorted_places(keys: tuple[Any, ...], is_reversed: bool) -> list[int]:
     if is_reversed:
         order.reverse()
     return order
+
+
+# The C functions of heapq, for lists alone.
+
+
+def heappush(heap: list[Any], item: Any) -> None:
+    heap.append(item)
+    _sift_down(heap, 0, len(heap) - 1, False)
+
+
+def heappop(heap: list[Any]) -> Any:
+    return _popped(heap, False)
+
+
+def _heappop_max(heap: list[Any]) -> Any:
+    return _popped(heap, True)
+
+
+def heapreplace(heap: list[Any], item: Any) -> Any:
+    return _replaced(heap, item, False)
+
+
+def _heapreplace_max(heap: list[Any], item: Any) -> Any:
+    return _replaced(heap, item, True)
+
+
+def heappushpop(heap: list[Any], item: Any) -> Any:
+    if heap and heap[0] < item:
+        item, heap[0] = heap[0], item
+        _sift_up(heap, 0, False)
+    return item
+
+
+def heapify(heap: list[Any]) -> None:
+    for place in reversed(range(len(heap) // 2)):
+        _sift_up(heap, place, False)
+
+
+def _heapify_max(heap: list[Any]) -> None:
+    for place in reversed(range(len(heap) // 2)):
+        _sift_up(heap, place, True)
+
+
+def _popped(heap: list[Any], is_greatest: bool) -> Any:
+    if not heap:
+        raise IndexError("index out of range")
+    last = heap.pop()
+    if not heap:
+        return last
+    first, heap[0] = heap[0], last
+    _sift_up(heap, 0, is_greatest)
+    return first
+
+
+def _replaced(heap: list[Any], item: Any, is_greatest: bool) -> Any:
+    if not heap:
+        raise IndexError("index out of range")
+    first, heap[0] = heap[0], item
+    _sift_up(heap, 0, is_greatest)
+    return first
+
+
+def _comes_first(one: Any, other: Any, is_greatest: bool) -> Any:
+    return other < one if is_greatest else one < other
+
+
+def _sift_down(heap: list[Any], start: int, place: int, is_greatest: bool) -> None:
+    """What is at `place` goes towards `start`, as far as it comes first."""
+    while place > start:
+        above = (place - 1) >> 1
+        if not _comes_first(heap[place], heap[above], is_greatest):
+            return
+        heap[place], heap[above] = heap[above], heap[place]
+        place = above
+
+
+def _sift_up(heap: list[Any], place: int, is_greatest: bool) -> None:
+    """What is at `place` goes to the end, the way of those that come first, and back."""
+    start, end = place, len(heap)
+    while 2 * place + 1 < end:
+        child = 2 * place + 1
+        if child + 1 < end and not _comes_first(heap[child], heap[child + 1], is_greatest):
+            child += 1
+        heap[place], heap[child] = heap[child], heap[place]
+        place = child
+    _sift_down(heap, start, place, is_greatest)

@@ -76,6 +76,8 @@ public:
     return inputs[inputOfOutside(tensor)].value;
   }
 
+  void noteAsked(const at::Tensor &tensor) override { outside.note(tensor).asked = true; }
+
   uint32_t inputOfOutside(const at::Tensor &tensor) {
     if (auto found = byTensor.find(tensor.unsafeGetTensorImpl()); found != byTensor.end())
       return found->second;
@@ -335,6 +337,11 @@ void Capture::endProgram() {
     at::Tensor now = meta ? meta->grad_ : at::Tensor();
     if (meta && !snapshot.gradFn && meta->grad_fn_)
       recording.fail("a tensor from outside becomes part of the function's autograd history");
+    // What has been asked is checked before each run, as of every input. Of a tensor that nobody
+    // has but the snapshots, as `.data` gives out, what it came from was asked.
+    constexpr int64_t kOfSnapshots = 2;
+    if (snapshot.asked && snapshot.tensor.use_count() > kOfSnapshots)
+      recording.inputOfOutside(snapshot.tensor);
     if (snapshot.gradLookedAt || !now.is_same(snapshot.grad)) {
       uint32_t input = recording.inputOfOutside(snapshot.tensor);
       if (snapshot.gradLookedAt)

@@ -7,17 +7,39 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
+#include <torch/csrc/autograd/anomaly_mode.h>
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
 
 namespace bifront {
 
+namespace {
+
+// As torch.set_flush_denormal() has it for this thread.
+bool flushes() {
+#if defined(__x86_64__)
+  return _MM_GET_FLUSH_ZERO_MODE() == _MM_FLUSH_ZERO_ON;
+#else
+  return false;
+#endif
+}
+
+} // namespace
+
 GlobalModes GlobalModes::now() {
-  bool autocast = at::autocast::is_autocast_enabled(at::kCPU);
-  return {c10::GradMode::is_enabled(),
-          c10::InferenceMode::is_enabled(),
-          at::globalContext().deterministicAlgorithms(),
-          autocast,
-          c10::get_default_dtype_as_scalartype(),
-          autocast ? at::autocast::get_autocast_dtype(at::kCPU) : at::kFloat};
+  const at::Context &context = at::globalContext();
+  return {.grad = c10::GradMode::is_enabled(),
+          .inference = c10::InferenceMode::is_enabled(),
+          .deterministic = context.deterministicAlgorithms(),
+          .autocast = at::autocast::is_autocast_enabled(at::kCPU),
+          .autocastCaches = at::autocast::is_autocast_cache_enabled(),
+          .onednn = context.userEnabledMkldnn(),
+          .flushesSubnormals = flushes(),
+          .defaultDtype = c10::get_default_dtype_as_scalartype(),
+          .autocastDtype = at::autocast::get_autocast_dtype(at::kCPU),
+          .matmulPrecision = static_cast<int>(context.float32MatmulPrecision())};
 }
 
 namespace {
@@ -49,6 +71,8 @@ ModesGuard::~ModesGuard() {
   c10::set_default_dtype(c10::scalarTypeToTypeMeta(modes_.defaultDtype));
   at::globalContext().setDeterministicAlgorithms(modes_.deterministic, warnOnly_);
 }
+
+bool detectsAnomalies() { return torch::autograd::AnomalyMode::is_enabled(); }
 
 bool foreignModeActive() {
   return c10::impl::TorchDispatchModeTLS::any_modes_set() ||

@@ -8,8 +8,9 @@ namespace bifront {
 
 // PyTorch's process- and thread-wide settings that change what a program computes.
 struct GlobalModes {
-  bool grad, inference, deterministic, autocast;
+  bool grad, inference, deterministic, autocast, autocastCaches, onednn, flushesSubnormals;
   at::ScalarType defaultDtype, autocastDtype;
+  int matmulPrecision; // an at::Float32MatmulPrecision
   static GlobalModes now();
   bool operator==(const GlobalModes &) const = default;
 };
@@ -31,5 +32,8 @@ private:
 
 // A mode of somebody else's sits on the dispatch or function stack: nothing may be assumed.
 bool foreignModeActive();
+
+// Each operator of autograd says where it was called: the program's own have to run.
+bool detectsAnomalies();
 
 } // namespace bifront

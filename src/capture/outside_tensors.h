@@ -21,6 +21,7 @@ public:
     decltype(torch::autograd::AutogradMeta::grad_fn_) gradFn;
     uint32_t outputNumber = 0;
     uint32_t version = 0;
+    bool asked = false; // for its size, its dtype, ...
     bool gradLookedAt = false;
     bool gradDroppedFirst = false; // set to None before the program computed anything
   };

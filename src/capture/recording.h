@@ -48,6 +48,8 @@ public:
 
   // The value of a tensor that is not a proxy of this recording.
   virtual ValueId outsideTensor(const at::Tensor &tensor) = 0;
+  // Python asks a tensor that is not a proxy for its size, its dtype, ... .
+  virtual void noteAsked(const at::Tensor &) {}
 
   // The value of a Python object that is the same at each run.
   virtual ValueId heldObject(PyObject *object) = 0;

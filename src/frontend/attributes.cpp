@@ -5,6 +5,9 @@
 #include "frontend/kinds.h"
 #include "frontend/output.h"
 #include "frontend/pointers.h"
+#include "frontend/walked_helpers.h"
+
+#include "capture/capture.h"
 
 namespace bifront {
 namespace {
@@ -12,6 +15,13 @@ namespace {
 bool isMember(PyObject *descriptor) { return Py_IS_TYPE(descriptor, &PyMemberDescr_Type); }
 
 bool isData(PyObject *descriptor) { return Py_TYPE(descriptor)->tp_descr_set != nullptr; }
+
+bool isCachedProperty(PyObject *descriptor) {
+  static PyObject *type = PyObject_GetAttrString(
+      PyRef::steal(PyImport_ImportModule("functools")).get(), "cached_property");
+  return reinterpret_cast<PyObject *>(Py_TYPE(descriptor)) == type &&
+         checked(PyObject_GetAttrString(descriptor, "attrname")).get() != Py_None;
+}
 
 bool hasOwnLookup(PyObject *object) {
   return !Py_IS_TYPE(object, &PySuper_Type) && !PyType_Check(object) &&
@@ -23,11 +33,25 @@ PyRef accessor(PyObject *property, const char *name) {
   return function.get() == Py_None ? PyRef() : function;
 }
 
+// Each call asks whether an argument has attributes of its own, and what the graph has computed has
+// none; what it has found anywhere else may have some.
+void refuseFound(PyObject *tensor) {
+  auto input = Capture::current()->inputOf(THPVariable_Unpack(tensor));
+  bool isArgument =
+      input && Capture::current()->inputs()[*input].kind == CapturedInput::Kind::Argument;
+  if (isEitherTensor(tensor) || (input && !isArgument))
+    throw CannotInterpret("an attribute is asked of a tensor that the run finds");
+}
+
+bool isDict(PyObject *name) { return PyUnicode_CompareWithASCIIString(name, "__dict__") == 0; }
+
 } // namespace
 
 PyObject *Interpreter::dictOf(PyObject *object) {
   if (Py_TYPE(object)->tp_dictoffset == 0)
     return nullptr;
+  if (isProxyTensor(object))
+    refuseFound(object);
   PyRef dict = checked(PyObject_GenericGetDict(object, nullptr)); // the object keeps it alive
   log_.noteFreshWith(object, dict.get());
   return dict.get();
@@ -36,6 +60,9 @@ PyObject *Interpreter::dictOf(PyObject *object) {
 PyRef Interpreter::bound(PyObject *descriptor, PyObject *object) {
   if (PyFunction_Check(descriptor))
     return checked(PyMethod_New(descriptor, object));
+  if (isCachedProperty(descriptor))
+    return call(walkedHelper("cached_value").get(),
+                {{PyRef::share(descriptor), PyRef::share(object)}, {}});
   auto *type = reinterpret_cast<PyObject *>(Py_TYPE(object));
   if (auto value = callSpecial(descriptor, "__get__", {object, type}))
     return *value;
@@ -50,8 +77,7 @@ PyRef Interpreter::genericAttribute(PyObject *object, PyObject *name) {
   log_.readType(type);
   log_.readTypeOf(object);
   if (descriptor && isData(descriptor)) {
-    if (Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) &&
-        PyUnicode_CompareWithASCIIString(name, "__dict__") == 0)
+    if (Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) && isDict(name))
       if (PyObject *dict = dictOf(object)) {
         writtenClasses_.insert(type); // perhaps
         return PyRef::share(dict);
@@ -67,6 +93,8 @@ PyRef Interpreter::genericAttribute(PyObject *object, PyObject *name) {
       PyRef value = bound(descriptor, object);
       if (PyDict_CheckExact(value.get()))
         dictOf(object); // which is made with the object
+      else
+        readComputed(descriptor, object, value.get());
       return value;
     }
     PyRef value =
@@ -107,18 +135,44 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
     if (value)
       return found(Slot::Kind::DictItem, dict, name, value);
     log_.read(Slot::Kind::DictItem, dict, name, nullptr);
-    return natively();
+    PyRef own = checked(PyUnicode_InternFromString("__getattr__"));
+    PyObject *falls = checkedOrAbsent(PyDict_GetItemWithError(dict, own.get()));
+    log_.read(Slot::Kind::DictItem, dict, own.get(), falls);
+    if (!falls)
+      return natively();
+    try {
+      return callWith(falls, PyRef::share(name));
+    } catch (const PythonError &) {
+      if (!PyErr_ExceptionMatches(PyExc_AttributeError))
+        throw;
+      PyErr_Clear(); // not there
+      return {};
+    }
   }
   if (PyType_Check(object)) {
+    log_.readType(type);
     log_.readType(reinterpret_cast<PyTypeObject *>(object));
-    return natively();
+    PyRef value = natively();
+    PyObject *descriptor = typeAttribute(type, name);
+    if (value && descriptor && isData(descriptor))
+      readComputed(descriptor, object, value.get()); // its name
+    return value;
   }
-  if (isGraphNumber(object) || callbackOf(object) ||
-      (isTensor(object) && typeAttribute(type, name)))
+  if (isProxyTensor(object) && isDict(name))
+    throw CannotInterpret("the `__dict__` of a tensor is looked at");
+  if (PyObject *descriptor = isTensor(object) ? typeAttribute(type, name) : nullptr) {
+    noteAsked(object);
+    return Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) ? letOthersRun({object}, natively)
+                                                       : natively();
+  }
+  if (isGraphNumber(object) || callbackOf(object))
     return natively();
   if (Py_IS_TYPE(object, &PySuper_Type) || !hasOrdinaryLookup(type)) {
-    if (!hasOwnLookup(object))
-      return natively();
+    if (!hasOwnLookup(object)) {
+      PyRef value = natively();
+      readOwnLookup(object, name, value.get());
+      return value;
+    }
     try {
       return attributeByOwnWay(object, name);
     } catch (const PythonError &) {
@@ -193,6 +247,9 @@ void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value
             : callSpecial(object, "__delattr__", {name}))
     return;
   if (PyModule_Check(object)) {
+    PyObject *descriptor = typeAttribute(Py_TYPE(object), name);
+    if (descriptor && isData(descriptor))
+      throw CannotInterpret("an attribute of a module's class is set");
     PyObject *dict = PyModule_GetDict(object);
     if (!value && !checkedOrAbsent(PyDict_GetItemWithError(dict, name)))
       checked(PyObject_DelAttr(object, name)); // raises
@@ -202,9 +259,18 @@ void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value
   } else if (isTensor(object) && !typeAttribute(Py_TYPE(object), name) && !isProxyTensor(object)) {
     setGenericAttribute(object, name, value);
   } else if (isTensor(object)) {
-    if (!typeAttribute(Py_TYPE(object), name))
-      throw CannotInterpret("a tensor is given an attribute");
-    checked(value ? PyObject_SetAttr(object, name, value) : PyObject_DelAttr(object, name));
+    if (!typeAttribute(Py_TYPE(object), name)) {
+      static PyObject *const set = PyDict_GetItemString(PyBaseObject_Type.tp_dict, "__setattr__");
+      if (!value)
+        throw CannotInterpret("an attribute of a tensor is deleted");
+      PyObject *arguments[] = {object, name, value};
+      log_.mutate(dictOf(object), set, arguments, std::size(arguments), nullptr);
+      return;
+    }
+    letOthersRun({object, value ? value : Py_None}, [&] {
+      checked(value ? PyObject_SetAttr(object, name, value) : PyObject_DelAttr(object, name));
+      return PyRef();
+    });
   } else {
     setGenericAttribute(object, name, value);
   }
@@ -224,6 +290,23 @@ void Interpreter::setClassAttribute(PyObject *cls, PyObject *name, PyObject *val
   PyRef before = log_.valueNow({Slot::Kind::ClassItem, PyRef::share(cls), PyRef::share(name)});
   found(Slot::Kind::ClassItem, cls, name, before.get());
   log_.write(Slot::Kind::ClassItem, cls, name, value);
+}
+
+// `object.__class__ = cls`, where both classes are of Python: the walk goes on with an object of
+// that class, and so does the program behind the run.
+bool Interpreter::setsClass(PyObject *object, PyObject *descriptor, PyObject *cls) {
+  static PyObject *const ofObject = PyDict_GetItemString(PyBaseObject_Type.tp_dict, "__class__");
+  auto isOfPython = [](PyTypeObject *type) {
+    return (type->tp_flags & Py_TPFLAGS_HEAPTYPE) && !(type->tp_flags & Py_TPFLAGS_IMMUTABLETYPE);
+  };
+  if (descriptor != ofObject || !PyType_Check(cls) || !isOfPython(Py_TYPE(object)) ||
+      !isOfPython(reinterpret_cast<PyTypeObject *>(cls)))
+    return false;
+  if (callbackOf(object) || (host_.isCopy && host_.isCopy(object)) ||
+      PyExceptionInstance_Check(object))
+    return false;
+  log_.write(Slot::Kind::Member, object, descriptor, cls);
+  return true;
 }
 
 void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject *value) {
@@ -249,6 +332,8 @@ void Interpreter::setGenericAttribute(PyObject *object, PyObject *name, PyObject
       log_.write(Slot::Kind::Member, object, descriptor, value);
       return;
     }
+    if (value && setsClass(object, descriptor, value))
+      return;
     if (value ? callSpecial(descriptor, "__set__", {object, value})
               : callSpecial(descriptor, "__delete__", {object}))
       return;

@@ -50,7 +50,8 @@ PyRef Interpreter::conditionOf(PyObject *value) {
     return {};
   if (holdsStacked(value))
     return conditionOf(lengthWithRows(value).get());
-  return pointerOf(value) ? pointerTruth(value) : graphCondition(value);
+  return pointerOf(value) ? pointerTruth(value)
+                          : letOthersRun({value}, [&] { return graphCondition(value); });
 }
 
 namespace {
@@ -85,7 +86,9 @@ std::optional<Completion> Interpreter::forkStatement(PythonFrame &frame, const v
         Completion completion = body();
         if (withRest && completion == Completion::Normal)
           completion = runRest(frame);
-        if (!withRest || completion == Completion::Return)
+        if (completion == Completion::LoopBodyEnd) // by branches further in
+          way.value = frame.breaks;
+        if (!withRest || completion == Completion::Return || completion == Completion::LoopBodyEnd)
           return completion;
         if (completion == Completion::Break)
           refuseUnrolled(frame);
@@ -267,6 +270,7 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
   Way &then = ways[0], &otherwise = ways[1];
   Merge merge(recording, log_, objects_, opaque_, isPeeled(&frame) ? nullptr : choiceAt(site),
               &before);
+  merge.setListSite(choiceAt(site));
   merged.completion = then.completion;
   bool returns = then.completion == Completion::Return;
   Merge::Index value = merge.plan(then.value.get(), otherwise.value.get());

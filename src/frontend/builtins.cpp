@@ -52,9 +52,7 @@ struct Interpreter::Builtins {
       return std::nullopt;
     if (pointerOf(at(args, 0)))
       return in.pointerIsInstance(at(args, 0), at(args, 1));
-    in.log_.readTypeOf(at(args, 0));
-    bool is = checked(isInstanceOf(at(args, 0), at(args, 1))) != 0;
-    return PyRef::share(is ? Py_True : Py_False);
+    return PyRef::share(in.isInstance(at(args, 0), at(args, 1)) ? Py_True : Py_False);
   }
 
   static Result identity(Interpreter &in, Args &args) {
@@ -67,6 +65,8 @@ struct Interpreter::Builtins {
   static Result asIs(Interpreter &in, Args &args) { // issubclass, callable
     if (!args.positional.empty())
       in.log_.readTypeOf(at(args, 0));
+    if (args.positional.size() == 2)
+      in.readInstanceChecks(at(args, 1));
     return std::nullopt;
   }
 
@@ -86,7 +86,10 @@ struct Interpreter::Builtins {
       return length;
     if (isMutableContainer(at(args, 0)))
       in.log_.readContainer(at(args, 0));
-    return checked(PyLong_FromSsize_t(checkedSize(PyObject_Size(at(args, 0)))));
+    auto size = [&] {
+      return checked(PyLong_FromSsize_t(checkedSize(PyObject_Size(at(args, 0)))));
+    };
+    return PyTuple_CheckExact(at(args, 0)) ? size() : in.natively("__len__", {at(args, 0)}, size);
   }
 
   static Py_ssize_t checkedSize(Py_ssize_t size) {
@@ -156,9 +159,7 @@ struct Interpreter::Builtins {
   }
 
   static Result boolean(Interpreter &in, Args &args) {
-    if (args.positional.size() != 1)
-      return std::nullopt;
-    return PyRef::share(in.truth(at(args, 0)) ? Py_True : Py_False);
+    return args.positional.size() == 1 ? Result(in.conditionOrTruth(at(args, 0))) : std::nullopt;
   }
 
   static Result real(Interpreter &in, Args &args) {
@@ -257,6 +258,8 @@ struct Interpreter::Builtins {
     if (args.positional.empty())
       return std::nullopt;
     PyRef start = args.positional.size() > 1 ? args.positional[1] : keywordOf(args, "start");
+    if (addsInAnotherWay(at(args, 0)) && holdsStacked(at(args, 0)))
+      return std::nullopt; // refused
     if (holdsStacked(at(args, 0)) || goesThrough(in, at(args, 0), "sum_of"))
       return walked(in, "sum_of",
                     {args.positional[0], start ? start : checked(PyLong_FromLong(0))});
@@ -281,6 +284,12 @@ struct Interpreter::Builtins {
       PyRef first = in.itemOfGrown(all.get(), checked(PyLong_FromLong(0)).get());
       return walked(in, "extreme_of",
                     {all, first, PyRef::share(better == CompareOp::Lt ? Py_True : Py_False)});
+    }
+    if (args.keywords.empty() && holdsNumbers(all.get())) {
+      in.assertHasItems(all.get()); // or it raises
+      return walked(in, "extreme_of",
+                    {all, in.item(all.get(), checked(PyLong_FromLong(0)).get()),
+                     PyRef::share(better == CompareOp::Lt ? Py_True : Py_False)});
     }
     PyRef items = in.listOf(all.get());
     PyRef key = keywordOf(args, "key"), fallback = keywordOf(args, "default");
@@ -312,12 +321,15 @@ struct Interpreter::Builtins {
     return best;
   }
 
-  // Whether such a function goes through a list that grows from call to call. CPython 3.12 adds
-  // floats up in another way than `+` does.
+  // CPython 3.12 adds floats up in another way than `+` does.
+  static bool addsInAnotherWay(PyObject *list) {
+    return PY_VERSION_HEX >= 0x030C0000 && PyList_Check(list) && PyList_GET_SIZE(list) > 0 &&
+           (PyFloat_Check(PyList_GET_ITEM(list, 0)) || holdsNumbers(list));
+  }
+
+  // Whether such a function goes through a list that grows from call to call.
   static bool goesThrough(Interpreter &in, PyObject *list, const char *helper) {
-    bool isSumOfFloats = std::string_view(helper) == "sum_of" && PyList_Check(list) &&
-                         PyList_GET_SIZE(list) > 0 && PyFloat_Check(PyList_GET_ITEM(list, 0));
-    if (PY_VERSION_HEX >= 0x030C0000 && isSumOfFloats)
+    if (std::string_view(helper) == "sum_of" && addsInAnotherWay(list))
       return false;
     return in.grownList(list, walkedHelper(helper).get()).has_value();
   }
@@ -382,6 +394,8 @@ struct Interpreter::Builtins {
   static Result variables(Interpreter &in, Args &args) {
     if (args.positional.size() != 1 || PyType_Check(at(args, 0)) || PyModule_Check(at(args, 0)))
       return std::nullopt;
+    if (isProxyTensor(at(args, 0)))
+      throw CannotInterpret("the `__dict__` of a tensor is looked at");
     PyObject *dict = in.dictOf(at(args, 0));
     return dict ? Result(PyRef::share(dict)) : std::nullopt;
   }
@@ -417,7 +431,7 @@ struct Interpreter::Builtins {
     PyRef handled = PyRef::steal(PyErr_GetHandledException());
     if (handled && handled.get() != Py_None)
       throw CannotInterpret("asks for an exception that is handled");
-    in.log_.readAnswer(walkedHelper("is_nothing_handled").get(), Py_None, true);
+    in.log_.readAnswer(walkedHelper("is_nothing_handled").get(), Py_None, Py_True);
     return checked(PyTuple_Pack(3, Py_None, Py_None, Py_None));
   }
 
@@ -636,7 +650,7 @@ std::optional<PyRef> Interpreter::callOfObject(PyObject *self, std::string_view 
 
 PyRef Interpreter::callDirectlyOn(PyObject *self, std::string_view name, CallArguments &arguments) {
   if (!log_.isFresh(self) && !callbackOf(self))
-    throw CannotInterpret("a generator from outside moves on");
+    throw UnknownEffects("a generator from outside moves on");
   if (!forks_.empty() && !log_.isFreshSince(forks_.back().mark, self))
     throw CannotInterpret("an iterator from outside of a branch moves on in it");
   arguments.positional.erase(arguments.positional.begin());
@@ -647,7 +661,7 @@ PyRef Interpreter::callDirectlyOn(PyObject *self, std::string_view name, CallArg
 PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObject *function,
                                    CallArguments &arguments) {
   auto &positional = arguments.positional;
-  checkStacked(self, name);
+  checkStacked(self, name, positional);
   if (PyDict_Check(self))
     if (auto result = callOfDict(self, name, positional))
       return *result;
@@ -705,7 +719,7 @@ PyRef Interpreter::callOfContainer(PyObject *self, std::string_view name, PyObje
   if (changesBlindly(name))
     return mutate();
   // `remove` and their kin compare.
-  return natively("a change of a container", {self, positional.back().get()}, mutate);
+  return comparing("a change of a container", self, positional.back().get(), mutate);
 }
 
 //===- Sorting -----------------------------------------------------------------------------===//
@@ -750,11 +764,15 @@ PyRef Interpreter::sorted(PyRef items, const PyRef &key, const PyRef &reverse) {
     checked(PyDict_SetItemString(options.get(), "reverse", isReversed ? Py_True : Py_False));
     checked(PyObject_Call(sort.get(), checked(PyTuple_New(0)).get(), options.get()));
   }
+  checkNotStacked(order.get());
   PyRef result = checked(PyList_New(0));
-  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(order.get()); ++i)
-    checked(PyList_Append(
-        result.get(),
-        PyList_GET_ITEM(items.get(), PyLong_AsSsize_t(PyList_GET_ITEM(order.get(), i)))));
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(order.get()); ++i) {
+    PyRef place = PyRef::share(PyList_GET_ITEM(order.get(), i));
+    if (isGraphNumber(place.get())) // the program's order is decided in the graph
+      place = knownNumber(place.get());
+    checked(
+        PyList_Append(result.get(), PyList_GET_ITEM(items.get(), PyLong_AsSsize_t(place.get()))));
+  }
   log_.noteFresh(result.get());
   return result;
 }

@@ -2,6 +2,7 @@
 // walked in their place.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/walked_helpers.h"
 
 #include <algorithm>
 #include <string_view>
@@ -36,6 +37,18 @@ PyRef attributeOf(PyObject *object, const char *name) {
 // How a getter of `operator` was made: its type, then a tuple of its arguments.
 PyRef recipeOf(PyObject *getter) {
   return checked(PyObject_CallMethod(getter, "__reduce__", nullptr));
+}
+
+// What does something to a list that the walk can do as well, in Python; null for others.
+const char *helperFor(PyObject *callee) {
+  static constexpr const char *ofHeaps[] = {"_heapify_max", "_heappop_max", "_heapreplace_max",
+                                            "heapify",      "heappop",      "heappush",
+                                            "heappushpop",  "heapreplace"};
+  if (!PyCFunction_Check(callee) || attributeText(callee, "__module__") != "_heapq")
+    return nullptr;
+  std::string name = attributeText(callee, "__name__");
+  const auto *found = std::ranges::find(ofHeaps, name);
+  return found == std::end(ofHeaps) ? nullptr : *found;
 }
 
 // A cache of the standard library's or of torch's own makes no difference but in time.
@@ -81,6 +94,8 @@ std::optional<PyRef> Interpreter::callOfCallable(PyObject *callee, CallArguments
                : call(called.get(), std::move(arguments));
   if (type == types().partial)
     return callPartial(callee, std::move(arguments));
+  if (auto result = callOnHeap(callee, arguments))
+    return result;
   if (type == types().converted)
     return call(attributeOf(callee, "__wrapped__").get(), std::move(arguments));
   if (type == types().cached && isCacheOfLibrary(callee))
@@ -103,6 +118,21 @@ std::optional<PyRef> Interpreter::callOfCallable(PyObject *callee, CallArguments
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keys); ++i)
     PyTuple_SET_ITEM(result.get(), i, get(PyTuple_GET_ITEM(keys, i)).release());
   return result;
+}
+
+// A heap that the call has made: what C does to others may be an opaque call.
+std::optional<PyRef> Interpreter::callOnHeap(PyObject *callee, CallArguments &arguments) {
+  const char *helper = helperFor(callee);
+  if (!helper || !arguments.keywords.empty() || arguments.positional.empty() ||
+      !PyList_CheckExact(arguments.positional[0].get()) ||
+      !log_.isFresh(arguments.positional[0].get()))
+    return std::nullopt;
+  std::string_view name = helper;
+  bool takesItem =
+      name.find("push") != std::string_view::npos || name.find("replace") != std::string_view::npos;
+  if (arguments.positional.size() != (takesItem ? 2U : 1U))
+    return std::nullopt; // CPython raises
+  return call(walkedHelper(helper).get(), std::move(arguments));
 }
 
 PyRef Interpreter::callPartial(PyObject *partial, CallArguments arguments) {

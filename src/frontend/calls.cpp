@@ -7,9 +7,17 @@ namespace bifront {
 
 using namespace syntax;
 
-CallArguments Interpreter::argumentsOf(PythonFrame &frame, const Call &expression) {
+// `isLogged`: of a logged call.
+CallArguments Interpreter::argumentsOf(PythonFrame &frame, const Call &expression, bool isLogged) {
   CallArguments arguments;
-  arguments.positional = evalAll(frame, expression.args);
+  auto isStarred = [](const ExprPtr &argument) {
+    return std::holds_alternative<Starred>(argument->node);
+  };
+  if (isLogged && std::ranges::none_of(expression.args, isStarred))
+    for (const ExprPtr &argument : expression.args)
+      arguments.positional.push_back(argumentOfLogged(frame, *argument));
+  else
+    arguments.positional = evalAll(frame, expression.args);
   for (const Keyword &keyword : expression.keywords) {
     PyRef value = eval(frame, *keyword.value);
     if (keyword.name) {
@@ -40,7 +48,7 @@ PyRef Interpreter::eval(PythonFrame &frame, const Call &expression) {
     return *result;
   if (auto result = callOverGenerator(frame, expression, callee.get()))
     return *result;
-  CallArguments arguments = argumentsOf(frame, expression);
+  CallArguments arguments = argumentsOf(frame, expression, isLoggedCall(frame, callee.get()));
   int line = frame.line;
   PyRef result = callAtSite(frame, callee.get(), std::move(arguments));
   frame.line = line;

@@ -104,7 +104,11 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
     return *result;
   if (isStateless(function)) {
     refuseSetter(function);
-    return callDirectly(function, arguments);
+    for (const PyRef &argument : arguments.positional)
+      noteAsked(argument.get());
+    PyRef result = callDirectly(function, arguments);
+    readAnswerOfTorch(function, arguments, result.get());
+    return result;
   }
   constexpr int kAsync = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE;
   if (reinterpret_cast<PyCodeObject *>(PyFunction_GET_CODE(function))->co_flags & kAsync)
@@ -113,6 +117,7 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
   auto syntax = syntaxOf(function, whyNot);
   if (!syntax) {
     try {
+      refuseUnknownCalls(function);
       return callUnwalked(function, arguments);
     } catch (const CannotInterpret &why) {
       throw UnknownEffects(why.what());

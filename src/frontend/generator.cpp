@@ -82,6 +82,7 @@ PyObject *Generator::resume(PyObject *sent) {
   }
   if (!fiber_)
     fiber_ = std::make_unique<Fiber>([this] { walk(); });
+  Interpreter::Walking walking(interpreter_);
   started_ = true;
   inwards_ = PyRef::share(sent);
   PyRef outerHandled = PyRef::steal(PyErr_GetHandledException());
@@ -176,6 +177,7 @@ void Generator::dropped() {
 
 void Generator::end() {
   if (fiber_ && !finished_ && !running_) {
+    Interpreter::Walking walking(interpreter_);
     abandoned_ = true;
     fiber_->enter();
   }

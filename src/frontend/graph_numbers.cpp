@@ -2,6 +2,7 @@
 // would ask what these are.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/stacked_items.h"
 
 #include "capture/symbolic.h"
 
@@ -90,7 +91,9 @@ bool fitsOrIsOfGraph(PyObject *number) { return isGraphNumber(number) || fitsGra
 // A number of the graph, or the one that a tensor holds; null for other objects.
 PyRef Interpreter::scalarOf(PyObject *object) {
   if (isProxyTensor(object) && isExactTensor(object) && isOfNoDimension(object))
-    return scalarOf(checked(PyObject_CallMethod(object, "item", nullptr)).get());
+    return scalarOf(letOthersRun({object}, [&] {
+                      return checked(PyObject_CallMethod(object, "item", nullptr));
+                    }).get());
   return isGraphNumber(object) ? PyRef::share(object) : PyRef();
 }
 
@@ -174,14 +177,19 @@ PyRef Interpreter::stackedNumbers(PyObject *data, PyObject *keywords, bool isRea
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(data); ++i)
       checked(PyList_Append(
           parts.get(), stackedNumbers(PySequence_Fast_GET_ITEM(data, i), keywords, isReal).get()));
-    return checked(PyObject_CallOneArg(torchAttribute("stack").get(), parts.get()));
+    return letOthersRun({parts.get()}, [&] {
+      return checked(PyObject_CallOneArg(torchAttribute("stack").get(), parts.get()));
+    });
   }
   if (isExactTensor(data)) {
-    PyRef value = checked(PyObject_CallMethod(data, "detach", nullptr));
-    PyRef to = checked(PyObject_GetAttrString(value.get(), "to"));
-    return checked(PyObject_VectorcallDict(to.get(), nullptr, 0, keywords));
+    return letOthersRun({data}, [&] {
+      PyRef value = checked(PyObject_CallMethod(data, "detach", nullptr));
+      PyRef to = checked(PyObject_GetAttrString(value.get(), "to"));
+      return checked(PyObject_VectorcallDict(to.get(), nullptr, 0, keywords));
+    });
   }
-  return filled({}, numberToFill(data, isReal).get(), keywords);
+  PyRef number = numberToFill(data, isReal);
+  return letOthersRun({number.get()}, [&] { return filled({}, number.get(), keywords); });
 }
 
 // torch.tensor goes by way of a double where the tensor is real, and torch.full takes no bool of
@@ -209,6 +217,14 @@ std::optional<PyRef> Interpreter::tensorOfData(const CallArguments &arguments) {
     if (PyUnicode_CompareWithASCIIString(name.get(), "dtype") != 0)
       return std::nullopt;
     dtype = value;
+  }
+  if (arguments.positional.size() == 1 && holdsStacked(arguments.positional[0].get())) {
+    bool isTold = dtype && dtype.get() != Py_None;
+    if (isTold && !THPDtype_Check(dtype.get()))
+      return std::nullopt;
+    return tensorOfRows(arguments.positional[0].get(),
+                        isTold ? reinterpret_cast<THPDtype *>(dtype.get())->scalar_type
+                               : c10::ScalarType::Undefined);
   }
   NestedNumbers numbers;
   if (arguments.positional.size() != 1 || !numbers.read(arguments.positional[0].get()) ||

@@ -9,6 +9,7 @@
 #include "frontend/opaque_sites.h"
 #include "frontend/python_effects.h"
 #include "frontend/python_error.h"
+#include "frontend/python_frame.h"
 #include "frontend/python_log.h"
 #include "frontend/syntax.h"
 #include "frontend/written_examples.h"
@@ -114,6 +115,8 @@ struct InterpreterHost {
   std::function<PyRef(ValueId value)> exampleOf = {};
   // Null: no calls are opaque but those that can be taken back.
   OpaqueSites *sites = nullptr;
+  // How many numbers of the graph Python has had to know so far, each of which decides the path.
+  std::function<size_t()> numDecided = {};
   // Whether CPython can be made to ask a log before each call of the function's code.
   std::function<bool(PyObject *function)> reroutes = {};
   // What makes the calls of a site in a run, given what is called and its arguments. `frames`: from
@@ -143,49 +146,6 @@ struct CallArguments {
   std::vector<PyRef> positional;
   std::vector<std::pair<PyRef, PyRef>> keywords;
 };
-
-// The statements that are still to run in a frame, from the outermost body to the innermost.
-struct PendingBody {
-  enum class Kind : uint8_t {
-    Statements,
-    LoopBody,     // the end of an iteration of a loop of the graph
-    UnrolledLoop, // `site`
-    Guarded,      // a statement that must see its body end, as `with` does
-  } kind = Kind::Statements;
-  const syntax::Body *body = nullptr;
-  size_t next = 0;
-  const void *site = nullptr;
-};
-
-struct PythonFrame {
-  const syntax::Function &syntax;
-  PyObject *function; // borrowed from the caller
-  PyObject *globals, *builtins;
-  std::vector<PyRef> slots = {};
-  std::vector<PyRef> cells = {};
-  PyRef returned = {};
-  std::vector<PendingBody> pending = {};
-  PyRef breaks =
-      {}; // at Completion::LoopBodyEnd: whether the loop ends, a bool or one of the graph
-  PythonFrame *caller = nullptr;
-  int line = 0;
-  const syntax::Expr *expression = nullptr;           // that is being evaluated
-  Generator *generator = nullptr;                     // that yields go to
-  std::shared_ptr<const syntax::Function> owner = {}; // of the syntax
-  size_t forks = 0;       // ways that were being walked when it was entered
-  int comprehensions = 0; // that are being run
-  PyRef locals = {};      // what locals() has returned
-};
-
-// While it lives, a comprehension is being run in the frame.
-struct InComprehension {
-  explicit InComprehension(PythonFrame &frame) : frame(frame) { ++frame.comprehensions; }
-  ~InComprehension() { --frame.comprehensions; }
-  InComprehension(const InComprehension &) = delete;
-  PythonFrame &frame;
-};
-
-enum class Completion : uint8_t { Normal, Break, Continue, Return, LoopBodyEnd };
 
 // All functions throw PythonError where the program raises.
 class Interpreter {
@@ -311,8 +271,15 @@ private:
   std::string siteNow() const;
   PyObject *functionWithCode(PyObject *function) const;
   PyRef callAtSite(PythonFrame &, PyObject *callee, CallArguments arguments);
+  bool isLoggedCall(const PythonFrame &, PyObject *callee) const;
   PyRef callLogged(PythonFrame &, const CallPlace &, OpaqueSite &, PyObject *callee,
                    const CallArguments &arguments);
+  struct WholeCall;
+  std::optional<std::vector<PyRef>> givenTo(PyObject *callee, const CallArguments &arguments);
+  void wantDecider(const WholeCall &call, PyObject *result, size_t decidedBefore);
+  void wantUser(const WholeCall &call, const CallArguments &arguments, const CannotInterpret &why);
+  void wantWhole(const WholeCall &call, const std::string &why, bool isWalkable);
+  PyRef argumentOfLogged(PythonFrame &, const syntax::Expr &argument);
   bool canBeGiven(PyObject *callee, CallArguments arguments);
   std::vector<PyRef> checkedOperands(const CallArguments &arguments);
   void checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth = 0);
@@ -409,7 +376,7 @@ private:
   using LoopBody = std::function<Completion()>;
   Completion runUnrolled(PythonFrame &, const LoopBody &body, const void *site);
   Completion runCounting(PythonFrame &, const CountedLoop &loop);
-  Completion runOwn(PythonFrame &, const CountedLoop &loop, bool endsEarly);
+  Completion runBehind(PythonFrame &, const CountedLoop &loop, bool endsEarly);
   bool comprehendInGraph(PythonFrame &, const syntax::Comprehension &, PyRef &iterable,
                          const std::function<void()> &begin, const std::function<void()> &element);
   void comprehendItem(PythonFrame &, const syntax::Comprehension &, size_t clause, size_t condition,
@@ -417,26 +384,10 @@ private:
   void setCarried(PythonFrame &, const Carried &, Merge &);
   PyRef nextCondition(PythonFrame &, const LoopBody &body, const void *site,
                       const std::function<PyRef()> &condition, bool &endsEarly);
+  Completion runLoop(PythonFrame &, const syntax::While &);
+  Completion runLoop(PythonFrame &, const syntax::For &);
   PyRef poison(const void *site, Policy instead, const std::string &why);
   void refusePoison(PyObject *value) const;
-
-  // counting.cpp
-  struct CountedPart;
-  std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::Expr &iterated,
-                                       const void *site, PyRef &iterable);
-  std::unique_ptr<Counting> countingOfNumbers(PythonFrame &, const syntax::Call &, const void *site,
-                                              PyRef &iterable);
-  std::unique_ptr<Counting> countingOfRange(PyObject *callee, const CallArguments &arguments,
-                                            const void *site);
-  std::unique_ptr<Counting> countingOfItems(PyRef &iterable);
-  std::unique_ptr<Counting> countingTogether(PythonFrame &, const syntax::Call &, PyObject *callee,
-                                             const void *site, PyRef &iterable);
-  CountedPart countedPart(PythonFrame &, const syntax::Expr &expression, const void *site);
-  bool becomesCounted(CountedPart &part);
-  PyRef itemOf(const Counting &counting, const PyRef &number);
-  PyRef listOfNumbers(PyObject *tensor);
-  PyRef iterableOf(const Counting &counting);
-  PyRef lesserNumber(const PyRef &one, const PyRef &other);
 
   // chosen_items.cpp
   PyRef chosenItem(PyObject *sequence, PyObject *number);
@@ -450,8 +401,13 @@ private:
   // selected_rows.cpp
   ValueId selectorOf(PyObject *function, const CallArguments &arguments);
   PyRef numberOfRows(PyObject *array, ValueId selector);
-  PyRef tensorOfRows(PyObject *array, ValueId value, const OpaqueObject &made);
+  PyRef tensorOfSelected(PyObject *array, ValueId value, const OpaqueObject &made);
   PyRef tensorOfArray(PyObject *array, ValueId value, OpaqueObject made);
+
+  // loop_returns.cpp
+  template <class Loop> Completion runReturning(PythonFrame &, const Loop &loop);
+  bool returnsBehindLoop(PythonFrame &, const syntax::Return &) const;
+  Completion returnFrom(PythonFrame &, const LoopReturns &, size_t first, bool isOneOfThem);
 
   // match.cpp
   Completion runCases(PythonFrame &, const syntax::Match &, PyObject *subject, size_t first);
@@ -511,11 +467,14 @@ private:
   // growing_lists.cpp
   PyRef lengthWithRows(PyObject *list);
   PyRef rowsOf(PyObject *list);
-  PyRef rowAt(PyObject *rows, PyObject *index);
+  PyRef rowAt(PyObject *rows, PyObject *index, bool isNumber);
   PyRef itemAmongRows(PyObject *list, PyObject *key);
   void checkUnchanged(PyObject *list, PyObject *before) const;
   std::optional<PyRef> stackOrCat(CallArguments &arguments, bool stacks);
-  void checkStacked(PyObject *self, std::string_view method) const;
+  void assertHasItems(PyObject *list);
+  std::optional<PyRef> tensorOfRows(PyObject *list, c10::ScalarType dtype);
+  void checkStacked(PyObject *self, std::string_view method,
+                    std::span<const PyRef> arguments) const;
   static void checkNotStacked(PyObject *sequence);
 
   // math_functions.cpp
@@ -570,7 +529,7 @@ private:
   void comprehend(PythonFrame &, const syntax::Comprehension &, size_t clause,
                   const PyRef &iterator, const std::function<void()> &element);
   void addTo(PyObject *list, PyObject *item);
-  CallArguments argumentsOf(PythonFrame &, const syntax::Call &);
+  CallArguments argumentsOf(PythonFrame &, const syntax::Call &, bool isLogged);
   std::optional<PyRef> callOfFrame(PythonFrame &, const syntax::Call &, PyObject *callee);
   PyRef localsOf(PythonFrame &);
   std::optional<PyRef> callOverGenerator(PythonFrame &, const syntax::Call &, PyObject *callee);
@@ -625,6 +584,7 @@ private:
   PyRef bound(PyObject *descriptor, PyObject *object);
   void setAttribute(PyObject *object, PyObject *name, PyObject *value); // null deletes
   void setGenericAttribute(PyObject *object, PyObject *name, PyObject *value);
+  bool setsClass(PyObject *object, PyObject *descriptor, PyObject *cls);
   void setClassAttribute(PyObject *cls, PyObject *name, PyObject *value);
   PyObject *dictOf(PyObject *object); // borrowed; null where it has none
 
@@ -657,10 +617,26 @@ private:
   PyRef newInstance(PyTypeObject *cls, const CallArguments &arguments);
   PyRef watch(PyObject *objects); // a tuple
   void readPlace(PyObject *place);
+  PyRef keyOfInts(PyObject *key);
+  // Of a function without source that CPython runs.
+  void refuseUnknownCalls(PyObject *function);
+  // What C answers; asked again before each run.
+  void readAnswerOfTorch(PyObject *function, const CallArguments &arguments, PyObject *answer);
+  void readComputed(PyObject *descriptor, PyObject *object, PyObject *value);
+  void readOwnLookup(PyObject *object, PyObject *name, PyObject *value);
+  void readInstanceChecks(PyObject *cls);
+  bool isInstance(PyObject *object, PyObject *cls);
+  void refuseHidden(PyObject *callee, const CallArguments &arguments);
+  // Of a tensor from outside its size, its dtype, ... may be looked at.
+  void noteAsked(PyObject *object);
+  void noteAskedIn(PyObject *container);
   void readArgument(PyObject *argument, std::vector<PyRef> &ofProgram, int depth = 0);
   // Does what C does with these values, which may run code of the program's objects among them.
   PyRef natively(const char *what, std::initializer_list<PyObject *> values,
                  const std::function<PyRef()> &call);
+  // The same for what compares `value` with what is in a container.
+  PyRef comparing(const char *what, PyObject *container, PyObject *value,
+                  const std::function<PyRef()> &call);
   void refuseCopy(PyObject *object) const;
   // Before C finds `key` in a dict or a set.
   void checkKey(PyObject *key);
@@ -672,6 +648,25 @@ private:
   PyRef wrapCall(std::function<PyRef(CallArguments)> call);
   void refuse(std::exception_ptr why);
   void rethrowRefusal();
+
+  // other_threads.cpp
+  // What torch's C computes of these values.
+  PyRef letOthersRun(std::initializer_list<PyObject *> values, const std::function<PyRef()> &call);
+  // The same for a function that is given these.
+  PyRef callC(PyObject *callee, std::span<PyObject *const> values,
+              const std::function<PyRef()> &call);
+  bool isApart(PyObject *value, int depth = 0) const;
+  // While C that others run beside calls back.
+  class Walking {
+  public:
+    explicit Walking(Interpreter &interpreter);
+    ~Walking();
+    Walking(const Walking &) = delete;
+
+  private:
+    PythonLog &log_;
+    bool wasHidden_;
+  };
 
   // autograd_code.cpp
   std::optional<PyRef> callOfAutograd(PyObject *function, CallArguments &arguments);
@@ -687,6 +682,7 @@ private:
   // callables.cpp
   std::optional<PyRef> callOfCallable(PyObject *callee, CallArguments &arguments);
   PyRef calledByWrapper(PyObject *wrapper, CallArguments &arguments);
+  std::optional<PyRef> callOnHeap(PyObject *callee, CallArguments &arguments);
   PyRef callPartial(PyObject *partial, CallArguments arguments);
   PyRef callMethodCaller(PyObject *recipe, PyObject *object);
   PyRef attributeByPath(PyObject *object, PyObject *path);
@@ -740,7 +736,8 @@ private:
   // Of functions that the call has made, which are kept: they and which function made them.
   std::map<PyObject *, std::pair<PyRef, PyObject *>> makers_;
   std::vector<PyRef> reachedByCalls_;
-  std::vector<PyRef> grownLists_; // that the run goes through
+  std::set<ValueId> listsForCalls_; // which runs make for logged calls; nobody else has them
+  std::vector<PyRef> grownLists_;   // that the run goes through
   // A tensor that a branch gives is one of two.
   struct EitherTensor {
     PyRef condition, ways[2];

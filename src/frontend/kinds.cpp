@@ -220,6 +220,16 @@ bool isImmutable(PyObject *object) {
          name == "torch.device" || name == "torch.layout" || name == "torch.memory_format";
 }
 
+PyRef mappingOf(PyObject *proxy) {
+  PyRef mapping;
+  auto visit = [](PyObject *object, void *found) {
+    *static_cast<PyRef *>(found) = PyRef::share(object);
+    return 0;
+  };
+  Py_TYPE(proxy)->tp_traverse(proxy, visit, &mapping);
+  return mapping;
+}
+
 bool isPlain(PyObject *object) { return isImmutable(object) && !isGraphNumber(object); }
 
 PyObject *typeAttribute(PyTypeObject *type, PyObject *name) { return _PyType_Lookup(type, name); }

@@ -49,6 +49,8 @@ inline bool isSequence(PyObject *object) {
 PyObject *builtinFunction(const char *name);
 PyRef tupleOf(const std::vector<PyRef> &values);
 PyRef keywordDict(const std::vector<std::pair<PyRef, PyRef>> &items);
+// What a types.MappingProxyType shows.
+PyRef mappingOf(PyObject *proxy);
 // A list, dict, set, deque or bytearray, or of a subclass.
 bool isMutableContainer(PyObject *object);
 // None, numbers, strings, dtypes, types of C, ... : nothing of it can change.

@@ -74,6 +74,14 @@ PyObject *Interpreter::functionWithCode(PyObject *function) const {
   return function;
 }
 
+// A call of a Python function that can be a logged one.
+struct Interpreter::WholeCall {
+  const PythonFrame &frame;
+  const CallPlace &place;
+  PyObject *callee;
+  std::optional<std::vector<PyRef>> given;
+};
+
 PyRef Interpreter::callAtSite(PythonFrame &frame, PyObject *callee, CallArguments arguments) {
   std::optional<CallPlace> place = host_.sites ? placeIn(frame) : std::nullopt;
   if (!place)
@@ -91,18 +99,20 @@ PyRef Interpreter::callAtSite(PythonFrame &frame, PyObject *callee, CallArgument
     } catch (const UnknownEffects &why) {
       if (why.isWanted)
         throw;
-      site->refusal = why.what();
+      host_.sites->refuse(*site, why.what());
       throw UnknownEffects(name + " cannot be an opaque call: " + why.what());
     } catch (const CannotInterpret &why) {
-      site->refusal = why.what();
+      host_.sites->refuse(*site, why.what());
       throw UnknownEffects(name + " cannot be an opaque call: " + why.what());
     }
   }
+  WholeCall whole{frame, *place, callee, givenTo(callee, arguments)};
   size_t writesBefore = log_.writes().size();
+  size_t decidedBefore = host_.numDecided ? host_.numDecided() : 0;
+  PyRef result;
   try {
-    PyRef result = call(callee, arguments);
+    result = call(callee, arguments);
     noteWrites(frame, *place, callee, arguments, writesBefore);
-    return result;
   } catch (UnknownEffects &why) {
     PyObject *function = functionWithCode(frame.function);
     if (!host_.reroutes(function))
@@ -112,7 +122,105 @@ PyRef Interpreter::callAtSite(PythonFrame &frame, PyObject *callee, CallArgument
     else if (canBeGiven(callee, arguments))
       why.isWanted = host_.sites->want(*place, name, function);
     throw;
+  } catch (const CannotInterpret &why) {
+    wantUser(whole, arguments, why);
+    throw;
   }
+  wantDecider(whole, result.get(), decidedBefore);
+  return result;
+}
+
+namespace {
+
+// A result of which the program can do nothing that decides the path again.
+bool isPlainResult(PyObject *result) {
+  return result == Py_None || isGraphNumber(result) || PyBool_Check(result) ||
+         PyLong_CheckExact(result) || PyFloat_CheckExact(result);
+}
+
+} // namespace
+
+// The program's objects among what a Python function is given, and it; nothing where it could be no
+// logged call. Asked for ahead of the call, which may keep what it is given.
+std::optional<std::vector<PyRef>> Interpreter::givenTo(PyObject *callee,
+                                                       const CallArguments &arguments) {
+  auto isTensor = [](const PyRef &argument) { return bifront::isTensor(argument.get()); };
+  if (!(PyFunction_Check(callee) || PyMethod_Check(callee)) ||
+      std::ranges::any_of(arguments.positional, isTensor))
+    return std::nullopt;
+  CallArguments all = arguments;
+  PyRef called = PyRef::share(callee);
+  unbind(called, all.positional);
+  try {
+    std::vector<PyRef> given = checkedOperands(all);
+    given.push_back(std::move(called));
+    return given;
+  } catch (const CannotInterpret &) { // it stays what it is
+    return std::nullopt;
+  }
+}
+
+// No call takes the way of another where Python has to know that many numbers of the graph.
+void Interpreter::wantDecider(const WholeCall &call, PyObject *result, size_t decidedBefore) {
+  constexpr size_t kMostDecided = 6;
+  if (host_.numDecided && host_.numDecided() - decidedBefore > kMostDecided &&
+      isPlainResult(result))
+    wantWhole(call, nameOf(call.callee) + " goes another way with each number that it is given",
+              /*isWalkable=*/true);
+}
+
+// What an opaque call has returned can be given to another one, where it cannot be walked.
+void Interpreter::wantUser(const WholeCall &call, const CallArguments &arguments,
+                           const CannotInterpret &why) {
+  auto isResult = [&](const PyRef &argument) {
+    return pointerOf(argument.get()) && opaqueSample(argument.get());
+  };
+  if (std::ranges::any_of(arguments.positional, isResult))
+    wantWhole(call, why.what(), /*isWalkable=*/false);
+}
+
+// Throws UnknownEffects where the call may be an opaque one in the next conversion. What reaches
+// tensors may be the work of the graph itself.
+void Interpreter::wantWhole(const WholeCall &call, const std::string &why, bool isWalkable) {
+  PyObject *function = functionWithCode(call.frame.function);
+  if (!call.given || !host_.reroutes(function) || reachesTensors(*call.given) ||
+      !host_.sites->want(call.place, nameOf(call.callee), function, isWalkable))
+    return;
+  UnknownEffects wanted(why);
+  wanted.isWanted = true;
+  throw UnknownEffects(wanted);
+}
+
+bool Interpreter::isLoggedCall(const PythonFrame &frame, PyObject *callee) const {
+  if (!host_.sites || host_.sites->isEmpty())
+    return false;
+  std::optional<CallPlace> place = placeIn(frame);
+  const OpaqueSite *site = place ? host_.sites->find(*place) : nullptr;
+  return site && site->refusal.empty() && site->callee == nameOf(callee);
+}
+
+// `tensor.tolist()` is a list that the run makes, however long, and that nobody else has.
+PyRef Interpreter::argumentOfLogged(PythonFrame &frame, const syntax::Expr &argument) {
+  auto *call = std::get_if<syntax::Call>(&argument.node);
+  auto *method = call ? std::get_if<syntax::Attribute>(&call->callee->node) : nullptr;
+  if (!method || !call->args.empty() || !call->keywords.empty() ||
+      PyUnicode_CompareWithASCIIString(method->name.get(), "tolist") != 0)
+    return eval(frame, argument);
+  PyRef object = eval(frame, *method->object);
+  if (!isProxyTensor(object.get()) || !isExactTensor(object.get()) ||
+      isOfNoDimension(object.get())) {
+    const syntax::Expr *around = std::exchange(frame.expression, &argument);
+    PyRef made = callAtSite(frame, attribute(object.get(), method->name.get()).get(), {});
+    frame.expression = around;
+    return made;
+  }
+  static PyObject *const toList =
+      typeAttribute(reinterpret_cast<PyTypeObject *>(THPVariableClass)->tp_base, "tolist");
+  CallArguments arguments;
+  arguments.positional.push_back(object);
+  ValueId list = recordCall(toList, arguments);
+  listsForCalls_.insert(list);
+  return makePointer(list);
 }
 
 namespace {
@@ -214,7 +322,20 @@ bool Interpreter::canBeGiven(PyObject *callee, CallArguments arguments) {
   return true;
 }
 
-// Numbers of the graph, what is the same object at each run, and texts, tuples and lists of these.
+namespace {
+
+// Of lists and dicts, each run makes one for the call, which may keep it.
+void refuseKept(PyObject *container, int depth) {
+  constexpr Py_ssize_t ofTheCall = 3, ofAnother = 2; // the log's, and the caller's and ours
+  if (Py_REFCNT(container) > (depth == 0 ? ofTheCall : ofAnother))
+    throw CannotInterpret(std::string("it is given a ") + Py_TYPE(container)->tp_name +
+                          " that the program keeps");
+}
+
+} // namespace
+
+// Numbers of the graph, what is the same object at each run, and texts, tuples, lists and dicts of
+// these.
 void Interpreter::checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofProgram, int depth) {
   if (isGraphNumber(operand) || (isImmutable(operand) && !PyTuple_Check(operand)))
     return;
@@ -229,15 +350,26 @@ void Interpreter::checkLoggedOperand(PyObject *operand, std::vector<PyRef> &ofPr
   }
   if (PyList_CheckExact(operand) && log_.isFresh(operand)) {
     refuseStackedIn(operand);
-    // Each run makes one for the call, which may keep it.
-    constexpr Py_ssize_t ofTheCall = 3, ofAnother = 2; // the log's, and the caller's and ours
-    if (Py_REFCNT(operand) > (depth == 0 ? ofTheCall : ofAnother))
-      throw CannotInterpret("it is given a list that the program keeps");
+    refuseKept(operand, depth);
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(operand); ++i)
       checkLoggedOperand(PyList_GET_ITEM(operand, i), ofProgram, depth + 1);
     return;
   }
+  if (PyDict_CheckExact(operand) && log_.isFresh(operand)) {
+    refuseKept(operand, depth);
+    if (log_.hasNumbered(operand))
+      throw CannotInterpret("it is given a dict that has items under numbers of the graph");
+    PyObject *key = nullptr, *item = nullptr;
+    for (Py_ssize_t at = 0; PyDict_Next(operand, &at, &key, &item);) {
+      if (!isPlain(key))
+        throw CannotInterpret("it is given a dict with other keys than texts and numbers");
+      checkLoggedOperand(item, ofProgram, depth + 1);
+    }
+    return;
+  }
   if (auto pointer = pointerOf(operand)) {
+    if (listsForCalls_.contains(*pointer))
+      return;
     // What nobody can change, the rerun may make anew.
     std::vector<PyRef> seen = lanes_.seen(*pointer);
     bool isPlainValue =

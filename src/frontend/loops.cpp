@@ -25,16 +25,6 @@ struct Interpreter::LoopPlan {
   bool maySettleLater = false;
 };
 
-namespace {
-
-// An int of Python, or of the graph.
-c10::SymInt sizeFrom(PyObject *number) {
-  return isGraphNumber(number) ? c10::SymInt(symbolicNumber(number))
-                               : c10::SymInt(PyLong_AsLongLong(number));
-}
-
-} // namespace
-
 // What goes from one iteration to the next.
 struct Interpreter::Carried {
   struct Place {
@@ -89,6 +79,7 @@ public:
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
       Merge merge(*interpreter_.host_.recording, interpreter_.log_, interpreter_.objects_,
                   interpreter_.opaque_, historySite(), nullptr);
+      merge.setListSite(interpreter_.choiceAt(plan_.site));
       Carried carried = carriedBy(merge, before, last);
       start_ = merge.yields(0);
       start_.push_back(interpreter_.conditionValue(plan_.condition.get()));
@@ -367,7 +358,7 @@ bool Interpreter::loopsInGraph(const void *site, bool isGraphCondition, bool isF
   return isGraphCondition || (policy >= Policy::Loop && policy != Policy::PeelKnown);
 }
 
-Completion Interpreter::run(PythonFrame &frame, const While &stmt) {
+Completion Interpreter::runLoop(PythonFrame &frame, const While &stmt) {
   auto condition = [&] { return this->condition(frame, *stmt.condition); };
   auto body = [&] { return run(frame, stmt.body); };
   bool endsEarly = false;
@@ -409,35 +400,31 @@ Completion Interpreter::runUnrolled(PythonFrame &frame, const LoopBody &body, co
 // A `for`, or the first of a comprehension, whose items are told by counting.
 struct Interpreter::CountedLoop {
   const void *site;
-  Counting &counting;
+  const Counting &counting;
   const Expr &target;
   LoopBody body;
   const Body *otherwise = nullptr;
 };
 
-// The items that the call has put behind those of a list from before it.
-Completion Interpreter::runOwn(PythonFrame &frame, const CountedLoop &loop, bool endsEarly) {
-  Counting &counting = loop.counting;
-  if (counting.of != Counting::Of::Grown)
-    return Completion::Normal;
-  PyObject *list = counting.tensor.get();
-  size_t appended = counting.own.size();
-  bool ended = endsEarly && appended > 0; // nobody knows
-  for (size_t i = 0; i < appended && !ended; ++i) {
-    assign(frame, loop.target, counting.own[i]);
+// What stands behind a loop that has not been left: iterations for items that the call has put
+// behind those of a list from before it, and `else`.
+Completion Interpreter::runBehind(PythonFrame &frame, const CountedLoop &loop, bool endsEarly) {
+  const Counting &counting = loop.counting;
+  if (endsEarly && !counting.own.empty()) // nobody knows
+    throw CannotFork(loop.site, Policy::OneWay, "a loop over a list that has grown ends early");
+  for (const PyRef &item : counting.own) {
+    assign(frame, loop.target, item);
     Completion completion = runUnrolled(frame, loop.body, loop.site);
+    counting.checkUnchanged(*this, loop.site);
     if (completion == Completion::Break || completion == Completion::Return)
       return completion == Completion::Break ? Completion::Normal : completion;
   }
-  if (ended || log_.appendedTo(list) != appended)
-    throw CannotFork(loop.site, Policy::OneWay, "a loop over a list that has grown ends early");
   bool hasOtherwise = loop.otherwise && !loop.otherwise->empty();
   return hasOtherwise ? run(frame, *loop.otherwise) : Completion::Normal;
 }
 
 Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop) {
-  Counting &counting = loop.counting;
-  bool forwards = PyLong_AsLong(counting.step.get()) > 0;
+  const Counting &counting = loop.counting;
   // The number of the next iteration is a value of the frame, so that the loop carries it.
   size_t index = frame.slots.size();
   frame.slots.push_back(counting.next);
@@ -447,8 +434,8 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
     ~Drop() { frame.slots.resize(size); }
   } drop{frame, index};
   auto condition = [&]() -> PyRef {
-    PyRef goesOn = compare(forwards ? CompareOp::Lt : CompareOp::Gt, frame.slots[index].get(),
-                           counting.stop.get());
+    PyRef goesOn = compare(counting.goesUp() ? CompareOp::Lt : CompareOp::Gt,
+                           frame.slots[index].get(), counting.stop.get());
     return isGraphNumber(goesOn.get()) || PyBool_Check(goesOn.get())
                ? goesOn
                : PyRef::share(truth(goesOn.get()) ? Py_True : Py_False);
@@ -456,39 +443,36 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
   auto begin = [&] {
     PyRef now = frame.slots[index];
     frame.slots[index] = binary(BinaryOp::Add, now.get(), counting.step.get());
-    assign(frame, loop.target, itemOf(counting, now));
+    assign(frame, loop.target, counting.itemAt(*this, now));
   };
   bool endsEarly = false;
   auto iterate = [&] {
     begin();
     return nextCondition(frame, loop.body, &loop.target, condition, endsEarly);
   };
-  bool byOne = PyLong_AsLong(counting.step.get()) == 1;
-  auto tripsLeft = [&] {
-    return byOne ? binary(BinaryOp::Subtract, counting.stop.get(), frame.slots[index].get())
-                 : PyRef();
-  };
   bool hasOtherwise = loop.otherwise && !loop.otherwise->empty();
   for (bool isFirst = true;; isFirst = false) {
     PyRef goesOn = condition();
     bool inGraph = loopsInGraph(loop.site, isGraphNumber(goesOn.get()), isFirst);
     if (inGraph && goesOn.get() != Py_False && !hasOtherwise &&
-        walkLoop(frame, {loop.site, goesOn, iterate, tripsLeft(), &endsEarly}))
-      return runOwn(frame, loop, endsEarly);
-    bool isGrown = counting.of == Counting::Of::Grown;
-    if (isGrown && (!isFirst || policyOf(loop.site) == Policy::OneWay))
+        walkLoop(frame, {loop.site, goesOn, iterate, counting.tripsLeft(*this, frame.slots[index]),
+                         &endsEarly})) {
+      counting.checkUnchanged(*this, loop.site);
+      return runBehind(frame, loop, endsEarly);
+    }
+    if (counting.goesThrough(Counting::Of::Grown) &&
+        (!isFirst || policyOf(loop.site) == Policy::OneWay))
       throw CannotFork(loop.site, Policy::OneWay,
                        "a list that has grown is not gone through in the graph");
-    bool isList = counting.hasNumbers() && isGraphNumber(goesOn.get());
+    bool isList = counting.goesThrough(Counting::Of::Numbers) && isGraphNumber(goesOn.get());
     if (isList && choiceAt(loop.site) && policyOf(loop.site) == Policy::OneWay)
       throw CannotFork(loop.site, Policy::OneWay,
                        "a list of numbers is not gone through in the graph");
     if (!truth(goesOn.get()))
-      return isGrown        ? runOwn(frame, loop, endsEarly)
-             : hasOtherwise ? run(frame, *loop.otherwise)
-                            : Completion::Normal;
+      return runBehind(frame, loop, endsEarly);
     begin();
     Completion completion = runUnrolled(frame, loop.body, loop.site);
+    counting.checkUnchanged(*this, loop.site);
     if (completion == Completion::Break)
       return Completion::Normal;
     if (completion == Completion::Return)
@@ -496,23 +480,11 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
   }
 }
 
-Completion Interpreter::run(PythonFrame &frame, const For &stmt) {
+Completion Interpreter::runLoop(PythonFrame &frame, const For &stmt) {
   PyRef iterable;
   auto body = [&] { return run(frame, stmt.body); };
-  auto *call = std::get_if<syntax::Call>(&stmt.iterable->node);
-  auto counting =
-      host_.policies && call ? countingOfNumbers(frame, *call, &stmt, iterable) : nullptr;
-  if (!counting && !iterable)
-    counting = countingOf(frame, *stmt.iterable, &stmt, iterable);
-  if (counting) {
-    PyRef before =
-        counting->of == Counting::Of::Rows ? checked(PySequence_List(iterable.get())) : PyRef();
-    Completion completion =
-        runCounting(frame, {&stmt, *counting, *stmt.target, body, &stmt.otherwise});
-    if (before)
-      checkUnchanged(iterable.get(), before.get());
-    return completion;
-  }
+  if (auto counting = Counting::find(*this, frame, *stmt.iterable, &stmt, iterable))
+    return runCounting(frame, {&stmt, *counting, *stmt.target, body, &stmt.otherwise});
   PyRef iterator = iterate(iterable.get());
   while (PyRef value = next(iterator.get())) {
     assign(frame, *stmt.target, std::move(value));
@@ -532,7 +504,7 @@ bool Interpreter::comprehendInGraph(PythonFrame &frame, const Comprehension &com
                                     PyRef &iterable, const std::function<void()> &begin,
                                     const std::function<void()> &element) {
   const ComprehensionClause &clause = comprehension.clauses[0];
-  auto counting = countingOf(frame, *clause.iterable, &comprehension, iterable);
+  auto counting = Counting::find(*this, frame, *clause.iterable, &comprehension, iterable);
   if (!counting)
     return false;
   begin();

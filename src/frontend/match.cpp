@@ -126,8 +126,7 @@ PyRef Interpreter::fitsClass(PythonFrame &frame, const ClassPattern &pattern, Py
   if (pointerOf(subject)) {
     is = pointerIsInstance(subject, cls.get());
   } else {
-    log_.readTypeOf(subject);
-    is = PyRef::share(checked(isInstanceOf(subject, cls.get())) ? Py_True : Py_False);
+    is = PyRef::share(isInstance(subject, cls.get()) ? Py_True : Py_False);
   }
   std::function<PyRef(size_t)> from = [&](size_t i) {
     if (i == parts.size())
@@ -242,8 +241,7 @@ bool Interpreter::matches(PythonFrame &frame, const ClassPattern &pattern, PyObj
   PyRef cls = eval(frame, *pattern.cls);
   if (!PyType_Check(cls.get()))
     raise(PyExc_TypeError, "called match pattern must be a class");
-  log_.readTypeOf(subject);
-  if (!checked(isInstanceOf(subject, cls.get())))
+  if (!isInstance(subject, cls.get()))
     return false;
   for (const auto &[name, wanted] : partsOf(pattern, cls.get())) {
     PyRef value = name ? attributeOrAbsent(subject, name.get()) : PyRef::share(subject);

@@ -84,6 +84,14 @@ bool areSame(const Extent &a, const Extent &b) {
   return true;
 }
 
+bool areSameSize(const c10::SymInt &a, const c10::SymInt &b) {
+  auto isSameIn = [&](int world) {
+    auto size = sizeIn(a, world);
+    return size && size == sizeIn(b, world);
+  };
+  return isSameIn(0) && isSameIn(1);
+}
+
 bool areSame(const ProxyImpl::Shape &a, const ProxyImpl::Shape &b) {
   return a.dynamic == b.dynamic && a.device == b.device && areSame(a.in(0), b.in(0)) &&
          areSame(a.in(1), b.in(1));
@@ -313,7 +321,10 @@ Merge::Index Merge::planRowsFrom(PyObject *then, PyObject *otherwise, Py_ssize_t
   for (int way : {0, 1})
     if (!items[way].empty()) {
       const StackedItems *stacked = stackedItems(items[way].back().get());
-      plan.ways[way] = stacked ? stacked->stack : THPVariable_Unpack(items[way].back().get());
+      if (stacked)
+        plan.ways[way] = stacked->stack;
+      else if (!plan.item.number)
+        plan.ways[way] = THPVariable_Unpack(items[way].back().get());
     }
   Index index = add(std::move(plan));
   for (int way : {0, 1})
@@ -394,8 +405,9 @@ bool Merge::flattenRows(Plan &plan, std::span<PyObject *const> items,
                         std::vector<ValueId> &yields) {
   if (!fits(recording_, plan.item, items))
     return false;
-  bool addsOnly = !items.empty() && items[0] == plan.made.get() &&
-                  std::none_of(items.begin() + 1, items.end(), stackedItems);
+  auto before = std::find_if(items.begin(), items.end(), stackedItems);
+  bool addsOnly = before != items.end() && *before == plan.made.get() &&
+                  std::none_of(before + 1, items.end(), stackedItems);
   if (addsOnly)
     plan.more = static_cast<int64_t>(items.size()) - 1;
   plan.ways[1] = stackOf(recording_, plan.item, items, plan.rows);
@@ -512,21 +524,34 @@ PyRef Merge::makeObject(const Plan &plan) {
   return makePointer(value);
 }
 
-// With a size of its own: what the loop or the function carries is of one type, whatever its
-// length.
+// How many rows there are behind the loop: lists that began with as many items, and to which each
+// iteration adds as many, are of one length.
+c10::SymInt Merge::lengthBehindLoop(const Plan &plan) {
+  if (trips_ && plan.first && plan.more)
+    return *plan.first + (*plan.more == 1 ? *trips_ : *trips_ * *plan.more);
+  auto isAsLong = [&](const Plan &other) {
+    return other.length && plan.first && plan.more && other.more == plan.more && other.first &&
+           areSameSize(*other.first, *plan.first);
+  };
+  auto known = std::find_if(plans_.begin(), plans_.end(), isAsLong);
+  return known == plans_.end() ? freeLength(plan) : *known->length;
+}
+
+// A size of its own: what the loop or the function carries is of one type, whatever its length.
+c10::SymInt Merge::freeLength(const Plan &plan) {
+  ValueId number = recording_.graph().dim(results_[plan.result], 0);
+  return c10::SymInt(
+      SymbolicScalar::ofSize(recording_.shared_from_this(), number, recording_.freeSize()));
+}
+
 PyRef Merge::makeRows(Plan &plan) {
   PyRef carried = makeTensor(plan);
   const at::Tensor &tensor = THPVariable_Unpack(carried.get());
   at::AutoGradMode withHistory(true);
-  c10::SymInt rows;
-  if (place_ == Place::BehindLoop && trips_ && plan.first && plan.more) {
-    rows = *plan.first + (*plan.more == 1 ? *trips_ : *trips_ * *plan.more);
-  } else {
-    ValueId number = recording_.graph().dim(results_[plan.result], 0);
-    rows = c10::SymInt(
-        SymbolicScalar::ofSize(recording_.shared_from_this(), number, recording_.freeSize()));
-  }
-  return makeStackedItems({growStack(tensor, {}, rows), plan.item, site_});
+  if (place_ == Place::BehindLoop)
+    plan.length = lengthBehindLoop(plan);
+  c10::SymInt rows = plan.length ? *plan.length : freeLength(plan);
+  return makeStackedItems({growStack(tensor, {}, rows), plan.item, listSite_});
 }
 
 std::vector<std::pair<ValueId, std::pair<PyRef, PyRef>>> Merge::tensors() const {

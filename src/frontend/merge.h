@@ -38,7 +38,9 @@ public:
   Merge(Recording &recording, PythonLog &log, const Objects &objects, OpaqueObjects &opaque,
         const void *site, const PythonLog::Mark *mark)
       : recording_(recording), log_(log), objects_(objects), opaque_(opaque), site_(site),
-        mark_(mark) {}
+        mark_(mark), listSite_(site) {}
+  // The same for the lists that it makes, where the history of tensors is no reason to.
+  void setListSite(const void *site) { listSite_ = site; }
 
   // Null stands for no value. Throws CannotMerge.
   Index plan(PyObject *then, PyObject *otherwise);
@@ -94,6 +96,7 @@ private:
     std::optional<OpaqueObject> opaque = {}; // Object: where it is such a one
     std::optional<c10::SymInt> first = {};   // how many a loop starts with
     std::optional<int64_t> more = {};        // that an iteration adds
+    std::optional<c10::SymInt> length = {};  // how many there are behind it
     PyRef made = {};
   };
   struct RowsYield {
@@ -108,6 +111,8 @@ private:
   PyRef makeObject(const Plan &plan);
   ValueId objectIn(PyObject *object) const;
   PyRef makeRows(Plan &plan);
+  c10::SymInt lengthBehindLoop(const Plan &plan);
+  c10::SymInt freeLength(const Plan &plan);
   void attachHistory(Plan &plan, const at::Tensor &tensor);
   bool flatten(Index value, PyObject *object, std::vector<ValueId> &yields);
   ValueId record(const Single &yield);
@@ -133,6 +138,7 @@ private:
   OpaqueObjects &opaque_;
   const void *site_;
   const PythonLog::Mark *mark_;
+  const void *listSite_;
   std::map<PyObject *, std::pair<PyObject *, PyObject *>> containers_; // and the pair they are of
   std::vector<Plan> plans_;
   std::map<std::pair<PyObject *, PyObject *>, Index> known_;

@@ -5,6 +5,7 @@
 #include "frontend/kinds.h"
 #include "frontend/later.h"
 #include "frontend/output.h"
+#include "frontend/plain_containers.h"
 #include "frontend/pointers.h"
 #include "frontend/stacked_items.h"
 
@@ -97,8 +98,6 @@ bool isEffectFree(PyObject *callee) {
                                                 "re",
                                                 "re.Pattern",
                                                 "re.Match",
-                                                "_thread.RLock",
-                                                "_thread.lock",
                                                 "typing",
                                                 "_typing",
                                                 "weakref.ReferenceType",
@@ -136,6 +135,8 @@ bool isEffectFree(PyObject *callee) {
   if (owner == "builtins")
     return std::find(std::begin(functions), std::end(functions),
                      attributeText(callee, "__name__")) != std::end(functions);
+  if (owner == "posix")
+    return attributeText(callee, "__name__") == "fspath";
   if (owner.starts_with("torch") || owner.starts_with("Tensor") || owner == "Parameter")
     return true;
   if (PyType_Check(callee) &&
@@ -145,6 +146,16 @@ bool isEffectFree(PyObject *callee) {
   if (PyCFunction_Check(callee) && attributeText(callee, "__name__") == "_make_subclass")
     return true;
   return std::find(std::begin(owners), std::end(owners), owner) != std::end(owners);
+}
+
+// A Python function of the standard library, which may ask and do whatever there is.
+bool isOfLibraryOfPython(PyObject *function) {
+  static PyRef names = PyRef::share(PySys_GetObject("stdlib_module_names"));
+  PyObject *module = PyDict_GetItemString(PyFunction_GET_GLOBALS(function), "__name__");
+  std::string_view name = module && PyUnicode_Check(module) ? PyUnicode_AsUTF8(module) : "";
+  PyRef package = PyRef::steal(PyUnicode_FromStringAndSize(
+      name.data(), static_cast<Py_ssize_t>(std::min(name.find('.'), name.size()))));
+  return package && name != "__main__" && PySet_Contains(names.get(), package.get()) == 1;
 }
 
 // The arguments in the order and form that PyObject_Vectorcall takes.
@@ -233,8 +244,10 @@ PyRef Interpreter::callDirectly(PyObject *callee, const CallArguments &arguments
       settledArguments.push_back(settled(argument));
       argument = settledArguments.back().get();
     }
-  PyRef result =
-      PyRef::steal(PyObject_Vectorcall(callee, flat.values.data(), flat.count, flat.names.get()));
+  PyRef result = callC(callee, flat.values, [&] {
+    return PyRef::steal(
+        PyObject_Vectorcall(callee, flat.values.data(), flat.count, flat.names.get()));
+  });
   rethrowRefusal();
   if (!result) {
     if (auto known = withKnownNumbers(arguments))
@@ -268,6 +281,7 @@ PyRef Interpreter::newInstance(PyTypeObject *cls, const CallArguments &arguments
 }
 
 PyRef Interpreter::callNative(PyObject *callee, CallArguments &arguments) {
+  refuseHidden(callee, arguments);
   if (!isEffectFree(callee) && !isOfEffectFreeBase(callee)) {
     if (auto result = callOpaque(callee, arguments))
       return *result;
@@ -278,7 +292,9 @@ PyRef Interpreter::callNative(PyObject *callee, CallArguments &arguments) {
     for (PyRef *argument : pointersTo(arguments))
       if (isPythonCallable(argument->get()))
         *argument = wrapCallable(argument->get());
-  return callReading(callee, arguments);
+  PyRef result = callReading(callee, arguments);
+  readAnswerOfTorch(callee, arguments, result.get());
+  return result;
 }
 
 PyRef Interpreter::callReading(PyObject *callee, CallArguments &arguments) {
@@ -286,6 +302,42 @@ PyRef Interpreter::callReading(PyObject *callee, CallArguments &arguments) {
   for (PyRef *argument : pointersTo(arguments))
     readArgument(argument->get(), ofProgram);
   return callWatched(nameOf(callee), ofProgram, [&] { return callDirectly(callee, arguments); });
+}
+
+// What the function names among its globals, and in the modules there, has no effects either.
+void Interpreter::refuseUnknownCalls(PyObject *function) {
+  std::vector<PyRef> names, codes{PyRef::share(PyFunction_GET_CODE(function))};
+  while (!codes.empty()) {
+    auto *code = reinterpret_cast<PyCodeObject *>(codes.back().get());
+    PyRef held = std::move(codes.back());
+    codes.pop_back();
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_names); ++i)
+      names.push_back(PyRef::share(PyTuple_GET_ITEM(code->co_names, i)));
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_consts); ++i)
+      if (PyCode_Check(PyTuple_GET_ITEM(code->co_consts, i)))
+        codes.push_back(PyRef::share(PyTuple_GET_ITEM(code->co_consts, i)));
+  }
+  auto refuse = [&](PyObject *value) {
+    bool isUnknown = PyCFunction_Check(value)  ? !isEffectFree(value)
+                     : PyFunction_Check(value) ? isOfLibraryOfPython(value)
+                                               : PyMethod_Check(value) != 0;
+    if (isUnknown)
+      throw UnknownEffects("calls " + nameOf(value) + ", of which nothing is known");
+  };
+  auto valueIn = [](PyObject *dict, const PyRef &name) {
+    return checkedOrAbsent(PyDict_GetItemWithError(dict, name.get()));
+  };
+  for (const PyRef &name : names) {
+    PyObject *value = valueIn(PyFunction_GET_GLOBALS(function), name);
+    if (!value)
+      value = valueIn(PyEval_GetBuiltins(), name);
+    if (value)
+      refuse(value);
+    if (value && PyModule_Check(value))
+      for (const PyRef &attribute : names)
+        if (PyObject *ofModule = valueIn(PyModule_GetDict(value), attribute))
+          refuse(ofModule);
+  }
 }
 
 // CPython runs the function, as it is: what it reaches must stay as it is, and it must leave that
@@ -340,6 +392,34 @@ PyRef Interpreter::natively(const char *what, std::initializer_list<PyObject *> 
   return callWatched(what, ofProgram, call);
 }
 
+namespace {
+
+// Of a class of Python whose objects are equal to themselves alone.
+bool isEqualToItselfAlone(PyObject *object) {
+  PyTypeObject *type = Py_TYPE(object);
+  return (type->tp_flags & Py_TPFLAGS_HEAPTYPE) &&
+         type->tp_richcompare == PyBaseObject_Type.tp_richcompare &&
+         type->tp_hash == PyBaseObject_Type.tp_hash;
+}
+
+} // namespace
+
+PyRef Interpreter::comparing(const char *what, PyObject *container, PyObject *value,
+                             const std::function<PyRef()> &call) {
+  std::vector<PyRef> ofProgram;
+  for (PyObject *argument : {container, value})
+    readArgument(argument, ofProgram);
+  std::erase_if(ofProgram, [&](const PyRef &object) {
+    bool isCompared = object.get() != container && isEqualToItselfAlone(object.get());
+    if (isCompared) { // by its class, and by nothing that it holds
+      log_.readType(Py_TYPE(object.get()));
+      log_.readTypeOf(object.get());
+    }
+    return isCompared;
+  });
+  return callWatched(what, ofProgram, call);
+}
+
 // Modes are put back behind a capture, and refused where they last. The others are only known by
 // name, and so are hooks.
 void Interpreter::refuseSetter(PyObject *function) {
@@ -369,22 +449,40 @@ PyRef Interpreter::watch(PyObject *objects) {
   return places;
 }
 
+void Interpreter::noteAsked(PyObject *object) {
+  if (object && isTensor(object) && !isProxyTensor(object))
+    host_.recording->noteAsked(THPVariable_Unpack(object));
+}
+
+void Interpreter::noteAskedIn(PyObject *container) {
+  PyRef items = plainIterator(container);
+  while (PyRef item = PyRef::steal(PyIter_Next(items.get())))
+    noteAsked(PyDict_Check(container)
+                  ? checkedOrAbsent(PyDict_GetItemWithError(container, item.get()))
+                  : item.get());
+  if (PyErr_Occurred())
+    throw PythonError();
+}
+
 // A place as bifront._reachable_state describes it.
 void Interpreter::readPlace(PyObject *place) {
   if (PyCell_Check(place)) {
+    noteAsked(PyCell_GET(place));
     log_.read(Slot::Kind::Cell, place, nullptr, PyCell_GET(place));
     return;
   }
   if (!PyTuple_Check(place)) {
     log_.readContainer(place);
+    noteAskedIn(place);
     return;
   }
   PyObject *owner = PyTuple_GET_ITEM(place, 0), *names = PyTuple_GET_ITEM(place, 1);
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(names); ++i) {
     PyObject *name = PyTuple_GET_ITEM(names, i);
     if (PyDict_Check(owner)) {
-      log_.read(Slot::Kind::DictItem, owner, name,
-                checkedOrAbsent(PyDict_GetItemWithError(owner, name)));
+      PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(owner, name));
+      noteAsked(value);
+      log_.read(Slot::Kind::DictItem, owner, name, value);
       continue;
     }
     if (PyType_Check(owner)) {
@@ -394,6 +492,7 @@ void Interpreter::readPlace(PyObject *place) {
     PyObject *member = typeAttribute(Py_TYPE(owner), name);
     PyRef value = PyRef::steal(PyObject_GenericGetAttr(owner, name));
     PyErr_Clear(); // not assigned
+    noteAsked(value.get());
     log_.read(Slot::Kind::Member, owner, member, value.get());
   }
 }
@@ -413,12 +512,15 @@ void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram
     throw CannotInterpret("a text or a number that the end of the run makes is looked at");
   if (stackedItems(argument))
     refuseStacked(argument);
+  noteAsked(argument);
   if (isImmutable(argument) || isTensor(argument) || (depth == 0 && pointerOf(argument)))
     return;
   if (pointerOf(argument))
     throw CannotInterpret("C looks into an object that differs from call to call");
   refuseCopy(argument);
   refuseStream(argument);
+  if (std::string_view(Py_TYPE(argument)->tp_name) == "decimal.Decimal")
+    throw CannotInterpret("computes with decimal numbers, whose context is the thread's");
   if (!forks_.empty() && PyIter_Check(argument) && !log_.isFreshSince(forks_.back().mark, argument))
     throw CannotInterpret("an iterator from outside of a branch is used in it");
   if (callbackOf(argument))
@@ -450,6 +552,9 @@ void Interpreter::readArgument(PyObject *argument, std::vector<PyRef> &ofProgram
   } else if (PyDictViewSet_Check(argument) || PyDictValues_Check(argument)) {
     auto *view = reinterpret_cast<_PyDictViewObject *>(argument);
     readArgument(reinterpret_cast<PyObject *>(view->dv_dict), ofProgram, depth + 1);
+    return;
+  } else if (Py_IS_TYPE(argument, &PyDictProxy_Type)) {
+    readArgument(mappingOf(argument).get(), ofProgram, depth + 1);
     return;
   }
   bool isOfPython = Py_TYPE(argument)->tp_flags & Py_TPFLAGS_HEAPTYPE;
@@ -558,6 +663,7 @@ PyRef Interpreter::wrapCallable(PyObject *function) {
 PyRef Interpreter::wrapCall(std::function<PyRef(CallArguments)> call) {
   auto made = std::make_shared<WalkedFunction>(
       [this, call = std::move(call)](CallArguments arguments) -> PyRef {
+        Walking walking(*this);
         try {
           return call(std::move(arguments));
         } catch (const PythonError &) {

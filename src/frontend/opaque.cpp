@@ -57,16 +57,27 @@ bool isConstant(PyObject *object) {
          isUfuncOfNumpy(object);
 }
 
-// A function that returns its arguments, as a list or a tuple; borrowed.
-PyObject *sequenceMaker(bool ofList) {
+// Of keys, each of them ahead of its item.
+PyObject *makeDict(PyObject *, PyObject *items) {
+  PyRef made = PyRef::steal(PyDict_New());
+  for (Py_ssize_t i = 0; made && i + 1 < PyTuple_GET_SIZE(items); i += 2)
+    if (PyDict_SetItem(made.get(), PyTuple_GET_ITEM(items, i), PyTuple_GET_ITEM(items, i + 1)) < 0)
+      return nullptr;
+  return made.release();
+}
+
+// A function that returns its arguments, as a list, a tuple or a dict; borrowed.
+PyObject *containerMaker(PyObject *like) {
   static PyMethodDef definitions[] = {
       {"tuple", [](PyObject *, PyObject *items) { return Py_NewRef(items); }, METH_VARARGS,
        nullptr},
       {"list", [](PyObject *, PyObject *items) { return PySequence_List(items); }, METH_VARARGS,
-       nullptr}};
+       nullptr},
+      {"dict", makeDict, METH_VARARGS, nullptr}};
   static PyObject *makers[] = {PyCFunction_New(&definitions[0], nullptr),
-                               PyCFunction_New(&definitions[1], nullptr)};
-  return makers[ofList];
+                               PyCFunction_New(&definitions[1], nullptr),
+                               PyCFunction_New(&definitions[2], nullptr)};
+  return makers[PyDict_Check(like) ? 2 : PyList_Check(like) ? 1 : 0];
 }
 
 class StatePutBack {
@@ -267,7 +278,9 @@ ValueId Interpreter::operandOf(PyObject *object, bool isLogged) {
     return recordCall(laterFunction(object), arguments);
   }
   bool isItself = isLogged && PyList_Check(object) && !log_.isFresh(object);
-  if (isConstant(object) || isItself || (!isSequence(object) && !PySlice_Check(object)))
+  bool isOwnDict = isLogged && PyDict_CheckExact(object) && log_.isFresh(object);
+  if (!isOwnDict &&
+      (isConstant(object) || isItself || (!isSequence(object) && !PySlice_Check(object))))
     return held(object);
   std::vector<ValueId> items;
   if (PySlice_Check(object)) {
@@ -276,10 +289,17 @@ ValueId Interpreter::operandOf(PyObject *object, bool isLogged) {
     auto *type = reinterpret_cast<PyObject *>(&PySlice_Type);
     return host_.recording->graph().callPython("slice", held(type), items, {}, siteNow());
   }
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i)
-    items.push_back(operandOf(PySequence_Fast_GET_ITEM(object, i), isLogged));
-  bool isList = PyList_Check(object);
-  return host_.recording->graph().callPython(isList ? "list" : "tuple", held(sequenceMaker(isList)),
+  if (isOwnDict) {
+    PyObject *key = nullptr, *item = nullptr;
+    for (Py_ssize_t at = 0; PyDict_Next(object, &at, &key, &item);) {
+      items.push_back(held(key));
+      items.push_back(operandOf(item, isLogged));
+    }
+  } else {
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i)
+      items.push_back(operandOf(PySequence_Fast_GET_ITEM(object, i), isLogged));
+  }
+  return host_.recording->graph().callPython(Py_TYPE(object)->tp_name, held(containerMaker(object)),
                                              items, {}, siteNow());
 }
 

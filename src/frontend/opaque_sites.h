@@ -26,6 +26,8 @@ struct OpaqueSite {
   // The functions whose code has the call in it, or in a function that is nested there.
   std::vector<PyRef> functions = {};
   std::string refusal = {}; // why it can be none after all
+  // It can be walked as well, to as many paths as there are calls.
+  bool isWalkable = false;
 };
 
 // The GIL guards it.
@@ -33,14 +35,19 @@ class OpaqueSites {
 public:
   // Null where the call is walked.
   OpaqueSite *find(const CallPlace &place);
-  // No conversion can do without that call being opaque, as it seems. False where it has been
-  // refused, or nobody can tell what it returns.
-  bool want(const CallPlace &place, const std::string &callee, PyObject *function);
+  // No conversion can do without that call being opaque, as it seems, or (`isWalkable`) had better
+  // not. False where it has been refused, or nobody can tell what it returns.
+  bool want(const CallPlace &place, const std::string &callee, PyObject *function,
+            bool isWalkable = false);
+  void refuse(OpaqueSite &site, const std::string &why);
+  // No conversion can do with what it could do without. False where there is no such call.
+  bool refuseWalkable(const std::string &why);
   // A function that calls the one with the call that was wanted last, which may be opaque instead.
   void sampleToo(PyObject *function) { around_.push_back(PyRef::share(function)); }
   // Whether there are more since the last time, which the next conversion will have.
   bool takeNew() { return std::exchange(hasNew_, false); }
   bool hasNew() const { return hasNew_; }
+  bool isEmpty() const { return sites_.empty(); }
   // Whether CPython's next run is to show what calls return, and of which functions.
   bool needsSamples() const { return !unknown_.empty(); }
   std::vector<PyRef> functionsToSample() const;
@@ -65,6 +72,7 @@ private:
   struct Unknown {
     std::string callee;
     PyRef function;
+    bool isWalkable;
   };
   std::map<CallPlace, OpaqueSite> sites_;
   std::map<CallPlace, Sample> samples_;

@@ -141,7 +141,9 @@ PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inP
       return *text;
   }
   PyRef result = natively(row.name, {left, right}, [&] {
-    PyRef value = PyRef::steal((inPlace ? row.inPlace : row.plain)(left, right));
+    PyRef value = letOthersRun({left, right}, [&] {
+      return PyRef::steal((inPlace ? row.inPlace : row.plain)(left, right));
+    });
     if (value)
       return value;
     CallArguments operands;
@@ -175,9 +177,11 @@ PyRef Interpreter::unary(UnaryOp op, PyObject *operand) {
     return unary(op, settled(operand).get());
   if (auto result = callSpecial(operand, name, {}))
     return *result;
-  return checked(op == UnaryOp::Negative   ? PyNumber_Negative(operand)
-                 : op == UnaryOp::Positive ? PyNumber_Positive(operand)
-                                           : PyNumber_Invert(operand));
+  return letOthersRun({operand}, [&] {
+    return checked(op == UnaryOp::Negative   ? PyNumber_Negative(operand)
+                   : op == UnaryOp::Positive ? PyNumber_Positive(operand)
+                                             : PyNumber_Invert(operand));
+  });
 }
 
 //===- Comparisons -------------------------------------------------------------------------===//
@@ -218,8 +222,10 @@ PyRef Interpreter::compare(CompareOp op, PyObject *left, PyObject *right) {
                  Py_TYPE(left)->tp_name, Py_TYPE(right)->tp_name);
     throw PythonError();
   }
-  PyRef result = natively(row.name, {left, right},
-                          [&] { return checked(PyObject_RichCompare(left, right, row.native)); });
+  PyRef result = natively(row.name, {left, right}, [&] {
+    return letOthersRun({left, right},
+                        [&] { return checked(PyObject_RichCompare(left, right, row.native)); });
+  });
   noteComputed(result.get(), left, right, [native = row.native](PyObject *a, PyObject *b) {
     return PyObject_RichCompare(a, b, native);
   });
@@ -293,7 +299,9 @@ bool Interpreter::contains(PyObject *container, PyObject *item) {
         return true;
     return false;
   }
-  return natively("__contains__", {container, item}, [&] {
+  PyRef sought = PyAnySet_Check(container) ? keyOf(item) : PyRef::share(item);
+  item = sought.get();
+  return comparing("__contains__", container, item, [&] {
            return PyRef::share(checked(PySequence_Contains(container, item)) ? Py_True : Py_False);
          }).get() == Py_True;
 }
@@ -322,9 +330,12 @@ bool Interpreter::truth(PyObject *value) {
   if (value == Py_True || value == Py_False || value == Py_None)
     return value == Py_True;
   if (auto result = callSpecial(value, "__bool__", {})) {
-    if (!PyBool_Check(result->get()))
+    PyObject *answer = result->get();
+    if (isGraphNumber(answer) && numberType(answer) == &PyBool_Type)
+      return truth(answer);
+    if (!PyBool_Check(answer))
       raise(PyExc_TypeError, "__bool__ should return bool");
-    return result->get() == Py_True;
+    return answer == Py_True;
   }
   if (!typeAttribute(Py_TYPE(value), "__bool__"))
     if (auto length = ownLength(value))
@@ -333,7 +344,9 @@ bool Interpreter::truth(PyObject *value) {
     return truth(length.get());
   if (isMutableContainer(value) && !readsFirstItem(value))
     log_.readContainer(value);
-  return checked(PyObject_IsTrue(value)) != 0;
+  return letOthersRun({value}, [&] {
+           return PyRef::share(checked(PyObject_IsTrue(value)) != 0 ? Py_True : Py_False);
+         }).get() == Py_True;
 }
 
 // What is found under its first key says that a dict is not empty.
@@ -388,6 +401,33 @@ bool isSliceOfInts(PyObject *key) {
 
 } // namespace
 
+// With ints in the places of objects of the program that stand for one; null where it has none.
+PyRef Interpreter::keyOfInts(PyObject *key) {
+  if (PySlice_Check(key)) {
+    auto *slice = reinterpret_cast<PySliceObject *>(key);
+    PyRef start = keyOfInts(slice->start), stop = keyOfInts(slice->stop),
+          step = keyOfInts(slice->step);
+    auto either = [](const PyRef &made, PyObject *given) { return made ? made.get() : given; };
+    return start || stop || step
+               ? checked(PySlice_New(either(start, slice->start), either(stop, slice->stop),
+                                     either(step, slice->step)))
+               : PyRef();
+  }
+  if (PyTuple_CheckExact(key)) {
+    std::vector<PyRef> parts;
+    bool differs = false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(key); ++i) {
+      PyRef part = keyOfInts(PyTuple_GET_ITEM(key, i));
+      differs = differs || part;
+      parts.push_back(part ? part : PyRef::share(PyTuple_GET_ITEM(key, i)));
+    }
+    return differs ? tupleOf(parts) : PyRef();
+  }
+  if (isTensor(key) || isGraphNumber(key) || pointerOf(key))
+    return {};
+  return callSpecial(key, "__index__", {}).value_or(PyRef());
+}
+
 PyRef Interpreter::item(PyObject *object, PyObject *key) {
   if (dataOf(object))
     return callPure(operatorFunction("__getitem__"), {object, key});
@@ -405,17 +445,23 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
     return dictItem(object, key);
   if (auto index = plainIndex(object, key))
     return found(Slot::Kind::ListItem, object, key, PyList_GET_ITEM(object, *index));
+  if (!hasWalkedMethod(object, "__getitem__"))
+    if (PyRef ints = keyOfInts(key))
+      return item(object, ints.get());
   if (PyRef items = itemsFromEnd(object, key))
     return items;
   if (auto result = callSpecial(object, "__getitem__", {key}))
     return *result;
   if (PyRef tensors = isTensor(object) ? keyWithTensors(key) : PyRef())
     return item(object, tensors.get());
-  if (PyRef part = selected(object, key))
+  if (PyRef part = letOthersRun({object, key}, [&] { return selected(object, key); }))
     return part;
+  bool isKnown = isMutableContainer(object) || PyTuple_Check(object) || isTensor(object);
   if (isMutableContainer(object))
     log_.readContainer(object);
-  PyRef result = checked(PyObject_GetItem(object, key));
+  auto get = [&] { return checked(PyObject_GetItem(object, key)); };
+  PyRef result = isKnown ? letOthersRun({object, key}, get)
+                         : natively("__getitem__", {object, key}, get);
   noteMade(result.get());
   return result;
 }
@@ -451,8 +497,7 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
     return setDataItem(object, key, value);
   if (pointerOf(object))
     throw CannotInterpret("an object that differs from call to call is written");
-  if (holdsStacked(object))
-    checkStacked(object, "__setitem__");
+  checkNotStacked(object);
   if (pointerOf(key) || (isTensor(object) && pointerOf(value)))
     return setItem(object, settled(key).get(), settled(value).get());
   if (isGraphNumber(key) && PyList_CheckExact(object)) {
@@ -474,6 +519,9 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
     log_.write(Slot::Kind::DictItem, object, key, value);
     return;
   }
+  if (!hasWalkedMethod(object, "__setitem__") && !hasWalkedMethod(object, "__delitem__"))
+    if (PyRef ints = keyOfInts(key))
+      return setItem(object, ints.get(), value);
   if (auto index = plainIndex(object, key); index && value) {
     found(Slot::Kind::ListItem, object, key, PyList_GET_ITEM(object, *index));
     log_.write(Slot::Kind::ListItem, object, key, value);
@@ -496,7 +544,10 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
   if (PyRef tensors = keyWithTensors(key))
     setItem(object, tensors.get(), value);
   else if (!value || !setSelected(object, key, value))
-    checked(value ? PyObject_SetItem(object, key, value) : PyObject_DelItem(object, key));
+    letOthersRun({object, key, value ? value : Py_None}, [&] {
+      checked(value ? PyObject_SetItem(object, key, value) : PyObject_DelItem(object, key));
+      return PyRef();
+    });
 }
 
 //===- Iteration ---------------------------------------------------------------------------===//
@@ -551,7 +602,7 @@ PyRef Interpreter::nextOrStop(PyObject *iterator) {
     }
   }
   if (!log_.isFresh(iterator) && !callbackOf(iterator))
-    throw CannotInterpret("an iterator from outside moves on");
+    throw UnknownEffects("an iterator from outside moves on");
   if (!forks_.empty() && !log_.isFreshSince(forks_.back().mark, iterator))
     throw CannotInterpret("an iterator from outside of a branch moves on in it");
   if (!PyIter_Check(iterator))

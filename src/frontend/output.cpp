@@ -197,7 +197,7 @@ struct Interpreter::Output {
     PyObject *function = outputFunction(question);
     if (checked(PyObject_CallOneArg(function, about)).get() != Py_True)
       return false;
-    in.log_.readAnswer(function, about, true);
+    in.log_.readAnswer(function, about, Py_True);
     return true;
   }
 

@@ -363,24 +363,32 @@ PyRef Interpreter::pointerItem(PyObject *pointer, PyObject *key) {
   refuseChoice(pointer);
   ValueId value = *pointerOf(pointer);
   PyTypeObject *type = classOf(value);
+  const OpaqueObject *opaque = opaque_.find(value);
+  PyRef zero = checked(PyLong_FromLong(0)), index = PyRef::share(key);
+  bool isFromEnd =
+      PyLong_CheckExact(key) && checked(PyObject_RichCompareBool(key, zero.get(), Py_LT)) != 0;
+  if (opaque && isPlain(key) && (type == &PyDict_Type || isFromEnd)) {
+    if (!PyRef::steal(PyObject_GetItem(opaque->sample.get(), key))) {
+      PyErr_Clear();
+      throw CannotInterpret(std::string("a ") + type->tp_name +
+                            " that only the run knows is asked for what its like did not have");
+    }
+    return callPure(operatorFunction("getitem"), {pointer, key});
+  }
   if ((type != &PyList_Type && type != &PyTuple_Type) ||
       (!PyLong_CheckExact(key) && !(isGraphNumber(key) && numberType(key) == &PyLong_Type)))
     throw CannotInterpret(std::string("an item of a ") + type->tp_name +
                           " that differs from call to call");
   assertClasses(value, {type});
   readClasses_.insert(type);
-  PyRef zero = checked(PyLong_FromLong(0)), index = PyRef::share(key);
-  if (PyLong_CheckExact(key) && checked(PyObject_RichCompareBool(key, zero.get(), Py_LT)))
+  if (isFromEnd)
     index = binary(syntax::BinaryOp::Add, pointerLength(pointer).get(), key);
   GraphRecorder &graph = host_.recording->graph();
-  const OpaqueObject *opaque = opaque_.find(value);
   Example object = lanes_.of(value), position;
   ValueId at;
   if (isGraphNumber(index.get())) {
     at = SymbolicScalar::of(symbolicNumber(index.get()))->value();
-    position = opaque && PyLong_CheckExact(key) ? [index = PyRef::share(key)](const Activation &) {
-      return index; // of the sample, which may have another length
-    } : lanes_.of(at);
+    position = lanes_.of(at);
   } else {
     at = graph.constantInt(PyLong_AsLongLong(index.get()));
     position = [index](const Activation &) { return index; };

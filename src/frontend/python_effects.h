@@ -32,7 +32,7 @@ struct PythonRead {
     Type,      // a type: no attribute of it or of its bases has changed
     TypeOf, // the object's type, which `__class__ = ...` could change; of a function, which has one
             // type for good, its code and its defaults
-    Answer, // a function of bifront's, given `slot.key`, returns `value`, a bool
+    Answer, // what PythonLog::readAnswer was given: `slot.object`, asked about `slot.key`
   } kind;
   Slot slot;   // for the kinds but these only its `object` counts
   PyRef value; // Slot: as it was before the call

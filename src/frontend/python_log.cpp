@@ -7,9 +7,11 @@
 #include "frontend/output.h"
 #include "frontend/plain_containers.h"
 #include "frontend/python_error.h"
+#include "support/plain_constant.h"
 
 #include <algorithm>
 #include <initializer_list>
+#include <stdexcept>
 #include <string_view>
 
 namespace bifront {
@@ -53,7 +55,9 @@ void put(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value) {
       checked(value ? PyDict_SetItem(object, key, value) : PyDict_DelItem(object, key));
     break;
   case Slot::Kind::ListItem:
-    checked(PyList_SetItem(object, PyLong_AsSsize_t(key), Py_NewRef(value)));
+    // Another thread may have made the list shorter.
+    if (Py_ssize_t index = PyLong_AsSsize_t(key); value && index < PyList_GET_SIZE(object))
+      checked(PyList_SetItem(object, index, Py_NewRef(value)));
     break;
   case Slot::Kind::Length: break; // nothing can stand there
   case Slot::Kind::Cell: checked(PyCell_Set(object, value)); break;
@@ -161,6 +165,7 @@ bool PythonLog::namesItem(ObjectState &state, PyObject *key) {
 }
 
 bool PythonLog::read(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value) {
+  requireShown();
   if (isFresh(object))
     return false;
   ObjectState &state = stateOf(object);
@@ -229,16 +234,23 @@ void PythonLog::readType(PyTypeObject *type) {
   state.typeRead = true;
 }
 
-void PythonLog::readAnswer(PyObject *function, PyObject *argument, bool answer) {
+void PythonLog::readAnswer(PyObject *function, PyObject *argument, PyObject *answer) {
   auto isSame = [&](const PythonRead &read) {
     return read.kind == PythonRead::Kind::Answer && read.slot.object.get() == function &&
-           read.slot.key.get() == argument;
+           sameValue(read.slot.key.get(), argument);
   };
   if (std::ranges::none_of(effects_.reads, isSame))
     effects_.reads.push_back(
         {PythonRead::Kind::Answer,
          {Slot::Kind::DictItem, PyRef::share(function), PyRef::share(argument)},
-         PyRef::share(answer ? Py_True : Py_False)});
+         PyRef::share(answer)});
+}
+
+bool PythonLog::hasRead(PyObject *object) const {
+  return isFresh(object) || states_.contains(object) ||
+         std::ranges::any_of(effects_.reads, [&](const PythonRead &read) {
+           return read.kind == PythonRead::Kind::Slot && read.value.get() == object;
+         });
 }
 
 void PythonLog::readTypeOf(PyObject *object) {
@@ -266,6 +278,7 @@ void PythonLog::noteBefore(Slot::Kind kind, PyObject *object, PyObject *key) {
 }
 
 void PythonLog::write(Slot::Kind kind, PyObject *object, PyObject *key, PyObject *value) {
+  requireShown();
   bool reorders = !value && kind == Slot::Kind::DictItem;
   if (reorders) // put back, the item would come last
     undo_.push_back({Undo::Kind::Container, {kind, PyRef::share(object), {}}, plainCopy(object)});
@@ -307,6 +320,7 @@ PyRef PythonLog::itemsAsTheyAre(PyObject *function, PyObject *argument) {
 
 PyRef PythonLog::mutate(PyObject *container, PyObject *function, PyObject *const *args,
                         size_t count, PyObject *keywordNames) {
+  requireShown();
   refuseNumbered(container);
   undo_.push_back({Undo::Kind::Container,
                    {Slot::Kind::DictItem, PyRef::share(container), {}},
@@ -418,6 +432,7 @@ PythonLog::Mark PythonLog::mark() const {
 }
 
 void PythonLog::rollBack(const Mark &mark) {
+  requireShown();
   for (; undo_.size() > mark.undo; undo_.pop_back())
     if (!isFreshSince(mark, undo_.back().slot.object.get()))
       takeBack(undo_.back());
@@ -498,7 +513,56 @@ void PythonLog::refill(PyObject *container, PyObject *contents) {
   putBack(container, contents);
 }
 
+//===- Beside other threads ----------------------------------------------------------------===//
+
+void PythonLog::requireShown() const {
+  if (isHidden_)
+    throw std::logic_error("Python's values are used while they are as they were before the walk");
+}
+
+bool PythonLog::hides(PyObject *object) const {
+  auto isOfObject = [&](const auto &change) { return change.slot.object.get() == object; };
+  return !isFresh(object) &&
+         (std::ranges::any_of(undo_, isOfObject) || std::ranges::any_of(standIns_, isOfObject));
+}
+
+// What is there now and what was there before change places.
+void PythonLog::exchange(Undo &undo) {
+  const Slot &slot = undo.slot;
+  if (isFresh(slot.object.get()))
+    return;
+  PyRef now = undo.kind == Undo::Kind::Container
+                  ? plainCopy(slot.object.get())
+                  : valueAt(slot.kind, slot.object.get(), slot.key.get());
+  takeBack(undo);
+  undo.before = std::move(now);
+}
+
+void PythonLog::hide() {
+  requireShown();
+  for (size_t i = undo_.size(); i-- > 0;)
+    exchange(undo_[i]);
+  for (size_t i = standIns_.size(); i-- > 0;) {
+    const Slot &slot = standIns_[i].slot;
+    put(slot.kind, slot.object.get(), slot.key.get(), standIns_[i].before.get());
+  }
+  isHidden_ = true;
+}
+
+// What another thread has put there meanwhile is what was there before.
+void PythonLog::show() {
+  isHidden_ = false;
+  for (StandIn &standIn : standIns_) {
+    const Slot &slot = standIn.slot;
+    standIn.before = valueNow(slot);
+    put(slot.kind, slot.object.get(), slot.key.get(), standIn.proxy.get());
+  }
+  for (Undo &undo : undo_)
+    exchange(undo);
+}
+
 PythonEffects PythonLog::finish() {
+  requireShown();
   for (; !undo_.empty(); undo_.pop_back())
     if (!isFresh(undo_.back().slot.object.get()))
       takeBack(undo_.back());

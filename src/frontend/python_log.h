@@ -39,7 +39,11 @@ public:
   // Whether it has put another item in the place of one.
   bool hasSetItems(PyObject *list) const;
   // A function of bifront's own has answered for `argument`, which it only looks at.
-  void readAnswer(PyObject *function, PyObject *argument, bool answer);
+  // `function`: a callable, which is given `argument`, or what a tuple of them has; or a descriptor
+  // of C's, which is asked for its value in `argument`.
+  void readAnswer(PyObject *function, PyObject *argument, PyObject *answer);
+  // Whether the call has reached the object by what is watched.
+  bool hasRead(PyObject *object) const;
   // Of the last read: `value` varies from call to call. Until the end `proxy`, which stands for the
   // graph's input, is there in its place.
   void standIn(Slot slot, PyObject *value, PyObject *proxy, uint32_t input);
@@ -102,6 +106,15 @@ public:
   // Gives a container that the call has made these contents.
   void refill(PyObject *container, PyObject *contents);
 
+  // Other threads are about to run, which may change the same values: until `show`, all values from
+  // before the call are as they would be without it. Nothing else of the log may be used meanwhile
+  // but what notes new objects.
+  void hide();
+  void show();
+  bool isHidden() const { return isHidden_; }
+  // Whether that changes this object itself.
+  bool hides(PyObject *object) const;
+
   // All changes of values from before the call are taken back; they are in the effects.
   PythonEffects finish();
 
@@ -152,6 +165,8 @@ private:
   void noteCall(PyObject *function, PyObject *const *args, size_t count, PyObject *keywordNames);
   void noteBefore(Slot::Kind kind, PyObject *object, PyObject *key);
   void takeBack(const Undo &undo);
+  void exchange(Undo &undo);
+  void requireShown() const;
 
   struct Fresh {
     PyRef object;
@@ -164,6 +179,7 @@ private:
   std::vector<Undo> undo_;
   std::vector<StandIn> standIns_;
   std::vector<Note> notes_;
+  bool isHidden_ = false;
   size_t postponed_ = 0; // up to the last call that was: writes before it stay before it
   PythonEffects effects_;
 };

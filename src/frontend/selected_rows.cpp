@@ -62,7 +62,7 @@ PyRef Interpreter::numberOfRows(PyObject *array, ValueId selector) {
 
 // What `torch.from_numpy` and the like make of an array: `value`. Null where that is of the sizes
 // that it has in this call.
-PyRef Interpreter::tensorOfRows(PyObject *array, ValueId value, const OpaqueObject &made) {
+PyRef Interpreter::tensorOfSelected(PyObject *array, ValueId value, const OpaqueObject &made) {
   auto from = opaque_.of(array);
   if (!from || from->selectedBy == kNoValue || host_.recording->decidesSizes())
     return {};
@@ -92,7 +92,7 @@ PyRef Interpreter::tensorOfRows(PyObject *array, ValueId value, const OpaqueObje
 
 // The tensor that a pure function has made of an array.
 PyRef Interpreter::tensorOfArray(PyObject *array, ValueId value, OpaqueObject made) {
-  PyRef tensor = tensorOfRows(array, value, made);
+  PyRef tensor = tensorOfSelected(array, value, made);
   if (!tensor)
     tensor = opaqueResult(value, std::move(made));
   if (isMask(dataOf(array).get()))

@@ -29,6 +29,11 @@ bool isLambda(PyCodeObject *code) {
 // on disk is read again.
 PyRef fileLines(PyFunctionObject *function) {
   PyObject *file = codeOf(function)->co_filename;
+  PyObject *ofModule = PyDict_GetItemString(function->func_globals, "__file__");
+  const char *name = PyUnicode_AsUTF8(file);
+  if (name && std::string_view(name).starts_with("<frozen ") && ofModule &&
+      PyUnicode_Check(ofModule))
+    file = ofModule; // of a module that CPython has in itself
   PyRef linecache = checked(PyImport_ImportModule("linecache"));
   checked(PyObject_CallMethod(linecache.get(), "checkcache", "O", file));
   PyRef lines =

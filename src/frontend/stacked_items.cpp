@@ -1,6 +1,5 @@
 #include "frontend/stacked_items.h"
 
-#include "capture/symbolic.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/merge.h"
@@ -9,6 +8,7 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <algorithm>
@@ -40,11 +40,64 @@ bool haveOneType(const ProxyImpl::Shape &a, const ProxyImpl::Shape &b) {
          a.in(0).sizes == b.in(0).sizes && a.in(1).sizes == b.in(1).sizes;
 }
 
+using NumberKind = SymbolicScalar::Kind;
+
+// Nothing for what is no number that a graph can hold.
+std::optional<NumberKind> kindOfNumber(PyObject *item) {
+  if (isGraphNumber(item)) {
+    SymbolicScalar *scalar = SymbolicScalar::of(symbolicNumber(item));
+    return scalar ? std::optional(scalar->kind()) : std::nullopt;
+  }
+  if (PyBool_Check(item))
+    return NumberKind::Bool;
+  if (PyFloat_CheckExact(item))
+    return NumberKind::Float;
+  return PyLong_CheckExact(item) && fitsGraph(item) ? std::optional(NumberKind::Int) : std::nullopt;
+}
+
+c10::ScalarType dtypeOf(NumberKind kind) {
+  switch (kind) {
+  case NumberKind::Bool: return c10::ScalarType::Bool;
+  case NumberKind::Int: return c10::ScalarType::Long;
+  case NumberKind::Float: return c10::ScalarType::Double;
+  }
+  return c10::ScalarType::Undefined;
+}
+
+ItemForm formOfNumbers(NumberKind kind) {
+  return {ProxyImpl::Shape::fixed(Extent::contiguous({}, dtypeOf(kind)), c10::kCPU), false, kind};
+}
+
+// The number as a scalar that a tensor can be filled with: of a bool of the graph, 0 or 1.
+c10::Scalar scalarOf(Recording &recording, PyObject *number) {
+  if (!isGraphNumber(number))
+    return PyFloat_CheckExact(number)
+               ? c10::Scalar(PyFloat_AS_DOUBLE(number))
+               : c10::Scalar(static_cast<int64_t>(PyLong_AsLongLong(number)));
+  c10::SymNode node = symbolicNumber(number);
+  auto kind = kindOfNumber(number);
+  if (kind == NumberKind::Float)
+    return c10::SymFloat(node);
+  if (kind == NumberKind::Int)
+    return c10::SymInt(node);
+  ValueId truth[] = {SymbolicScalar::of(node)->value()};
+  return c10::SymInt(SymbolicScalar::ofValue(recording.shared_from_this(), NumberKind::Int,
+                                             recording.graph().scalar(ScalarOp::ToInt, truth)));
+}
+
+// A number as the row that it becomes.
+at::Tensor rowOf(Recording &recording, PyObject *number) {
+  auto options = at::TensorOptions().dtype(dtypeOf(*kindOfNumber(number))).device(c10::kCPU);
+  return at::full({}, scalarOf(recording, number), options);
+}
+
 ItemForm formOfOne(const Recording &recording, PyObject *item) {
   if (const StackedItems *stacked = stackedItems(item))
     return stacked->form;
+  if (auto kind = kindOfNumber(item))
+    return formOfNumbers(*kind);
   if (!isTensor(item) || reinterpret_cast<PyObject *>(Py_TYPE(item)) != THPVariableClass)
-    throw CannotMerge("a list that grows has other items than tensors");
+    throw CannotMerge("a list that grows has other items than tensors and numbers");
   const at::Tensor &tensor = THPVariable_Unpack(item);
   ProxyImpl *proxy = ProxyImpl::of(tensor);
   auto memory = proxy ? recording.memoryOf(proxy->value()) : Recording::Memory::Outside;
@@ -57,7 +110,7 @@ ItemForm formOfOne(const Recording &recording, PyObject *item) {
 }
 
 bool areSame(const ItemForm &a, const ItemForm &b) {
-  return a.requiresGrad == b.requiresGrad && haveOneType(a.shape, b.shape);
+  return a.number == b.number && a.requiresGrad == b.requiresGrad && haveOneType(a.shape, b.shape);
 }
 
 ValueId valueOf(const at::Tensor &tensor) { return ProxyImpl::of(tensor)->value(); }
@@ -118,6 +171,15 @@ bool holdsStacked(PyObject *sequence) {
     return false;
   PyObject **items = PySequence_Fast_ITEMS(sequence);
   return std::any_of(items, items + PySequence_Fast_GET_SIZE(sequence), stackedItems);
+}
+
+bool holdsNumbers(PyObject *sequence) {
+  if (!isSequence(sequence))
+    return false;
+  PyObject **items = PySequence_Fast_ITEMS(sequence);
+  return std::any_of(items, items + PySequence_Fast_GET_SIZE(sequence), [](PyObject *item) {
+    return stackedItems(item) && stackedItems(item)->form.number;
+  });
 }
 
 void refuseStacked(PyObject *object) {
@@ -181,6 +243,10 @@ at::Tensor stackOf(Recording &recording, const ItemForm &form, std::span<PyObjec
   };
   for (PyObject *item : items) {
     const StackedItems *stacked = stackedItems(item);
+    if (!stacked && form.number) {
+      added.push_back(rowOf(recording, item));
+      continue;
+    }
     if (!stacked) {
       added.push_back(THPVariable_Unpack(item));
       if (!recording.keepInList(valueOf(added.back())))

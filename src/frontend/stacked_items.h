@@ -4,6 +4,7 @@
 
 #include "capture/proxy.h"
 #include "capture/recording.h"
+#include "capture/symbolic.h"
 #include "support/py_ref.h"
 
 #include <c10/core/SymInt.h>
@@ -18,6 +19,8 @@ namespace bifront {
 struct ItemForm {
   ProxyImpl::Shape shape;
   bool requiresGrad = false;
+  // Of numbers, whose rows are tensors of no dimension.
+  std::optional<SymbolicScalar::Kind> number = std::nullopt;
 
   // The type of a tensor of such rows.
   ProxyImpl::Shape stackOf(const Dim &rows) const;
@@ -35,6 +38,8 @@ PyRef makeStackedItems(StackedItems items);
 const StackedItems *stackedItems(PyObject *object);
 // Of a list or a tuple.
 bool holdsStacked(PyObject *sequence);
+// Whether these are numbers, or rows of them; false where none is stacked.
+bool holdsNumbers(PyObject *sequence);
 
 // Throws CannotFork, or CannotInterpret, for one whose way of use is not known.
 [[noreturn]] void refuseStacked(PyObject *object);

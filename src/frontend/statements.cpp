@@ -103,6 +103,8 @@ Completion Interpreter::run(PythonFrame &frame, const Delete &stmt) {
 //===- Control flow ------------------------------------------------------------------------===//
 
 Completion Interpreter::run(PythonFrame &frame, const Return &stmt) {
+  if (returnsBehindLoop(frame, stmt))
+    return Completion::Break;
   frame.returned = evalOrNone(frame, stmt.value);
   return Completion::Return;
 }

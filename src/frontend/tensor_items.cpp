@@ -112,7 +112,10 @@ bool Interpreter::setSelected(PyObject *tensor, PyObject *key, PyObject *value) 
   PyRef target = selected(tensor, key);
   if (!target)
     return false;
-  checked(PyObject_CallMethod(target.get(), isTensor(value) ? "copy_" : "fill_", "O", value));
+  letOthersRun({value}, [&] {
+    return checked(
+        PyObject_CallMethod(target.get(), isTensor(value) ? "copy_" : "fill_", "O", value));
+  });
   return true;
 }
 

@@ -25,7 +25,8 @@ bool isComparable(PyObject *one, PyObject *other) {
 
 // Whether all of a tensor of bools are true.
 PyRef Interpreter::allHold(PyObject *comparison) {
-  PyRef all = checked(PyObject_CallMethod(comparison, "all", nullptr));
+  PyRef all = letOthersRun(
+      {comparison}, [&] { return checked(PyObject_CallMethod(comparison, "all", nullptr)); });
   if (PyRef condition = conditionOf(all.get()))
     return condition;
   return PyRef::share(truth(all.get()) ? Py_True : Py_False);
@@ -41,8 +42,10 @@ std::optional<PyRef> Interpreter::equalTensors(const CallArguments &arguments) {
   PyRef otherShape = checked(PyObject_GetAttrString(other, "shape"));
   if (!checked(PyObject_RichCompareBool(shape.get(), otherShape.get(), Py_EQ)))
     return PyRef::share(Py_False);
-  return allHold(
-      checked(PyObject_CallFunctionObjArgs(torchFunction("eq").get(), one, other, nullptr)).get());
+  PyRef comparison = letOthersRun({one, other}, [&] {
+    return checked(PyObject_CallFunctionObjArgs(torchFunction("eq").get(), one, other, nullptr));
+  });
+  return allHold(comparison.get());
 }
 
 std::optional<PyRef> Interpreter::closeTensors(const CallArguments &arguments) {

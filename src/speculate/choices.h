@@ -19,6 +19,7 @@ public:
   int64_t numberOf(PyObject *value); // from now on
   // Nothing for a value that no conversion has met. Runs no Python code.
   std::optional<int64_t> find(PyObject *value) const;
+  size_t size() const { return values_.size(); }
   PyObject *at(int64_t number) const { return values_[number].get(); }
   int traverse(visitproc visit, void *arg) const;
 

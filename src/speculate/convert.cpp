@@ -79,7 +79,8 @@ std::vector<Slot> slotsOf(const Varying &varying) {
 
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request, Proxies &proxies,
-                             Policies *policies, const std::function<PyRef(ValueId)> &exampleOf) {
+                             Policies *policies, const std::function<PyRef(ValueId)> &exampleOf,
+                             const std::function<size_t()> &numDecided) {
   std::vector<PyRef> values = proxies.rebuildArguments();
   if (PyErr_Occurred())
     return {};
@@ -102,7 +103,8 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                  .isReplaced = [&](PyObject *object) { return proxies.isReplaced(object); },
                  .isCopy = [&](PyObject *object) { return proxies.isCopy(object); },
                  .exampleOf = exampleOf,
-                 .sites = request.sites});
+                 .sites = request.sites,
+                 .numDecided = numDecided});
   Interpretation called;
   called.result = PyRef::steal(
       PyObject_Vectorcall(request.function, borrowed.data(), request.count, request.keywordNames));
@@ -148,7 +150,8 @@ void noteRequiresGrad(const Capture &capture, PythonEffects &effects) {
 
 // What the call leaves behind, as values of the graph; of the effects, the reads are left.
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
-                 ResultReader &reader, const Varying &varying, YoungObjects *young) {
+                 const Arguments &arguments, ResultReader &reader, const Varying &varying,
+                 YoungObjects *young) {
   PythonEffects &effects = interpretation.effects;
   reader.isKept = effects.isKept;
   // The dict of an object may be new where the object is not. The collector may hear of another
@@ -174,6 +177,14 @@ void readResults(Captured &captured, Interpretation &interpretation, const Proxi
     fail(ExitReason::CaptureFailed, why.what());
   }
   captured.changes = changedNumbers(effects);
+  for (const PythonRead &read : effects.reads)
+    if (auto leaf = PyDict_CheckExact(read.slot.object.get())
+                        ? proxies.leafWithDict(read.slot.object.get())
+                        : std::nullopt)
+      captured.bareLeaves.insert(*leaf);
+  for (uint32_t leaf : captured.bareLeaves)
+    if (hasAttributes(arguments.object(leaf)))
+      fail(ExitReason::CaptureFailed, "attributes of a tensor that differs from call to call");
   captured.reads = std::move(effects.reads);
   captured.slotInputs = std::move(effects.inputs);
   // The patterns of the arguments say what is in them.
@@ -340,7 +351,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     return attempts.foreseenOps <= kMostForeseenOps;
   };
   Path begun = forced ? *forced : Path();
-  size_t foreseen = 0, numExamples = 0;
+  size_t foreseen = 0, numExamples = 0, assumedInts = 0;
+  auto numDecided = [&] { return captured.path.size() + assumedInts; };
   Foresight foresight(recorder, capture, torchDerivatives());
   auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
     auto found = foresight.of(value);
@@ -365,6 +377,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     pybind11::gil_scoped_acquire gil;
     if (needsNumbers(recorder, capture, arguments, captured, value))
       return std::nullopt;
+    assumedInts += recorder.typeOf(value).kind == ValueType::Kind::Int;
     if (++foreseen > kMostForeseen || !mayForesee())
       return std::nullopt;
     return foreseeNumber(value);
@@ -387,7 +400,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     YoungObjects young;
     forgetLeftAt();
     capture.begin();
-    Interpretation interpretation = callOnProxies(capture, request, proxies, policies, exampleOf);
+    Interpretation interpretation =
+        callOnProxies(capture, request, proxies, policies, exampleOf, numDecided);
     // What the capture itself has refused the program sees as an exception too.
     raised = !interpretation.result && !capture.recording().failure();
     if (!interpretation.result)
@@ -397,7 +411,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     noteRequiresGrad(capture, interpretation.effects);
     std::vector<PyRef> reached = std::move(interpretation.reached);
     attempts.makesCalls = attempts.makesCalls || !reached.empty();
-    readResults(captured, interpretation, proxies, reader, request.varying,
+    readResults(captured, interpretation, proxies, arguments, reader, request.varying,
                 request.options.walked ? &young : nullptr);
     capture.endProgram();
     if (captured.path.size() < begun.size())
@@ -572,6 +586,7 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
     if (walked && isStrange(arguments, leaf))
       graph.strangeLeaves.push_back(leaf);
   }
+  graph.bareLeaves.assign(captured.bareLeaves.begin(), captured.bareLeaves.end());
   for (const StoreStep &store : program.stores)
     if (store.attribute.empty())
       graph.writtenInputs.push_back(store.target);

@@ -173,6 +173,8 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
     return fallBack(lastMiss_, args, count, keywordNames);
   if (foreignModeActive())
     return fallBack(ExitReason::ForeignMode, args, count, keywordNames);
+  if (detectsAnomalies())
+    return fallBack(ExitReason::AnomalyDetection, args, count, keywordNames);
   if (wastesRuns())
     return fallBack(ExitReason::TooManyWays, args, count, keywordNames);
 
@@ -200,6 +202,8 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
   if (!mayConvertMore())
     return fallBack(ExitReason::TooManyGraphs, args, count, keywordNames);
   learnVarying(args, count, keywordNames, misfits);
+  if (!seen_.comesBack(varying_.choices, *choices_))
+    return fallBack(ExitReason::NewChoice, args, count, keywordNames);
   PyObject *result = runNew(args, count, keywordNames, misfits);
   learnFromReplay(result, args, count, keywordNames);
   return result;
@@ -636,8 +640,11 @@ ConvertedFunction::convertWithCalls(ConversionRequest request) {
     request.forks = request.forks || !sites_.functions().empty();
     try {
       return convertVarying(request);
-    } catch (const ConversionError &) {
-      if (!sites_.takeNew() || found == kMostCalls)
+    } catch (const ConversionError &error) {
+      bool isOfFunction = error.reason == ExitReason::CaptureFailed && !error.raised;
+      bool changes = sites_.takeNew() || (isOfFunction && !sites_.needsSamples() &&
+                                          sites_.refuseWalkable(error.what()));
+      if (!changes || found == kMostCalls)
         throw;
     }
   }
@@ -746,6 +753,8 @@ int ConvertedFunction::traverse(visitproc visit, void *arg) {
   if (int stop = choices_->traverse(visit, arg))
     return stop;
   if (int stop = sites_.traverse(visit, arg))
+    return stop;
+  if (int stop = seen_.traverse(visit, arg))
     return stop;
   for (const auto &kept : kept_)
     // No other owner's references are ours to count.

@@ -104,7 +104,12 @@ bool ConvertedGraph::leavesHold(PyObject *const *leaves) const {
     if (leafChecks[i] &&
         (!leafChecks[i]->holds(THPVariable_Unpack(leaves[i])) || failsOnPurpose(Failure::Check)))
       return false;
-  return sizesAreEqual(leaves) && !failsOnPurpose(Failure::Check);
+  return sizesAreEqual(leaves) && leavesAreBare(leaves) && !failsOnPurpose(Failure::Check);
+}
+
+bool ConvertedGraph::leavesAreBare(PyObject *const *leaves) const {
+  return std::none_of(bareLeaves.begin(), bareLeaves.end(),
+                      [&](uint32_t i) { return hasAttributes(leaves[i]); });
 }
 
 // What the program may have compared by `is`, or changed by one name and read by another.
@@ -143,7 +148,7 @@ std::optional<Difference> ConvertedGraph::differs(PyObject *const *args, size_t 
     difference.values.values.push_back({std::move(path), std::nullopt});
   difference.values.choices = std::move(different.choices);
   auto slots = guards.differs(leaves.data());
-  if (!slots || !leavesAreOthers(leaves.data()))
+  if (!slots || !leavesAreOthers(leaves.data()) || !leavesAreBare(leaves.data()))
     return std::nullopt;
   difference.values.values.insert(difference.values.values.end(), slots->values.begin(),
                                   slots->values.end());

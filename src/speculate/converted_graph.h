@@ -96,6 +96,7 @@ public:
   std::vector<std::optional<TensorPrecheck>> leafChecks; // of tensors
   std::vector<uint32_t> distinctLeaves;                  // that were different objects, and must be
   std::vector<uint32_t> strangeLeaves; // of these: objects that the call has met in no other way
+  std::vector<uint32_t> bareLeaves;    // tensors that have no attributes of their own
   GlobalModes modes;
   std::vector<GraphInput> inputs;
   // Dynamic dimensions (leaf, dimension) that were one size and must stay equal.
@@ -141,6 +142,7 @@ private:
   bool sizesAreEqual(PyObject *const *leaves) const;
   bool leavesHold(PyObject *const *leaves) const;
   std::optional<ExitReason> stateRefused(PyObject *const *leaves) const;
+  bool leavesAreBare(PyObject *const *leaves) const;
   bool leavesAreOthers(PyObject *const *leaves) const;
   bool writesShared(PyObject *const *leaves) const;
 };

@@ -29,6 +29,9 @@
     "Such tensors run in CPython for now.")                                                        \
   X(ForeignMode, "BF007", "Another dispatch or function mode is active.",                          \
     "Call the function outside of that mode to run its graph.")                                    \
+  X(AnomalyDetection, "BF009",                                                                     \
+    "torch.autograd.detect_anomaly is on, which tells each operator where it was called.",         \
+    "Turn it off to run the graph.")                                                               \
   X(CaptureFailed, "BF010", "The function could not be captured.",                                 \
     "The message says what stopped it.")                                                           \
   X(CompileFailed, "BF011", "The captured graph could not be compiled.",                           \
@@ -43,6 +46,11 @@
   X(TooManyWays, "BF021",                                                                          \
     "The function's assumptions about tensors' values failed more often than they held.",          \
     "Decide by tensors (torch.where) what changes from call to call.")                             \
+  X(NewChoice, "BF022",                                                                            \
+    "An argument that decides the path has a value that no graph knows, and that calls have not "  \
+    "come back to.",                                                                               \
+    "Pass what is another at every call as a tensor or a number, or leave it out of the "          \
+    "function.")                                                                                   \
   X(GraphRaised, "BF030",                                                                          \
     "An operator raised inside the graph; CPython ran the call again to raise it.",                \
     "The exception is the program's own.")                                                         \

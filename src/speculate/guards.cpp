@@ -263,6 +263,8 @@ void Guards::compile(const std::vector<PythonRead> &reads, std::vector<SlotPatte
     case PythonRead::Kind::Answer:
       know(read.slot.key.get());
       answers_.push_back({read.slot.object, read.slot.key, read.value});
+      if (!answers_.back().holds())
+        throw std::runtime_error("an answer of C changed while the function was captured");
       break;
     }
   }
@@ -408,9 +410,15 @@ bool Guards::FunctionGuard::holds() const {
 }
 
 bool Guards::AnswerGuard::holds() const {
-  PyRef now = PyRef::steal(PyObject_CallOneArg(function.get(), argument.get()));
+  PyObject *asked = function.get(), *about = argument.get();
+  bool isDescriptor = Py_TYPE(asked)->tp_descr_set != nullptr;
+  PyRef now = PyRef::steal(
+      isDescriptor
+          ? Py_TYPE(asked)->tp_descr_get(asked, about, reinterpret_cast<PyObject *>(Py_TYPE(about)))
+      : PyTuple_CheckExact(about) ? PyObject_Call(asked, about, nullptr)
+                                  : PyObject_CallOneArg(asked, about));
   PyErr_Clear(); // no answer
-  return now.get() == answer.get();
+  return now && sameValue(answer.get(), now.get());
 }
 
 bool Guards::hold() const {

@@ -1,6 +1,7 @@
 #include "speculate/opaque_run.h"
 
 #include "frontend/numpy_data.h"
+#include "frontend/private_values.h"
 #include "frontend/python_error.h"
 #include "frontend/random_sources.h"
 #include "speculate/converted_graph.h"
@@ -180,25 +181,6 @@ void OpaqueRun::restore() {
 
 namespace {
 
-// Nobody else has it: neither what is behind the call changes it, nor a later call.
-bool isPrivate(PyObject *object, Py_ssize_t references) {
-  if (PyTuple_CheckExact(object)) {
-    if (Py_REFCNT(object) != references)
-      return false;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i)
-      if (!isPrivate(PyTuple_GET_ITEM(object, i), 1))
-        return false;
-    return true;
-  }
-  if (!isNumpyArray(object))
-    return true; // is only handed on, or nobody can change it
-  PyRef base = PyRef::steal(PyObject_GetAttrString(object, "base"));
-  constexpr Py_ssize_t ofTheArrayAndOurs = 2;
-  return Py_REFCNT(object) == references && base &&
-         (base.get() == Py_None ||
-          (isNumpyArray(base.get()) && Py_REFCNT(base.get()) == ofTheArrayAndOurs));
-}
-
 PyObject *stop(const char *why) {
   PyErr_SetString(PyExc_RuntimeError, why);
   return nullptr;
@@ -312,7 +294,7 @@ PyObject *OpaqueRun::make(const std::shared_ptr<const CallPlace> &place, bool gr
   if (!mayGoOn)
     return stop("an opaque call has changed what the graph has read");
   if (!isNobodyElses)
-    return stop("an opaque call has returned an array that others may change");
+    return stop("an opaque call has returned what others may change");
   return result.release();
 }
 

@@ -139,6 +139,7 @@ private:
         all_.gradPresence.push_back(presence);
     }
     all_.changes.add(path.changes);
+    all_.bareLeaves.merge(path.bareLeaves);
     all_.cost.ops += path.cost.ops;
     all_.cost.seconds += path.cost.seconds;
     all_.drawsRandomNumbers = all_.drawsRandomNumbers || path.drawsRandomNumbers;

@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -40,8 +41,9 @@ struct Captured {
   std::vector<std::string> notes;
   std::vector<PythonRead> reads;
   std::vector<SlotInput> slotInputs;
-  Varying needed;  // numbers that the program asked for
-  Varying changes; // slots that vary because the call changes what it finds there
+  std::set<uint32_t> bareLeaves; // tensors that the program has asked for attributes of their own
+  Varying needed;                // numbers that the program asked for
+  Varying changes;               // slots that vary because the call changes what it finds there
   std::optional<TrainableResults> trainable;
   BackwardSplit split;                      // of these
   Path path;                                // that was captured

@@ -1,5 +1,7 @@
 #include "speculate/precheck.h"
 
+#include "frontend/python_error.h"
+
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/variable.h>
 
@@ -13,6 +15,11 @@ bool isOrdinaryTensor(const at::Tensor &tensor) {
          !tensor.is_quantized() && !tensor.is_mkldnn() && !tensor.is_nested() && !tensor.is_neg() &&
          !tensor.is_conj() && !tensor.key_set().has(c10::DispatchKey::Python) &&
          !tensor.unsafeGetTensorImpl()->has_symbolic_sizes_strides();
+}
+
+bool hasAttributes(PyObject *tensor) {
+  PyRef dict = checked(PyObject_GenericGetDict(tensor, nullptr));
+  return PyDict_GET_SIZE(dict.get()) > 0;
 }
 
 namespace {

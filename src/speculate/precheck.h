@@ -14,6 +14,9 @@ namespace bifront {
 // Strided, dense, on the CPU, not a subclass's wrapper: what capture and the executor understand.
 bool isOrdinaryTensor(const at::Tensor &tensor);
 
+// What the program has put on it (`tensor.name = value`).
+bool hasAttributes(PyObject *tensor);
+
 class TensorPrecheck {
 public:
   enum class Size : uint8_t { Same, AtLeastTwo, Any };

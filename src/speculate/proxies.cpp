@@ -67,6 +67,14 @@ bool Proxies::isContainer(PyObject *object) const {
   return leaf && !arguments_.isTensor(*leaf);
 }
 
+std::optional<uint32_t> Proxies::leafWithDict(PyObject *dict) const {
+  for (uint32_t leaf = 0; leaf < values_.size(); ++leaf)
+    if (values_[leaf] && arguments_.isTensor(leaf) &&
+        checked(PyObject_GenericGetDict(values_[leaf].get(), nullptr)).get() == dict)
+      return leaf;
+  return std::nullopt;
+}
+
 bool Proxies::isLeaf(PyObject *object) const {
   const std::vector<PyObject *> &leaves = arguments_.leaves();
   for (uint32_t leaf = 0; leaf < leaves.size(); ++leaf)

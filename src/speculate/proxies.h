@@ -35,6 +35,8 @@ public:
   // The leaf that the program knows as `object`; nothing for numbers.
   std::optional<uint32_t> leafOf(PyObject *object) const;
   bool isContainer(PyObject *object) const;
+  // The tensor whose proxy has its attributes there.
+  std::optional<uint32_t> leafWithDict(PyObject *dict) const;
 
 private:
   bool isLeaf(PyObject *object) const;

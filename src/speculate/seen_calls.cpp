@@ -6,6 +6,8 @@
 
 #include <torch/csrc/autograd/python_variable.h>
 
+#include <algorithm>
+
 namespace bifront {
 
 void SeenCalls::note(PyObject *value, const ValuePath &path, std::vector<Leaf> &leaves) {
@@ -52,8 +54,10 @@ Varying SeenCalls::add(PyObject *const *args, size_t count, PyObject *keywordNam
       bool areNumbers = isNumberOrTensor(other) && Py_TYPE(one) == Py_TYPE(other);
       if (!sameValue(one, other) && areNumbers)
         varying.values.push_back({leaf->path, std::nullopt});
-      else if (!sameValue(one, other))
+      else if (!sameValue(one, other)) {
         varying.choices.push_back(leaf->path);
+        noteUnknown(before->value);
+      }
     } else if (!before->value && !leaf->value && before->sizes.size() == leaf->sizes.size()) {
       for (size_t d = 0; d < leaf->sizes.size(); ++d)
         if (int64_t one = before->sizes[d], other = leaf->sizes[d]; one != other)
@@ -67,6 +71,39 @@ Varying SeenCalls::add(PyObject *const *args, size_t count, PyObject *keywordNam
   last_ = std::move(now);
   keywordNames_ = PyRef::share(keywordNames);
   return varying;
+}
+
+// Whether it was known to be unknown.
+bool SeenCalls::noteUnknown(const PyRef &value) {
+  constexpr size_t kMost = 8; // as many as there may be graphs
+  auto isValue = [&](const PyRef &other) { return sameValue(other.get(), value.get()); };
+  bool found = std::erase_if(unknown_, isValue) > 0;
+  unknown_.push_back(value);
+  if (unknown_.size() > kMost)
+    unknown_.pop_front();
+  return found;
+}
+
+bool SeenCalls::comesBack(const std::vector<ValuePath> &choices, const Choices &known) {
+  constexpr size_t kAtOnce = 2;
+  bool all = true;
+  for (const Leaf &leaf : last_) {
+    PyObject *value = leaf.value.get();
+    if (!value || isNumberOrTensor(value) || std::ranges::count(choices, leaf.path) == 0 ||
+        known.find(value))
+      continue;
+    bool isBack = noteUnknown(leaf.value);
+    all = all && (isBack || known.size() < kAtOnce);
+  }
+  return all;
+}
+
+int SeenCalls::traverse(visitproc visit, void *arg) const {
+  for (const Leaf &leaf : last_)
+    Py_VISIT(leaf.value.get());
+  for (const PyRef &value : unknown_)
+    Py_VISIT(value.get());
+  return 0;
 }
 
 } // namespace bifront

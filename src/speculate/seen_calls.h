@@ -4,14 +4,24 @@
 
 #include "speculate/varying.h"
 
+#include <deque>
 #include <vector>
 
 namespace bifront {
+
+class Choices;
 
 class SeenCalls {
 public:
   // The numbers and sizes that differ from those of the call before.
   Varying add(PyObject *const *args, size_t count, PyObject *keywordNames);
+
+  // Of the last call, which has these choices: whether graphs that know their values may run calls
+  // to come. A path costs as much as many calls: beyond the first few values each has to come back
+  // before many others do. Not numbers, which the program may need to know on some ways alone.
+  bool comesBack(const std::vector<ValuePath> &choices, const Choices &known);
+
+  int traverse(visitproc visit, void *arg) const;
 
 private:
   struct Leaf {
@@ -24,7 +34,9 @@ private:
 
   // A call's objects are not kept; a longer nest than this is data.
   static constexpr size_t kMostLeaves = 256, kDeepest = 8;
-  std::vector<Leaf> last_; // by path
+  std::vector<Leaf> last_;    // by path
+  std::deque<PyRef> unknown_; // the latest choices that no graph has known
+  bool noteUnknown(const PyRef &value);
   PyRef keywordNames_;
 };
 

@@ -75,6 +75,7 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
       .isCopy = request.isCopy,
       .exampleOf = request.exampleOf,
       .sites = request.sites,
+      .numDecided = request.numDecided,
       .reroutes = Rerouted::canBe,
       .logged = [](const CallPlace &place, const OpaqueSite &site,
                    const std::vector<LoggedFrame> &frames,

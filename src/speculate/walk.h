@@ -35,6 +35,7 @@ struct WalkRequest {
   std::function<bool(PyObject *)> isReplaced, isCopy;
   std::function<PyRef(ValueId)> exampleOf; // as InterpreterHost's
   OpaqueSites *sites = nullptr;            // as well
+  std::function<size_t()> numDecided = {}; // as well
 };
 
 // Python's values are as they were behind it. Throws CannotInterpret.

@@ -487,6 +487,45 @@ TEST(Executor, ServesThreadsAndItself) {
   runDone(nesting, {});
 }
 
+// Each thread knows how its next run is to end.
+thread_local RunResult::Status wanted;
+
+// ThreadSanitizer looks on in `make test-tsan`.
+TEST(Executor, EightThreadsCallAndFailAtOnce) {
+  using Status = RunResult::Status;
+  Builder b;
+  SlotId x = b.input({kBatch}), y = b.input({Dim{{7, 9}}});
+  SlotId h = b.planned({kBatch}, 0, 40000), dot = b.slot({}), out = b.returned({kBatch});
+  b.kernel(addOne, {x}, h);
+  b.kernel(addOne, {h}, out);
+  b.call({"aten::dot", {operand(0), operand(1)}, {}}, {tensor(x), tensor(y)}, {tensor(dot)});
+  b.program->asserts = {{"the run goes on", "train.py:4"}};
+  b.program->entry = [](Frame *frame) -> int32_t {
+    if (int32_t status = runAllCalls(frame))
+      return status;
+    return wanted == Status::AssertionFailed ? bf_rt_assert_failed(frame, 0) : runAllKernels(frame);
+  };
+  Executor executor(b.program);
+  std::vector<std::thread> threads;
+  for (int64_t t = 0; t < 8; ++t)
+    threads.emplace_back([&, t] {
+      for (int64_t run = 0; run < 300; ++run) {
+        wanted = static_cast<Status>((run + t) % 3);
+        int64_t size = 20 + t, other = wanted == Status::Threw ? size + 1 : size;
+        std::vector<c10::IValue> outputs,
+            inputs{at::full({size}, static_cast<float>(run)), at::ones({other})};
+        RunResult result = executor.run(inputs, outputs);
+        ASSERT_EQ(result.status, wanted);
+        ASSERT_EQ(outputs.size(), wanted == Status::Done ? 1u : 0u);
+        if (wanted == Status::Done)
+          ASSERT_EQ(outputs[0].toTensor()[t].item<float>(), static_cast<float>(run) + 2);
+      }
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  EXPECT_LE(executor.numFrames(), 8u);
+}
+
 TEST(Executor, AsksWhetherItIsInterrupted) {
   Builder b;
   SlotId x = b.input(fixed({2})), y = b.slot(fixed({2}));
