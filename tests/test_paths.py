@@ -321,7 +321,10 @@ def test_a_counter_of_each_path() -> None:
     for call in range(30):
         two.call(call, torch.randn(3), names[call * call % 5 if call < 15 else call % 5])
     assert two.stats["graphs"] == 1, bifront.explain(two.converted)
-    assert two.stats["graph_calls"] == 29, bifront.explain(two.converted)
+    # Beyond two, a name waits until it comes back (docs/decisions/039).
+    waited = two.stats["exits"]["NewChoice"]
+    assert waited <= len(names) - 2, bifront.explain(two.converted)
+    assert two.stats["graph_calls"] == 29 - waited, bifront.explain(two.converted)
 
 
 # ===- Gradients that flow out of a path -------------------------------------------------------===

@@ -511,7 +511,10 @@ def test_strings_are_paths_of_one_graph() -> None:
     converted = check(lambda: (function, Box()), [(X, "abc"[i % 3]) for i in range(9)])
     assert converted.stats["graphs"] == 1
     converted = check(
-        lambda: (function, Box()), [(X, f"m{i}") for i in range(12)], graph_calls=3, max_graphs=4
+        lambda: (function, Box()),
+        [(X, f"m{i % 6}") for i in range(24)],
+        graph_calls=14,
+        max_graphs=4,
     )
     assert converted.stats["conversions"] == 4
     assert "TooManyGraphs" in converted.stats["exits"]

@@ -24,9 +24,18 @@ bool isQuestion(std::string_view name) {
 // Of what GlobalModes has, which the program may change for a while; and of who else converts the
 // function, which nobody does.
 bool isKnownAnswer(std::string_view name) {
-  return contains(name, {"grad_enabled", "autocast", "default_dtype", "inference_mode",
-                         "deterministic", "default_device", "tracing", "scripting", "compiling",
-                         "torch_function", "privateuse"});
+  return contains(name,
+                  {"grad_enabled", "autocast", "default_dtype", "inference_mode", "default_device",
+                   "tracing", "scripting", "compiling", "torch_function", "privateuse"});
+}
+
+// Whether a class of the program's tells what its instances are.
+bool saysItself(PyObject *cls) {
+  if (!hasWalkedMethod(cls, "__instancecheck__"))
+    return false;
+  PyObject *method = typeAttribute(Py_TYPE(cls), "__instancecheck__");
+  std::string module = attributeText(method, "__module__");
+  return module != "abc" && module != "typing" && !module.starts_with("torch");
 }
 
 bool isPlainOrSuch(PyObject *value) {
@@ -45,10 +54,9 @@ void Interpreter::readAnswerOfTorch(PyObject *function, const CallArguments &arg
   std::string name = attributeText(function, "__name__");
   auto isPlainArgument = [&](const PyRef &argument) {
     PyObject *object = argument.get(); // an object of C's may be asked about itself
-    bool isOfC = &argument == &arguments.positional.front() &&
-                 !(Py_TYPE(object)->tp_flags & Py_TPFLAGS_HEAPTYPE) && !isTensor(object) &&
-                 !isMutableContainer(object) && !PyTuple_Check(object) && !log_.isFresh(object);
-    return isPlain(object) || isOfC;
+    bool isAsked = &argument == &arguments.positional.front() && !isTensor(object) &&
+                   !isMutableContainer(object) && !PyTuple_Check(object) && !log_.isFresh(object);
+    return isPlain(object) || isAsked;
   };
   if (answer == Py_None || !isPlain(answer) || !isQuestion(name) || isKnownAnswer(name) ||
       !arguments.keywords.empty() || !std::ranges::all_of(arguments.positional, isPlainArgument))
@@ -101,8 +109,17 @@ void Interpreter::readInstanceChecks(PyObject *cls) {
 }
 
 bool Interpreter::isInstance(PyObject *object, PyObject *cls) {
+  if (PyTuple_Check(cls)) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(cls); ++i)
+      if (isInstance(object, PyTuple_GET_ITEM(cls, i)))
+        return true;
+    return false;
+  }
   log_.readTypeOf(object);
   readInstanceChecks(cls);
+  bool isExact = reinterpret_cast<PyObject *>(Py_TYPE(object)) == cls;
+  if (!isExact && saysItself(cls))
+    return truth(callSpecial(cls, "__instancecheck__", {object})->get());
   return checked(isInstanceOf(object, cls)) != 0;
 }
 

@@ -127,6 +127,9 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
     PyErr_Clear(); // not there
     return value;
   };
+  PyObject *ofClass = PyModule_CheckExact(object) ? nullptr : typeAttribute(type, name);
+  if (PyModule_Check(object) && ofClass && isData(ofClass)) // as torch.backends has them
+    return genericAttribute(object, name);
   if (PyModule_Check(object)) {
     PyObject *dict = PyModule_GetDict(object);
     PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, name));
@@ -160,10 +163,11 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
   }
   if (isProxyTensor(object) && isDict(name))
     throw CannotInterpret("the `__dict__` of a tensor is looked at");
-  if (PyObject *descriptor = isTensor(object) ? typeAttribute(type, name) : nullptr) {
+  if (isTensor(object) && ofClass) {
+    if (PyUnicode_CompareWithASCIIString(name, "_version") == 0)
+      throw CannotInterpret("asks how often a tensor has been written");
     noteAsked(object);
-    return Py_IS_TYPE(descriptor, &PyGetSetDescr_Type) ? letOthersRun({object}, natively)
-                                                       : natively();
+    return Py_IS_TYPE(ofClass, &PyGetSetDescr_Type) ? letOthersRun({object}, natively) : natively();
   }
   if (isGraphNumber(object) || callbackOf(object))
     return natively();
