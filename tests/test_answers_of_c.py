@@ -10,7 +10,10 @@ import decimal
 import functools
 import multiprocessing
 import os
+import random
+import sys
 import threading
+import time
 import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -253,11 +256,60 @@ def place_that_is_written() -> Case:
     return written, lambda: setattr(place, "index", 2)
 
 
-@case
-def function_without_source() -> Case:
-    space: dict[str, Any] = {"os": os}
-    exec("def ask(): return os.getenv('BIFRONT_TEST_OF_ANSWERS') is None", space)
-    return space["ask"], lambda: os.environ.update(BIFRONT_TEST_OF_ANSWERS="1")
+class Named(str):
+    pass
+
+
+TEXTS: dict[str, tuple[str, Callable[[], Any], dict[str, Any]]] = {
+    "a variable of the environment": (
+        "os.getenv('BIFRONT_TEST_OF_ANSWERS') is None",
+        lambda: os.environ.update(BIFRONT_TEST_OF_ANSWERS="1"),
+        {"os": os},
+    ),
+    "a list of a module": ("'-x' in sys.argv", lambda: sys.argv.append("-x"), {"sys": sys}),
+    "a module that is imported": (
+        "__import__('sys').argv[-1] == '-x'",
+        lambda: sys.argv.append("-x"),
+        {},
+    ),
+    "random numbers": ("random.getstate() == state", random.random, {"random": random}),
+    "an attribute of a text": ("name.mark == 1", lambda: setattr(NAME, "mark", 2), {}),
+    "a function of torch": (
+        "F.relu(torch.tensor(-1.0)) == 0",
+        lambda: setattr(torch.nn.functional, "relu", torch.abs),
+        {"F": torch.nn.functional, "torch": torch},
+    ),
+    "the clock": ("clock() < end[0]", lambda: END.__setitem__(0, 0.0), {"clock": time.time}),
+}
+NAME = Named("name")
+END = [1e12]
+
+
+@pytest.mark.parametrize("what", TEXTS)
+@pytest.mark.parametrize("wholly", [False, True])
+def test_code_without_source(what: str, wholly: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x"])
+    monkeypatch.setattr(torch.nn.functional, "relu", torch.nn.functional.relu)
+    NAME.mark, END[0] = 1, 1e12  # type: ignore[attr-defined]
+    text, change, names = TEXTS[what]
+    space = {**names, "name": NAME, "state": random.getstate(), "end": END}
+    exec(f"def ask(): return {text}\ndef step(x): return x + 1 if ask() else x - 1", space)
+    ask = space["ask"]
+
+    def own_step(x: Tensor) -> Tensor:
+        return x + 1 if ask() else x - 1
+
+    step = space["step"] if wholly else own_step
+    converted = bifront.function(step)
+    x = torch.ones(3)
+    before = step(x)
+    for _ in range(CALLS):
+        assert torch.equal(converted(x), before)
+    change()
+    after = step(x)
+    assert not torch.equal(after, before), "the answer is still the same"
+    for _ in range(CALLS):
+        assert torch.equal(converted(x), after), converted.stats
 
 
 @case

@@ -29,7 +29,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "a file": (io.IOBase,),
     "a queue": (queue.Queue, queue.SimpleQueue),
     "a buffer": (bytearray, memoryview, array.array),
-    "memory that ctypes gives out": (ctypes.Structure.__base__,),
+    "memory that ctypes gives out": (ctypes.Structure.__mro__[1],),
     "a variable of the thread or the context": (threading.local, contextvars.ContextVar),
 }
 # The same, of modules that the program may not have imported.

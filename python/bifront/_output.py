@@ -12,7 +12,7 @@ import types
 import warnings
 from typing import Any
 
-from bifront._reachable_state import _CONTAINERS, _class_in_library, _in_library
+from bifront._reachable_state import _CONTAINERS, _class_in_library, in_library
 
 
 def print_to(stream: str, *values: Any, **keywords: Any) -> None:
@@ -67,7 +67,7 @@ def _is_of_library(hearer: Any) -> bool:
     if not _class_in_library(type(hearer)):
         return False
     if isinstance(hearer, types.FunctionType):  # a filter
-        return _in_library(hearer.__code__.co_filename)
+        return in_library(hearer.__code__.co_filename)
     if not isinstance(hearer, logging.Handler):
         return True
     state = vars(hearer)
@@ -84,7 +84,7 @@ def warns_without_raising(category: type[Warning]) -> bool:
     show = hooked["_showwarnmsg_impl"]
     if hooked["showwarning"] is not hooked["_showwarning_orig"]:
         return False
-    if isinstance(show, types.FunctionType) and not _in_library(show.__code__.co_filename):
+    if isinstance(show, types.FunctionType) and not in_library(show.__code__.co_filename):
         return False
     for action, message, filtered, module, line in hooked["filters"]:
         if not issubclass(category, filtered):

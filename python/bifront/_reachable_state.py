@@ -63,7 +63,7 @@ _STORES_GLOBAL = (dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"])
 
 def reachable(fn: Any, args: tuple[Any, ...]) -> list[Place]:
     """Places to watch: containers, cells, names of a namespace, slots, attributes of classes."""
-    walk = _Walk()
+    walk = Walk()
     walk.pending += [fn, *args]
     while walk.pending:
         walk.visit(walk.pending.pop())
@@ -91,13 +91,13 @@ def _hearers() -> list[Any]:
     return [*streams, *(vars(warnings)[name] for name in ("showwarning", "_showwarnmsg_impl"))]
 
 
-def _in_library(file: str | None) -> bool:
+def in_library(file: str | None) -> bool:
     return file is None or file.startswith(("<frozen", *_LIBRARIES))
 
 
 def _class_in_library(cls: type[Any]) -> bool:
     module = sys.modules.get(cls.__module__)
-    return _in_library(getattr(module, "__file__", None)) and cls.__module__ != "__main__"
+    return in_library(getattr(module, "__file__", None)) and cls.__module__ != "__main__"
 
 
 def _names(code: types.CodeType) -> Iterator[str]:
@@ -147,7 +147,7 @@ _DESCRIPTORS = (
 )
 
 
-class _Walk:
+class Walk:
     def __init__(self) -> None:
         self.places: list[Place] = []
         self.pending: list[Any] = []
@@ -157,7 +157,9 @@ class _Walk:
 
     def visit(self, value: Any) -> None:
         kind = type(value)  # and not isinstance, to which an object may answer with its own code
-        if issubclass(kind, _PLAIN) or id(value) in self._seen:
+        if issubclass(kind, _PLAIN) and _class_in_library(kind):
+            return
+        if id(value) in self._seen:
             return
         self._seen[id(value)] = value
         if issubclass(kind, torch.Tensor):
@@ -177,6 +179,8 @@ class _Walk:
         elif issubclass(kind, (tuple, frozenset)):
             if len(value) <= _LONGEST:
                 self.pending += value
+            if not _class_in_library(kind):
+                self._object(value)
         elif issubclass(kind, weakref.ref):
             self.pending.append(value())
         elif issubclass(kind, types.MappingProxyType):
@@ -254,7 +258,7 @@ class _Walk:
         attributes = type.__dict__["__dict__"].__get__(
             cls
         )  # whatever the class makes of `__dict__`
-        self.pending += [*attributes.values(), *cls.__bases__]
+        self.pending += [*attributes.values(), *cls.__bases__, type(cls)]
         data = tuple(
             name
             for name, value in attributes.items()
@@ -264,9 +268,9 @@ class _Walk:
             self.places.append((cls, data))
 
     def _function(self, function: types.FunctionType) -> None:
-        if function.__dict__ or not _in_library(function.__code__.co_filename):
+        if function.__dict__ or not in_library(function.__code__.co_filename):
             self.visit(function.__dict__)  # with `__wrapped__`
-        if _in_library(function.__code__.co_filename):
+        if in_library(function.__code__.co_filename):
             return
         for cell in function.__closure__ or ():
             self.places.append(cell)
@@ -292,13 +296,13 @@ class _Walk:
             value = namespace[name]
             if isinstance(value, types.ModuleType):
                 # `settings.rate`: attributes are among the names too.
-                if not _in_library(getattr(value, "__file__", None)):
+                if not in_library(getattr(value, "__file__", None)):
                     self._namespace(vars(value), names)
             else:
                 self.pending.append(value)
 
 
-class _Reach(_Walk):
+class _Reach(Walk):
     """Nothing is watched, so that nothing has to be: what C holds is asked of the collector."""
 
     def seen(self) -> dict[Any, Any]:

@@ -117,7 +117,7 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
   auto syntax = syntaxOf(function, whyNot);
   if (!syntax) {
     try {
-      refuseUnknownCalls(function);
+      readReached(function, arguments);
       return callUnwalked(function, arguments);
     } catch (const CannotInterpret &why) {
       throw UnknownEffects(why.what());

@@ -148,16 +148,6 @@ bool isEffectFree(PyObject *callee) {
   return std::find(std::begin(owners), std::end(owners), owner) != std::end(owners);
 }
 
-// A Python function of the standard library, which may ask and do whatever there is.
-bool isOfLibraryOfPython(PyObject *function) {
-  static PyRef names = PyRef::share(PySys_GetObject("stdlib_module_names"));
-  PyObject *module = PyDict_GetItemString(PyFunction_GET_GLOBALS(function), "__name__");
-  std::string_view name = module && PyUnicode_Check(module) ? PyUnicode_AsUTF8(module) : "";
-  PyRef package = PyRef::steal(PyUnicode_FromStringAndSize(
-      name.data(), static_cast<Py_ssize_t>(std::min(name.find('.'), name.size()))));
-  return package && name != "__main__" && PySet_Contains(names.get(), package.get()) == 1;
-}
-
 // The arguments in the order and form that PyObject_Vectorcall takes.
 struct FlatArguments {
   explicit FlatArguments(const CallArguments &arguments) {
@@ -304,40 +294,19 @@ PyRef Interpreter::callReading(PyObject *callee, CallArguments &arguments) {
   return callWatched(nameOf(callee), ofProgram, [&] { return callDirectly(callee, arguments); });
 }
 
-// What the function names among its globals, and in the modules there, has no effects either.
-void Interpreter::refuseUnknownCalls(PyObject *function) {
-  std::vector<PyRef> names, codes{PyRef::share(PyFunction_GET_CODE(function))};
-  while (!codes.empty()) {
-    auto *code = reinterpret_cast<PyCodeObject *>(codes.back().get());
-    PyRef held = std::move(codes.back());
-    codes.pop_back();
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_names); ++i)
-      names.push_back(PyRef::share(PyTuple_GET_ITEM(code->co_names, i)));
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(code->co_consts); ++i)
-      if (PyCode_Check(PyTuple_GET_ITEM(code->co_consts, i)))
-        codes.push_back(PyRef::share(PyTuple_GET_ITEM(code->co_consts, i)));
-  }
-  auto refuse = [&](PyObject *value) {
-    bool isUnknown = PyCFunction_Check(value)  ? !isEffectFree(value)
-                     : PyFunction_Check(value) ? isOfLibraryOfPython(value)
-                                               : PyMethod_Check(value) != 0;
-    if (isUnknown)
-      throw UnknownEffects("calls " + nameOf(value) + ", of which nothing is known");
-  };
-  auto valueIn = [](PyObject *dict, const PyRef &name) {
-    return checkedOrAbsent(PyDict_GetItemWithError(dict, name.get()));
-  };
-  for (const PyRef &name : names) {
-    PyObject *value = valueIn(PyFunction_GET_GLOBALS(function), name);
-    if (!value)
-      value = valueIn(PyEval_GetBuiltins(), name);
-    if (value)
-      refuse(value);
-    if (value && PyModule_Check(value))
-      for (const PyRef &attribute : names)
-        if (PyObject *ofModule = valueIn(PyModule_GetDict(value), attribute))
-          refuse(ofModule);
-  }
+// All that code without source reaches is watched, and has no effects.
+void Interpreter::readReached(PyObject *function, const CallArguments &arguments) {
+  static PyRef module = checked(PyImport_ImportModule("bifront._unwalked"));
+  for (const PyRef &argument : arguments.positional)
+    if (isMine(argument.get()))
+      dictOf(argument.get()); // is the call's as well
+  PyRef positional = tupleOf(arguments.positional);
+  PyRef places =
+      PyRef::steal(PyObject_CallMethod(module.get(), "reached", "OO", function, positional.get()));
+  if (!places) // not the program's to catch
+    throw UnknownEffects(describeException(takeException().get()));
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(places.get()); ++i)
+    readPlace(PyList_GET_ITEM(places.get(), i));
 }
 
 // CPython runs the function, as it is: what it reaches must stay as it is, and it must leave that
