@@ -460,6 +460,28 @@ def test_what_it_returns_is_somebody_else_s() -> None:
         assert_same_value(converted(x), eager(x), f"call {call}")
 
 
+def test_what_it_returns_is_somebody_else_s_at_first() -> None:
+    """As an environment that looks at what its first step returns: a later result is the sample."""
+
+    def make(outside: Outside) -> Step:
+        def look(found: dict[str, float]) -> dict[str, float]:
+            outside.calls += 1
+            if outside.calls in (1, 4, 7):
+                outside.kept.append(found)
+            return found
+
+        def step(x: Tensor) -> Any:
+            total = x * 0
+            for k in range(3):
+                found = json.loads(json.dumps({"n": x.sum().item() + k}), object_hook=look)
+                total = total + x * found["n"]
+            return total
+
+        return step
+
+    check(make, argument=lambda call: torch.randn(4), fallbacks=2, opaque=(3, 3))
+
+
 def test_the_program_changes_what_it_returns() -> None:
     def make(outside: Outside) -> Step:
         def step(x: Tensor) -> Any:

@@ -347,15 +347,19 @@ struct Interpreter::Builtins {
     return in.sorted(in.listOf(at(args, 0)), keywordOf(args, "key"), keywordOf(args, "reverse"));
   }
 
-  // zip, enumerate: over iterators, so that the program's own are walked, and what is in a list is
-  // not looked into.
+  // So that the program's own are walked, and what is in a list is not looked into.
+  static void asIterator(Interpreter &in, PyRef &iterable) {
+    if (isSequence(iterable.get()))
+      iterable = in.iterate(iterable.get());
+    else if (hasWalkedMethod(iterable.get(), "__iter__") ||
+             hasWalkedMethod(iterable.get(), "__next__"))
+      iterable = in.listOf(iterable.get());
+  }
+
+  // zip, enumerate
   static Result overIterators(Interpreter &in, Args &args) {
     for (PyRef &argument : args.positional)
-      if (isSequence(argument.get()))
-        argument = in.iterate(argument.get());
-      else if (hasWalkedMethod(argument.get(), "__iter__") ||
-               hasWalkedMethod(argument.get(), "__next__"))
-        argument = in.listOf(argument.get());
+      asIterator(in, argument);
     return std::nullopt;
   }
 
@@ -364,11 +368,22 @@ struct Interpreter::Builtins {
     if (args.positional.empty())
       return std::nullopt;
     for (size_t i = 1; i < args.positional.size(); ++i)
-      if (hasWalkedMethod(at(args, i), "__iter__") || hasWalkedMethod(at(args, i), "__next__"))
-        args.positional[i] = in.listOf(at(args, i));
-    if (at(args, 0) != Py_None)
-      args.positional[0] = in.wrapCallable(at(args, 0));
+      asIterator(in, args.positional[i]);
+    if (PyRef function = args.positional[0]; makesNumbers(function.get()))
+      args.positional[0] = in.wrapCall([&in, function](CallArguments given) {
+        return in.call(function.get(), std::move(given));
+      });
+    else if (function.get() != Py_None)
+      args.positional[0] = in.wrapCallable(function.get());
     return std::nullopt;
+  }
+
+  // Functions of numbers, which C would ask what they are.
+  static bool makesNumbers(PyObject *function) {
+    for (PyTypeObject *type : {&PyLong_Type, &PyFloat_Type, &PyBool_Type})
+      if (function == reinterpret_cast<PyObject *>(type))
+        return true;
+    return PyCFunction_Check(function) && attributeText(function, "__module__") == "math";
   }
 
   static Result reversed(Interpreter &in, Args &args) {
@@ -570,6 +585,10 @@ bool changesContainer(std::string_view name) {
 } // namespace
 
 std::optional<PyRef> Interpreter::callKnown(PyObject *callee, CallArguments &arguments) {
+  for (const PyRef &argument : arguments.positional)
+    refuseChoice(argument.get());
+  for (const auto &[name, argument] : arguments.keywords)
+    refuseChoice(argument.get());
   const auto &known = Builtins::table();
   if (auto found = known.find(callee); found != known.end())
     return found->second(*this, arguments);

@@ -1,4 +1,5 @@
-// A loop whose iterations are counted: what its items are.
+// What a loop goes through by counting, where the graph may have to: the items of a range, of a
+// tensor, of a list that only the run knows, and of zip(), enumerate() and reversed() of these.
 #pragma once
 
 #include "frontend/interpreter.h"
@@ -6,48 +7,49 @@
 
 #include <c10/core/SymInt.h>
 
-#include <algorithm>
-#include <iterator>
-#include <memory>
+#include <optional>
 #include <vector>
 
 namespace bifront {
 
-// The items of a `for` that are told by counting: those of a range, or the parts of a tensor.
 struct Interpreter::Counting {
-  PyRef next, stop, step; // ints, or those of the graph
-  PyRef tensor;           // null for a range
-  // The items are rows of the tensor, numbers in it, what the pointer leads to, or what a list has
-  // had before the call; of several lists that grow, or with their number, as a tuple.
-  enum class Of : uint8_t { Itself, Rows, Numbers, Pointer, Grown, Zip, Enumerate } of = Of::Itself;
-  std::vector<PyRef> own = {};  // items of Grown that come behind them
-  PyRef list = {}, before = {}; // Rows: the list, and what was in it ahead of the loop
-  bool backwards = false;       // Rows: from the last one on
-  std::vector<std::unique_ptr<Counting>> parts = {}; // Zip, Enumerate
-  bool tellsTrips = true;                            // how many there are as a size
+  // A range; the rows of a tensor; the numbers in one, as tolist() gives them; the rows of a list
+  // that grows in the call; what a pointer leads to; what a list has had before the call; or tuples
+  // of the parts' items.
+  enum class Of : uint8_t { Range, Tensor, Numbers, Stacked, Pointer, Grown, Zip, Enumerate } of;
+  PyRef next, stop, step;           // ints, or those of the graph
+  PyRef from = {};                  // the tensor, or the list; of enumerate() the first number
+  PyRef rows = {}, before = {};     // Stacked: of the list, and what was in it ahead of the loop
+  std::vector<PyRef> own = {};      // items of the call that come behind those of Grown
+  bool backwards = false;           // from the last one on, as reversed() goes
+  bool tellsTrips = true;           // how many there are as a size
+  std::vector<Counting> parts = {}; // Zip, Enumerate
 
-  // Calls that go through lists without looking at what is in them.
-  static bool goesThrough(PyObject *callee) {
-    PyTypeObject *known[] = {&PyReversed_Type, &PyEnum_Type, &PyZip_Type};
-    return std::any_of(std::begin(known), std::end(known), [&](PyTypeObject *type) {
-      return callee == reinterpret_cast<PyObject *>(type);
-    });
-  }
-  static std::unique_ptr<Counting> ofRows(Interpreter &in, PyObject *list);
-  static std::unique_ptr<Counting> ofExpression(Interpreter &in, PythonFrame &frame,
-                                                const syntax::Expr &iterated, PyRef &iterable);
-  static std::unique_ptr<Counting> ofCall(Interpreter &in, PythonFrame &frame, PyObject *callee,
-                                          const std::vector<syntax::ExprPtr> &arguments,
-                                          PyRef &iterable);
-  bool findEnd(Interpreter &in);
-  PyRef row(Interpreter &in, const PyRef &number) const;
+  // Nothing where the graph does not count the items: then it is evaluated, as `iterable`.
+  static std::optional<Counting> find(Interpreter &in, PythonFrame &frame,
+                                      const syntax::Expr &iterated, const void *site,
+                                      PyRef &iterable);
+
+  PyRef itemAt(Interpreter &in, const PyRef &number) const;
+  // How many there still are from the number on; null where that is not known as a size.
+  PyRef tripsLeft(Interpreter &in, const PyRef &number) const;
   // The lists that it goes through have not been changed meanwhile.
-  void checkUnchanged(const Interpreter &in) const;
-  [[noreturn]] void refuse() const;
+  void checkUnchanged(Interpreter &in, const void *site) const;
+  bool goesUp() const { return PyLong_AsLong(step.get()) > 0; }
+  // Whether it is such a one, or one of its parts is.
+  bool goesThrough(Of kind) const;
 
-  bool isOfGraph() const {
-    return isGraphNumber(next.get()) || isGraphNumber(stop.get()) || isGraphNumber(step.get());
-  }
+private:
+  class Search;
+  // Whether only the run knows how many there are.
+  bool isOfGraph() const;
+  PyRef length(Interpreter &in) const;
+  PyRef numberAt(Interpreter &in, const PyRef &position) const;
+  PyRef tupleAt(Interpreter &in, const PyRef &number, std::vector<PyRef> items) const;
+  bool turn(Interpreter &in);
+  // What CPython would go through.
+  PyRef iterable(Interpreter &in) const;
+  static PyRef listOfNumbers(Interpreter &in, PyObject *tensor);
 };
 
 // An int of Python, or of the graph.

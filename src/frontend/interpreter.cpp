@@ -65,21 +65,30 @@ PythonEffects Interpreter::finish() {
   PythonEffects effects = log_.finish();
   for (size_t i : unseen)
     unseenInputs_.insert(effects.inputs[i].input);
-  effects.isKept = [leaving = opaque_.leaving(), any = opaque_.sharesNothing()](PyObject *object) {
+  effects.isKept = [leaving = opaque_.leaving(), any = opaque_.sharesNothing(),
+                    choices = opaque_.choices()](PyObject *object) {
     auto pointer = pointerOf(object);
-    return pointer && (any || leaving.contains(*pointer));
+    return pointer && !choices.contains(*pointer) && (any || leaving.contains(*pointer));
   };
   return effects;
 }
 
 PyRef Interpreter::run(PyObject *callee, CallArguments arguments) {
   PointerGuard pointers([this] {
-    refuse(std::make_exception_ptr(
-        CannotInterpret("an object that differs from call to call is used in C")));
+    try {
+      for (const auto &[value, choice] : opaque_.choices()) // it may be one
+        refuseChoice(choice);
+      throw CannotInterpret("an object that differs from call to call is used in C");
+    } catch (const std::exception &) {
+      refuse(std::current_exception());
+    }
   });
   try {
     PyRef result = call(callee, std::move(arguments));
     rethrowRefusal();
+    for (const PythonWrite &write : log_.writes())
+      for (const PyRef &value : write.values)
+        refuseChoice(value.get());
     checkGrownLists();
     log_.releaseCells();
     log_.releaseIterators();
@@ -94,11 +103,13 @@ PyRef Interpreter::run(PyObject *callee, CallArguments arguments) {
   }
 }
 
-// Among the results: an iterator is another object at each run, and spent by what reads it.
+// Among the results: an iterator is another object at each run, and spent by what reads it. Nor may
+// one of several objects leave.
 void Interpreter::refuseIterators(PyObject *result, int depth) const {
   constexpr int kDeepest = 8;
   if (depth > kDeepest || isTensor(result))
     return;
+  refuseChoice(result);
   if (callbackOf(result) || (PyIter_Check(result) && log_.isFresh(result)))
     throw CannotInterpret("an iterator that the call has made is returned");
   if (PyTuple_Check(result) || PyList_Check(result))

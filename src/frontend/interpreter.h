@@ -7,6 +7,7 @@
 #include "frontend/interpreter_host.h"
 #include "frontend/lanes.h"
 #include "frontend/python_error.h"
+#include "frontend/python_frame.h"
 #include "frontend/python_log.h"
 #include "frontend/syntax.h"
 #include "frontend/written_examples.h"
@@ -39,57 +40,6 @@ struct CallArguments {
   std::vector<PyRef> positional;
   std::vector<std::pair<PyRef, PyRef>> keywords;
 };
-
-// The `return`s in the body of a loop. Where the loop is one of the graph, they end it, and what
-// they return is evaluated behind it, where the variables are as the iteration has left them.
-struct LoopReturns {
-  std::vector<const syntax::Stmt *> statements;
-  size_t slot; // of the frame: the number of the one that has ended the loop, from 1 on, or 0
-};
-
-// The statements that are still to run in a frame, from the outermost body to the innermost.
-struct PendingBody {
-  enum class Kind : uint8_t {
-    Statements,
-    LoopBody,     // the end of an iteration of a loop of the graph
-    UnrolledLoop, // `site`
-    Guarded,      // a statement that must see its body end, as `with` does
-  } kind = Kind::Statements;
-  const syntax::Body *body = nullptr;
-  size_t next = 0;
-  const void *site = nullptr;
-};
-
-struct PythonFrame {
-  const syntax::Function &syntax;
-  PyObject *function; // borrowed from the caller
-  PyObject *globals, *builtins;
-  std::vector<PyRef> slots = {};
-  std::vector<PyRef> cells = {};
-  PyRef returned = {};
-  std::vector<PendingBody> pending = {};
-  PyRef breaks =
-      {}; // at Completion::LoopBodyEnd: whether the loop ends, a bool or one of the graph
-  PythonFrame *caller = nullptr;
-  int line = 0;
-  const syntax::Expr *expression = nullptr;           // that is being evaluated
-  Generator *generator = nullptr;                     // that yields go to
-  std::shared_ptr<const syntax::Function> owner = {}; // of the syntax
-  size_t forks = 0;                     // ways that were being walked when it was entered
-  int comprehensions = 0;               // that are being run
-  PyRef locals = {};                    // what locals() has returned
-  const LoopReturns *returns = nullptr; // of the innermost loop that is running
-};
-
-// While it lives, a comprehension is being run in the frame.
-struct InComprehension {
-  explicit InComprehension(PythonFrame &frame) : frame(frame) { ++frame.comprehensions; }
-  ~InComprehension() { --frame.comprehensions; }
-  InComprehension(const InComprehension &) = delete;
-  PythonFrame &frame;
-};
-
-enum class Completion : uint8_t { Normal, Break, Continue, Return, LoopBodyEnd };
 
 // All functions throw PythonError where the program raises.
 class Interpreter {
@@ -201,6 +151,7 @@ private:
   void checkOperand(PyObject *operand, int depth = 0);
   ValueId operandOf(PyObject *object, bool isLogged = false);
   PyRef exampleFor(PyObject *operand);
+  PyRef exampleOfNumber(PyObject *number, int depth = 0);
   PyRef sampleOf(PyObject *function, const CallArguments &arguments);
   ValueId recordCall(PyObject *function, const CallArguments &arguments, bool isLogged = false);
   ValueId recordCall(PyObject *function, PyObject *called, const CallArguments &arguments,
@@ -319,7 +270,7 @@ private:
   using LoopBody = std::function<Completion()>;
   Completion runUnrolled(PythonFrame &, const LoopBody &body, const void *site);
   Completion runCounting(PythonFrame &, const CountedLoop &loop);
-  Completion runOwn(PythonFrame &, const CountedLoop &loop, bool endsEarly);
+  Completion runBehind(PythonFrame &, const CountedLoop &loop, bool endsEarly);
   bool comprehendInGraph(PythonFrame &, const syntax::Comprehension &, PyRef &iterable,
                          const std::function<void()> &begin, const std::function<void()> &element);
   void comprehendItem(PythonFrame &, const syntax::Comprehension &, size_t clause, size_t condition,
@@ -327,15 +278,25 @@ private:
   void setCarried(PythonFrame &, const Carried &, Merge &);
   PyRef nextCondition(PythonFrame &, const LoopBody &body, const void *site,
                       const std::function<PyRef()> &condition, bool &endsEarly);
-  std::unique_ptr<Counting> countingOfNumbers(PythonFrame &, const syntax::Call &, const void *site,
-                                              PyRef &iterable);
-  PyRef itemOf(const Counting &counting, const PyRef &number);
-  std::unique_ptr<Counting> countingOf(PythonFrame &, const syntax::Expr &iterated,
-                                       const void *site, PyRef &iterable);
   Completion runLoop(PythonFrame &, const syntax::While &);
   Completion runLoop(PythonFrame &, const syntax::For &);
   PyRef poison(const void *site, Policy instead, const std::string &why);
   void refusePoison(PyObject *value) const;
+
+  // chosen_items.cpp
+  PyRef chosenItem(PyObject *sequence, PyObject *number);
+  bool canBeChosen(const std::vector<PyRef> &items) const;
+  std::vector<PyRef> samplesOf(const std::vector<PyRef> &items) const;
+  PyRef chosenAmong(const std::vector<PyRef> &items, PyObject *number);
+  PyRef attributeOfChoice(const Choice &choice, PyObject *name);
+  [[noreturn]] void refuseChoice(const Choice &choice) const;
+  void refuseChoice(PyObject *object) const; // others pass
+
+  // selected_rows.cpp
+  ValueId selectorOf(PyObject *function, const CallArguments &arguments);
+  PyRef numberOfRows(PyObject *array, ValueId selector);
+  PyRef tensorOfSelected(PyObject *array, ValueId value, const OpaqueObject &made);
+  PyRef tensorOfArray(PyObject *array, ValueId value, OpaqueObject made);
 
   // loop_returns.cpp
   template <class Loop> Completion runReturning(PythonFrame &, const Loop &loop);
@@ -656,8 +617,16 @@ private:
   Lanes lanes_;
   std::map<ValueId, ValueId> objects_; // that tensors of the graph have been read from
   OpaqueObjects opaque_;
-  std::vector<SharedMemory> looksAtMemory_; // on ways of branches and in loops
-  GlobalModes modes_ = GlobalModes::now();  // where the walk begins
+  std::map<ValueId, PyRef> maskTensors_; // that are made of these arrays of bools
+  // What a number of the graph is in this call, or what it was computed from.
+  struct NumberExample {
+    PyRef number, known, left, right;
+    std::function<PyObject *(PyObject *, PyObject *)> compute;
+    bool isAsked = false;
+  };
+  std::map<const void *, NumberExample> numberExamples_; // by the node of the number
+  std::vector<SharedMemory> looksAtMemory_;              // on ways of branches and in loops
+  GlobalModes modes_ = GlobalModes::now();               // where the walk begins
   // Of functions that the call has made, which are kept: they and which function made them.
   std::map<PyObject *, std::pair<PyRef, PyObject *>> makers_;
   std::vector<PyRef> reachedByCalls_;

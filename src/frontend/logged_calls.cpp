@@ -157,6 +157,8 @@ std::optional<std::vector<PyRef>> Interpreter::givenTo(PyObject *callee,
     return given;
   } catch (const CannotInterpret &) { // it stays what it is
     return std::nullopt;
+  } catch (const CannotFork &) { // a list that grows is for code that is walked
+    return std::nullopt;
   }
 }
 

@@ -1,12 +1,10 @@
 // Loops whose number of iterations only the run of the graph knows: the body is walked for any
 // iteration, with what it changes as values that the loop carries, and becomes one `scf.while`.
 #include "frontend/counting.h"
-#include "frontend/grown_lists.h"
 #include "frontend/kinds.h"
 #include "frontend/numpy_data.h"
 #include "frontend/pending.h"
 #include "frontend/recursion.h"
-#include "frontend/stacked_items.h"
 #include "frontend/way.h"
 
 #include <algorithm>
@@ -402,144 +400,31 @@ Completion Interpreter::runUnrolled(PythonFrame &frame, const LoopBody &body, co
 // A `for`, or the first of a comprehension, whose items are told by counting.
 struct Interpreter::CountedLoop {
   const void *site;
-  Counting &counting;
+  const Counting &counting;
   const Expr &target;
   LoopBody body;
   const Body *otherwise = nullptr;
 };
 
-// Of `tensor.tolist()`, whose items are numbers, or lists of such; null where these are to be made
-// at once, as `iterable`, or where it is none.
-std::unique_ptr<Interpreter::Counting> Interpreter::countingOfNumbers(PythonFrame &frame,
-                                                                      const syntax::Call &call,
-                                                                      const void *site,
-                                                                      PyRef &iterable) {
-  auto *method = std::get_if<Attribute>(&call.callee->node);
-  if (!method || !call.args.empty() || !call.keywords.empty() ||
-      PyUnicode_CompareWithASCIIString(method->name.get(), "tolist") != 0)
-    return nullptr;
-  PyRef tensor = eval(frame, *method->object);
-  if (isProxyTensor(tensor.get()) && isExactTensor(tensor.get()) &&
-      !isOfNoDimension(tensor.get())) {
-    PyRef length = checked(PyObject_CallMethod(tensor.get(), "size", "i", 0));
-    bool counts = isGraphNumber(length.get()) && policyOf(site) != Policy::OneWay;
-    if (counts || loopsInGraph(site, false, false)) {
-      PyRef now = letOthersRun({tensor.get()}, [&] {
-        PyRef same = checked(PyObject_CallMethod(tensor.get(), "detach", nullptr));
-        return checked(PyObject_CallMethod(same.get(), "clone", nullptr)); // the body may write
-      });
-      return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
-                                                 checked(PyLong_FromLong(1)), std::move(now),
-                                                 Counting::Of::Numbers});
-    }
-  }
-  iterable = this->call(attribute(tensor.get(), method->name.get()).get(), {});
-  return nullptr;
-}
-
-// Of what is iterated over: a range, a list that grows, or a tensor whose length varies; null for
-// others, which then are evaluated as `iterable`.
-std::unique_ptr<Interpreter::Counting> Interpreter::countingOf(PythonFrame &frame,
-                                                               const Expr &iterated,
-                                                               const void *site, PyRef &iterable) {
-  auto *call = std::get_if<syntax::Call>(&iterated.node);
-  auto isPlain = [](const ExprPtr &argument) {
-    return !std::holds_alternative<Starred>(argument->node);
-  };
-  if (!host_.policies || !call || !call->keywords.empty() || call->args.empty() ||
-      call->args.size() > 3 || !std::all_of(call->args.begin(), call->args.end(), isPlain) ||
-      !std::holds_alternative<Name>(call->callee->node)) {
-    iterable = eval(frame, iterated);
-  } else {
-    PyRef callee = eval(frame, *call->callee);
-    CallArguments arguments;
-    bool goesThrough = Counting::goesThrough(callee.get());
-    if (goesThrough)
-      if (auto counting = Counting::ofCall(*this, frame, callee.get(), call->args, iterable))
-        return counting;
-    if (!goesThrough)
-      arguments.positional = evalAll(frame, call->args);
-    bool numbers = std::all_of(
-        arguments.positional.begin(), arguments.positional.end(), [](const PyRef &argument) {
-          return PyLong_CheckExact(argument.get()) || isGraphNumber(argument.get());
-        });
-    bool isRange = callee.get() == reinterpret_cast<PyObject *>(&PyRange_Type) && numbers;
-    if (goesThrough) {
-      // there it is
-    } else if (!isRange) {
-      iterable = this->call(callee.get(), std::move(arguments));
-    } else {
-      auto counting = std::make_unique<Counting>();
-      std::vector<PyRef> &bounds = arguments.positional;
-      counting->next = bounds.size() > 1 ? bounds[0] : checked(PyLong_FromLong(0));
-      counting->stop = bounds.size() > 1 ? bounds[1] : bounds[0];
-      counting->step = bounds.size() > 2 ? bounds[2] : checked(PyLong_FromLong(1));
-      bool wantsLoop = counting->isOfGraph() || loopsInGraph(site, false, false);
-      if (wantsLoop && PyLong_CheckExact(counting->step.get()) &&
-          PyLong_AsLong(counting->step.get()) != 0)
-        return counting;
-      PyErr_Clear(); // a step beyond 64 bits
-      iterable = this->call(callee.get(), std::move(arguments));
-    }
-  }
-  if (host_.policies && holdsStacked(iterable.get()))
-    return Counting::ofRows(*this, iterable.get());
-  if (auto grown = grownList(iterable.get(), site))
-    return std::make_unique<Counting>(
-        Counting{checked(PyLong_FromLong(0)), std::move(grown->before), checked(PyLong_FromLong(1)),
-                 iterable, Counting::Of::Grown, std::move(grown->own)});
-  if (host_.policies && leadsToItems(iterable.get())) {
-    PyRef length = pointerLength(iterable.get());
-    return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
-                                               checked(PyLong_FromLong(1)), std::move(iterable),
-                                               Counting::Of::Pointer});
-  }
-  if (!host_.policies || !isProxyTensor(iterable.get()))
-    return nullptr;
-  PyRef length = checked(PyObject_CallMethod(iterable.get(), "size", "i", 0));
-  if (!isGraphNumber(length.get()) && !loopsInGraph(site, false, false))
-    return nullptr;
-  return std::make_unique<Counting>(Counting{checked(PyLong_FromLong(0)), length,
-                                             checked(PyLong_FromLong(1)), std::move(iterable)});
-}
-
-PyRef Interpreter::itemOf(const Counting &counting, const PyRef &number) {
-  if (!counting.tensor)
-    return number;
-  if (counting.list || !counting.parts.empty())
-    return counting.row(*this, number);
-  if (counting.of == Counting::Of::Grown)
-    return itemOfGrown(counting.tensor.get(), number.get());
-  PyRef part = item(counting.tensor.get(), number.get());
-  if (counting.of != Counting::Of::Numbers)
-    return part;
-  PyRef name = checked(PyUnicode_InternFromString("tolist"));
-  return call(attribute(part.get(), name.get()).get(), {});
-}
-
-// The items that the call has put behind those of a list from before it.
-Completion Interpreter::runOwn(PythonFrame &frame, const CountedLoop &loop, bool endsEarly) {
-  Counting &counting = loop.counting;
-  if (counting.of != Counting::Of::Grown)
-    return Completion::Normal;
-  PyObject *list = counting.tensor.get();
-  size_t appended = counting.own.size();
-  bool ended = endsEarly && appended > 0; // nobody knows
-  for (size_t i = 0; i < appended && !ended; ++i) {
-    assign(frame, loop.target, counting.own[i]);
+// What stands behind a loop that has not been left: iterations for items that the call has put
+// behind those of a list from before it, and `else`.
+Completion Interpreter::runBehind(PythonFrame &frame, const CountedLoop &loop, bool endsEarly) {
+  const Counting &counting = loop.counting;
+  if (endsEarly && !counting.own.empty()) // nobody knows
+    throw CannotFork(loop.site, Policy::OneWay, "a loop over a list that has grown ends early");
+  for (const PyRef &item : counting.own) {
+    assign(frame, loop.target, item);
     Completion completion = runUnrolled(frame, loop.body, loop.site);
+    counting.checkUnchanged(*this, loop.site);
     if (completion == Completion::Break || completion == Completion::Return)
       return completion == Completion::Break ? Completion::Normal : completion;
   }
-  if (ended || log_.appendedTo(list) != appended)
-    throw CannotFork(loop.site, Policy::OneWay, "a loop over a list that has grown ends early");
   bool hasOtherwise = loop.otherwise && !loop.otherwise->empty();
   return hasOtherwise ? run(frame, *loop.otherwise) : Completion::Normal;
 }
 
 Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop) {
-  Counting &counting = loop.counting;
-  bool forwards = PyLong_AsLong(counting.step.get()) > 0;
+  const Counting &counting = loop.counting;
   // The number of the next iteration is a value of the frame, so that the loop carries it.
   size_t index = frame.slots.size();
   frame.slots.push_back(counting.next);
@@ -549,8 +434,8 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
     ~Drop() { frame.slots.resize(size); }
   } drop{frame, index};
   auto condition = [&]() -> PyRef {
-    PyRef goesOn = compare(forwards ? CompareOp::Lt : CompareOp::Gt, frame.slots[index].get(),
-                           counting.stop.get());
+    PyRef goesOn = compare(counting.goesUp() ? CompareOp::Lt : CompareOp::Gt,
+                           frame.slots[index].get(), counting.stop.get());
     return isGraphNumber(goesOn.get()) || PyBool_Check(goesOn.get())
                ? goesOn
                : PyRef::share(truth(goesOn.get()) ? Py_True : Py_False);
@@ -558,40 +443,36 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
   auto begin = [&] {
     PyRef now = frame.slots[index];
     frame.slots[index] = binary(BinaryOp::Add, now.get(), counting.step.get());
-    assign(frame, loop.target, itemOf(counting, now));
+    assign(frame, loop.target, counting.itemAt(*this, now));
   };
   bool endsEarly = false;
   auto iterate = [&] {
     begin();
     return nextCondition(frame, loop.body, &loop.target, condition, endsEarly);
   };
-  bool byOne = PyLong_AsLong(counting.step.get()) == 1;
-  auto tripsLeft = [&] {
-    return byOne && counting.tellsTrips
-               ? binary(BinaryOp::Subtract, counting.stop.get(), frame.slots[index].get())
-               : PyRef();
-  };
   bool hasOtherwise = loop.otherwise && !loop.otherwise->empty();
   for (bool isFirst = true;; isFirst = false) {
     PyRef goesOn = condition();
     bool inGraph = loopsInGraph(loop.site, isGraphNumber(goesOn.get()), isFirst);
     if (inGraph && goesOn.get() != Py_False && !hasOtherwise &&
-        walkLoop(frame, {loop.site, goesOn, iterate, tripsLeft(), &endsEarly}))
-      return runOwn(frame, loop, endsEarly);
-    bool isGrown = counting.of == Counting::Of::Grown;
-    if (isGrown && (!isFirst || policyOf(loop.site) == Policy::OneWay))
+        walkLoop(frame, {loop.site, goesOn, iterate, counting.tripsLeft(*this, frame.slots[index]),
+                         &endsEarly})) {
+      counting.checkUnchanged(*this, loop.site);
+      return runBehind(frame, loop, endsEarly);
+    }
+    if (counting.goesThrough(Counting::Of::Grown) &&
+        (!isFirst || policyOf(loop.site) == Policy::OneWay))
       throw CannotFork(loop.site, Policy::OneWay,
                        "a list that has grown is not gone through in the graph");
-    bool isList = counting.of == Counting::Of::Numbers && isGraphNumber(goesOn.get());
+    bool isList = counting.goesThrough(Counting::Of::Numbers) && isGraphNumber(goesOn.get());
     if (isList && choiceAt(loop.site) && policyOf(loop.site) == Policy::OneWay)
       throw CannotFork(loop.site, Policy::OneWay,
                        "a list of numbers is not gone through in the graph");
     if (!truth(goesOn.get()))
-      return isGrown        ? runOwn(frame, loop, endsEarly)
-             : hasOtherwise ? run(frame, *loop.otherwise)
-                            : Completion::Normal;
+      return runBehind(frame, loop, endsEarly);
     begin();
     Completion completion = runUnrolled(frame, loop.body, loop.site);
+    counting.checkUnchanged(*this, loop.site);
     if (completion == Completion::Break)
       return Completion::Normal;
     if (completion == Completion::Return)
@@ -602,17 +483,8 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
 Completion Interpreter::runLoop(PythonFrame &frame, const For &stmt) {
   PyRef iterable;
   auto body = [&] { return run(frame, stmt.body); };
-  auto *call = std::get_if<syntax::Call>(&stmt.iterable->node);
-  auto counting =
-      host_.policies && call ? countingOfNumbers(frame, *call, &stmt, iterable) : nullptr;
-  if (!counting && !iterable)
-    counting = countingOf(frame, *stmt.iterable, &stmt, iterable);
-  if (counting) {
-    Completion completion =
-        runCounting(frame, {&stmt, *counting, *stmt.target, body, &stmt.otherwise});
-    counting->checkUnchanged(*this);
-    return completion;
-  }
+  if (auto counting = Counting::find(*this, frame, *stmt.iterable, &stmt, iterable))
+    return runCounting(frame, {&stmt, *counting, *stmt.target, body, &stmt.otherwise});
   PyRef iterator = iterate(iterable.get());
   while (PyRef value = next(iterator.get())) {
     assign(frame, *stmt.target, std::move(value));
@@ -632,7 +504,7 @@ bool Interpreter::comprehendInGraph(PythonFrame &frame, const Comprehension &com
                                     PyRef &iterable, const std::function<void()> &begin,
                                     const std::function<void()> &element) {
   const ComprehensionClause &clause = comprehension.clauses[0];
-  auto counting = countingOf(frame, *clause.iterable, &comprehension, iterable);
+  auto counting = Counting::find(*this, frame, *clause.iterable, &comprehension, iterable);
   if (!counting)
     return false;
   begin();
@@ -642,7 +514,6 @@ bool Interpreter::comprehendInGraph(PythonFrame &frame, const Comprehension &com
                         comprehendItem(frame, comprehension, 0, 0, element);
                         return Completion::Normal;
                       }});
-  counting->checkUnchanged(*this);
   return true;
 }
 

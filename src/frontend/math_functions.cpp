@@ -112,6 +112,9 @@ std::optional<PyRef> Interpreter::mathCall(PyObject *function, const CallArgumen
   CallArguments numbers = arguments;
   bool hasFloat = false;
   for (PyRef &argument : numbers.positional) {
+    PyRef data = dataOf(argument.get());
+    if (data && PyFloat_Check(data.get())) // of numpy's
+      argument = numberOfScalar(argument.get());
     if (PyRef number = scalarOf(argument.get()))
       argument = number;
     bool isNumber = isGraphNumber(argument.get());

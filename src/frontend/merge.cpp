@@ -233,6 +233,8 @@ std::optional<ValueId> Merge::objectOf(PyObject *value) const {
 }
 
 ValueId Merge::objectIn(PyObject *object) const {
+  if (opaque_.choice(object))
+    throw CannotMerge("one of several objects is a value of the two ways, or of iterations");
   auto pointer = pointerOf(object);
   return pointer ? *pointer : recording_.heldObject(object);
 }

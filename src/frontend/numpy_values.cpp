@@ -70,12 +70,15 @@ PyRef Interpreter::callPure(PyObject *function, const CallArguments &arguments) 
   for (const auto &[name, argument] : arguments.keywords)
     look(argument.get());
   result.sample = sampleOf(function, arguments);
+  result.selectedBy = selectorOf(function, arguments);
   ValueId value = recordCall(function, arguments);
   if (makesNewData(function) ||
       (!isNumpyArray(result.sample.get()) && !isTensor(result.sample.get())))
     result.shared.clear();
   if (isTensor(result.sample.get()) && result.sharesWithTensor())
     throw CannotInterpret("a tensor shares its memory with another one by way of numpy");
+  if (isTensor(result.sample.get()) && !arguments.positional.empty())
+    return tensorOfArray(arguments.positional[0].get(), value, std::move(result));
   return opaqueResult(value, std::move(result));
 }
 

@@ -219,12 +219,34 @@ PyRef Interpreter::exampleFor(PyObject *operand) {
       parts.push_back(exampleFor(part));
     return checked(PySlice_New(parts[0].get(), parts[1].get(), parts[2].get()));
   }
-  if (!isGraphNumber(operand))
-    return PyRef::share(operand);
-  PyRef example = host_.exampleOf ? host_.exampleOf(held(operand)) : PyRef();
+  PyRef example = exampleOfNumber(operand);
   if (!example)
     throw CannotInterpret("what an opaque call is given is not known before the run");
   return example;
+}
+
+// Other objects are themselves. To ask the host costs as much as to run what leads to the number.
+PyRef Interpreter::exampleOfNumber(PyObject *number, int depth) {
+  constexpr int kDeepest = 64;
+  if (!isGraphNumber(number))
+    return PyRef::share(number);
+  auto noted = numberExamples_.find(symbolicNumber(number).get());
+  if (noted == numberExamples_.end() || depth > kDeepest)
+    return host_.exampleOf ? host_.exampleOf(held(number)) : PyRef();
+  NumberExample &example = noted->second;
+  if (!example.known && !std::exchange(example.isAsked, true)) {
+    PyRef left = exampleOfNumber(example.left.get(), depth + 1);
+    PyRef right = example.right.get() == example.left.get()
+                      ? left
+                      : exampleOfNumber(example.right.get(), depth + 1);
+    CaptureMode::Pause notTheProgram;
+    if (left && right)
+      example.known = PyRef::steal(example.compute(left.get(), right.get()));
+    PyErr_Clear(); // division by zero and the like
+    if (!example.known && host_.exampleOf)
+      example.known = host_.exampleOf(held(number));
+  }
+  return example.known;
 }
 
 ValueId Interpreter::recordCall(PyObject *function, const CallArguments &arguments, bool isLogged) {
@@ -293,8 +315,11 @@ PyRef Interpreter::opaqueResult(ValueId value, OpaqueObject result) {
     return object;
   }
   // Not the sample's value, which another draw does not have.
-  return numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(), kindOf(*type),
-                                                 host_.recording->graph().unbox(value, *type)));
+  PyRef number =
+      numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(), kindOf(*type),
+                                              host_.recording->graph().unbox(value, *type)));
+  numberExamples_[symbolicNumber(number.get()).get()] = {number, sample, {}, {}, {}, true};
+  return number;
 }
 
 } // namespace bifront

@@ -84,6 +84,8 @@ std::optional<OpaqueObject> OpaqueObjects::merged(PyObject *one, PyObject *other
       (second && Py_TYPE(result->sample.get()) != Py_TYPE(second->sample.get())))
     return std::nullopt;
   result->mayBeNone = result->mayBeNone || !second || second->mayBeNone;
+  if (second && second->selectedBy != result->selectedBy)
+    result->selectedBy = kNoValue;
   if (second)
     for (SharedMemory &memory : second->shared)
       if (!covers(result->shared, memory))
@@ -105,6 +107,12 @@ bool OpaqueObjects::fits(const OpaqueObject &place, PyObject *object) const {
          (place.mayBeNone || !known->mayBeNone) &&
          std::all_of(known->shared.begin(), known->shared.end(),
                      [&](const SharedMemory &memory) { return covers(place.shared, memory); });
+}
+
+const Choice *OpaqueObjects::choice(PyObject *object) const {
+  auto pointer = choices_.empty() ? std::nullopt : pointerOf(object);
+  auto found = pointer ? choices_.find(*pointer) : choices_.end();
+  return found == choices_.end() ? nullptr : &found->second;
 }
 
 std::set<ValueId> OpaqueObjects::leaving() const {

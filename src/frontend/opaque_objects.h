@@ -28,8 +28,16 @@ struct OpaqueObject {
   PyRef sample;
   std::vector<SharedMemory> shared = {};
   bool mayBeNone = false; // or of the sample's class
+  // Of an array: which array of bools has selected its rows. A hint.
+  ValueId selectedBy = kNoValue;
 
   bool sharesWithTensor() const; // of which the graph has a copy
+};
+
+// One of these objects of the program, all of one class: which, only the run knows.
+struct Choice {
+  std::vector<PyRef> objects;
+  PyRef number; // as an index: of the graph, from the end where it is negative
 };
 
 class OpaqueObjects {
@@ -51,11 +59,16 @@ public:
   // The pointers that may leave the graph: another array than eager's is not among them.
   std::set<ValueId> leaving() const;
   bool sharesNothing() const; // none of them lies in memory of others
+  void noteChoice(ValueId value, Choice choice) { choices_[value] = std::move(choice); }
+  // Null for other objects.
+  const Choice *choice(PyObject *object) const;
+  const std::map<ValueId, Choice> &choices() const { return choices_; }
 
 private:
   Recording &recording_;
   Lanes &lanes_;
   std::map<ValueId, OpaqueObject> known_;
+  std::map<ValueId, Choice> choices_;
   // Of arrays from outside: trials of writes are not to change these. Those that are too large for
   // that are their own.
   mutable std::map<PyObject *, std::pair<PyRef, PyRef>> copies_; // with the array

@@ -53,8 +53,11 @@ public:
   std::vector<PyRef> functionsToSample() const;
   // With the code of all sites.
   std::vector<PyRef> functions() const;
-  bool hasSample(const CallPlace &place) const { return samples_.contains(place); }
-  // The first result of a call there.
+  bool hasSample(const CallPlace &place) const {
+    auto found = samples_.find(place);
+    return found != samples_.end() && found->second.result;
+  }
+  // The first result of a call there that can be one.
   void addSample(const CallPlace &place, PyObject *callee, PyObject *result);
   void endSampling();
   // Slots that opaque calls have been seen to change, or whose arrays they may: they are read in

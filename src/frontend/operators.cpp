@@ -437,8 +437,10 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
     return pointerItem(object, key);
   if (pointerOf(key))
     return item(object, settled(key).get());
-  if (isGraphNumber(key) && (PyList_CheckExact(object) || PyTuple_CheckExact(object)))
-    return item(object, knownNumber(key).get());
+  if (isGraphNumber(key) && (PyList_CheckExact(object) || PyTuple_CheckExact(object))) {
+    PyRef chosen = chosenItem(object, key);
+    return chosen ? chosen : item(object, knownNumber(key).get());
+  }
   if (PyDict_Check(object) && !hasWalkedMethod(object, "__getitem__"))
     return dictItem(object, key);
   if (auto index = plainIndex(object, key))

@@ -62,6 +62,7 @@ ValueId Interpreter::held(PyObject *object) {
     ProxyImpl *proxy = ProxyImpl::of(THPVariable_Unpack(object));
     return proxy ? proxy->value() : host_.recording->outsideTensor(THPVariable_Unpack(object));
   }
+  refuseChoice(object);
   auto pointer = pointerOf(object);
   return pointer ? *pointer : host_.recording->heldObject(object);
 }
@@ -103,6 +104,7 @@ PyRef Interpreter::settled(PyObject *object) {
   auto pointer = pointerOf(object);
   if (!pointer)
     return PyRef::share(object);
+  refuseChoice(object);
   PyRef value = objectOf(*pointer);
   std::vector<PyRef> seen = lanes_.seen(*pointer);
   if (seen.size() == 1 && seen[0].get() == Py_None) {
@@ -162,6 +164,7 @@ PyTypeObject *Interpreter::classOf(ValueId pointer) {
 }
 
 PyRef Interpreter::pointerIsInstance(PyObject *pointer, PyObject *cls) {
+  refuseChoice(pointer);
   ValueId value = *pointerOf(pointer);
   std::vector<PyRef> seen = lanes_.seen(value);
   std::vector<PyTypeObject *> classes = classesSeen(value), instances;
@@ -183,6 +186,7 @@ PyRef Interpreter::pointerIsInstance(PyObject *pointer, PyObject *cls) {
 }
 
 PyRef Interpreter::pointerType(PyObject *pointer) {
+  refuseChoice(pointer);
   ValueId value = *pointerOf(pointer);
   std::vector<PyTypeObject *> classes = classesSeen(value);
   if (classes.size() != 1)
@@ -195,6 +199,7 @@ PyRef Interpreter::pointerType(PyObject *pointer) {
 
 // Whether it is true: a bool of the graph, or one of Python's where nothing else was seen.
 PyRef Interpreter::pointerTruth(PyObject *pointer) {
+  refuseChoice(pointer);
   if (dataOf(pointer))
     return callPure(operatorFunction("truth"), {pointer});
   ValueId value = *pointerOf(pointer);
@@ -216,6 +221,8 @@ PyRef Interpreter::pointerTruth(PyObject *pointer) {
 }
 
 PyRef Interpreter::pointerIs(PyObject *left, PyObject *right) {
+  refuseChoice(left);
+  refuseChoice(right);
   GraphRecorder &graph = host_.recording->graph();
   auto first = pointerOf(left), second = pointerOf(right);
   if (!first)
@@ -241,6 +248,8 @@ PyRef Interpreter::pointerIs(PyObject *left, PyObject *right) {
 
 // Strings, and objects that are equal only to themselves.
 PyRef Interpreter::pointerEquals(PyObject *left, PyObject *right) {
+  refuseChoice(left);
+  refuseChoice(right);
   auto first = pointerOf(left);
   if (!first)
     return pointerEquals(right, left);
@@ -273,6 +282,8 @@ PyRef Interpreter::pointerEquals(PyObject *left, PyObject *right) {
 //===- Attributes and items ----------------------------------------------------------------===//
 
 PyRef Interpreter::pointerAttribute(PyObject *pointer, PyObject *name) {
+  if (const Choice *choice = opaque_.choice(pointer))
+    return attributeOfChoice(*choice, name);
   ValueId value = *pointerOf(pointer);
   PyTypeObject *type = classOf(value);
   PyObject *descriptor = typeAttribute(type, name);
@@ -329,6 +340,7 @@ bool Interpreter::leadsToItems(PyObject *object) const {
 }
 
 PyRef Interpreter::pointerLength(PyObject *pointer) {
+  refuseChoice(pointer);
   ValueId value = *pointerOf(pointer);
   PyTypeObject *type = classOf(value);
   if (type != &PyList_Type && type != &PyTuple_Type && type != &PyDict_Type)
@@ -348,6 +360,7 @@ PyRef Interpreter::pointerLength(PyObject *pointer) {
 }
 
 PyRef Interpreter::pointerItem(PyObject *pointer, PyObject *key) {
+  refuseChoice(pointer);
   ValueId value = *pointerOf(pointer);
   PyTypeObject *type = classOf(value);
   const OpaqueObject *opaque = opaque_.find(value);
@@ -406,7 +419,12 @@ Example Interpreter::exampleOf(PyObject *number) {
 // A number that was computed from others: as Python computes it from their examples.
 void Interpreter::noteComputed(PyObject *result, PyObject *left, PyObject *right,
                                const std::function<PyObject *(PyObject *, PyObject *)> &compute) {
-  if (!host_.policies || !isGraphNumber(result))
+  if (!isGraphNumber(result))
+    return;
+  numberExamples_.try_emplace(
+      symbolicNumber(result).get(),
+      NumberExample{PyRef::share(result), {}, PyRef::share(left), PyRef::share(right), compute});
+  if (!host_.policies)
     return;
   auto operandOf = [&](PyObject *operand) -> Example {
     if (PyLong_Check(operand) || PyFloat_CheckExact(operand))

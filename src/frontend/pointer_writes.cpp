@@ -95,6 +95,7 @@ fieldsSetBy(PyTypeObject *cls, PyObject *init, PyObject *self, const CallArgumen
 //===- Attributes --------------------------------------------------------------------------===//
 
 void Interpreter::setPointerAttribute(PyObject *pointer, PyObject *name, PyObject *value) {
+  refuseChoice(pointer);
   ValueId object = *pointerOf(pointer);
   PyTypeObject *type = classOf(object);
   auto refuse = [&](const std::string &why) {
@@ -156,6 +157,7 @@ ValueId Interpreter::writeInRun(ValueId object, PyObject *name, ValueId value) {
 
 // What is no tensor that the graph has made.
 ValueId Interpreter::objectToWrite(PyObject *value) const {
+  refuseChoice(value);
   auto pointer = pointerOf(value);
   if (pointer && !opaque_.find(*pointer))
     return *pointer;

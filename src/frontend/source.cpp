@@ -200,6 +200,29 @@ std::vector<Candidate> wholeFile(PyObject *lines, PyCodeObject *code) {
   return result;
 }
 
+//===- Generated code ----------------------------------------------------------------------===//
+
+// What `dataclasses` has made of a text that nobody has kept.
+std::vector<Candidate> generated(PyCodeObject *code) {
+  std::vector<Candidate> result;
+  if (PyUnicode_CompareWithASCIIString(code->co_filename, "<string>") != 0)
+    return result;
+  PyRef module = checked(PyImport_ImportModule("bifront._generated_code"));
+  PyRef texts = PyRef::steal(PyObject_CallMethod(module.get(), "texts_of", "O", code));
+  PyErr_Clear(); // of code that is none of theirs
+  for (Py_ssize_t i = 0; texts && i < PyList_GET_SIZE(texts.get()); ++i) {
+    const char *text = PyUnicode_AsUTF8(PyList_GET_ITEM(texts.get(), i));
+    PyRef parsed = text ? parse(text, futureFlags(code)) : PyRef();
+    PyErr_Clear(); // a name that is no text, as code.replace() can make it
+    PyRef body = parsed ? get(parsed.get(), Field::body) : PyRef();
+    if (!body || PyList_GET_SIZE(body.get()) != 1)
+      continue;
+    PyRef node = PyRef::share(PyList_GET_ITEM(body.get(), 0));
+    result.push_back({node, code->co_firstlineno - firstLineOf(node.get())});
+  }
+  return result;
+}
+
 //===- The check ---------------------------------------------------------------------------===//
 
 PyRef asStatement(PyObject *node, PyCodeObject *code) {
@@ -243,6 +266,9 @@ Source sourceOf(PyFunctionObject *function) {
   PyCodeObject *code = codeOf(function);
   if (code->co_firstlineno < 1)
     throw Unread{kNoSource};
+  for (const Candidate &candidate : generated(code))
+    if (std::optional<Source> source = verified(candidate, code))
+      return *source;
   PyRef lines = fileLines(function);
   // Parsing a file takes up to 100 ms, a snippet some 100 us.
   for (const Candidate &candidate : snippets(lines.get(), code))

@@ -252,6 +252,7 @@ void captureHistory(Capture &capture, ResultReader &reader, Captured &captured,
 
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
+constexpr size_t kMostExamples = 128; // of numbers that trials of opaque calls are given
 constexpr size_t kMostForeseenOps = 120'000; // in all captures of a conversion
 
 std::string whereLeft() {
@@ -350,7 +351,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     return attempts.foreseenOps <= kMostForeseenOps;
   };
   Path begun = forced ? *forced : Path();
-  size_t foreseen = 0, assumedInts = 0;
+  size_t foreseen = 0, numExamples = 0, assumedInts = 0;
   auto numDecided = [&] { return captured.path.size() + assumedInts; };
   Foresight foresight(recorder, capture, torchDerivatives());
   auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
@@ -358,12 +359,18 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     return found ? std::optional(found->toScalar()) : std::nullopt;
   };
   // The graph may have as inputs what a number follows from, since nothing is made of its value.
+  std::map<ValueId, PyRef> examples; // of numbers
   auto exampleOf = [&](ValueId value) -> PyRef {
-    if (++foreseen > kMostForeseen)
+    if (auto known = examples.find(value); known != examples.end())
+      return known->second;
+    if (++numExamples > kMostExamples)
       return {};
     auto found = foresight.of(value);
     CaptureMode::Pause notTheProgram;
-    return found ? objectOf(*found) : PyRef();
+    PyRef example = found ? objectOf(*found) : PyRef();
+    if (found && !found->isTensor())
+      examples.emplace(value, example);
+    return example;
   };
   // An operator may ask, which runs without the GIL; what there is to look at are Python's objects.
   capture.recording().foresee = [&](ValueId value) -> std::optional<c10::Scalar> {

@@ -68,6 +68,8 @@ def overlap_of_sizes(width: float, height: float, anchors: np.ndarray) -> np.nda
 
 
 class Training(Program):
+    chaotic = True  # the last maps of small images have few places for batch norm
+
     def __init__(self, configuration: Configuration, dimensions: Dimensions, seed: int) -> None:
         self.dimensions = dimensions
         self.seed = seed

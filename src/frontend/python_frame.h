@@ -1,0 +1,67 @@
+// A function that is being walked: its variables, and what of it is still to run.
+#pragma once
+
+#include "frontend/syntax.h"
+#include "support/py_ref.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace bifront {
+
+class Generator;
+
+// The `return`s in the body of a loop. Where the loop is one of the graph, they end it, and what
+// they return is evaluated behind it, where the variables are as the iteration has left them.
+struct LoopReturns {
+  std::vector<const syntax::Stmt *> statements;
+  size_t slot; // of the frame: the number of the one that has ended the loop, from 1 on, or 0
+};
+
+// The statements that are still to run in a frame, from the outermost body to the innermost.
+struct PendingBody {
+  enum class Kind : uint8_t {
+    Statements,
+    LoopBody,     // the end of an iteration of a loop of the graph
+    UnrolledLoop, // `site`
+    Guarded,      // a statement that must see its body end, as `with` does
+  } kind = Kind::Statements;
+  const syntax::Body *body = nullptr;
+  size_t next = 0;
+  const void *site = nullptr;
+};
+
+struct PythonFrame {
+  const syntax::Function &syntax;
+  PyObject *function; // borrowed from the caller
+  PyObject *globals, *builtins;
+  std::vector<PyRef> slots = {};
+  std::vector<PyRef> cells = {};
+  PyRef returned = {};
+  std::vector<PendingBody> pending = {};
+  PyRef breaks =
+      {}; // at Completion::LoopBodyEnd: whether the loop ends, a bool or one of the graph
+  PythonFrame *caller = nullptr;
+  int line = 0;
+  const syntax::Expr *expression = nullptr;           // that is being evaluated
+  Generator *generator = nullptr;                     // that yields go to
+  std::shared_ptr<const syntax::Function> owner = {}; // of the syntax
+  size_t forks = 0;                     // ways that were being walked when it was entered
+  int comprehensions = 0;               // that are being run
+  PyRef locals = {};                    // what locals() has returned
+  const LoopReturns *returns = nullptr; // of the innermost loop that is running
+};
+
+// While it lives, a comprehension is being run in the frame.
+struct InComprehension {
+  explicit InComprehension(PythonFrame &frame) : frame(frame) { ++frame.comprehensions; }
+  ~InComprehension() { --frame.comprehensions; }
+  InComprehension(const InComprehension &) = delete;
+  PythonFrame &frame;
+};
+
+enum class Completion : uint8_t { Normal, Break, Continue, Return, LoopBodyEnd };
+
+} // namespace bifront
