@@ -460,8 +460,8 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
   if (isMutableContainer(object))
     log_.readContainer(object);
   auto get = [&] { return checked(PyObject_GetItem(object, key)); };
-  PyRef result = isKnown ? letOthersRun({object, key}, get)
-                         : natively("__getitem__", {object, key}, get);
+  PyRef result =
+      isKnown ? letOthersRun({object, key}, get) : natively("__getitem__", {object, key}, get);
   noteMade(result.get());
   return result;
 }

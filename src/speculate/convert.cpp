@@ -252,7 +252,7 @@ void captureHistory(Capture &capture, ResultReader &reader, Captured &captured,
 
 // Each number that Python decides by costs as much as running what it depends on.
 constexpr size_t kMostForeseen = 64;
-constexpr size_t kMostExamples = 128; // of numbers that trials of opaque calls are given
+constexpr size_t kMostExamples = 128;        // of numbers that trials of opaque calls are given
 constexpr size_t kMostForeseenOps = 120'000; // in all captures of a conversion
 
 std::string whereLeft() {
