@@ -202,6 +202,20 @@ def attribute_of_a_metaclass() -> Case:
 
 
 @case
+def attribute_that_a_descriptor_gives_a_class() -> Case:
+    values = [1]
+
+    class Gives:
+        def __get__(self, instance: Any, owner: Any) -> int:
+            return values[0]
+
+    class Owner:
+        given = Gives()
+
+    return lambda: Owner.given == 1, lambda: values.__setitem__(0, 2)
+
+
+@case
 def attribute_that_a_module_computes() -> Case:
     values = {"speed": 1}
     module = types.ModuleType("computed")

@@ -155,10 +155,13 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
   if (PyType_Check(object)) {
     log_.readType(type);
     log_.readType(reinterpret_cast<PyTypeObject *>(object));
+    PyObject *own = typeAttribute(reinterpret_cast<PyTypeObject *>(object), name);
+    bool isOfMetaclass = ofClass && isData(ofClass);
+    if (!isOfMetaclass && own && hasWalkedMethod(own, "__get__"))
+      return *callSpecial(own, "__get__", {Py_None, object});
     PyRef value = natively();
-    PyObject *descriptor = typeAttribute(type, name);
-    if (value && descriptor && isData(descriptor))
-      readComputed(descriptor, object, value.get()); // its name
+    if (value && isOfMetaclass)
+      readComputed(ofClass, object, value.get()); // its name
     return value;
   }
   if (isProxyTensor(object) && isDict(name))
