@@ -93,6 +93,22 @@ def test_the_answer_changes(name: str) -> None:
     assert two.stats["graph_calls"] > CALLS - 1
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [lambda x: x._is_view(), lambda x: x._base is None, lambda x: x.output_nr == 1],
+    ids=["is_view", "base", "output_nr"],
+)
+def test_what_a_tensor_was_made_of(ask: Callable[[Tensor], bool]) -> None:
+    two = Two(lambda: (lambda row: row.detach() + 1 if ask(row) else row.detach() - 1, None))
+    makers: list[Callable[[], Tensor]] = [
+        lambda: torch.ones(2, requires_grad=True) * 1,
+        lambda: torch.ones(4, requires_grad=True).split(2)[1],
+    ]
+    for call in range(2 * CALLS):
+        row = makers[call // CALLS]()
+        assert torch.equal(two.converted(row), two.eager(row))
+
+
 def test_the_version_counts_what_graphs_do_not() -> None:
     def make() -> tuple[Callable[..., Any], Any]:
         holder = Holder()

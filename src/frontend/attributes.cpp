@@ -167,8 +167,9 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
   if (isProxyTensor(object) && isDict(name))
     throw CannotInterpret("the `__dict__` of a tensor is looked at");
   if (isTensor(object) && ofClass) {
-    if (PyUnicode_CompareWithASCIIString(name, "_version") == 0)
-      throw CannotInterpret("asks how often a tensor has been written");
+    for (const char *hidden : {"_version", "_base", "_is_view", "output_nr"})
+      if (PyUnicode_CompareWithASCIIString(name, hidden) == 0)
+        throw CannotInterpret(std::string("asks for ") + hidden + " of a tensor");
     noteAsked(object);
     return Py_IS_TYPE(ofClass, &PyGetSetDescr_Type) ? letOthersRun({object}, natively) : natively();
   }

@@ -25,9 +25,26 @@ bool isLambda(PyCodeObject *code) {
 
 //===- Lines -------------------------------------------------------------------------------===//
 
+// Of `python -c`, the lines that stand there; null where the process runs another program.
+PyRef linesOfCommand(PyFunctionObject *function) {
+  PyObject *module = PyDict_GetItemString(function->func_globals, "__name__");
+  PyObject *command = PySys_GetObject("orig_argv");
+  if (!module || !PyUnicode_Check(module) || !command || !PyList_Check(command) ||
+      PyUnicode_CompareWithASCIIString(codeOf(function)->co_filename, "<string>") != 0 ||
+      PyUnicode_CompareWithASCIIString(module, "__main__") != 0)
+    return {};
+  for (Py_ssize_t i = 1; i + 1 < PyList_GET_SIZE(command); ++i)
+    if (PyUnicode_CompareWithASCIIString(PyList_GET_ITEM(command, i), "-c") == 0)
+      return checked(PyUnicode_Splitlines(PyList_GET_ITEM(command, i + 1), /*keepends=*/1));
+  return {};
+}
+
 // The file's lines as linecache knows them: a list of str, each with its newline. What has changed
 // on disk is read again.
 PyRef fileLines(PyFunctionObject *function) {
+  if (PyRef lines = linesOfCommand(function))
+    if (PyList_GET_SIZE(lines.get()) >= codeOf(function)->co_firstlineno)
+      return lines;
   PyObject *file = codeOf(function)->co_filename;
   PyObject *ofModule = PyDict_GetItemString(function->func_globals, "__file__");
   const char *name = PyUnicode_AsUTF8(file);
