@@ -93,20 +93,55 @@ def test_the_answer_changes(name: str) -> None:
     assert two.stats["graph_calls"] > CALLS - 1
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [lambda x: x._is_view(), lambda x: x._base is None, lambda x: x.output_nr == 1],
-    ids=["is_view", "base", "output_nr"],
-)
-def test_what_a_tensor_was_made_of(ask: Callable[[Tensor], bool]) -> None:
-    two = Two(lambda: (lambda row: row.detach() + 1 if ask(row) else row.detach() - 1, None))
-    makers: list[Callable[[], Tensor]] = [
+def inferred() -> Tensor:
+    with torch.inference_mode():
+        return torch.ones(2)
+
+
+def retaining() -> Tensor:
+    row = torch.ones(2, requires_grad=True) * 1
+    row.retain_grad()
+    return row
+
+
+def hooked() -> Tensor:
+    row = torch.ones(2, requires_grad=True)
+    row.register_hook(lambda gradient: gradient)
+    return row
+
+
+HISTORIES: dict[str, tuple[Callable[[Tensor], Any], Callable[[], Tensor], Callable[[], Tensor]]] = {
+    "is_view": (Tensor._is_view, lambda: torch.ones(2), lambda: torch.ones(3)[:2]),
+    "base": (lambda x: x._base is None, lambda: torch.ones(2), lambda: torch.ones(3)[:2]),
+    "output_nr": (
+        lambda x: x.output_nr == 1,
         lambda: torch.ones(2, requires_grad=True) * 1,
         lambda: torch.ones(4, requires_grad=True).split(2)[1],
-    ]
+    ),
+    "is_inference": (Tensor.is_inference, lambda: torch.ones(2), inferred),
+    "retains_grad": (
+        lambda x: x.retains_grad,
+        lambda: torch.ones(2, requires_grad=True) * 1,
+        retaining,
+    ),
+    "hooks": (
+        lambda x: bool(x._backward_hooks),
+        lambda: torch.ones(2, requires_grad=True),
+        hooked,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_what_a_tensor_was_made_of(name: str) -> None:
+    ask, *makers = HISTORIES[name]
+    two = Two(lambda: (lambda row: row.detach() + 1 if ask(row) else row.detach() - 1, None))
+    results = []
     for call in range(2 * CALLS):
         row = makers[call // CALLS]()
-        assert torch.equal(two.converted(row), two.eager(row))
+        results.append(two.eager(row))
+        assert torch.equal(two.converted(row), results[-1])
+    assert not torch.equal(results[0], results[-1])
 
 
 def test_the_version_counts_what_graphs_do_not() -> None:

@@ -125,7 +125,20 @@ bool Interpreter::isInstance(PyObject *object, PyObject *cls) {
 
 //===- Hidden state ------------------------------------------------------------------------===//
 
+// How a tensor was made, and what hangs on it, differs between tensors that graphs take as equal.
+void Interpreter::refuseMaking(std::string_view question) {
+  for (std::string_view hidden : {"_version", "_base", "_is_view", "output_nr", "retains_grad",
+                                  "_backward_hooks", "is_inference"})
+    if (question == hidden)
+      throw CannotInterpret("asks for " + std::string(question) + " of a tensor");
+}
+
 void Interpreter::refuseHidden(PyObject *callee, const CallArguments &arguments) {
+  if (!arguments.positional.empty() && isTensor(arguments.positional[0].get()) &&
+      (PyCFunction_Check(callee) || Py_IS_TYPE(callee, &PyMethodDescr_Type)))
+    refuseMaking(PyCFunction_Check(callee)
+                     ? reinterpret_cast<PyCFunctionObject *>(callee)->m_ml->ml_name
+                     : reinterpret_cast<PyMethodDescrObject *>(callee)->d_method->ml_name);
   if (PyWeakref_CheckRef(callee)) {
     PyObject *object = PyWeakref_GetObject(callee);
     if (object != Py_None && !log_.hasRead(object))

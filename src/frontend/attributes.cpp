@@ -167,9 +167,7 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
   if (isProxyTensor(object) && isDict(name))
     throw CannotInterpret("the `__dict__` of a tensor is looked at");
   if (isTensor(object) && ofClass) {
-    for (const char *hidden : {"_version", "_base", "_is_view", "output_nr"})
-      if (PyUnicode_CompareWithASCIIString(name, hidden) == 0)
-        throw CannotInterpret(std::string("asks for ") + hidden + " of a tensor");
+    refuseMaking(PyUnicode_AsUTF8(name));
     noteAsked(object);
     return Py_IS_TYPE(ofClass, &PyGetSetDescr_Type) ? letOthersRun({object}, natively) : natively();
   }

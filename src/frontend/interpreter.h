@@ -521,6 +521,7 @@ private:
   void readInstanceChecks(PyObject *cls);
   bool isInstance(PyObject *object, PyObject *cls);
   void refuseHidden(PyObject *callee, const CallArguments &arguments);
+  static void refuseMaking(std::string_view question);
   // Of a tensor from outside its size, its dtype, ... may be looked at.
   void noteAsked(PyObject *object);
   void noteAskedIn(PyObject *container);
