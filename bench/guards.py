@@ -7,6 +7,7 @@ runs nothing.
 
 from __future__ import annotations
 
+import linecache
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -92,8 +93,8 @@ def lengths(count: int) -> tuple[Step, int]:
     return step, 1
 
 
-def globals_and_cells(count: int) -> tuple[Step, int]:
-    """Functions of one line, each with a cell, called through the list that has them."""
+def names_of_globals(count: int) -> tuple[Step, int]:
+    """Each is one name of the function's, and an item of one dict."""
     space: dict[str, Any] = {}
     text = "".join(f"G{i} = {i}\n" for i in range(count))
     text += "def step(x):\n" + "".join(f"    if G{i} < 0: return x\n" for i in range(count))
@@ -104,8 +105,6 @@ def globals_and_cells(count: int) -> tuple[Step, int]:
 
 
 def keep_source(filename: str, text: str) -> None:
-    import linecache
-
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
 
 
@@ -142,7 +141,7 @@ KINDS: dict[str, Callable[[int], tuple[Step, int]]] = {
     "items of a list": items_of_a_list,
     "items of a dict": items_of_a_dict,
     "lengths of lists": lengths,
-    "globals": globals_and_cells,
+    "globals": names_of_globals,
     "flags of modules": flags_of_modules,
     "tensors": tensors,
 }

@@ -37,6 +37,20 @@ def case(make: Callable[[], Case]) -> Callable[[], Case]:
     return make
 
 
+def check(step: Callable[[Tensor], Tensor], change: Callable[[], Any]) -> None:
+    """The converted step says what the step says, before the change and behind it."""
+    converted = bifront.function(step)
+    x = torch.ones(3)
+    before = step(x)
+    for _ in range(CALLS):
+        assert torch.equal(converted(x), before)
+    change()
+    after = step(x)
+    assert not torch.equal(after, before), "the answer is still the same"
+    for _ in range(CALLS):
+        assert torch.equal(converted(x), after), converted.stats
+
+
 class Thing:
     pass
 
@@ -314,16 +328,7 @@ def test_code_without_source(what: str, wholly: bool, monkeypatch: pytest.Monkey
         return x + 1 if ask() else x - 1
 
     step = space["step"] if wholly else own_step
-    converted = bifront.function(step)
-    x = torch.ones(3)
-    before = step(x)
-    for _ in range(CALLS):
-        assert torch.equal(converted(x), before)
-    change()
-    after = step(x)
-    assert not torch.equal(after, before), "the answer is still the same"
-    for _ in range(CALLS):
-        assert torch.equal(converted(x), after), converted.stats
+    check(step, change)
 
 
 @case
@@ -495,16 +500,7 @@ def test_the_answer_changes(name: str) -> None:
     def step(x: Tensor) -> Tensor:
         return x + 1 if ask() else x - 1
 
-    converted = bifront.function(step)
-    x = torch.ones(3)
-    before = step(x)
-    for _ in range(CALLS):
-        assert torch.equal(converted(x), before)
-    change()
-    after = step(x)
-    assert not torch.equal(after, before), "the answer is still the same"
-    for _ in range(CALLS):
-        assert torch.equal(converted(x), after), converted.stats
+    check(step, change)
 
 
 def test_a_file_appears(tmp_path: Path) -> None:

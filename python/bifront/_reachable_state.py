@@ -63,19 +63,13 @@ _STORES_GLOBAL = (dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"])
 
 def reachable(fn: Any, args: tuple[Any, ...]) -> list[Place]:
     """Places to watch: containers, cells, names of a namespace, slots, attributes of classes."""
-    walk = Walk()
-    walk.pending += [fn, *args]
-    while walk.pending:
-        walk.visit(walk.pending.pop())
-    return walk.places + walk.classes()
+    return Walk().watched_from(fn, *args)
 
 
 def reached_by_call(*objects: Any) -> dict[Any, Any]:
     """What a call of these, given each other, may see: by address, and names of namespaces."""
     walk = _Reach()
-    walk.pending += [*objects, *_hearers()]
-    while walk.pending:
-        walk.visit(walk.pending.pop())
+    walk.go_from(*objects, *_hearers())
     reached: dict[Any, Any] = walk.seen()
     for place in walk.places:
         if isinstance(place, tuple) and isinstance(place[0], dict):
@@ -154,6 +148,15 @@ class Walk:
         self._named: set[str] = set()  # in any of the code
         self._of_own_classes: list[Any] = []
         self._seen: dict[int, Any] = {}  # keeps what was seen alive, so that an id means one object
+
+    def go_from(self, *values: Any) -> None:
+        self.pending += values
+        while self.pending:
+            self.visit(self.pending.pop())
+
+    def watched_from(self, *values: Any) -> list[Place]:
+        self.go_from(*values)
+        return self.places + self.classes()
 
     def visit(self, value: Any) -> None:
         kind = type(value)  # and not isinstance, to which an object may answer with its own code

@@ -67,11 +67,7 @@ _PURE_MODULES = frozenset(
 
 def reached(fn: Any, args: tuple[Any, ...]) -> list[Place]:
     """Places to watch; raises HiddenState where the code may ask or do what nobody sees."""
-    walk = _Strict()
-    walk.pending += [fn, *args]
-    while walk.pending:
-        walk.visit(walk.pending.pop())
-    return walk.places + walk.classes()
+    return _Strict().watched_from(fn, *args)
 
 
 class _Strict(Walk):

@@ -51,6 +51,8 @@ bool isPlainOrSuch(PyObject *value) {
 
 void Interpreter::readAnswerOfTorch(PyObject *function, const CallArguments &arguments,
                                     PyObject *answer) {
+  if (answer == Py_None || !isPlain(answer) || !arguments.keywords.empty())
+    return; // as most calls
   std::string name = attributeText(function, "__name__");
   auto isPlainArgument = [&](const PyRef &argument) {
     PyObject *object = argument.get(); // an object of C's may be asked about itself
@@ -58,10 +60,9 @@ void Interpreter::readAnswerOfTorch(PyObject *function, const CallArguments &arg
                    !isMutableContainer(object) && !PyTuple_Check(object) && !log_.isFresh(object);
     return isPlain(object) || isAsked;
   };
-  if (answer == Py_None || !isPlain(answer) || !isQuestion(name) || isKnownAnswer(name) ||
-      !arguments.keywords.empty() || !std::ranges::all_of(arguments.positional, isPlainArgument))
-    return;
-  log_.readAnswer(function, tupleOf(arguments.positional).get(), answer);
+  if (isQuestion(name) && !isKnownAnswer(name) &&
+      std::ranges::all_of(arguments.positional, isPlainArgument))
+    log_.readAnswer(function, tupleOf(arguments.positional).get(), answer);
 }
 
 // An attribute that C computes, of an object from before the call.
