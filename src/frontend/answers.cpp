@@ -1,6 +1,7 @@
 // What C says of state that has no place among Python's values: it is asked again before each run.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/private_values.h"
 
 #include <algorithm>
 #include <string_view>
@@ -38,15 +39,6 @@ bool saysItself(PyObject *cls) {
   return module != "abc" && module != "typing" && !module.starts_with("torch");
 }
 
-bool isPlainOrSuch(PyObject *value) {
-  if (!PyTuple_CheckExact(value))
-    return isPlain(value);
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); ++i)
-    if (!isPlainOrSuch(PyTuple_GET_ITEM(value, i)))
-      return false;
-  return true;
-}
-
 } // namespace
 
 void Interpreter::readAnswerOfTorch(PyObject *function, const CallArguments &arguments,
@@ -74,7 +66,7 @@ void Interpreter::readComputed(PyObject *descriptor, PyObject *object, PyObject 
   PyRef again = checked(
       Py_TYPE(descriptor)
           ->tp_descr_get(descriptor, object, reinterpret_cast<PyObject *>(Py_TYPE(object))));
-  if (again.get() == value || isPlainOrSuch(value))
+  if (again.get() == value || isPlainNest(value))
     log_.readAnswer(descriptor, object, value);
   else if (!PyType_Check(object) && !PyFunction_Check(object))
     throw CannotInterpret(std::string("reads an attribute of a ") + Py_TYPE(object)->tp_name +
@@ -87,7 +79,7 @@ void Interpreter::readOwnLookup(PyObject *object, PyObject *name, PyObject *valu
     return;
   watch(tupleOf({PyRef::share(object)}).get()); // of some nobody knows
   PyRef again = checked(PyObject_GetAttr(object, name));
-  if (again.get() == value || isPlainOrSuch(value))
+  if (again.get() == value || isPlainNest(value))
     log_.readAnswer(builtinFunction("getattr"),
                     tupleOf({PyRef::share(object), PyRef::share(name)}).get(), value);
 }

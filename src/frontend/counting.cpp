@@ -40,12 +40,6 @@ bool isPlainCall(const syntax::Call &call) {
          std::none_of(call.keywords.begin(), call.keywords.end(), isMapping);
 }
 
-bool asksForNumbers(const syntax::Call &call) {
-  auto *method = std::get_if<syntax::Attribute>(&call.callee->node);
-  return method && call.args.empty() && call.keywords.empty() &&
-         PyUnicode_CompareWithASCIIString(method->name.get(), "tolist") == 0;
-}
-
 PyRef number(long value) { return checked(PyLong_FromLong(value)); }
 
 bool isNumber(const PyRef &object, long value) {
@@ -71,6 +65,14 @@ PyRef firstNumber(const CallArguments &arguments) {
 
 } // namespace
 
+const syntax::Attribute *callOfToList(const Expr &expression) {
+  auto *call = std::get_if<syntax::Call>(&expression.node);
+  auto *method = call ? std::get_if<syntax::Attribute>(&call->callee->node) : nullptr;
+  bool isIt = method && call->args.empty() && call->keywords.empty() &&
+              PyUnicode_CompareWithASCIIString(method->name.get(), "tolist") == 0;
+  return isIt ? method : nullptr;
+}
+
 c10::SymInt sizeFrom(PyObject *number) {
   return isGraphNumber(number) ? c10::SymInt(symbolicNumber(number))
                                : c10::SymInt(PyLong_AsLongLong(number));
@@ -91,9 +93,9 @@ public:
       : in_(in), frame_(frame), site_(site) {}
 
   Found ofExpression(const Expr &expression) {
+    if (auto *method = callOfToList(expression))
+      return ofNumbers(*method);
     auto *call = std::get_if<syntax::Call>(&expression.node);
-    if (call && asksForNumbers(*call))
-      return ofNumbers(std::get<syntax::Attribute>(call->callee->node));
     PyRef callee = call && isPlainCall(*call) ? in_.eval(frame_, *call->callee) : PyRef();
     return callee && goesThroughArguments(callee.get()) ? ofCall(callee.get(), *call)
                                                         : ofValue(in_.eval(frame_, expression));

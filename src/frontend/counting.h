@@ -52,6 +52,9 @@ private:
   static PyRef listOfNumbers(Interpreter &in, PyObject *tensor);
 };
 
+// The `object.tolist` of `object.tolist()`; null for others.
+const syntax::Attribute *callOfToList(const syntax::Expr &expression);
+
 // An int of Python, or of the graph.
 c10::SymInt sizeFrom(PyObject *number);
 

@@ -1,5 +1,6 @@
 // Calls with effects of which nothing is known: where no conversion can do without it, the run
 // makes them (opaque_sites.h). What such a call may be given, and what must hold where it is made.
+#include "frontend/counting.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/later.h"
@@ -203,10 +204,8 @@ bool Interpreter::isLoggedCall(const PythonFrame &frame, PyObject *callee) const
 
 // `tensor.tolist()` is a list that the run makes, however long, and that nobody else has.
 PyRef Interpreter::argumentOfLogged(PythonFrame &frame, const syntax::Expr &argument) {
-  auto *call = std::get_if<syntax::Call>(&argument.node);
-  auto *method = call ? std::get_if<syntax::Attribute>(&call->callee->node) : nullptr;
-  if (!method || !call->args.empty() || !call->keywords.empty() ||
-      PyUnicode_CompareWithASCIIString(method->name.get(), "tolist") != 0)
+  auto *method = callOfToList(argument);
+  if (!method)
     return eval(frame, argument);
   PyRef object = eval(frame, *method->object);
   if (!isProxyTensor(object.get()) || !isExactTensor(object.get()) ||

@@ -13,23 +13,23 @@ bool isPrivateArray(PyObject *array) {
                   (isNumpyArray(base.get()) && Py_REFCNT(base.get()) == ofTheArrayAndOurs));
 }
 
-bool isPlainTuple(PyObject *object) {
+} // namespace
+
+bool isPlainNest(PyObject *object) {
   if (!PyTuple_CheckExact(object))
-    return false;
+    return isPlain(object);
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(object); ++i)
-    if (!isPlain(PyTuple_GET_ITEM(object, i)) && !isPlainTuple(PyTuple_GET_ITEM(object, i)))
+    if (!isPlainNest(PyTuple_GET_ITEM(object, i)))
       return false;
   return true;
 }
-
-} // namespace
 
 bool isPrivate(PyObject *object, Py_ssize_t references) {
   bool isDict = PyDict_CheckExact(object);
   bool isSequence = PyTuple_CheckExact(object) || PyList_CheckExact(object);
   if (!isDict && !isSequence && !isNumpyArray(object))
     return true; // is only handed on, or nobody can change it
-  if (isPlainTuple(object))
+  if (isPlainNest(object))
     return true;
   if (Py_REFCNT(object) != references)
     return false;
