@@ -306,3 +306,20 @@ def test_what_is_kept_with_its_history_is_gone_through_again() -> None:
             results[1].backward()  # type: ignore[no-untyped-call]
         assert_same_value(mine.grad, other.grad, f"call {call}")
     converts(converted)
+
+
+def test_what_is_computed_of_results_ends_without_a_backward() -> None:
+    actual, expected = twins(Net)
+    converted = bifront.function(actual)
+    for step in range(6):
+        x = torch.randn(2, 2, 4, 4)
+        torch.manual_seed(step)
+        ours = converted(x) * 2
+        torch.manual_seed(step)
+        theirs = expected(x) * 2
+        assert_same_value(ours.detach(), theirs.detach(), f"step {step}", loosen=50)
+        for row in ours:  # the nodes of the views end first
+            assert row.requires_grad
+        del ours, theirs, row
+    converts(converted)
+    assert_same_state(actual, expected, "behind calls without a backward")

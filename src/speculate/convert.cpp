@@ -335,6 +335,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
+  leaveDefaultDevice();
   GlobalModes modesBefore = GlobalModes::now();
   RandomStateGuard random; // looked at when the capture is over
   ForeignRandomGuard foreignGenerators;

@@ -47,7 +47,8 @@ struct Emptied {
 class ConvertedBackward final : public Node {
 public:
   ConvertedBackward(std::shared_ptr<const TrainableResults> trainable, size_t numSaved)
-      : trainable_(std::move(trainable)), spent_(trainable_->meets.size()) {
+      : trainable_(std::move(trainable)), visited_(trainable_->meets.size()),
+        spent_(trainable_->meets.size()) {
     saved_.reserve(numSaved);
   }
 
@@ -91,7 +92,7 @@ public:
   }
 
   // As eager's nodes: each frees what it has saved when it has been gone through, and another
-  // backward may go through others.
+  // backward may go through others. PyTorch calls it too where the graph ends without a backward.
   void release_variables() override {
     std::lock_guard<std::mutex> lock(mutex_);
     for (size_t result = 0; result < spent_.size(); ++result)
