@@ -152,17 +152,6 @@ def test_backward_twice() -> None:
     converts(converted)
 
 
-def test_a_gradient_that_is_differentiated_again() -> None:
-    w = torch.randn(3, requires_grad=True)
-    converted = bifront.function(lambda x: (x * w).exp().sum())
-    for _ in range(3):
-        loss = converted(torch.ones(3))
-    (grad,) = torch.autograd.grad(loss, w, create_graph=True)
-    assert torch.equal(grad, w.detach().exp())
-    with pytest.raises(RuntimeError, match="converted by Bifront is differentiated again"):
-        grad.sum().backward()
-
-
 def test_hooks_and_freed_results() -> None:
     w = torch.randn(3, requires_grad=True)
     converted = bifront.function(lambda x: (x * w).tanh())

@@ -483,6 +483,9 @@ void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Capt
 
 void compileModule(Captured &captured, ConvertedGraph &graph, LaterCompiler *later) {
   BackwardSplit *split = captured.trainable ? &captured.split : nullptr;
+  if (split) // before the passes
+    captured.trainable->again =
+        std::make_unique<GradientsAgain>(*captured.module, split->numResults);
   std::optional<CompiledGraph> earlier;
   if (later)
     earlier = later->take(*captured.module, split);
@@ -496,6 +499,9 @@ void compileModule(Captured &captured, ConvertedGraph &graph, LaterCompiler *lat
   trainable.readers = std::move(captured.split.readers);
   trainable.meets = std::move(captured.split.meets);
   trainable.gradients = std::move(compiled.gradients);
+  for (const StoreStep &store : graph.executor->program().stores)
+    if (store.attribute.empty())
+      trainable.written.push_back(store.target);
   graph.trainable = std::make_shared<TrainableResults>(std::move(trainable));
 }
 

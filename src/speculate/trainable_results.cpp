@@ -3,10 +3,13 @@
 #include "capture/autograd_node.h"
 
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/csrc/autograd/variable.h>
+#include <torch/csrc/utils/pybind.h>
 
 #include <algorithm>
+#include <functional>
 #include <mutex>
 #include <unordered_map>
 #include <variant>
@@ -16,23 +19,95 @@ namespace {
 
 using namespace torch::autograd;
 
-// What a gradient of a converted function's result has for a history, where somebody wants one.
-struct OnceDifferentiable final : Node {
-  variable_list apply(variable_list &&) override {
-    TORCH_CHECK(false, "a gradient that came through a function converted by Bifront is "
-                       "differentiated again; take that gradient inside of the function, or leave "
-                       "the function unconverted");
-  }
-  std::string name() const override { return "BifrontOnceDifferentiable"; }
+// What one run was given.
+struct Given {
+  std::vector<c10::IValue> inputs;
+  std::vector<uint32_t> versions; // of the tensors among them
+  RandomState random;
 };
 
-at::Tensor onceDifferentiable(const at::Tensor &gradient) {
-  at::Tensor result = gradient.detach();
-  NodePointer node = makeNode<OnceDifferentiable>();
-  node->add_input_metadata(result);
-  impl::set_gradient_edge(result, {std::move(node), 0});
-  return result;
+uint32_t versionOf(const c10::IValue &value) {
+  return value.isTensor() && value.toTensor().defined() && !value.toTensor().is_inference()
+             ? value.toTensor()._version()
+             : 0;
 }
+
+// The history of gradients of a converted function's results, where somebody wants one.
+class BackwardAgain final : public Node {
+public:
+  BackwardAgain(std::shared_ptr<const TrainableResults> trainable,
+                std::shared_ptr<const Given> given, variable_list seeds,
+                std::vector<size_t> defined)
+      : trainable_(std::move(trainable)), given_(std::move(given)), seeds_(std::move(seeds)),
+        defined_(std::move(defined)) {}
+
+  variable_list apply(variable_list &&seeds) override {
+    checkGiven();
+    bool goesOn = at::GradMode::is_enabled();
+    at::AutoGradMode withGrad(true);
+    // Autograd is to stop at these, also where one comes of another.
+    variable_list sources;
+    auto sourceOf = [&](const at::Tensor &tensor) {
+      sources.push_back(goesOn ? tensor.view_as(tensor) : tensor.detach().requires_grad_());
+      return sources.back();
+    };
+    std::vector<c10::IValue> inputs = given_->inputs;
+    for (uint32_t input : trainable_->trained)
+      inputs[input] = sourceOf(inputs[input].toTensor());
+    for (const at::Tensor &seed : seeds_)
+      inputs.emplace_back(seed.requires_grad() ? sourceOf(seed) : seed);
+    variable_list gradients = computeFrom(inputs), outputs, theirs;
+    for (size_t i = 0; i < defined_.size(); ++i)
+      if (seeds[i].defined() && gradients[defined_[i]].requires_grad()) {
+        outputs.push_back(gradients[defined_[i]]);
+        theirs.push_back(seeds[i]);
+      }
+    if (outputs.empty())
+      return variable_list(sources.size());
+    return grad(outputs, sources, theirs, /*retain_graph=*/goesOn, goesOn, /*allow_unused=*/true);
+  }
+
+  void release_variables() override {
+    given_.reset();
+    seeds_.clear();
+  }
+  std::string name() const override { return "ConvertedBackwardAgain"; }
+
+private:
+  void checkGiven() const {
+    TORCH_CHECK(given_, ERR_BACKWARD_TWICE);
+    try {
+      pybind11::gil_scoped_acquire oneAtATime; // for the compiler
+      for (uint32_t input : trainable_->again->needed()) {
+        if (input >= given_->inputs.size())
+          break; // a seed
+        bool isWritten = std::ranges::find(trainable_->written, input) != trainable_->written.end();
+        TORCH_CHECK(!isWritten && versionOf(given_->inputs[input]) == given_->versions[input],
+                    "one of its inputs has been modified by an inplace operation");
+      }
+    } catch (const std::exception &why) {
+      TORCH_CHECK(false,
+                  "a gradient that came through a function converted by Bifront is "
+                  "differentiated again, which cannot be done: ",
+                  why.what(),
+                  "; take that gradient inside of the function, or leave the function unconverted");
+    }
+  }
+
+  variable_list computeFrom(const std::vector<c10::IValue> &inputs) const {
+    c10::impl::ExcludeDispatchKeyGuard recorded(c10::autocast_dispatch_keyset); // with its casts
+    RandomState now(given_->random.isSaved());
+    given_->random.restore();
+    variable_list gradients = trainable_->again->compute(inputs);
+    now.restore();
+    return gradients;
+  }
+
+  std::shared_ptr<const TrainableResults> trainable_;
+  std::shared_ptr<const Given> given_;
+  variable_list seeds_;
+  std::vector<size_t> defined_; // which gradients there are
+};
 
 // What is left of a saved tensor when everything that reads its contents has been gone through.
 struct Emptied {
@@ -46,9 +121,10 @@ struct Emptied {
 
 class ConvertedBackward final : public Node {
 public:
-  ConvertedBackward(std::shared_ptr<const TrainableResults> trainable, size_t numSaved)
-      : trainable_(std::move(trainable)), visited_(trainable_->meets.size()),
-        spent_(trainable_->meets.size()) {
+  ConvertedBackward(std::shared_ptr<const TrainableResults> trainable, size_t numSaved,
+                    std::shared_ptr<const Given> given)
+      : trainable_(std::move(trainable)), given_(std::move(given)),
+        visited_(trainable_->meets.size()), spent_(trainable_->meets.size()) {
     saved_.reserve(numSaved);
   }
 
@@ -83,11 +159,10 @@ public:
       const std::vector<uint32_t> &from = trainable_->from[i];
       bool isUsed = std::any_of(from.begin(), from.end(),
                                 [&](uint32_t result) { return seeds[result].defined(); });
-      const at::Tensor &gradient = outputs[i].toTensor();
-      gradients.push_back(!isUsed                      ? at::Tensor()
-                          : at::GradMode::is_enabled() ? onceDifferentiable(gradient)
-                                                       : gradient);
+      gradients.push_back(isUsed ? outputs[i].toTensor() : at::Tensor());
     }
+    if (at::GradMode::is_enabled())
+      attachAgain(gradients, seeds);
     return gradients;
   }
 
@@ -104,10 +179,34 @@ public:
                                   [&](uint32_t reader) { return spent_[reader]; }))
         saved_[i] = Emptied(variable->unpack(getptr()));
     }
+    if (std::ranges::all_of(spent_, std::identity()))
+      given_.reset();
   }
   std::string name() const override { return "ConvertedBackward"; }
 
 private:
+  void attachAgain(variable_list &gradients, const variable_list &seeds) {
+    edge_list edges = next_edges();
+    variable_list given;
+    for (size_t i = 0; i < seeds.size(); ++i) {
+      given.push_back(seeds[i].defined() ? seeds[i] : input_metadata(i).zeros_like());
+      if (given.back().requires_grad())
+        edges.push_back(impl::gradient_edge(given.back()));
+    }
+    std::vector<size_t> defined;
+    for (size_t i = 0; i < gradients.size(); ++i)
+      if (gradients[i].defined())
+        defined.push_back(i);
+    NodePointer node =
+        makeNode<BackwardAgain>(trainable_, given_, std::move(given), std::move(defined));
+    node->set_next_edges(std::move(edges));
+    for (at::Tensor &gradient : gradients)
+      if (gradient.defined()) {
+        gradient = gradient.detach();
+        impl::set_gradient_edge(gradient, {node, node->add_input_metadata(gradient)});
+      }
+  }
+
   std::vector<c10::IValue> unpack(const variable_list &seeds) {
     std::lock_guard<std::mutex> lock(mutex_);
     visited_.assign(seeds.size(), false);
@@ -139,6 +238,7 @@ private:
   }
 
   std::shared_ptr<const TrainableResults> trainable_;
+  std::shared_ptr<const Given> given_; // null: everything is spent
   std::vector<std::variant<SavedVariable, Emptied, c10::IValue>> saved_;
   std::vector<std::vector<int64_t>> layouts_;
   std::vector<bool> visited_, spent_; // of each result: by the last backward, by any
@@ -165,9 +265,13 @@ private:
 } // namespace
 
 void attachHistory(const std::shared_ptr<const TrainableResults> &trainable,
-                   std::span<const c10::IValue> inputs, std::span<const c10::IValue> outputs) {
+                   std::span<const c10::IValue> inputs, std::span<const c10::IValue> outputs,
+                   const RandomState &random) {
+  auto given = std::make_shared<Given>(std::vector<c10::IValue>(inputs.begin(), inputs.end()),
+                                       std::vector<uint32_t>(), random);
+  std::ranges::transform(inputs, std::back_inserter(given->versions), versionOf);
   size_t numSaved = outputs.size() - trainable->firstSaved + trainable->savedInputs.size();
-  NodePointer node = makeNode<ConvertedBackward>(trainable, numSaved);
+  NodePointer node = makeNode<ConvertedBackward>(trainable, numSaved, std::move(given));
   auto &backward = static_cast<ConvertedBackward &>(*node);
   edge_list edges;
   for (uint32_t input : trainable->trained)
