@@ -12,7 +12,7 @@ import collections
 import random
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import bifront
 from bifront import _core
@@ -34,7 +34,8 @@ class Sweep:
         self.number = 0
 
     def call(self) -> None:
-        call_both(self.eager, self.converted, self.number)
+        """The arguments come in turns: those of later calls may be larger and larger."""
+        call_both(self.eager, self.converted, self.number % CALLS)
         self.number += 1
         for side in (self.eager, self.converted):
             side.results.clear()
@@ -46,9 +47,9 @@ class Sweep:
         return bool(self.converted.called.stats["graph_calls"])
 
     def events(self, kind: str) -> int:
-        """How many the next calls have at most, which are like those before."""
+        """How many a call has at most."""
         most = 0
-        for _ in range(3):
+        for _ in range(CALLS):
             _core.fail_nth(kind, 0)
             self.call()
             most = max(most, _core.events_seen())
@@ -79,12 +80,15 @@ def sweep(entry: Program, events_per_kind: int, failures: collections.Counter[st
             running.call()  # and the graph is as good as before
 
 
-def run(entries: Iterable[Program], events_per_kind: int) -> tuple[collections.Counter[str], int]:
+def run(entries: Sequence[Program], events_per_kind: int) -> tuple[collections.Counter[str], int]:
     failures: collections.Counter[str] = collections.Counter()
     different = 0
     for number, entry in enumerate(entries):
         if number % 50 == 0:
-            print(f"{number} looked at: {dict(failures)}, {different} differ", file=sys.stderr)
+            print(
+                f"{number} of {len(entries)} looked at: {dict(failures)}, {different} differ",
+                file=sys.stderr,
+            )
         try:
             sweep(entry, events_per_kind, failures)
         except Exception:
