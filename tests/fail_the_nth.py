@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import random
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import bifront
+import torch
 from bifront import _core
 
 from tests.language.conformance import CALLS, Program, Side, all_programs, call_both
@@ -80,6 +82,17 @@ def sweep(entry: Program, events_per_kind: int, failures: collections.Counter[st
             running.call()  # and the graph is as good as before
 
 
+@contextlib.contextmanager
+def in_double() -> Iterator[None]:
+    """After thousands of steps of training even right results are apart in single precision."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@in_double()
 def run(entries: Sequence[Program], events_per_kind: int) -> tuple[collections.Counter[str], int]:
     failures: collections.Counter[str] = collections.Counter()
     different = 0

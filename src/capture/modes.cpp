@@ -4,6 +4,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/PythonTorchFunctionTLS.h>
+#include <ATen/SavedTensorHooks.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/DefaultDtype.h>
 #include <c10/core/GradMode.h>
@@ -12,6 +13,7 @@
 #include <torch/csrc/Device.h>
 #include <torch/csrc/PyInterpreter.h>
 #include <torch/csrc/autograd/anomaly_mode.h>
+#include <torch/csrc/autograd/forward_grad.h>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -98,8 +100,15 @@ bool isDefaultOfCpu(PyObject *mode) {
 
 } // namespace
 
+bool isTransforming() {
+  return c10::impl::tls_is_dispatch_key_included(
+             c10::DispatchKey::FuncTorchDynamicLayerFrontMode) ||
+         torch::autograd::ForwardADLevel::try_get_by_idx(0) != nullptr;
+}
+
 bool foreignModeActive() {
-  if (c10::impl::TorchDispatchModeTLS::any_modes_set())
+  if (c10::impl::TorchDispatchModeTLS::any_modes_set() || isTransforming() ||
+      !at::SavedTensorDefaultHooks::get_tls_state().stack.empty())
     return true;
   for (int64_t i = 0; i < FunctionModes::stack_len(); ++i)
     if (!isDefaultOfCpu(FunctionModes::get_stack_at(i)->ptr(getPyInterpreter())))

@@ -18,6 +18,13 @@ namespace {
 
 using namespace mlir;
 
+c10::DispatchKeySet functorchKeys() {
+  using Key = c10::DispatchKey;
+  return c10::DispatchKeySet({Key::FuncTorchDynamicLayerFrontMode,
+                              Key::FuncTorchDynamicLayerBackMode, Key::FuncTorchVmapMode,
+                              Key::VmapMode});
+}
+
 func::FuncOp mainOf(ModuleOp module) { return *module.getOps<func::FuncOp>().begin(); }
 
 // Whose results are all that is returned behind the others, from seeds with respect to inputs; null
@@ -64,12 +71,10 @@ GradientsAgain::GradientsAgain(ModuleOp captured, unsigned numResults)
 
 void GradientsAgain::prepare() const {
   ModuleOp module = *module_;
-  bf::GradOp gradients = lastGradients(module, numResults_);
-  if (!gradients) {
+  if (!lastGradients(module, numResults_)) {
     whyNot_ = "its gradients are not autograd's alone";
     return;
   }
-  gradients.setCreateGraph(true);
   ScopedDiagnosticHandler quiet(module.getContext(), [&](Diagnostic &diagnostic) {
     whyNot_ = diagnostic.str();
     return success();
@@ -78,6 +83,7 @@ void GradientsAgain::prepare() const {
     return;
   eraseEffects(module);
   returnGradientsAlone(module, numResults_);
+  gradients_ = lastGradients(module, 0);
   module.walk([&](Operation *op) {
     if (isa<bf::PycallOp>(op) || objectReadOf(op))
       whyNot_ = "it reads Python's objects as it runs";
@@ -94,10 +100,15 @@ const std::vector<uint32_t> &GradientsAgain::needed() const {
   return needed_;
 }
 
-std::vector<at::Tensor> GradientsAgain::compute(std::span<const c10::IValue> inputs) const {
+std::vector<at::Tensor> GradientsAgain::compute(std::span<const c10::IValue> inputs,
+                                                bool withHistory) const {
+  InterpretOptions options{.autograd = true,
+                           .checkTypes = false,
+                           .differentiable = withHistory ? gradients_ : nullptr,
+                           .gradientKeys = c10::impl::tls_local_dispatch_key_set()};
+  c10::impl::ExcludeDispatchKeyGuard asRecorded(c10::autocast_dispatch_keyset | functorchKeys());
   std::vector<at::Tensor> gradients;
-  for (const c10::IValue &value :
-       interpret(*module_, inputs, {.autograd = true, .checkTypes = false}))
+  for (const c10::IValue &value : interpret(*module_, inputs, options))
     gradients.push_back(value.toTensor());
   return gradients;
 }

@@ -1,7 +1,9 @@
 #include "speculate/trainable_results.h"
 
 #include "capture/autograd_node.h"
+#include "capture/modes.h"
 
+#include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/saved_variable.h>
@@ -32,6 +34,67 @@ uint32_t versionOf(const c10::IValue &value) {
              : 0;
 }
 
+void checkGiven(const TrainableResults &trainable, const Given &given) {
+  try {
+    pybind11::gil_scoped_acquire oneAtATime; // for the compiler
+    for (uint32_t input : trainable.again->needed()) {
+      if (input >= given.inputs.size())
+        break; // a seed
+      bool isWritten = std::ranges::find(trainable.written, input) != trainable.written.end();
+      TORCH_CHECK(!isWritten && versionOf(given.inputs[input]) == given.versions[input],
+                  "one of its inputs has been modified by an inplace operation");
+    }
+  } catch (const std::exception &why) {
+    TORCH_CHECK(false,
+                "a gradient through a function converted by Bifront is differentiated again, or "
+                "taken in another mode, which cannot be done: ",
+                why.what(),
+                "; take that gradient inside of the function, or leave the function unconverted");
+  }
+}
+
+// Where a history leads to: nowhere, to the inputs and seeds, or to what these are made of.
+enum class History { None, Own, Whole };
+
+struct Retraced {
+  variable_list sources, gradients; // of the inputs that train, then of seeds with a history
+};
+
+// The gradients, op by op.
+Retraced retrace(const TrainableResults &trainable, const Given &given, const variable_list &seeds,
+                 History history) {
+  checkGiven(trainable, given);
+  at::AutoGradMode withGrad(true);
+  Retraced result;
+  // Autograd is to stop at these, also where one comes of another.
+  auto sourceOf = [&](const at::Tensor &tensor) {
+    result.sources.push_back(history == History::Whole ? tensor.view_as(tensor)
+                                                       : tensor.detach().requires_grad_());
+    return result.sources.back();
+  };
+  std::vector<c10::IValue> inputs = given.inputs;
+  for (uint32_t input : trainable.trained)
+    inputs[input] = sourceOf(inputs[input].toTensor());
+  for (const at::Tensor &seed : seeds)
+    inputs.emplace_back(seed.requires_grad() ? sourceOf(seed) : seed);
+  RandomState now(given.random.isSaved());
+  given.random.restore();
+  result.gradients = trainable.again->compute(inputs, history != History::None);
+  now.restore();
+  return result;
+}
+
+// Of which compiled gradients know nothing.
+bool isInAnotherMode(const variable_list &seeds) {
+  using Key = c10::DispatchKey;
+  constexpr c10::DispatchKeySet wrapped{Key::Python, Key::FuncTorchGradWrapper,
+                                        Key::FuncTorchBatched, Key::Batched, Key::Functionalize};
+  return at::autocast::is_autocast_enabled(at::kCPU) || isTransforming() ||
+         std::ranges::any_of(seeds, [&](const at::Tensor &seed) {
+           return seed.defined() && seed.key_set().has_any(wrapped);
+         });
+}
+
 // The history of gradients of a converted function's results, where somebody wants one.
 class BackwardAgain final : public Node {
 public:
@@ -42,29 +105,21 @@ public:
         defined_(std::move(defined)) {}
 
   variable_list apply(variable_list &&seeds) override {
-    checkGiven();
+    TORCH_CHECK(given_, ERR_BACKWARD_TWICE);
     bool goesOn = at::GradMode::is_enabled();
-    at::AutoGradMode withGrad(true);
-    // Autograd is to stop at these, also where one comes of another.
-    variable_list sources;
-    auto sourceOf = [&](const at::Tensor &tensor) {
-      sources.push_back(goesOn ? tensor.view_as(tensor) : tensor.detach().requires_grad_());
-      return sources.back();
-    };
-    std::vector<c10::IValue> inputs = given_->inputs;
-    for (uint32_t input : trainable_->trained)
-      inputs[input] = sourceOf(inputs[input].toTensor());
-    for (const at::Tensor &seed : seeds_)
-      inputs.emplace_back(seed.requires_grad() ? sourceOf(seed) : seed);
-    variable_list gradients = computeFrom(inputs), outputs, theirs;
+    Retraced again = retrace(*trainable_, *given_, seeds_, goesOn ? History::Whole : History::Own);
+    variable_list outputs, theirs;
     for (size_t i = 0; i < defined_.size(); ++i)
-      if (seeds[i].defined() && gradients[defined_[i]].requires_grad()) {
-        outputs.push_back(gradients[defined_[i]]);
+      if (const at::Tensor &gradient = again.gradients[defined_[i]];
+          seeds[i].defined() && gradient.requires_grad()) {
+        outputs.push_back(gradient);
         theirs.push_back(seeds[i]);
       }
     if (outputs.empty())
-      return variable_list(sources.size());
-    return grad(outputs, sources, theirs, /*retain_graph=*/goesOn, goesOn, /*allow_unused=*/true);
+      return variable_list(again.sources.size());
+    at::AutoGradMode withGrad(true);
+    return grad(outputs, again.sources, theirs, /*retain_graph=*/goesOn, goesOn,
+                /*allow_unused=*/true);
   }
 
   void release_variables() override {
@@ -74,35 +129,6 @@ public:
   std::string name() const override { return "ConvertedBackwardAgain"; }
 
 private:
-  void checkGiven() const {
-    TORCH_CHECK(given_, ERR_BACKWARD_TWICE);
-    try {
-      pybind11::gil_scoped_acquire oneAtATime; // for the compiler
-      for (uint32_t input : trainable_->again->needed()) {
-        if (input >= given_->inputs.size())
-          break; // a seed
-        bool isWritten = std::ranges::find(trainable_->written, input) != trainable_->written.end();
-        TORCH_CHECK(!isWritten && versionOf(given_->inputs[input]) == given_->versions[input],
-                    "one of its inputs has been modified by an inplace operation");
-      }
-    } catch (const std::exception &why) {
-      TORCH_CHECK(false,
-                  "a gradient that came through a function converted by Bifront is "
-                  "differentiated again, which cannot be done: ",
-                  why.what(),
-                  "; take that gradient inside of the function, or leave the function unconverted");
-    }
-  }
-
-  variable_list computeFrom(const std::vector<c10::IValue> &inputs) const {
-    c10::impl::ExcludeDispatchKeyGuard recorded(c10::autocast_dispatch_keyset); // with its casts
-    RandomState now(given_->random.isSaved());
-    given_->random.restore();
-    variable_list gradients = trainable_->again->compute(inputs);
-    now.restore();
-    return gradients;
-  }
-
   std::shared_ptr<const TrainableResults> trainable_;
   std::shared_ptr<const Given> given_;
   variable_list seeds_;
@@ -143,6 +169,8 @@ public:
 
   variable_list apply(variable_list &&seeds) override {
     std::vector<c10::IValue> inputs = unpack(seeds), outputs;
+    if (isInAnotherMode(seeds))
+      return retraced(seeds);
     for (size_t i = 0; i < layouts_.size(); ++i)
       inputs.emplace_back(laidOut(seeds[i], i));
     {
@@ -155,12 +183,8 @@ public:
           "an assumption about sizes does not hold in the backward of a converted function");
     }
     variable_list gradients;
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      const std::vector<uint32_t> &from = trainable_->from[i];
-      bool isUsed = std::any_of(from.begin(), from.end(),
-                                [&](uint32_t result) { return seeds[result].defined(); });
-      gradients.push_back(isUsed ? outputs[i].toTensor() : at::Tensor());
-    }
+    for (size_t i = 0; i < outputs.size(); ++i)
+      gradients.push_back(isUsed(i, seeds) ? outputs[i].toTensor() : at::Tensor());
     if (at::GradMode::is_enabled())
       attachAgain(gradients, seeds);
     return gradients;
@@ -185,14 +209,33 @@ public:
   std::string name() const override { return "ConvertedBackward"; }
 
 private:
+  bool isUsed(size_t gradient, const variable_list &seeds) const {
+    return std::ranges::any_of(trainable_->from[gradient],
+                               [&](uint32_t result) { return seeds[result].defined(); });
+  }
+
+  variable_list filled(variable_list seeds) const {
+    for (size_t i = 0; i < seeds.size(); ++i)
+      if (!seeds[i].defined())
+        seeds[i] = input_metadata(i).zeros_like();
+    return seeds;
+  }
+
+  variable_list retraced(const variable_list &seeds) const {
+    History history = at::GradMode::is_enabled() ? History::Whole : History::None;
+    variable_list gradients = retrace(*trainable_, *given_, filled(seeds), history).gradients;
+    for (size_t i = 0; i < gradients.size(); ++i)
+      if (!isUsed(i, seeds))
+        gradients[i] = at::Tensor();
+    return gradients;
+  }
+
   void attachAgain(variable_list &gradients, const variable_list &seeds) {
     edge_list edges = next_edges();
-    variable_list given;
-    for (size_t i = 0; i < seeds.size(); ++i) {
-      given.push_back(seeds[i].defined() ? seeds[i] : input_metadata(i).zeros_like());
-      if (given.back().requires_grad())
-        edges.push_back(impl::gradient_edge(given.back()));
-    }
+    variable_list given = filled(seeds);
+    for (const at::Tensor &seed : given)
+      if (seed.requires_grad())
+        edges.push_back(impl::gradient_edge(seed));
     std::vector<size_t> defined;
     for (size_t i = 0; i < gradients.size(); ++i)
       if (gradients[i].defined())
