@@ -1,6 +1,7 @@
 #include "speculate/trainable_results.h"
 
 #include "capture/autograd_node.h"
+#include "runtime/tape.h"
 
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/saved_variable.h>
@@ -44,6 +45,10 @@ struct Emptied {
   at::TensorOptions options;
 };
 
+struct SavedTape {
+  at::Tensor tape;
+};
+
 class ConvertedBackward final : public Node {
 public:
   ConvertedBackward(std::shared_ptr<const TrainableResults> trainable, size_t numSaved)
@@ -51,6 +56,9 @@ public:
     saved_.reserve(numSaved);
   }
 
+  void saveTape(const at::Tensor &tape) { saved_.emplace_back(SavedTape{tape}); }
+  // Whoever writes there must not have what lies on a tape in mind.
+  void watch(const at::Tensor &tensor) { watched_.emplace_back(tensor.detach(), false); }
   void save(const c10::IValue &value, bool isOutput) {
     if (value.isTensor())
       saved_.emplace_back(SavedVariable(value.toTensor(), isOutput));
@@ -103,10 +111,22 @@ public:
                                   [&](uint32_t reader) { return spent_[reader]; }))
         saved_[i] = Emptied(variable->unpack(getptr()));
     }
+    if (!mayRunAgain())
+      for (auto &saved : saved_)
+        if (auto *tape = std::get_if<SavedTape>(&saved))
+          tape->tape.reset();
   }
   std::string name() const override { return "ConvertedBackward"; }
 
 private:
+  // Whichever results it is for, a run goes along all of the tapes.
+  bool mayRunAgain() const {
+    for (size_t result = 0; result < spent_.size(); ++result)
+      if (!spent_[result] || trainable_->meets[result].empty())
+        return true;
+    return false;
+  }
+
   std::vector<c10::IValue> unpack(const variable_list &seeds) {
     std::lock_guard<std::mutex> lock(mutex_);
     visited_.assign(seeds.size(), false);
@@ -115,9 +135,13 @@ private:
       for (uint32_t other : trainable_->meets[result])
         TORCH_CHECK(!visited_[result] || !spent_[other], ERR_BACKWARD_TWICE);
     }
+    for (const SavedVariable &variable : watched_)
+      (void)variable.unpack();
     std::vector<c10::IValue> values;
     for (auto &saved : saved_)
-      if (auto *variable = std::get_if<SavedVariable>(&saved))
+      if (auto *tape = std::get_if<SavedTape>(&saved))
+        values.emplace_back(Tape::copyOf(tape->tape));
+      else if (auto *variable = std::get_if<SavedVariable>(&saved))
         values.emplace_back(variable->unpack(getptr()).detach());
       else if (auto *emptied = std::get_if<Emptied>(&saved))
         values.emplace_back(emptied->filled());
@@ -138,7 +162,8 @@ private:
   }
 
   std::shared_ptr<const TrainableResults> trainable_;
-  std::vector<std::variant<SavedVariable, Emptied, c10::IValue>> saved_;
+  std::vector<std::variant<SavedVariable, Emptied, SavedTape, c10::IValue>> saved_;
+  std::vector<SavedVariable> watched_;
   std::vector<std::vector<int64_t>> layouts_;
   std::vector<bool> visited_, spent_; // of each result: by the last backward, by any
   std::mutex mutex_;
@@ -155,6 +180,17 @@ public:
     auto owner = owners_.find(tensor.storage().unsafeGetStorageImpl());
     if (owner != owners_.end() && !owner->second.is_same(tensor))
       impl::set_version_counter(tensor, impl::version_counter(owner->second));
+  }
+  // Of what lies on a tape. Each once.
+  std::vector<at::Tensor> ownersOf(std::span<const at::Tensor> contents) {
+    std::vector<at::Tensor> found;
+    for (const at::Tensor &tensor : contents)
+      if (tensor.has_storage())
+        if (auto owner = owners_.extract(tensor.storage().unsafeGetStorageImpl()))
+          found.push_back(std::move(owner.mapped()));
+    for (const at::Tensor &owner : found)
+      note(owner);
+    return found;
   }
 
 private:
@@ -181,6 +217,12 @@ void attachHistory(const std::shared_ptr<const TrainableResults> &trainable,
   for (const c10::IValue &input : inputs)
     versions.note(input);
   for (const c10::IValue &value : outputs.subspan(trainable->firstSaved)) {
+    if (Tape::is(value)) {
+      for (const at::Tensor &owner : versions.ownersOf(Tape::in(value.toTensor()).contents()))
+        backward.watch(owner);
+      backward.saveTape(value.toTensor());
+      continue;
+    }
     bool isOutput = false;
     for (uint32_t result : trainable->returns)
       isOutput =
