@@ -9,6 +9,7 @@ import bifront
 import pytest
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from tests.beside_eager import Side, Step, Weights, assert_same_steps, differences, rnn, zero
 from tests.language.gradients import in_double
@@ -191,3 +192,25 @@ def test_a_result_that_is_on_the_tape_is_not_written_to_unnoticed() -> None:
             h.sum().backward()
 
     both(lambda m, series: rnn(m, series), write)
+
+
+@pytest.mark.parametrize("goes_back", [False, True])
+def test_what_is_on_the_tape_goes_with_the_result(goes_back: bool) -> None:
+    with in_double():
+        side = Side(STEPS["a_loop"], converts=True)
+
+        def result_of(n: int) -> tuple[Tensor, StorageWeakRef]:
+            series = rows(torch.zeros(0), n)
+            return side.run(side.m, None, series), StorageWeakRef(series.untyped_storage())
+
+        for n in range(4):
+            result_of(n)
+        h, memory = result_of(4)
+        result_of(5)  # what the run itself has held is another's now
+        assert not memory.expired()
+        if goes_back:
+            h.sum().backward()
+        else:
+            del h
+        assert memory.expired()
+    assert side.run.stats["graph_calls"] >= 4, bifront.explain(side.run)

@@ -57,7 +57,7 @@ public:
   // All tensors, of pushes of as many as there are types: the rows of all that were pushed as the
   // n-th, for each n.
   std::vector<at::Tensor> popRows(std::span<const TensorType> types);
-  std::span<const at::Tensor> contents() const { return tensors; }
+  std::span<at::Tensor> contents() { return tensors; }
 
 private:
   friend class Tapes;

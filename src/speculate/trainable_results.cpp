@@ -111,10 +111,12 @@ public:
                                   [&](uint32_t reader) { return spent_[reader]; }))
         saved_[i] = Emptied(variable->unpack(getptr()));
     }
-    if (!mayRunAgain())
-      for (auto &saved : saved_)
-        if (auto *tape = std::get_if<SavedTape>(&saved))
-          tape->tape.reset();
+    if (mayRunAgain())
+      return;
+    for (auto &saved : saved_)
+      if (auto *tape = std::get_if<SavedTape>(&saved))
+        tape->tape.reset();
+    watched_.clear();
   }
   std::string name() const override { return "ConvertedBackward"; }
 
@@ -218,7 +220,11 @@ void attachHistory(const std::shared_ptr<const TrainableResults> &trainable,
     versions.note(input);
   for (const c10::IValue &value : outputs.subspan(trainable->firstSaved)) {
     if (Tape::is(value)) {
-      for (const at::Tensor &owner : versions.ownersOf(Tape::in(value.toTensor()).contents()))
+      std::span<at::Tensor> contents = Tape::in(value.toTensor()).contents();
+      for (at::Tensor &tensor : contents)
+        if (tensor.requires_grad()) // a result: its history leads here, and would never end
+          tensor = tensor.detach();
+      for (const at::Tensor &owner : versions.ownersOf(contents))
         backward.watch(owner);
       backward.saveTape(value.toTensor());
       continue;
