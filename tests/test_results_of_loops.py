@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from tests.beside_eager import Side, Step, Weights, assert_same_steps, differences, rnn, zero
+from tests.beside_eager import CALLS, Side, Step, Weights, assert_same_steps, differences, rnn, zero
 from tests.language.gradients import in_double
 
 STEPS: dict[str, Step] = {}
@@ -119,6 +119,15 @@ def test_one_graph_for_all_lengths() -> None:
     assert side.run.stats["graphs"] <= 2, bifront.explain(side.run)
     assert side.run.stats["graph_calls"] >= LONGEST - 3, bifront.explain(side.run)
     assert side.run.stats["tape_bytes"] > 0
+
+
+def test_one_graph_for_both_ways() -> None:
+    with in_double():
+        side = Side(STEPS["a_branch"], converts=True)
+        for n in range(CALLS):
+            side.call(n)
+    assert side.run.stats["graphs"] <= 2, bifront.explain(side.run)
+    assert "split-backward" not in str(side.run.stats["notes"])
 
 
 def both(run: Callable[..., Any], check: Callable[[Weights, Any, Tensor], Any]) -> None:
