@@ -233,6 +233,8 @@ public:
   std::map<std::pair<ValueId, ValueId>, ValueId> reached;
   // Hears that the program needs to know whether a tensor's history is the one or the other.
   std::function<void(const MergedHistory &history, const std::string &why)> unsure;
+  // Hears that the branch or the loop at `site` can be none of the graph.
+  std::function<void(const void *site, const std::string &why)> oneWay;
 
   // The program has computed something.
   void noteOp() { hasOps_ = hasOps_ || !dry_; }

@@ -59,7 +59,7 @@ PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
   PipelineResult result{.ok = true, .failedPass = {}, .reason = {}, .timings = {}};
   PassScope scope(module, options, result);
   auto functionaliseIt = [&] { return functionalise(module); };
-  auto simplifyIt = [&] { return simplify(module); };
+  auto simplifyIt = [&] { return simplify(module, /*combinesBranches=*/!split); };
 
   // From what was recorded to values.
   if (!scope.run("lay-out-results", always(module, layOutResults)) ||

@@ -8,6 +8,7 @@
 #include "frontend/kinds.h"
 #include "frontend/left_at.h"
 #include "frontend/numpy_data.h"
+#include "frontend/other_walk.h"
 #include "frontend/pointers.h"
 #include "ir/graph_recorder.h"
 #include "speculate/arguments.h"
@@ -412,6 +413,10 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     noteRequiresGrad(capture, interpretation.effects);
     std::vector<PyRef> reached = std::move(interpretation.reached);
     attempts.makesCalls = attempts.makesCalls || !reached.empty();
+    if (policies) // the walk is over, but another can still begin
+      capture.recording().unsure = [&](const MergedHistory &history, const std::string &why) {
+        throw otherWalk(*policies, history, why);
+      };
     readResults(captured, interpretation, proxies, arguments, reader, request.varying,
                 request.options.walked ? &young : nullptr);
     capture.endProgram();
@@ -463,6 +468,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   captured.inputs = capture.inputs();
   captured.inputs.resize(captured.inputs.size() - captured.split.numSeeds); // which come last
   captured.gradPresence = capture.gradPresence();
+  captured.sharedGrads = capture.sharedGrads();
   captured.gradsDroppedFirst = capture.gradsDroppedFirst();
   captured.drawsRandomNumbers = capture.drawsRandomNumbers();
   captured.cost = capture.cost();
@@ -572,14 +578,19 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
       graph.inputs.push_back(
           {GraphInput::Kind::State, sourceOf(i), TensorPrecheck(input.tensor, {}), storage});
       break;
-    case CapturedInput::Kind::Grad:
+    case CapturedInput::Kind::Grad: {
+      PyRef object = checked(THPVariable_Wrap(input.tensor));
       graph.inputs.push_back({GraphInput::Kind::Grad, sourceOf(input.owner),
-                              TensorPrecheck(input.tensor, {}), storage});
+                              TensorPrecheck(input.tensor, {}), storage,
+                              graph.guards.knows(object.get()) ? std::move(object) : PyRef()});
       break;
+    }
     }
   }
   for (const auto &[input, defined] : captured.gradPresence)
     graph.gradPresence.emplace_back(sourceOf(input), defined);
+  for (const auto &[owner, input] : captured.sharedGrads)
+    graph.sharedGrads.emplace_back(sourceOf(owner), input);
   // Where an assumption may fail, CPython might take another way and still see the old gradients.
   if (program.asserts.empty())
     for (uint32_t input : captured.gradsDroppedFirst)

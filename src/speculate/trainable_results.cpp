@@ -2,6 +2,7 @@
 
 #include "capture/autograd_node.h"
 #include "capture/modes.h"
+#include "runtime/tape.h"
 
 #include <ATen/autocast_mode.h>
 #include <ATen/core/grad_mode.h>
@@ -145,6 +146,10 @@ struct Emptied {
   at::TensorOptions options;
 };
 
+struct SavedTape {
+  at::Tensor tape;
+};
+
 class ConvertedBackward final : public Node {
 public:
   ConvertedBackward(std::shared_ptr<const TrainableResults> trainable, size_t numSaved,
@@ -154,6 +159,9 @@ public:
     saved_.reserve(numSaved);
   }
 
+  void saveTape(const at::Tensor &tape) { saved_.emplace_back(SavedTape{tape}); }
+  // Whoever writes there must not have what lies on a tape in mind.
+  void watch(const at::Tensor &tensor) { watched_.emplace_back(tensor.detach(), false); }
   void save(const c10::IValue &value, bool isOutput) {
     if (value.isTensor())
       saved_.emplace_back(SavedVariable(value.toTensor(), isOutput));
@@ -203,8 +211,13 @@ public:
                                   [&](uint32_t reader) { return spent_[reader]; }))
         saved_[i] = Emptied(variable->unpack(getptr()));
     }
-    if (std::ranges::all_of(spent_, std::identity()))
-      given_.reset();
+    if (mayRunAgain())
+      return;
+    given_.reset();
+    for (auto &saved : saved_)
+      if (auto *tape = std::get_if<SavedTape>(&saved))
+        tape->tape.reset();
+    watched_.clear();
   }
   std::string name() const override { return "ConvertedBackward"; }
 
@@ -250,6 +263,14 @@ private:
       }
   }
 
+  // Whichever results it is for, a run goes along all of the tapes.
+  bool mayRunAgain() const {
+    for (size_t result = 0; result < spent_.size(); ++result)
+      if (!spent_[result] || trainable_->meets[result].empty())
+        return true;
+    return false;
+  }
+
   std::vector<c10::IValue> unpack(const variable_list &seeds) {
     std::lock_guard<std::mutex> lock(mutex_);
     visited_.assign(seeds.size(), false);
@@ -258,9 +279,13 @@ private:
       for (uint32_t other : trainable_->meets[result])
         TORCH_CHECK(!visited_[result] || !spent_[other], ERR_BACKWARD_TWICE);
     }
+    for (const SavedVariable &variable : watched_)
+      (void)variable.unpack();
     std::vector<c10::IValue> values;
     for (auto &saved : saved_)
-      if (auto *variable = std::get_if<SavedVariable>(&saved))
+      if (auto *tape = std::get_if<SavedTape>(&saved))
+        values.emplace_back(Tape::copyOf(tape->tape));
+      else if (auto *variable = std::get_if<SavedVariable>(&saved))
         values.emplace_back(variable->unpack(getptr()).detach());
       else if (auto *emptied = std::get_if<Emptied>(&saved))
         values.emplace_back(emptied->filled());
@@ -282,7 +307,8 @@ private:
 
   std::shared_ptr<const TrainableResults> trainable_;
   std::shared_ptr<const Given> given_; // null: everything is spent
-  std::vector<std::variant<SavedVariable, Emptied, c10::IValue>> saved_;
+  std::vector<std::variant<SavedVariable, Emptied, SavedTape, c10::IValue>> saved_;
+  std::vector<SavedVariable> watched_;
   std::vector<std::vector<int64_t>> layouts_;
   std::vector<bool> visited_, spent_; // of each result: by the last backward, by any
   std::mutex mutex_;
@@ -299,6 +325,17 @@ public:
     auto owner = owners_.find(tensor.storage().unsafeGetStorageImpl());
     if (owner != owners_.end() && !owner->second.is_same(tensor))
       impl::set_version_counter(tensor, impl::version_counter(owner->second));
+  }
+  // Of what lies on a tape. Each once.
+  std::vector<at::Tensor> ownersOf(std::span<const at::Tensor> contents) {
+    std::vector<at::Tensor> found;
+    for (const at::Tensor &tensor : contents)
+      if (tensor.has_storage())
+        if (auto owner = owners_.extract(tensor.storage().unsafeGetStorageImpl()))
+          found.push_back(std::move(owner.mapped()));
+    for (const at::Tensor &owner : found)
+      note(owner);
+    return found;
   }
 
 private:
@@ -329,6 +366,16 @@ void attachHistory(const std::shared_ptr<const TrainableResults> &trainable,
   for (const c10::IValue &input : inputs)
     versions.note(input);
   for (const c10::IValue &value : outputs.subspan(trainable->firstSaved)) {
+    if (Tape::is(value)) {
+      std::span<at::Tensor> contents = Tape::in(value.toTensor()).contents();
+      for (at::Tensor &tensor : contents)
+        if (tensor.requires_grad()) // a result: its history leads here, and would never end
+          tensor = tensor.detach();
+      for (const at::Tensor &owner : versions.ownersOf(contents))
+        backward.watch(owner);
+      backward.saveTape(value.toTensor());
+      continue;
+    }
     bool isOutput = false;
     for (uint32_t result : trainable->returns)
       isOutput =
