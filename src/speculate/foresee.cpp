@@ -2,6 +2,7 @@
 
 #include "ir/bf_dialect.h"
 #include "passes/autodiff.h"
+#include "passes/drop_unread.h"
 #include "passes/functionalise.h"
 #include "passes/simplify.h"
 #include "reference/interpreter.h"
@@ -20,9 +21,7 @@ namespace {
 
 // Leaves what the returned value needs, as values.
 bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
-  auto valuesOnly = [&] {
-    if (failed(functionalise(module)))
-      return false;
+  auto dropStores = [&] {
     llvm::SmallVector<mlir::Operation *> effects;
     module.walk([&](mlir::Operation *op) {
       // An assertion that does not hold says that the run would not get as far as the value.
@@ -31,8 +30,14 @@ bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
     });
     for (mlir::Operation *op : effects)
       op->erase();
-    return true;
   };
+  auto valuesOnly = [&] {
+    bool isDone = succeeded(functionalise(module));
+    dropStores();
+    return isDone;
+  };
+  dropStores();
+  dropUnread(module);
   // As the pipeline does it, up to where calls become kernels.
   return valuesOnly() && succeeded(expandGradients(module, derivatives)) && valuesOnly() &&
          succeeded(simplify(module));
