@@ -91,7 +91,7 @@ std::optional<c10::SymInt> Recording::knownSize(int64_t first, int64_t second) c
 
 // Multiples of what sizes are commonly divided by, and drawn at random: that an expression of one
 // size has the value of another in both worlds would be a chance of one in ten million.
-Dim Recording::freeSize() {
+Dim Recording::freeSizeOf(uint64_t number) {
   constexpr int64_t kDivisible = 240, kLeast = 50, kRange = 4000;
   auto draw = [](uint64_t seed) { // splitmix64
     seed = (seed + 1) * 0x9e3779b97f4a7c15;
@@ -102,12 +102,25 @@ Dim Recording::freeSize() {
   auto drawSize = [&](uint64_t seed) {
     return kDivisible * (kLeast + static_cast<int64_t>(draw(seed) % kRange));
   };
+  return {{drawSize(2 * number), drawSize(2 * number + 1)}};
+}
+
+Dim Recording::freeSize() {
   while (true) {
-    uint64_t number = numFreeSizes_++;
-    Dim size{{drawSize(2 * number), drawSize(2 * number + 1)}};
+    Dim size = freeSizeOf(numFreeSizes_++);
     if (size.isDynamic() && !sizes_.contains({size.world[0], size.world[1]}))
       return size;
   }
+}
+
+void Recording::freeInputSize(const Dim &size, ValueId tensor, int64_t dim) {
+  ++numFreeSizes_;
+  this->size(size.world[0], size.world[1], tensor, dim, SizeOrigin::Values);
+}
+
+bool Recording::isOfValues(const Dim &size) const {
+  auto known = sizes_.find({size.world[0], size.world[1]});
+  return known != sizes_.end() && !SymbolicScalar::of(known->second)->isKnown();
 }
 
 void Recording::forgetMasks() {

@@ -260,13 +260,15 @@ std::string whereLeft() {
   return line.line ? line.file + ":" + std::to_string(line.line) : "";
 }
 
-// Each value that decides would repeat all of it.
-void refusePaths(const Capture &capture, const ResultReader &reader) {
+// Each value that decides would repeat all of it. `decided`: sizes that may be constants instead.
+void refusePaths(const Capture &capture, const ResultReader &reader, const Varying &decided) {
   constexpr uint64_t kMostOps = 800;
   if (!reader.trainable.empty())
     fail(ExitReason::CaptureFailed, "a result of one of several paths still trains");
   if (capture.cost().ops > kMostOps)
-    fail(ExitReason::CaptureFailed, "the function is too long for a path for each value");
+    throw ConversionError(ExitReason::CaptureFailed,
+                          "the function is too long for a path for each value",
+                          {{}, {}, decided.dimensions});
 }
 
 // What the captures of one conversion have in common.
@@ -327,6 +329,16 @@ PyRef objectOf(const c10::IValue &value) {
   return checked(value.isBool()  ? PyBool_FromLong(value.toBool())
                  : value.isInt() ? PyLong_FromLongLong(value.toInt())
                                  : PyFloat_FromDouble(value.toDouble()));
+}
+
+std::set<std::pair<int64_t, int64_t>> neededOfArguments(Capture &capture,
+                                                        const Arguments &arguments) {
+  auto sizes = capture.recording().neededSizes();
+  std::erase_if(sizes, [&](const auto &size) {
+    return capture.recording().isOfValues({{size.first, size.second}}) &&
+           !arguments.standsFor(size);
+  });
+  return sizes;
 }
 
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins, if any.
@@ -418,8 +430,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       capture.fail(kOtherWay);
     captured.ends[0].results = std::move(reader.results);
     returns = std::move(reader.returns);
-    if (request.decidesValues())
-      refusePaths(capture, reader);
+    if (!request.varying.choices.empty() || sizes.decideAny())
+      refusePaths(capture, reader, request.decided);
     if (!reader.trainable.empty())
       captureHistory(capture, reader, captured, returns);
     capture.end();
@@ -432,7 +444,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       throw ConversionError(ExitReason::CaptureFailed, kOtherWay);
     if (known)
       captured.needed.add(known->needed);
-    captured.needed.add(arguments.withSizes(capture.recording().neededSizes()));
+    captured.needed.add(arguments.withSizes(neededOfArguments(capture, arguments)));
     ConversionError why(known ? known->reason : ExitReason::CaptureFailed,
                         known ? known->what() : messageOf(error), captured.needed, raised,
                         whereLeft(), sizes.asked());
