@@ -38,7 +38,7 @@ GRAPHS: dict[str, tuple[int, int, int]] = {
     "terra/bert_qa": (1, 1, 1),
     "terra/dcgan": (1, 0, 0),
     "terra/dropblock": (1, 1, 0),
-    "terra/faster_rcnn": (0, 0, 19),
+    "terra/faster_rcnn": (1, 0, 0),
     "terra/gpt2": (1, 0, 0),
     "terra/music_transformer": (1, 0, 0),
     "terra/resnet50": (1, 0, 0),

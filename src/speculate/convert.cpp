@@ -358,14 +358,14 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     Attempts &attempts;
     ~NoteSizes() { attempts.metSizes = attempts.metSizes || recording.hasFreeSizes(); }
   } noteSizes{capture.recording(), attempts};
-  auto mayForesee = [&] {
-    attempts.foreseenOps += recorder.numValues();
-    return attempts.foreseenOps <= kMostForeseenOps;
-  };
   Path begun = forced ? *forced : Path();
   size_t foreseen = 0, numExamples = 0, assumedInts = 0;
   auto numDecided = [&] { return captured.path.size() + assumedInts; };
   Foresight foresight(recorder, capture, torchDerivatives());
+  auto mayForesee = [&] {
+    attempts.foreseenOps += foresight.takeCost();
+    return attempts.foreseenOps <= kMostForeseenOps;
+  };
   auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
     auto found = foresight.of(value);
     return found ? std::optional(found->toScalar()) : std::nullopt;
@@ -377,7 +377,10 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       return known->second;
     if (++numExamples > kMostExamples)
       return {};
+    size_t before = foresight.takeCost(); // examples are bounded by their number
     auto found = foresight.of(value);
+    foresight.takeCost();
+    attempts.foreseenOps += before;
     CaptureMode::Pause notTheProgram;
     PyRef example = found ? objectOf(*found) : PyRef();
     if (found && !found->isTensor())

@@ -62,7 +62,7 @@ std::optional<c10::IValue> Foresight::of(ValueId value) {
 
 //===- One part ----------------------------------------------------------------------------===//
 
-std::optional<c10::IValue> Foresight::byPart(ValueId value) const {
+std::optional<c10::IValue> Foresight::byPart(ValueId value) {
   mlir::OwningOpRef<mlir::ModuleOp> module = recorder_.upTo(value);
   bool isWhole = true; // a function that is still being recorded is not there
   module->walk([&](mlir::func::CallOp call) {
@@ -74,6 +74,7 @@ std::optional<c10::IValue> Foresight::byPart(ValueId value) const {
                                       [](mlir::Diagnostic &) { return mlir::success(); });
   if (!reduce(*module, derivatives_))
     return std::nullopt;
+  module->walk([&](mlir::Operation *) { ++cost_; });
   std::vector<c10::IValue> inputs;
   for (const CapturedInput &input : capture_.inputs())
     inputs.push_back(input.now());
@@ -139,6 +140,8 @@ std::optional<c10::IValue> Foresight::alongside(ValueId value) {
     if (!alongside_)
       alongside_ = std::make_unique<RunAlong>();
     addInputs();
+    size_t ops = recorder_.recordedOps().getOperations().size();
+    cost_ += ops - std::exchange(ranAlong_, ops);
     alongside_->advance(recorder_.recordedOps(), inputs_);
     found = alongside_->valueOf(recorder_.recordedValue(value));
     if (found->isTensor())
