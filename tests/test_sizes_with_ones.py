@@ -302,3 +302,20 @@ def test_inputs_that_take_gradients() -> None:
     for number, (x,) in enumerate(rows((4, 1, 3, 1, 2))):
         one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
         assert_same_value(converted(one), step(other), f"call {number}")
+
+
+def test_what_is_returned_is_the_argument_itself_or_a_view_of_it() -> None:
+    def step(x: Tensor, y: Tensor) -> tuple[Any, ...]:
+        y.add_(x.sum(0))
+        return x, y, x[:, 1:], y.view(-1)
+
+    converted = bifront.function(step)
+    for number, (x, y) in enumerate(pairs([(4, 1), (1, 3), (2, 2), (0, 1), (1, 1), (3, 0)])):
+        own = y.clone()
+        found, expected = converted(x, y), step(x, own)
+        assert found[0] is x
+        assert found[1] is y
+        assert found[2].data_ptr() == x[:, 1:].data_ptr()
+        assert found[3].data_ptr() == y.data_ptr()
+        assert_same_value(found[1:], expected[1:], f"call {number}")
+    assert converted.stats["graphs"] == 1
