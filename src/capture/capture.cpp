@@ -237,7 +237,9 @@ at::Tensor Capture::viewOnPath(uint32_t input, const Extent &real, std::span<con
   AtenCall view{"aten::view", {{AtenArg::Operand{0}}}, {}};
   AtenArg::List list;
   std::vector<ValueId> operands{captured.value};
+  bool byValues = false;
   for (size_t d = 0; d < onPath.size(); ++d) {
+    byValues = byValues || recording_->isOfValues(onPath[d]);
     for (int world : {0, 1})
       sizes[world].push_back(onPath[d].world[world]);
     if (!onPath[d].isDynamic()) {
@@ -254,10 +256,11 @@ at::Tensor Capture::viewOnPath(uint32_t input, const Extent &real, std::span<con
       sizes[0] == sizes[1]
           ? ProxyImpl::Shape::fixed(first, device)
           : ProxyImpl::Shape::of(first, Extent::contiguous(sizes[1], real.dtype), device);
+  shape.byValues = byValues;
   ValueType type = ValueType::ofTensor(shape.type());
   ValueId value = graph.aten(view, operands, {&type, 1}, /*noGrad=*/true)[0];
   recording_->noteMemory(value, Recording::Memory::Outside);
-  return ProxyImpl::make(recording_, value, shape, true);
+  return ProxyImpl::make(recording_, value, shape, /*fromInput=*/!byValues);
 }
 
 int64_t Capture::decide(ValueId number, const std::string &what) {

@@ -2,6 +2,7 @@
 
 #include "passes/autodiff.h"
 #include "passes/defer_products.h"
+#include "passes/drop_unread.h"
 #include "passes/functionalise.h"
 #include "passes/fuse_pointwise.h"
 #include "passes/lay_out_results.h"
@@ -112,6 +113,7 @@ public:
 
 void registerPasses() {
   registerPass([] { return createLayOutResultsPass(); });
+  registerPass([] { return createDropUnreadPass(); });
   registerPass([] { return createFunctionalisePass(); });
   registerPass([] { return createSimplifyPass(); });
   registerPass([] { return createLowerPointwisePass(); });

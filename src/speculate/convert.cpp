@@ -261,13 +261,15 @@ std::string whereLeft() {
   return line.line ? line.file + ":" + std::to_string(line.line) : "";
 }
 
-// Each value that decides would repeat all of it.
-void refusePaths(const Capture &capture, const ResultReader &reader) {
+// Each value that decides would repeat all of it. `decided`: sizes that may be constants instead.
+void refusePaths(const Capture &capture, const ResultReader &reader, const Varying &decided) {
   constexpr uint64_t kMostOps = 800;
   if (!reader.trainable.empty())
     fail(ExitReason::CaptureFailed, "a result of one of several paths still trains");
   if (capture.cost().ops > kMostOps)
-    fail(ExitReason::CaptureFailed, "the function is too long for a path for each value");
+    throw ConversionError(ExitReason::CaptureFailed,
+                          "the function is too long for a path for each value",
+                          {{}, {}, decided.dimensions});
 }
 
 // What the captures of one conversion have in common.
@@ -330,6 +332,16 @@ PyRef objectOf(const c10::IValue &value) {
                                  : PyFloat_FromDouble(value.toDouble()));
 }
 
+std::set<std::pair<int64_t, int64_t>> neededOfArguments(Capture &capture,
+                                                        const Arguments &arguments) {
+  auto sizes = capture.recording().neededSizes();
+  std::erase_if(sizes, [&](const auto &size) {
+    return capture.recording().isOfValues({{size.first, size.second}}) &&
+           !arguments.standsFor(size);
+  });
+  return sizes;
+}
+
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins, if any.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
              Attempts &attempts, Policies *policies = nullptr, const Path *forced = nullptr) {
@@ -348,14 +360,14 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     Attempts &attempts;
     ~NoteSizes() { attempts.metSizes = attempts.metSizes || recording.hasFreeSizes(); }
   } noteSizes{capture.recording(), attempts};
-  auto mayForesee = [&] {
-    attempts.foreseenOps += recorder.numValues();
-    return attempts.foreseenOps <= kMostForeseenOps;
-  };
   Path begun = forced ? *forced : Path();
   size_t foreseen = 0, numExamples = 0, assumedInts = 0;
   auto numDecided = [&] { return captured.path.size() + assumedInts; };
   Foresight foresight(recorder, capture, torchDerivatives());
+  auto mayForesee = [&] {
+    attempts.foreseenOps += foresight.takeCost();
+    return attempts.foreseenOps <= kMostForeseenOps;
+  };
   auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
     auto found = foresight.of(value);
     return found ? std::optional(found->toScalar()) : std::nullopt;
@@ -367,7 +379,10 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       return known->second;
     if (++numExamples > kMostExamples)
       return {};
+    size_t before = foresight.takeCost(); // examples are bounded by their number
     auto found = foresight.of(value);
+    foresight.takeCost();
+    attempts.foreseenOps += before;
     CaptureMode::Pause notTheProgram;
     PyRef example = found ? objectOf(*found) : PyRef();
     if (found && !found->isTensor())
@@ -424,8 +439,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       capture.fail(kOtherWay);
     captured.ends[0].results = std::move(reader.results);
     returns = std::move(reader.returns);
-    if (request.decidesValues())
-      refusePaths(capture, reader);
+    if (!request.varying.choices.empty() || sizes.decideAny())
+      refusePaths(capture, reader, request.decided);
     if (!reader.trainable.empty())
       captureHistory(capture, reader, captured, returns);
     capture.end();
@@ -438,7 +453,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       throw ConversionError(ExitReason::CaptureFailed, kOtherWay);
     if (known)
       captured.needed.add(known->needed);
-    captured.needed.add(arguments.withSizes(capture.recording().neededSizes()));
+    captured.needed.add(arguments.withSizes(neededOfArguments(capture, arguments)));
     ConversionError why(known ? known->reason : ExitReason::CaptureFailed,
                         known ? known->what() : messageOf(error), captured.needed, raised,
                         whereLeft(), sizes.asked());
