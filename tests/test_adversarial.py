@@ -518,6 +518,45 @@ def test_a_mode_changes(name: str) -> None:
     assert converted.stats["graph_calls"] > after["graph_calls"], "back in the first mode"
 
 
+def test_the_cpu_becomes_the_default_device() -> None:
+    """As it is without: nothing changes, before the conversion or behind it."""
+
+    def function(state: Any, x: Tensor) -> Any:
+        y = torch.relu(state.layer(x)) + torch.ones(2)
+        return y.detach(), torch.zeros(2).device, str(torch.get_default_device())
+
+    eager, state = (Box(layer=Net().layer) for _ in range(2))
+    x = torch.full((2, 3), 0.5)
+    converted = bifront.function(function)
+    for call in range(20):
+        before = call % 10 < 5
+        with contextlib.nullcontext() if before else torch.device("cpu"):
+            same(converted(state, x), function(eager, x))
+    assert converted.stats["graph_calls"] >= 16, bifront.explain(converted)
+    assert "ForeignMode" not in converted.stats["exits"]
+    made_under_it = bifront.function(function)
+    torch.set_default_device("cpu")
+    try:
+        for _ in range(6):
+            same(made_under_it(state, x), function(eager, x))
+    finally:
+        torch.set_default_device(None)
+    assert made_under_it.stats["graph_calls"] >= 2, bifront.explain(made_under_it)
+    same(made_under_it(state, x), function(eager, x))
+
+
+def test_how_many_modes_there_are() -> None:
+    """Somebody who asks is told, by CPython."""
+
+    def function(x: Tensor) -> Tensor:
+        return x * len(torch.overrides._get_current_function_mode_stack())
+
+    converted = bifront.function(function)
+    for call in range(20):
+        with torch.device("cpu") if call % 10 < 5 else contextlib.nullcontext():
+            same(converted(X), function(X))
+
+
 #  ---- Behaviours that alternate ----
 
 

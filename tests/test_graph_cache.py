@@ -26,6 +26,8 @@ STATS = {
     "forms",
     "opaque_calls",
     "shadowed_bytes",
+    "tape_bytes",
+    "arena_bytes",
     "conversion_seconds",
     "exits",
     "notes",

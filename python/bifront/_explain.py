@@ -27,6 +27,8 @@ def explain(fn: Any) -> str:
         f"{name}: {stats['graphs']} graph(s){forms}, {stats['graph_calls']} of {stats['calls']}"
         f" calls ran in a graph, {stats['conversion_seconds']:.3f} s converting"
     ]
+    if stats["tape_bytes"]:
+        lines.append(f"  on tapes for backward: up to {stats['tape_bytes'] / 1e6:.3g} MB a run")
     reasons = {name: (code, sentence, hint) for name, code, sentence, hint in _core.exit_reasons()}
     for reason, count in stats["exits"].items():
         code, sentence, hint = reasons[reason]

@@ -36,7 +36,7 @@ _READERS = [
     "untyped_storage",
 ]
 # Changes that no op tells of.
-_WRITERS = ["requires_grad_", "set_", "share_memory_"]
+_WRITERS = ["detach_", "requires_grad_", "retain_grad", "set_", "share_memory_"]
 
 
 def enter() -> None:
@@ -79,7 +79,8 @@ def _install() -> None:
         _replace(torch.Tensor, name, _refused(name))
     _replace(torch.Tensor, "tolist", _to_list())
     for name in _WRITERS:
-        _replace(torch.Tensor, name, _noted(name))
+        _replace(torch.Tensor, name, _noted(getattr(torch.Tensor, name)))
+    _replace(torch, "detach_", _noted(vars(torch)["detach_"]))
     for module in (torch, torch.random):
         guarded = _Generator(torch.default_generator, "the random number generator is looked at")
         _replace(module, "default_generator", guarded)
@@ -144,7 +145,7 @@ def _data_attribute() -> property:
     original: Any = torch._C.TensorBase.data
 
     def set(self: Any, value: Any) -> None:
-        if _core.capture_active() and not _core.capture_is_proxy(self):
+        if _core.capture_active():  # what autograd has saved may become another with it
             _core.capture_fail("a tensor is given other contents through `.data`")
         original.__set__(self, value)
 
@@ -295,9 +296,7 @@ def _forget_warning(message: warnings.WarningMessage) -> None:
         frame = frame.f_back
 
 
-def _noted(name: str) -> Any:
-    original = getattr(torch.Tensor, name)
-
+def _noted(original: Any) -> Any:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if _core.capture_active():
             _core.capture_note(self)

@@ -120,10 +120,13 @@ PyObject *statsOf(PyObject *self, void *) {
   ConvertedFunction &function = convertedOf(self);
   const ConversionStats &stats = function.stats();
   size_t opaqueCalls = 0;
-  uint64_t shadowedBytes = 0;
+  uint64_t shadowedBytes = 0, tapeBytes = 0;
+  int64_t arenaBytes = 0;
   for (const auto &graph : function.graphs()) {
     opaqueCalls += graph->opaqueCalls();
     shadowedBytes += graph->executor->shadowedBytes();
+    tapeBytes = std::max(tapeBytes, graph->executor->tapeBytes());
+    arenaBytes += graph->bytes();
   }
   PyRef exits = PyRef::steal(PyDict_New());
   if (!exits)
@@ -143,12 +146,13 @@ PyObject *statsOf(PyObject *self, void *) {
         return nullptr;
     }
   return Py_BuildValue(
-      "{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:n,s:K,s:d,s:O,s:O}", "calls", stats.calls.load(),
+      "{s:K,s:K,s:K,s:K,s:K,s:n,s:n,s:n,s:K,s:K,s:L,s:d,s:O,s:O}", "calls", stats.calls.load(),
       "profiled_calls", stats.profiledCalls.load(), "graph_calls", stats.graphCalls.load(),
       "fallback_calls", stats.fallbackCalls.load(), "conversions", stats.conversions.load(),
       "graphs", static_cast<Py_ssize_t>(function.graphs().size()), "forms",
       static_cast<Py_ssize_t>(function.forms().size()), "opaque_calls",
-      static_cast<Py_ssize_t>(opaqueCalls), "shadowed_bytes", shadowedBytes, "conversion_seconds",
+      static_cast<Py_ssize_t>(opaqueCalls), "shadowed_bytes", shadowedBytes, "tape_bytes",
+      tapeBytes, "arena_bytes", static_cast<long long>(arenaBytes), "conversion_seconds",
       stats.conversionSeconds, "exits", exits.get(), "notes", notes.get());
 }
 

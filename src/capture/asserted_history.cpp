@@ -69,7 +69,7 @@ void requireSureHistory(Capture &capture, const at::Tensor &tensor, const std::s
   const MergedHistory *history = capture.unsureHistory(tensor);
   if (!history)
     return;
-  if (history->site || capture.recording().isConditional())
+  if (history->origin.site || capture.recording().isConditional())
     capture.requireSure(history, why);
   GraphRecorder &graph = capture.recording().graph();
   std::vector<ValueId> flags = reached(capture, {tensor}, leavesBehind(tensor));

@@ -31,6 +31,8 @@ public:
     bool callsPython = !pythonNodes_.empty() || capture_.savesWithHooks();
     if (targets_.empty() && !callsPython)
       return {};
+    if (call_.createGraph)
+      capture_.requireOneWay(merged_, "gradients through it are differentiated again");
     requireSure();
     if (!callsPython)
       return runOnGraph();
@@ -81,14 +83,12 @@ private:
   void inspect(Node &node) {
     if (capture_.hasOutsideHistory(&node))
       capture_.fail("backward reaches ops that ran before the captured function");
-    if (auto *merged = dynamic_cast<MergedHistory *>(&node)) {
+    if (auto *merged = dynamic_cast<MergedHistory *>(&node))
       merged_.push_back(merged);
-      if (call_.createGraph)
-        capture_.requireSure(merged, "gradients through it are differentiated again");
-    }
     if (runsPython(node))
       pythonNodes_.push_back(&node);
-    if (auto *leaf = dynamic_cast<AccumulateGrad *>(&node))
+    // One that has been frozen since accumulates nothing.
+    if (auto *leaf = dynamic_cast<AccumulateGrad *>(&node); leaf && leaf->variable.requires_grad())
       leaves_.push_back(leaf->variable);
   }
 
@@ -148,8 +148,7 @@ private:
       capture_.fail("backward runs a hook or a torch.autograd.Function");
     if (call_.ofResults)
       capture_.fail("the backward of what is returned runs a hook or a torch.autograd.Function");
-    for (const MergedHistory *merged : merged_)
-      capture_.requireSure(merged, "backward runs a hook or a torch.autograd.Function");
+    capture_.requireOneWay(merged_, "backward runs a hook or a torch.autograd.Function");
   }
 
   // The engine calls the Python code and accumulates; everything is recorded as it computes it.
@@ -288,7 +287,7 @@ private:
   edge_list roots_, edges_;
   variable_list leaves_, targets_;
   std::vector<Node *> pythonNodes_;
-  std::vector<MergedHistory *> merged_;
+  std::vector<const MergedHistory *> merged_;
   std::unordered_set<Node *> visited_;
 };
 

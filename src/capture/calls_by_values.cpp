@@ -78,12 +78,23 @@ std::vector<at::Tensor> CapturedCall::masks() const {
   return masks;
 }
 
-// A tensor that comes to have one row has another rank.
+// A tensor that comes to have one row has another rank, where that dimension is to go.
 void CapturedCall::keepDimensions() {
   const at::Tensor &self = args_[0].toTensor();
-  for (int64_t dim = 0; dim < self.dim(); ++dim)
+  auto keep = [&](int64_t dim) {
     if (c10::SymInt size = self.sym_size(dim); auto *symbol = SymbolicScalar::of(size))
       symbol->assumeNotOne();
+  };
+  if (self.dim() == 0)
+    return;
+  if (args_.size() < 2)
+    for (int64_t dim = 0; dim < self.dim(); ++dim)
+      keep(dim);
+  else if (args_[1].isInt())
+    keep(args_[1].toInt());
+  else
+    for (int64_t dim : args_[1].toIntVector())
+      keep(dim);
 }
 
 bool CapturedCall::inferByValues() {
@@ -186,6 +197,23 @@ void CapturedCall::assertSliceBounds() {
   }
 }
 
+namespace {
+
+// Of a slice from `start` to `stop`, as Python clips them, without a question.
+c10::SymInt clippedLength(int64_t start, int64_t stop, const c10::SymInt &size) {
+  auto clip = [&](int64_t bound) {
+    if (bound == kEnd || bound == 0)
+      return bound == 0 ? c10::SymInt(0) : size;
+    return bound > 0 ? size.min(bound) : (size + bound).max(0);
+  };
+  if (start == 0)
+    return clip(stop);
+  c10::SymInt length = clip(stop) - clip(start);
+  return stop == kEnd ? length : length.max(0);
+}
+
+} // namespace
+
 bool CapturedCall::isSlicedByValues() const {
   const at::Tensor &self = args_[0].toTensor();
   int64_t dim = args_[1].toInt();
@@ -205,6 +233,11 @@ c10::SymInt CapturedCall::sliceLength(const c10::SymInt &size) {
       bound = bound + size;
     return holds(bound.sym_lt(0)) ? c10::SymInt(0) : holds(bound.sym_le(size)) ? bound : size;
   };
+  auto step = [&](const c10::SymInt &length) {
+    int64_t by = args_[4].isInt() ? args_[4].toInt() : *sizeIn(args_[4].toSymInt(), 0);
+    return by == 1 ? length : (length + (by - 1)) / by;
+  };
+  auto plainStart = start.maybe_as_int(), plainStop = stop.maybe_as_int();
   start = fromStart(start);
   stop = fromStart(stop);
   // One question in place of five.
@@ -212,15 +245,18 @@ c10::SymInt CapturedCall::sliceLength(const c10::SymInt &size) {
   for (const c10::SymBool &usual : {start.sym_ge(0), start.sym_le(stop), stop.sym_le(size)})
     if (usual.maybe_as_bool() != true)
       all = all.maybe_as_bool() == true ? usual : all.sym_and(usual);
+  // In a branch or a loop nobody may know the answer.
+  bool mayAsk = all.maybe_as_bool() || !recording_.isConditional() || recording_.isDry() ||
+                recording_.decidesSizes() || !plainStart || !plainStop;
+  if (!mayAsk)
+    return step(clippedLength(*plainStart, *plainStop, size));
   if (!holds(all)) {
     start = clip(start);
     stop = clip(stop);
     if (holds(stop.sym_lt(start)))
       return 0;
   }
-  c10::SymInt length = start.maybe_as_int() == 0 ? stop : stop - start;
-  int64_t step = args_[4].isInt() ? args_[4].toInt() : *sizeIn(args_[4].toSymInt(), 0);
-  return step == 1 ? length : (length + (step - 1)) / step;
+  return step(start.maybe_as_int() == 0 ? stop : stop - start);
 }
 
 void CapturedCall::inferSlice() {

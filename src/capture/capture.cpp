@@ -237,7 +237,9 @@ at::Tensor Capture::viewOnPath(uint32_t input, const Extent &real, std::span<con
   AtenCall view{"aten::view", {{AtenArg::Operand{0}}}, {}};
   AtenArg::List list;
   std::vector<ValueId> operands{captured.value};
+  bool byValues = false;
   for (size_t d = 0; d < onPath.size(); ++d) {
+    byValues = byValues || recording_->isOfValues(onPath[d]);
     for (int world : {0, 1})
       sizes[world].push_back(onPath[d].world[world]);
     if (!onPath[d].isDynamic()) {
@@ -254,10 +256,11 @@ at::Tensor Capture::viewOnPath(uint32_t input, const Extent &real, std::span<con
       sizes[0] == sizes[1]
           ? ProxyImpl::Shape::fixed(first, device)
           : ProxyImpl::Shape::of(first, Extent::contiguous(sizes[1], real.dtype), device);
+  shape.byValues = byValues;
   ValueType type = ValueType::ofTensor(shape.type());
   ValueId value = graph.aten(view, operands, {&type, 1}, /*noGrad=*/true)[0];
   recording_->noteMemory(value, Recording::Memory::Outside);
-  return ProxyImpl::make(recording_, value, shape, true);
+  return ProxyImpl::make(recording_, value, shape, /*fromInput=*/!byValues);
 }
 
 int64_t Capture::decide(ValueId number, const std::string &what) {
@@ -362,6 +365,25 @@ void Capture::endProgram() {
       gradPresence_.emplace_back(input, real.grad().defined());
     record(input, real.grad(), proxy.grad());
   }
+  noteSharedGrads();
+}
+
+void Capture::noteSharedGrads() {
+  auto note = [&](uint32_t owner, const at::Tensor &grad) {
+    auto known = recording_->byTensor.find(grad.unsafeGetTensorImpl());
+    if (known == recording_->byTensor.end())
+      return;
+    const CapturedInput &input = recording_->inputs[known->second];
+    if (input.kind != CapturedInput::Kind::Grad || input.owner != owner)
+      sharedGrads_.emplace_back(owner, known->second);
+  };
+  for (const OutsideTensors::Snapshot &snapshot : recording_->outside.all())
+    if (snapshot.gradLookedAt && snapshot.grad.defined())
+      note(recording_->byTensor.at(snapshot.tensor.unsafeGetTensorImpl()), snapshot.grad);
+  for (const auto &[input, proxy] : recording_->arguments)
+    if (const at::Tensor &real = recording_->inputs[input].tensor;
+        real.is_leaf() && real.grad().defined())
+      note(input, real.grad());
 }
 
 std::vector<std::pair<at::Tensor, bool>> Capture::requiresGradSet() const {
@@ -441,8 +463,20 @@ void Capture::noteGradDropped(const at::Tensor &tensor) {
 void Capture::requireSure(const MergedHistory *history, const std::string &why) {
   if (!history)
     return;
-  if (recording_->unsure && history->site)
+  if (recording_->unsure && history->origin.site)
     recording_->unsure(*history, why);
+  fail(why);
+}
+
+// Loops first: they may be what the branches lie in.
+void Capture::requireOneWay(std::span<const MergedHistory *const> histories,
+                            const std::string &why) {
+  if (histories.empty())
+    return;
+  for (bool loops : {true, false})
+    for (const MergedHistory *history : histories)
+      if (recording_->oneWay && history->origin.oneWay && history->origin.loops == loops)
+        recording_->oneWay(history->origin.oneWay, why);
   fail(why);
 }
 

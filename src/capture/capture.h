@@ -96,6 +96,8 @@ public:
   // Of which inputs the program looked whether they have a `.grad`, and whether they had at the
   // start.
   const std::vector<std::pair<uint32_t, bool>> &gradPresence() const { return gradPresence_; }
+  // Of which inputs the program looked at a `.grad` that it has met elsewhere too: as which input.
+  const std::vector<std::pair<uint32_t, uint32_t>> &sharedGrads() const { return sharedGrads_; }
   // Inputs whose .grad, which was there, the program drops before it does anything else.
   const std::vector<uint32_t> &gradsDroppedFirst() const { return gradsDroppedFirst_; }
   // Leaves from outside of which the program has set requires_grad, and to what; arguments by their
@@ -116,6 +118,8 @@ public:
   Recording &recording();
   // The program asks what is not the same on all ways to `history`; null: it is the same.
   void requireSure(const MergedHistory *history, const std::string &why);
+  // What these histories come from can be no branches and no loops of the graph.
+  void requireOneWay(std::span<const MergedHistory *const> histories, const std::string &why);
   // What decides whether the tensor requires grad; null: all ways agree.
   const MergedHistory *unsureHistory(const at::Tensor &tensor) const;
   // What autograd saves goes through Python code, here and in backward.
@@ -131,11 +135,13 @@ public:
 private:
   class Inputs;
   void unwind();
+  void noteSharedGrads();
   at::Tensor viewOnPath(uint32_t input, const Extent &real, std::span<const Dim> onPath);
 
   std::shared_ptr<Inputs> recording_;
   std::optional<CaptureMode> mode_;
   std::vector<std::pair<uint32_t, bool>> gradPresence_;
+  std::vector<std::pair<uint32_t, uint32_t>> sharedGrads_;
   std::vector<uint32_t> gradsDroppedFirst_;
   std::unordered_set<NodePointer> spent_;
   Capture *outer_ = nullptr;

@@ -100,13 +100,13 @@ private:
     // What the run is to assert counts as certain until all else is.
     solve(true, [&](Node &node) {
       auto *merged = dynamic_cast<MergedHistory *>(&node);
-      return merged && !merged->site ? reached.at(&node) : certainBehind(node);
+      return merged && !merged->origin.site ? reached.at(&node) : certainBehind(node);
     });
     // A branch in a loop may only be unsure because the loop is.
-    if (auto *loop =
-            firstUnsure([](const MergedHistory &at) { return at.site && at.loops; }, reached))
+    if (auto *loop = firstUnsure(
+            [](const MergedHistory &at) { return at.origin.site && at.origin.loops; }, reached))
       return loop;
-    return firstUnsure([](const MergedHistory &at) { return at.site; }, sets_);
+    return firstUnsure([](const MergedHistory &at) { return at.origin.site; }, sets_);
   }
 
   void visit(Node *root) {
@@ -229,9 +229,9 @@ private:
 
 } // namespace
 
-NodePointer mergeHistory(const at::Tensor &tensor, const void *site, bool loops,
+NodePointer mergeHistory(const at::Tensor &tensor, const MergedHistory::Origin &origin,
                          std::vector<Edge> edges, std::span<const Edge> ways) {
-  NodePointer history = makeNode<MergedHistory>(site, loops);
+  NodePointer history = makeNode<MergedHistory>(origin);
   static_cast<MergedHistory &>(*history).setWays(ways);
   history->set_next_edges(std::move(edges));
   uint32_t number = history->add_input_metadata(tensor);

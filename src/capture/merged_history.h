@@ -21,12 +21,15 @@ class MergedHistory final : public torch::autograd::Node {
 public:
   using Edge = torch::autograd::Edge;
 
-  // `site`: the branch or the loop in the program; null where another walk could not take it to go
-  // one way.
-  MergedHistory(const void *site, bool loops) : site(site), loops(loops) {}
+  // The branch or the loop in the program; null where another walk could not take it to go one way.
+  struct Origin {
+    const void *site;   // null too where that would not tell more of the history
+    const void *oneWay; // where it would, as it is no branch and no loop of the graph then
+    bool loops;
+  };
+  explicit MergedHistory(const Origin &origin) : origin(origin) {}
 
-  const void *site;
-  bool loops;
+  Origin origin;
   // One of these is the tensor's history; an edge that leads nowhere is none. They may form a
   // cycle: what an iteration begins with is what the last has ended with. Empty: nothing is known.
   std::vector<std::pair<Node *, uint32_t>> ways;
@@ -46,7 +49,7 @@ torch::autograd::Edge historyOf(const at::Tensor &tensor);
 
 // Makes a history for `tensor`, which has none: one of `ways`. The engine goes on along all of
 // `edges`.
-NodePointer mergeHistory(const at::Tensor &tensor, const void *site, bool loops,
+NodePointer mergeHistory(const at::Tensor &tensor, const MergedHistory::Origin &origin,
                          std::vector<torch::autograd::Edge> edges,
                          std::span<const torch::autograd::Edge> ways);
 

@@ -1,13 +1,19 @@
 #include "capture/modes.h"
 
+#include "support/py_ref.h"
+
 #include <ATen/Context.h>
 #include <ATen/PythonTorchFunctionTLS.h>
+#include <ATen/SavedTensorHooks.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/DefaultDtype.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/TorchDispatchModeTLS.h>
+#include <torch/csrc/Device.h>
+#include <torch/csrc/PyInterpreter.h>
 #include <torch/csrc/autograd/anomaly_mode.h>
+#include <torch/csrc/autograd/forward_grad.h>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -74,9 +80,45 @@ ModesGuard::~ModesGuard() {
 
 bool detectsAnomalies() { return torch::autograd::AnomalyMode::is_enabled(); }
 
+namespace {
+
+using FunctionModes = at::impl::PythonTorchFunctionTLS;
+
+// As torch.set_default_device("cpu") and `with torch.device("cpu")` make it.
+bool isDefaultOfCpu(PyObject *mode) {
+  PyRef name = PyRef::steal(PyUnicode_FromString("torch.utils._device"));
+  PyRef module = PyRef::steal(PyImport_GetModule(name.get()));
+  PyRef type =
+      module ? PyRef::steal(PyObject_GetAttrString(module.get(), "DeviceContext")) : PyRef();
+  PyRef device = type && Py_TYPE(mode) == reinterpret_cast<PyTypeObject *>(type.get())
+                     ? PyRef::steal(PyObject_GetAttrString(mode, "device"))
+                     : PyRef();
+  PyErr_Clear(); // of a torch that has it elsewhere
+  return device && THPDevice_Check(device.get()) &&
+         reinterpret_cast<THPDevice *>(device.get())->device == c10::Device(c10::kCPU);
+}
+
+} // namespace
+
+bool isTransforming() {
+  return c10::impl::tls_is_dispatch_key_included(
+             c10::DispatchKey::FuncTorchDynamicLayerFrontMode) ||
+         torch::autograd::ForwardADLevel::try_get_by_idx(0) != nullptr;
+}
+
 bool foreignModeActive() {
-  return c10::impl::TorchDispatchModeTLS::any_modes_set() ||
-         at::impl::PythonTorchFunctionTLS::stack_len() > 0;
+  if (c10::impl::TorchDispatchModeTLS::any_modes_set() || isTransforming() ||
+      !at::SavedTensorDefaultHooks::get_tls_state().stack.empty())
+    return true;
+  for (int64_t i = 0; i < FunctionModes::stack_len(); ++i)
+    if (!isDefaultOfCpu(FunctionModes::get_stack_at(i)->ptr(getPyInterpreter())))
+      return true;
+  return false;
+}
+
+void leaveDefaultDevice() {
+  if (FunctionModes::stack_len() > 0)
+    FunctionModes::set_state({});
 }
 
 } // namespace bifront

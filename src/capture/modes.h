@@ -30,8 +30,15 @@ private:
   at::ThreadLocalState thread_;
 };
 
-// A mode of somebody else's sits on the dispatch or function stack: nothing may be assumed.
+// A mode of somebody else's is active, of operators, functions or saved tensors: nothing may be
+// assumed. That the CPU is the default device, as it is without a mode, is none.
 bool foreignModeActive();
+
+// Within torch.func's transforms, or forward-mode differentiation.
+bool isTransforming();
+
+// Until the thread's state is put back the default device is the CPU without a mode.
+void leaveDefaultDevice();
 
 // Each operator of autograd says where it was called: the program's own have to run.
 bool detectsAnomalies();

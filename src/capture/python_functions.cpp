@@ -29,10 +29,6 @@ PyObject *captureActive(PyObject *, PyObject *) {
   return PyBool_FromLong(Capture::current() != nullptr);
 }
 
-PyObject *isProxy(PyObject *, PyObject *object) {
-  return PyBool_FromLong(THPVariable_Check(object) && ProxyImpl::of(THPVariable_Unpack(object)));
-}
-
 PyObject *note(PyObject *, PyObject *object) {
   HANDLE_TH_ERRORS
   if (THPVariable_Check(object))
@@ -154,7 +150,6 @@ PyObject *symbolic(PyObject *, PyObject *number) {
 
 PyMethodDef functions[] = {
     {"capture_active", captureActive, METH_NOARGS, "Whether this thread captures a function."},
-    {"capture_is_proxy", isProxy, METH_O, "Whether an object is a tensor of a captured function."},
     {"capture_note", note, METH_O, "A tensor is about to change in a way that no op tells of."},
     {"capture_note_grad", noteGrad, METH_O, "The program looks at a tensor's `.grad`."},
     {"capture_drop_grad", dropGrad, METH_O, "The program sets a tensor's `.grad` to None."},

@@ -91,7 +91,7 @@ std::optional<c10::SymInt> Recording::knownSize(int64_t first, int64_t second) c
 
 // Multiples of what sizes are commonly divided by, and drawn at random: that an expression of one
 // size has the value of another in both worlds would be a chance of one in ten million.
-Dim Recording::freeSize() {
+Dim Recording::freeSizeOf(uint64_t number) {
   constexpr int64_t kDivisible = 240, kLeast = 50, kRange = 4000;
   auto draw = [](uint64_t seed) { // splitmix64
     seed = (seed + 1) * 0x9e3779b97f4a7c15;
@@ -102,12 +102,25 @@ Dim Recording::freeSize() {
   auto drawSize = [&](uint64_t seed) {
     return kDivisible * (kLeast + static_cast<int64_t>(draw(seed) % kRange));
   };
+  return {{drawSize(2 * number), drawSize(2 * number + 1)}};
+}
+
+Dim Recording::freeSize() {
   while (true) {
-    uint64_t number = numFreeSizes_++;
-    Dim size{{drawSize(2 * number), drawSize(2 * number + 1)}};
+    Dim size = freeSizeOf(numFreeSizes_++);
     if (size.isDynamic() && !sizes_.contains({size.world[0], size.world[1]}))
       return size;
   }
+}
+
+void Recording::freeInputSize(const Dim &size, ValueId tensor, int64_t dim) {
+  ++numFreeSizes_;
+  this->size(size.world[0], size.world[1], tensor, dim, SizeOrigin::Values);
+}
+
+bool Recording::isOfValues(const Dim &size) const {
+  auto known = sizes_.find({size.world[0], size.world[1]});
+  return known != sizes_.end() && !SymbolicScalar::of(known->second)->isKnown();
 }
 
 void Recording::forgetMasks() {
@@ -178,28 +191,35 @@ c10::SymInt Recording::stride(int64_t first, int64_t second, c10::ArrayRef<c10::
   size_t own = factors.size();
   for (const auto &[sizes, node] : sizes_)
     addFactor(c10::SymInt(node));
-  auto tryProduct = [&](uint64_t chosen) -> std::optional<c10::SymInt> {
+  auto tryProduct = [&](const std::vector<size_t> &chosen) -> std::optional<c10::SymInt> {
     int64_t product[2] = {1, 1};
-    for (size_t k = 0; k < factors.size(); ++k)
-      if (chosen >> k & 1) {
-        product[0] *= factors[k].first;
-        product[1] *= factors[k].second;
-      }
+    for (size_t k : chosen) {
+      product[0] *= factors[k].first;
+      product[1] *= factors[k].second;
+    }
     if (product[0] == 0 || product[1] == 0 || first % product[0] || second % product[1] ||
         first / product[0] != second / product[1])
       return std::nullopt;
     c10::SymInt stride = first / product[0];
-    for (size_t k = 0; k < factors.size(); ++k)
-      if (chosen >> k & 1)
-        stride = stride * factors[k].size;
+    for (size_t k : chosen)
+      stride = stride * factors[k].size;
     return stride;
   };
-  for (uint64_t chosen = 1; own <= 16 && chosen < (uint64_t{1} << own); ++chosen)
+  for (uint64_t mask = 1; own <= 16 && mask < (uint64_t{1} << own); ++mask) {
+    std::vector<size_t> chosen;
+    for (size_t k = 0; k < own; ++k)
+      if (mask >> k & 1)
+        chosen.push_back(k);
     if (auto stride = tryProduct(chosen))
       return *stride;
-  for (size_t a = 0; a < std::min<size_t>(factors.size(), 64); ++a)
-    for (size_t b = a; b < std::min<size_t>(factors.size(), 64); ++b)
-      if (auto stride = tryProduct(uint64_t{1} << a | uint64_t{1} << b))
+  }
+  for (size_t a = 0; a < factors.size(); ++a)
+    if (auto stride = tryProduct({a}))
+      return *stride;
+  constexpr size_t kMostInPairs = 64;
+  for (size_t a = 0; a < std::min(factors.size(), kMostInPairs); ++a)
+    for (size_t b = a + 1; b < std::min(factors.size(), kMostInPairs); ++b)
+      if (auto stride = tryProduct({a, b}))
         return *stride;
   fail("how a tensor's strides follow from the dynamic sizes is not known");
 }

@@ -142,6 +142,8 @@ public:
   std::optional<c10::SymInt> knownSize(int64_t first, int64_t second) const;
   // Sizes that stand in the two worlds for one that values decide: those of no other size.
   virtual Dim freeSize();
+  // Such a size before there is a recording; of the same number the same.
+  static Dim freeSizeOf(uint64_t number);
   // What the op that is recorded next returns, where a derivative of it is made; null elsewhere.
   virtual const std::vector<ValueType> *expectedResults() const { return nullptr; }
   // Of an op's derivative: what is asked of its sizes was asked where the op was recorded.
@@ -161,6 +163,9 @@ public:
   void decideSizes() { decidesSizes_ = true; }
   bool decidesSizes() const { return decidesSizes_; }
   bool hasFreeSizes() const { return numFreeSizes_ > 0; }
+  // A size of an input is to be as one that values decide: nothing is taken for granted of it.
+  void freeInputSize(const Dim &size, ValueId tensor, int64_t dim);
+  bool isOfValues(const Dim &size) const;
   // A stride, as a multiple of sizes.
   c10::SymInt stride(int64_t first, int64_t second, c10::ArrayRef<c10::SymInt> ownSizes);
 
@@ -233,6 +238,8 @@ public:
   std::map<std::pair<ValueId, ValueId>, ValueId> reached;
   // Hears that the program needs to know whether a tensor's history is the one or the other.
   std::function<void(const MergedHistory &history, const std::string &why)> unsure;
+  // Hears that the branch or the loop at `site` can be none of the graph.
+  std::function<void(const void *site, const std::string &why)> oneWay;
 
   // The program has computed something.
   void noteOp() { hasOps_ = hasOps_ || !dry_; }

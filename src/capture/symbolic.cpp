@@ -651,8 +651,10 @@ bool SymbolicScalar::expect_true(const char *file, int64_t line) {
 
 void SymbolicScalar::assumeMany() {
   if (!known_ && isSize_ && differsByWorld() && !recording_->isDry() &&
-      !of(ge(wrap_int(2)))->guard_bool("", 0))
+      !of(ge(wrap_int(2)))->guard_bool("", 0)) {
+    noteNeeded();
     recording_->fail("a size that values decide is less than two");
+  }
 }
 
 void SymbolicScalar::assumeNotOne() {

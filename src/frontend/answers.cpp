@@ -30,6 +30,10 @@ bool isKnownAnswer(std::string_view name) {
                    "tracing", "scripting", "compiling", "torch_function", "privateuse"});
 }
 
+bool asksForModes(std::string_view name) {
+  return contains(name, {"function_stack", "function_mode"});
+}
+
 // Whether a class of the program's tells what its instances are.
 bool saysItself(PyObject *cls) {
   if (!hasWalkedMethod(cls, "__instancecheck__"))
@@ -43,9 +47,13 @@ bool saysItself(PyObject *cls) {
 
 void Interpreter::readAnswerOfTorch(PyObject *function, const CallArguments &arguments,
                                     PyObject *answer) {
-  if (answer == Py_None || !isPlain(answer) || !arguments.keywords.empty())
+  if (answer == Py_None || isTensor(answer))
     return; // as most calls
   std::string name = attributeText(function, "__name__");
+  if (asksForModes(name)) // the walk has none where the CPU is the default device
+    throw CannotInterpret("asks for the modes of torch's functions");
+  if (!isPlain(answer) || !arguments.keywords.empty())
+    return;
   auto isPlainArgument = [&](const PyRef &argument) {
     PyObject *object = argument.get(); // an object of C's may be asked about itself
     bool isAsked = &argument == &arguments.positional.front() && !isTensor(object) &&

@@ -270,7 +270,7 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
   Way &then = ways[0], &otherwise = ways[1];
   Merge merge(recording, log_, objects_, opaque_, isPeeled(&frame) ? nullptr : choiceAt(site),
               &before);
-  merge.setListSite(choiceAt(site));
+  merge.setOneWaySite(choiceAt(site));
   merged.completion = then.completion;
   bool returns = then.completion == Completion::Return;
   Merge::Index value = merge.plan(then.value.get(), otherwise.value.get());

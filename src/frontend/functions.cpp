@@ -114,7 +114,10 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
   if (reinterpret_cast<PyCodeObject *>(PyFunction_GET_CODE(function))->co_flags & kAsync)
     throw CannotInterpret("an async function is called");
   std::string whyNot;
-  auto syntax = syntaxOf(function, whyNot);
+  auto syntax = [&] {
+    Hidden fromOthers(*this); // who run while a file is read
+    return syntaxOf(function, whyNot);
+  }();
   if (!syntax) {
     try {
       readReached(function, arguments);

@@ -5,6 +5,7 @@
 #include "capture/recording.h"
 #include "frontend/callbacks.h"
 #include "frontend/kinds.h"
+#include "frontend/other_walk.h"
 #include "frontend/pointers.h"
 #include "frontend/recursion.h"
 
@@ -31,15 +32,17 @@ Interpreter::Interpreter(const InterpreterHost &host)
       lanes_([recording = host.recording](ValueId value) { return constantAt(*recording, value); }),
       opaque_(*host.recording, lanes_) {
   host_.recording->unsure = [this](const MergedHistory &history, const std::string &why) {
-    Policy instead = history.loops && policyOf(history.site) < Policy::PeelFirst ? Policy::PeelFirst
-                                                                                 : Policy::OneWay;
-    refuse(std::make_exception_ptr(CannotFork(history.site, instead, why)));
+    refuse(std::make_exception_ptr(otherWalk(*host_.policies, history, why)));
+  };
+  host_.recording->oneWay = [this](const void *site, const std::string &why) {
+    refuse(std::make_exception_ptr(CannotFork(site, Policy::OneWay, why)));
   };
   host_.recording->walkedHooks = [this](PyObject *hooks) { return walkedHooks(hooks); };
 }
 
 Interpreter::~Interpreter() {
   host_.recording->unsure = nullptr;
+  host_.recording->oneWay = nullptr;
   host_.recording->walkedHooks = nullptr;
   endCallbacks();
 }

@@ -180,6 +180,7 @@ private:
   void checkPending(const std::vector<PyRef> &ofProgram);
   PyRef readInRun(const Slot &slot, PyObject *value);
   bool reachesTensors(const std::vector<PyRef> &objects) const;
+  bool reroutes(PyObject *function);
   void noteWrites(const PythonFrame &frame, const CallPlace &place, PyObject *callee,
                   const CallArguments &arguments, size_t writesBefore);
   std::vector<LoggedFrame> framesAt(const PythonFrame &innermost) const;
@@ -551,6 +552,18 @@ private:
   PyRef callC(PyObject *callee, std::span<PyObject *const> values,
               const std::function<PyRef()> &call);
   bool isApart(PyObject *value, int depth = 0) const;
+  PyRef outlasting(PyRef made);
+  // While other threads may run, which see nothing of the walk.
+  class Hidden {
+  public:
+    explicit Hidden(Interpreter &interpreter);
+    ~Hidden();
+    Hidden(const Hidden &) = delete;
+
+  private:
+    PythonLog &log_;
+    bool hides_;
+  };
   // While C that others run beside calls back.
   class Walking {
   public:
@@ -631,6 +644,7 @@ private:
   // Of functions that the call has made, which are kept: they and which function made them.
   std::map<PyObject *, std::pair<PyRef, PyObject *>> makers_;
   std::vector<PyRef> reachedByCalls_;
+  std::vector<PyRef> outlasting_;   // tensors, whose end lets other threads run
   std::set<ValueId> listsForCalls_; // which runs make for logged calls; nobody else has them
   std::vector<PyRef> grownLists_;   // that the run goes through
   // A tensor that a branch gives is one of two.

@@ -116,7 +116,7 @@ PyRef Interpreter::callAtSite(PythonFrame &frame, PyObject *callee, CallArgument
     noteWrites(frame, *place, callee, arguments, writesBefore);
   } catch (UnknownEffects &why) {
     PyObject *function = functionWithCode(frame.function);
-    if (!host_.reroutes(function))
+    if (!reroutes(function))
       throw;
     if (why.isWanted)
       host_.sites->sampleToo(function);
@@ -186,7 +186,7 @@ void Interpreter::wantUser(const WholeCall &call, const CallArguments &arguments
 // tensors may be the work of the graph itself.
 void Interpreter::wantWhole(const WholeCall &call, const std::string &why, bool isWalkable) {
   PyObject *function = functionWithCode(call.frame.function);
-  if (!call.given || !host_.reroutes(function) || reachesTensors(*call.given) ||
+  if (!call.given || !reroutes(function) || reachesTensors(*call.given) ||
       !host_.sites->want(call.place, nameOf(call.callee), function, isWalkable))
     return;
   UnknownEffects wanted(why);
@@ -234,12 +234,18 @@ std::pair<PyRef, PyRef> placeOf(const PythonWrite &write) {
 
 } // namespace
 
+// Where the source of the function is read.
+bool Interpreter::reroutes(PyObject *function) {
+  Hidden fromOthers(*this);
+  return host_.reroutes(function);
+}
+
 // Of a call that could be an opaque one.
 void Interpreter::noteWrites(const PythonFrame &frame, const CallPlace &place, PyObject *callee,
                              const CallArguments &arguments, size_t writesBefore) {
   const std::vector<PythonWrite> &writes = log_.writes();
   PyObject *function = functionWithCode(frame.function);
-  if (writes.size() <= writesBefore || !host_.reroutes(function))
+  if (writes.size() <= writesBefore || !reroutes(function))
     return;
   CallArguments all = arguments;
   PyRef called = PyRef::share(callee);
@@ -284,7 +290,7 @@ void Interpreter::wantWriterOf(const PythonWrite &write) {
 PyRef Interpreter::callLogged(PythonFrame &frame, const CallPlace &place, OpaqueSite &site,
                               PyObject *callee, const CallArguments &arguments) {
   PyObject *function = functionWithCode(frame.function);
-  if (!host_.reroutes(function))
+  if (!reroutes(function))
     throw CannotInterpret("its code cannot be copied");
   auto isSame = [&](const PyRef &other) { return other.get() == function; };
   if (std::none_of(site.functions.begin(), site.functions.end(), isSame))

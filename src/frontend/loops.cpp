@@ -79,7 +79,7 @@ public:
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
       Merge merge(*interpreter_.host_.recording, interpreter_.log_, interpreter_.objects_,
                   interpreter_.opaque_, historySite(), nullptr);
-      merge.setListSite(interpreter_.choiceAt(plan_.site));
+      merge.setOneWaySite(interpreter_.choiceAt(plan_.site));
       Carried carried = carriedBy(merge, before, last);
       start_ = merge.yields(0);
       start_.push_back(interpreter_.conditionValue(plan_.condition.get()));

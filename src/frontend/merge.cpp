@@ -489,19 +489,20 @@ void Merge::attachHistory(Plan &plan, const at::Tensor &tensor) {
   using torch::autograd::Edge;
   recording_.noteMergedHistory();
   Edge ways[] = {historyOf(plan.ways[0]), historyOf(plan.ways[1])};
+  MergedHistory::Origin branch{site_, oneWaySite_, false}, loop{site_, oneWaySite_, true};
   switch (place_) {
-  case Place::BehindBranch: mergeHistory(tensor, site_, false, {ways[0], ways[1]}, ways); break;
-  case Place::InLoop: plan.inLoop = mergeHistory(tensor, site_, true, {ways[0]}, {ways, 1}); break;
+  case Place::BehindBranch: mergeHistory(tensor, branch, {ways[0], ways[1]}, ways); break;
+  case Place::InLoop: plan.inLoop = mergeHistory(tensor, loop, {ways[0]}, {ways, 1}); break;
   case Place::BehindLoop:
     // What the other tensors begin with comes to this one in later iterations.
-    mergeHistory(tensor, site_, true, histories(), ways);
+    mergeHistory(tensor, loop, histories(), ways);
     if (plan.inLoop)
       static_cast<MergedHistory &>(*plan.inLoop).setWays(ways);
     break;
   case Place::OfFunction: {
     Edges all = arguments_;
     all.insert(all.end(), std::begin(ways), std::end(ways));
-    mergeHistory(tensor, site_, false, std::move(all), {});
+    mergeHistory(tensor, branch, std::move(all), {});
   }
   }
 }
@@ -551,7 +552,7 @@ PyRef Merge::makeRows(Plan &plan) {
   if (place_ == Place::BehindLoop)
     plan.length = lengthBehindLoop(plan);
   c10::SymInt rows = plan.length ? *plan.length : freeLength(plan);
-  return makeStackedItems({growStack(tensor, {}, rows), plan.item, listSite_});
+  return makeStackedItems({growStack(tensor, {}, rows), plan.item, oneWaySite_});
 }
 
 std::vector<std::pair<ValueId, std::pair<PyRef, PyRef>>> Merge::tensors() const {

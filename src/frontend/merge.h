@@ -38,9 +38,10 @@ public:
   Merge(Recording &recording, PythonLog &log, const Objects &objects, OpaqueObjects &opaque,
         const void *site, const PythonLog::Mark *mark)
       : recording_(recording), log_(log), objects_(objects), opaque_(opaque), site_(site),
-        mark_(mark), listSite_(site) {}
-  // The same for the lists that it makes, where the history of tensors is no reason to.
-  void setListSite(const void *site) { listSite_ = site; }
+        mark_(mark), oneWaySite_(site) {}
+  // The same where the history of tensors is no reason to: for the lists that it makes, and for
+  // gradients that no branch and no loop of the graph may lie under.
+  void setOneWaySite(const void *site) { oneWaySite_ = site; }
 
   // Null stands for no value. Throws CannotMerge.
   Index plan(PyObject *then, PyObject *otherwise);
@@ -138,7 +139,7 @@ private:
   OpaqueObjects &opaque_;
   const void *site_;
   const PythonLog::Mark *mark_;
-  const void *listSite_;
+  const void *oneWaySite_;
   std::map<PyObject *, std::pair<PyObject *, PyObject *>> containers_; // and the pair they are of
   std::vector<Plan> plans_;
   std::map<std::pair<PyObject *, PyObject *>, Index> known_;

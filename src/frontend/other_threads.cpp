@@ -22,23 +22,6 @@ bool isOfTorch(PyObject *value) {
   return isTensor(value) || isGraphNumber(value);
 }
 
-// Destroyed, it puts the changes of the walk back there.
-class HiddenChanges {
-public:
-  explicit HiddenChanges(PythonLog &log) : log_(log) {
-    PendingException ofTheProgram;
-    log_.hide();
-  }
-  ~HiddenChanges() {
-    PendingException ofTheProgram;
-    log_.show();
-  }
-  HiddenChanges(const HiddenChanges &) = delete;
-
-private:
-  PythonLog &log_;
-};
-
 } // namespace
 
 // Whether C that is given the value comes to see nothing that hiding changes, but by callbacks.
@@ -56,13 +39,24 @@ bool Interpreter::isApart(PyObject *value, int depth) const {
                      [&](PyObject *item) { return isApart(item, depth + 1); });
 }
 
+// Torch lets go of the GIL to free a tensor too.
+PyRef Interpreter::outlasting(PyRef made) {
+  if (made && isTensor(made.get()))
+    outlasting_.push_back(made);
+  if (made && (PyTuple_Check(made.get()) || PyList_CheckExact(made.get())))
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(made.get()); ++i)
+      outlasting(PyRef::share(PySequence_Fast_GET_ITEM(made.get(), i)));
+  return made;
+}
+
 PyRef Interpreter::letOthersRun(std::initializer_list<PyObject *> values,
                                 const std::function<PyRef()> &call) {
-  if (!std::ranges::any_of(values, isOfTorch) || log_.isHidden() || !areOtherThreads() ||
-      !std::ranges::all_of(values, [&](PyObject *value) { return isApart(value); }))
+  if (!areOtherThreads() || !std::ranges::any_of(values, isOfTorch))
     return call();
-  HiddenChanges hidden(log_);
-  return call();
+  if (!std::ranges::all_of(values, [&](PyObject *value) { return isApart(value); }))
+    return outlasting(call());
+  Hidden fromOthers(*this);
+  return outlasting(call());
 }
 
 // Of functions of C alone: what is Python's may look at anything.
@@ -79,10 +73,25 @@ PyRef Interpreter::callC(PyObject *callee, std::span<PyObject *const> values,
   };
   bool isC = PyCFunction_Check(callee) || Py_IS_TYPE(callee, &PyMethodDescr_Type) ||
              Py_IS_TYPE(callee, &PyWrapperDescr_Type) || Py_IS_TYPE(callee, &_PyMethodWrapper_Type);
-  if (!isC || log_.isHidden() || !areOtherThreads() || !areApart())
+  if (!areOtherThreads())
     return call();
-  HiddenChanges hidden(log_);
-  return call();
+  if (!isC || !areApart())
+    return outlasting(call());
+  Hidden fromOthers(*this);
+  return outlasting(call());
+}
+
+Interpreter::Hidden::Hidden(Interpreter &interpreter)
+    : log_(interpreter.log_), hides_(!log_.isHidden() && areOtherThreads()) {
+  PendingException ofTheProgram;
+  if (hides_)
+    log_.hide();
+}
+
+Interpreter::Hidden::~Hidden() {
+  PendingException ofTheProgram;
+  if (hides_)
+    log_.show();
 }
 
 Interpreter::Walking::Walking(Interpreter &interpreter)

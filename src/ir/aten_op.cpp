@@ -343,33 +343,35 @@ std::vector<uint32_t> AtenArgs::operandsOf(size_t index) const {
 std::vector<uint32_t> writtenOperands(bf::AtenOp op) {
   if (!op.getWrittenOperands().empty())
     return {};
-  AtenArgs args(op);
-  if (!args.schema())
+  const Schema *schema = lookupSchema(op.getSchema());
+  const OpRow &row = opRow(op.getSchema());
+  if (!schema || (!schema->writesAny() && row.hiddenWrites.empty()))
     return {};
+  AtenArgs args(op);
   std::vector<uint32_t> written;
   auto add = [&](size_t index) {
     for (uint32_t operand : args.operandsOf(index))
       if (isa<RankedTensorType>(op.getInputs()[operand].getType()))
         written.push_back(operand);
   };
-  for (size_t i = 0; i < args.size() && i < args.schema()->args.size(); ++i)
-    if (args.schema()->args[i].isWrite)
+  for (size_t i = 0; i < args.size() && i < schema->args.size(); ++i)
+    if (schema->args[i].isWrite)
       add(i);
-  const OpRow &row = opRow(op.getSchema());
   // A flag that is not a constant may be true.
   if (!row.writesIf || args.boolNamed(row.writesIf).value_or(true))
     for (const char *name : row.hiddenWrites)
-      if (std::optional<unsigned> index = args.schema()->argNamed(name))
+      if (std::optional<unsigned> index = schema->argNamed(name))
         add(*index);
   return written;
 }
 
 std::vector<std::pair<unsigned, uint32_t>> aliasedResults(bf::AtenOp op) {
   std::vector<std::pair<unsigned, uint32_t>> pairs;
-  AtenArgs args(op);
-  const Schema *schema = args.schema();
-  if (!schema || schema->returns.empty())
+  const Schema *schema = lookupSchema(op.getSchema());
+  auto hasAlias = [](const SchemaArg &result) { return !result.alias.empty(); };
+  if (!schema || std::ranges::none_of(schema->returns, hasAlias))
     return pairs;
+  AtenArgs args(op);
   unsigned own = op.getNumOwnResults(), next = 0;
   for (const SchemaArg &result : schema->returns) {
     unsigned count = result.isList ? own - (schema->returns.size() - 1) : 1;

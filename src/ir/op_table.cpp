@@ -2,6 +2,8 @@
 
 #include "ir/schema.h"
 
+#include "llvm/ADT/StringMap.h"
+
 #include <initializer_list>
 #include <string>
 #include <unordered_map>
@@ -328,9 +330,10 @@ Table makeTable() {
 
 } // namespace
 
-const OpRow &opRow(std::string_view schemaName) {
+static const OpRow nothingKnown;
+
+static const OpRow &findRow(std::string_view schemaName) {
   static const Table table = makeTable();
-  static const OpRow none;
   static const OpRow random{OpKind::Random};
   if (auto found = table.find(std::string(schemaName)); found != table.end())
     return found->second;
@@ -346,7 +349,18 @@ const OpRow &opRow(std::string_view schemaName) {
     for (const SchemaArg &arg : schema->args)
       if (arg.type == "Generator?" || arg.type == "Generator")
         return random;
-  return none;
+  return nothingKnown;
+}
+
+// Passes ask for each op again and again.
+const OpRow &opRow(std::string_view schemaName) {
+  thread_local llvm::StringMap<const OpRow *> known;
+  if (auto found = known.find(schemaName); found != known.end())
+    return *found->second;
+  const OpRow &row = findRow(schemaName);
+  if (&row != &nothingKnown || lookupSchema(schemaName)) // its schema may be there later
+    known[schemaName] = &row;
+  return row;
 }
 
 const char *nameOf(OpKind kind) {

@@ -1,10 +1,11 @@
 #include "ir/schema.h"
 
+#include "llvm/ADT/StringMap.h"
+
 #include <cctype>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
-#include <unordered_map>
 
 namespace bifront {
 namespace {
@@ -129,7 +130,7 @@ SchemaArg parseArg(std::string_view text, bool isReturn) {
 struct Registry {
   std::mutex mutex;
   SchemaProvider provider;
-  std::unordered_map<std::string, std::unique_ptr<Schema>> known;
+  llvm::StringMap<std::unique_ptr<Schema>> known;
 };
 
 Registry &registry() {
@@ -203,8 +204,7 @@ const Schema *lookupSchema(std::string_view name) {
   SchemaProvider provider;
   {
     std::scoped_lock lock(all.mutex);
-    auto found = all.known.find(std::string(name));
-    if (found != all.known.end())
+    if (auto found = all.known.find(name); found != all.known.end())
       return found->second.get();
     provider = all.provider;
   }
@@ -214,7 +214,7 @@ const Schema *lookupSchema(std::string_view name) {
     return nullptr;
   auto schema = std::make_unique<Schema>(parseSchema(*text));
   std::scoped_lock lock(all.mutex);
-  return all.known.try_emplace(std::string(name), std::move(schema)).first->second.get();
+  return all.known.try_emplace(name, std::move(schema)).first->second.get();
 }
 
 } // namespace bifront

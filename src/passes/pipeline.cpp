@@ -2,6 +2,7 @@
 
 #include "passes/autodiff.h"
 #include "passes/defer_products.h"
+#include "passes/drop_unread.h"
 #include "passes/functionalise.h"
 #include "passes/fuse_pointwise.h"
 #include "passes/lay_out_results.h"
@@ -59,7 +60,7 @@ PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
   PipelineResult result{.ok = true, .failedPass = {}, .reason = {}, .timings = {}};
   PassScope scope(module, options, result);
   auto functionaliseIt = [&] { return functionalise(module); };
-  auto simplifyIt = [&] { return simplify(module); };
+  auto simplifyIt = [&] { return simplify(module, /*combinesBranches=*/!split); };
 
   // From what was recorded to values.
   if (!scope.run("lay-out-results", always(module, layOutResults)) ||
@@ -112,6 +113,7 @@ public:
 
 void registerPasses() {
   registerPass([] { return createLayOutResultsPass(); });
+  registerPass([] { return createDropUnreadPass(); });
   registerPass([] { return createFunctionalisePass(); });
   registerPass([] { return createSimplifyPass(); });
   registerPass([] { return createLowerPointwisePass(); });

@@ -369,7 +369,7 @@ public:
 
 } // namespace
 
-LogicalResult simplify(ModuleOp module) {
+LogicalResult simplify(ModuleOp module, bool combinesBranches) {
   MLIRContext *context = module.getContext();
   RewritePatternSet patterns(context);
   bool takesGradients =
@@ -383,8 +383,10 @@ LogicalResult simplify(ModuleOp module) {
   for (RegisteredOperationName name : context->getRegisteredOperations())
     name.getCanonicalizationPatterns(patterns, context);
   // It compares each result of a branch with each other whenever it comes by: mergeEqualResults.
-  const std::string slow = "(anonymous namespace)::RemoveDuplicateSuccessorInputUses";
-  FrozenRewritePatternSet frozen(std::move(patterns), {slow});
+  SmallVector<std::string> leftOut = {"(anonymous namespace)::RemoveDuplicateSuccessorInputUses"};
+  if (!combinesBranches)
+    leftOut.push_back("(anonymous namespace)::CombineIfs");
+  FrozenRewritePatternSet frozen(std::move(patterns), leftOut);
   // What grad mode was matters to autodiff only; without it, forward and backward share more.
   if (!takesGradients)
     module.walk([](bf::AtenOp op) { op.setNoGrad(false); });

@@ -17,6 +17,7 @@
 namespace bifront {
 
 std::unique_ptr<mlir::Pass> createSimplifyPass();
-mlir::LogicalResult simplify(mlir::ModuleOp module);
+// `combinesBranches`: two on one condition become one, unless they are to be parted (splitBackward).
+mlir::LogicalResult simplify(mlir::ModuleOp module, bool combinesBranches = true);
 
 } // namespace bifront

@@ -37,7 +37,7 @@ public:
       unsigned number = argument.getArgNumber();
       if (number >= numSaved)
         from.seeds.set(number - numSaved);
-      else if (isa<RankedTensorType>(argument.getType())) // eager frees no numbers
+      else if (!argument.getType().isIntOrIndexOrFloat()) // eager frees no numbers
         from.saved.set(number);
     }
   }
@@ -90,13 +90,28 @@ private:
   std::vector<BitVector> readers, met;
 };
 
+// The functions of the graph that ops call, also from within each other.
+llvm::SetVector<func::FuncOp> calledFrom(ArrayRef<Operation *> ops, const SymbolTable &symbols) {
+  llvm::SetVector<func::FuncOp> called;
+  auto note = [&](Operation *op) {
+    op->walk(
+        [&](func::CallOp call) { called.insert(symbols.lookup<func::FuncOp>(call.getCallee())); });
+  };
+  llvm::for_each(ops, note);
+  for (unsigned i = 0; i < called.size(); ++i)
+    note(called[i]);
+  return called;
+}
+
 class Splitter {
 public:
   Splitter(func::FuncOp function, BackwardSplit &split)
       : function(function), body(function.getBody().front()), split(split),
-        terminator(cast<func::ReturnOp>(body.getTerminator())) {}
+        terminator(cast<func::ReturnOp>(body.getTerminator())),
+        symbols(function->getParentOfType<ModuleOp>()) {}
 
   LogicalResult run() {
+    findBehindSeeds();
     if (failed(findForward()))
       return failure();
     findSaved();
@@ -124,6 +139,35 @@ private:
     return operands;
   }
 
+  // Whether all that the op does besides computing is to take from tapes, here or in functions.
+  bool onlyPops(Operation *op) const {
+    SmallVector<Operation *> parts = {op};
+    llvm::append_range(parts, calledFrom(op, symbols));
+    return llvm::none_of(parts, [](Operation *part) {
+      return part
+          ->walk([](Operation *inside) {
+            bool isPure = inside->getNumRegions() > 0 || isa<bf::PopOp, func::CallOp>(inside) ||
+                          inside->hasTrait<OpTrait::IsTerminator>() || isMemoryEffectFree(inside);
+            return isPure ? WalkResult::advance() : WalkResult::interrupt();
+          })
+          .wasInterrupted();
+    });
+  }
+
+  // The ops that the gradients of the results go through.
+  void findBehindSeeds() {
+    llvm::DenseSet<Value> reached;
+    for (BlockArgument argument : body.getArguments())
+      if (isSeed(argument))
+        reached.insert(argument);
+    for (Operation &op : body.without_terminator()) {
+      if (llvm::none_of(operandsOf(&op), [&](Value value) { return reached.contains(value); }))
+        continue;
+      behindSeeds.insert(&op);
+      reached.insert_range(op.getResults());
+    }
+  }
+
   // What the results need, and what has an effect.
   LogicalResult findForward() {
     SmallVector<Operation *> open;
@@ -134,7 +178,7 @@ private:
     for (Value result : terminator.getOperands().take_front(split.numResults))
       need(result.getDefiningOp());
     for (Operation &op : body.without_terminator())
-      if (!isMemoryEffectFree(&op))
+      if (!isMemoryEffectFree(&op) && !(behindSeeds.contains(&op) && onlyPops(&op)))
         need(&op);
     while (!open.empty())
       for (Value operand : operandsOf(open.pop_back_val())) {
@@ -192,6 +236,18 @@ private:
     for (Value gradient : gradients)
       returned.push_back(map.lookup(gradient));
     func::ReturnOp::create(builder, terminator.getLoc(), returned);
+    builder.setInsertionPointToEnd(split.backward->getBody());
+    for (func::FuncOp called : calledFrom(made.getOperation(), symbols))
+      builder.clone(*called);
+  }
+
+  // What only gradients call.
+  void eraseUncalled() {
+    auto called = calledFrom(function.getOperation(), symbols);
+    auto module = function->getParentOfType<ModuleOp>();
+    for (auto other : llvm::make_early_inc_range(module.getOps<func::FuncOp>()))
+      if (other != function && !called.contains(other))
+        other.erase();
   }
 
   // Saved values are returned behind the results, whatever memory they lie in.
@@ -208,12 +264,13 @@ private:
         terminator->setAttr(name, builder.getDenseI32ArrayAttr(kept));
       }
     terminator->setOperands(returned);
-    SmallVector<Operation *> behindSeeds;
+    SmallVector<Operation *> others;
     for (Operation &op : body.without_terminator())
       if (!forward.contains(&op))
-        behindSeeds.push_back(&op);
-    for (Operation *op : llvm::reverse(behindSeeds))
+        others.push_back(&op);
+    for (Operation *op : llvm::reverse(others))
       op->erase();
+    eraseUncalled();
     BitVector seeds(body.getNumArguments());
     seeds.set(numInputs(), body.getNumArguments());
     (void)function.eraseArguments(seeds);
@@ -225,6 +282,8 @@ private:
   Block &body;
   BackwardSplit &split;
   func::ReturnOp terminator;
+  SymbolTable symbols;
+  llvm::DenseSet<Operation *> behindSeeds;
   llvm::SetVector<Operation *> forward;
   llvm::SetVector<Value> saved; // of the forward, used behind the seeds
 };
@@ -232,10 +291,7 @@ private:
 } // namespace
 
 LogicalResult splitBackward(ModuleOp module, BackwardSplit &split) {
-  auto functions = llvm::to_vector(module.getOps<func::FuncOp>());
-  if (functions.size() != 1)
-    return module.emitError("gradients of results flow through functions of the graph");
-  return Splitter(functions.front(), split).run();
+  return Splitter(*module.getOps<func::FuncOp>().begin(), split).run();
 }
 
 } // namespace bifront

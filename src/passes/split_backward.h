@@ -9,7 +9,8 @@
 //   func @step(%x, %w) { %y = mm(%x, %w)    %e = exp(%y)    return %e, %e }
 //   func @step(%e, %x, %seed) { %g = mul(%seed, %e)    %gw = mm(%x^T, %g)    return %gw }
 //
-// What only the gradients need is computed behind the seeds, as eager does it. Tested by
+// What only the gradients need is computed behind the seeds, as eager does it. A tape that the
+// function leaves is returned as what is saved is, and taken from behind the seeds. Tested by
 // tests/test_trainable_results.py.
 #pragma once
 

@@ -347,9 +347,13 @@ std::vector<IValue> Interpreter::gradients(bf::GradOp op, std::span<const IValue
   if (seeds.empty())
     for (const at::Tensor &output : outputs)
       seeds.push_back(at::ones_like(output));
+  bool createsGraph = op.getCreateGraph() || op == options.differentiable;
   at::AutoGradMode mode(true);
+  std::optional<c10::impl::ForceDispatchKeyGuard> keys;
+  if (options.gradientKeys)
+    keys.emplace(*options.gradientKeys);
   std::vector<at::Tensor> found = torch::autograd::grad(outputs, wrt, seeds, /*retain_graph=*/true,
-                                                        op.getCreateGraph(), /*allow_unused=*/true);
+                                                        createsGraph, /*allow_unused=*/true);
   std::vector<IValue> results;
   results.reserve(found.size());
   for (size_t i = 0; i < found.size(); ++i)

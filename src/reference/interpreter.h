@@ -5,8 +5,10 @@
 #include "mlir/IR/BuiltinOps.h"
 
 #include <ATen/core/ivalue.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <vector>
@@ -24,6 +26,10 @@ struct InterpretOptions {
   bool autograd = false;
   // Check that each value is what its type says.
   bool checkTypes = true;
+  // A bf.grad of which the results have a history, as with create_graph.
+  mlir::Operation *differentiable = nullptr;
+  // What PyTorch's dispatcher includes and leaves out while gradients are taken; as around the run.
+  std::optional<c10::impl::LocalDispatchKeySet> gradientKeys = {};
 };
 
 // Inputs and results are tensors and numbers; a `none` is an undefined tensor. Stores take place

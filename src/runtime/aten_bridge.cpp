@@ -296,7 +296,10 @@ void BoundCall::invoke(std::span<const c10::IValue> operands, const std::vector<
   for (size_t k = 0; k < lists.size(); ++k)
     stack[lists[k].argument] = scratch.lists[k];
 
-  if (!ownProduct || !ownProduct(stack, packed))
+  // Which no autograd would see.
+  bool takesOwn =
+      ownProduct && c10::impl::tls_is_dispatch_key_excluded(c10::DispatchKey::AutogradCPU);
+  if (!takesOwn || !ownProduct(stack, packed))
     op.callBoxed(&stack);
 
   results.clear();

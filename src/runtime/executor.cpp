@@ -56,6 +56,7 @@ Executor::~Executor() = default;
 const Program &Executor::program() const { return *linked->program; }
 
 uint64_t Executor::shadowedBytes() const { return linked->shadowedBytes; }
+uint64_t Executor::tapeBytes() const { return linked->tapeBytes; }
 
 size_t Executor::numFrames() const {
   std::lock_guard lock(mutex);
@@ -78,6 +79,10 @@ void Executor::bindTensor(Frame &frame, size_t input, const at::Tensor &tensor,
                           std::span<int64_t> dynamicSizes) const {
   const InputSpec &spec = program().inputs[input];
   const TensorType &type = spec.type.tensor;
+  if (spec.type.kind == ValueType::Kind::Tape) {
+    frame.slots[program().inputPlaces[input].index] = tensor;
+    return;
+  }
   TORCH_CHECK(tensor.defined() && tensor.layout() == at::kStrided, spec.name,
               " must be an ordinary dense tensor");
   TORCH_CHECK(tensor.scalar_type() == static_cast<c10::ScalarType>(type.dtype), spec.name,

@@ -39,6 +39,8 @@ public:
   const Program &program() const;
   // Of all runs: what was written elsewhere until every assumption had held, and copied then.
   uint64_t shadowedBytes() const;
+  // The most memory that lay on the tapes of one run.
+  uint64_t tapeBytes() const;
   // Frames that exist: as many as runs were in progress at once.
   size_t numFrames() const;
 

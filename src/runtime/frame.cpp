@@ -120,6 +120,7 @@ void Frame::begin(AllocationScope &runScope) {
   for (PackedRight &packed : packedRights)
     packed.forget();
   run.scope->useArena(arena);
+  run.tapes.leaveOut({slots.data(), program.inputs.size()});
   stored = run.watched = false;
   run.mayBeEnded = true;
   run.exception = nullptr;
@@ -142,6 +143,7 @@ void Frame::forgetSteps() {
 }
 
 void Frame::end(bool failed) {
+  run.tapes.forget();
   for (at::Tensor &slot : slots)
     slot.reset();
   oldContents.clear();
@@ -162,6 +164,8 @@ void Frame::end(bool failed) {
   }
   if (!run.held.empty())
     objectReads().release(run.held);
+  if (uint64_t most = run.tapes.peakBytes(); most > linked.tapeBytes)
+    linked.tapeBytes = most; // of two runs at once, that of one
   run.pool->endRun();
   if (run.watched)
     run.pool->shrink(); // the next run has other places for most of it
@@ -388,7 +392,7 @@ void Frame::move(uint32_t index) {
 void Frame::tape(uint32_t index) {
   const TapeStep &step = program.tapeSteps[index];
   if (step.action == TapeStep::Action::Start)
-    slots[step.tape] = Tape::make();
+    slots[step.tape] = Tape::make(run.tapes);
   Tape &tape = Tape::in(slots[step.tape]);
   if (step.action == TapeStep::Action::Push) {
     for (const OperandRef &value : step.values)

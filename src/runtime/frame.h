@@ -8,6 +8,7 @@
 #include "runtime/iteration_plan.h"
 #include "runtime/object_reads.h"
 #include "runtime/program.h"
+#include "runtime/tape.h"
 
 #include <ATen/core/Tensor.h>
 #include <atomic>
@@ -25,7 +26,7 @@ struct LinkedProgram {
   std::shared_ptr<const Program> program;
   std::vector<BoundCall> calls;
   std::vector<std::unique_ptr<LinkedProgram>> functions;
-  mutable std::atomic<uint64_t> shadowedBytes{0}; // as Executor's
+  mutable std::atomic<uint64_t> shadowedBytes{0}, tapeBytes{0}; // as Executor's
   explicit LinkedProgram(std::shared_ptr<const Program> program);
 };
 
@@ -44,6 +45,7 @@ struct RunState {
   Scratch scratch;
   AllocationScope *scope = nullptr;
   uint32_t steps = 0;
+  Tapes tapes;
   std::vector<ObjectAddress> held; // objects that the run has met
   bool watched = false;            // a call of this run
   bool mayBeEnded = true;          // by an interrupt: the outside has not been changed yet

@@ -1,5 +1,7 @@
 #include "speculate/arguments.h"
 
+#include "capture/recording.h"
+
 namespace bifront {
 
 namespace {
@@ -109,12 +111,39 @@ std::vector<Dim> Arguments::dimsOf(size_t leaf) {
     auto decides = decision(leaf, d);
     if (decides && !decides->onlySmall) // nothing is inferred of these sizes
       dims.push_back({{size, size + 1}});
+    else if (auto free = freeSize(leaf, d))
+      dims.push_back({{largeSize(size), free->world[1]}});
     else if (isDynamic(leaf, d))
       dims.push_back({{largeSize(size), otherWorld(largeSize(size))}});
     else
       dims.push_back(Dim::fixed(size));
   }
   return dims;
+}
+
+bool Arguments::standsFor(const std::pair<int64_t, int64_t> &size) const {
+  return std::ranges::any_of(free_, [&](const auto &known) {
+    return std::pair(known.second.world[0], known.second.world[1]) == size;
+  });
+}
+
+// With 4 and 5 dimensions, which order in memory is the usual one is not the same for one row.
+bool Arguments::isFree(size_t leaf, int64_t d) const {
+  constexpr int64_t kMostDimensions = 3;
+  const at::Tensor &tensor = this->tensor(leaf);
+  auto decides = decision(leaf, d);
+  return decides && decides->onlySmall && !decides->parts && tensor.is_contiguous() &&
+         !tensor.requires_grad() && tensor.dim() <= kMostDimensions;
+}
+
+std::optional<Dim> Arguments::freeSize(size_t leaf, int64_t d) {
+  constexpr uint64_t kFirst = uint64_t{1} << 32; // no recording gets there
+  if (!isFree(leaf, d))
+    return std::nullopt;
+  return free_
+      .try_emplace({tensor(leaf).size(d), decision(leaf, d)->history},
+                   Recording::freeSizeOf(kFirst + free_.size()))
+      .first->second;
 }
 
 // On a path on which a small size is not: one that no other dimension has.
@@ -131,19 +160,26 @@ int64_t Arguments::largeSize(int64_t size) {
   return unused;
 }
 
-Varying Arguments::withSizes(const std::set<std::pair<int64_t, int64_t>> &sizes) const {
+Varying Arguments::withSizes(const std::set<std::pair<int64_t, int64_t>> &sizes) {
   Varying named, all;
-  for (uint32_t leaf = 0; leaf < leaves().size(); ++leaf)
-    for (int64_t d = 0; isTensor(leaf) && d < tensor(leaf).dim(); ++d) {
+  for (uint32_t leaf = 0; leaf < leaves().size(); ++leaf) {
+    if (!isTensor(leaf))
+      continue;
+    std::vector<Dim> dims = dimsOf(leaf);
+    for (int64_t d = 0; d < tensor(leaf).dim(); ++d) {
+      if (auto free = freeSize(leaf, d)) {
+        if (sizes.contains({free->world[0], free->world[1]}))
+          named.dimensions.push_back({placeOf(leaf), d});
+        continue;
+      }
       auto decides = decision(leaf, d);
       if (!isDynamic(leaf, d) || (decides && !decides->onlySmall))
         continue;
-      int64_t size = tensor(leaf).size(d);
-      auto factor = factors_.find(size);
-      if (factor != factors_.end() && sizes.contains({size, size * factor->second}))
+      if (sizes.contains({dims[d].world[0], dims[d].world[1]}))
         named.dimensions.push_back({placeOf(leaf), d});
       all.dimensions.push_back({placeOf(leaf), d});
     }
+  }
   // A size that is none of theirs follows from some of them.
   return sizes.empty() || !named.empty() ? named : all;
 }
@@ -158,11 +194,14 @@ Varying Arguments::withSizesOf(const std::vector<int64_t> &sizes) const {
 }
 
 std::vector<std::vector<std::pair<uint32_t, int64_t>>> Arguments::equalDims() const {
-  std::map<int64_t, std::vector<std::pair<uint32_t, int64_t>>> bySize;
+  using Dimensions = std::vector<std::pair<uint32_t, int64_t>>;
+  std::map<std::pair<int64_t, std::optional<uint64_t>>, Dimensions> bySize; // and history
   for (uint32_t leaf = 0; leaf < leaves().size(); ++leaf)
     for (int64_t d = 0; isTensor(leaf) && d < tensor(leaf).dim(); ++d)
       if (auto decides = decision(leaf, d); isDynamic(leaf, d) && (!decides || decides->onlySmall))
-        bySize[tensor(leaf).size(d)].emplace_back(leaf, d);
+        bySize[{tensor(leaf).size(d),
+                isFree(leaf, d) ? std::optional(decides->history) : std::nullopt}]
+            .emplace_back(leaf, d);
   std::vector<std::vector<std::pair<uint32_t, int64_t>>> groups;
   for (auto &[size, group] : bySize)
     if (group.size() > 1)
@@ -193,7 +232,7 @@ void Arguments::readRelaxed(uint32_t leaf) {
     dims[d] = true;
     bool isDecided = request_.decided.has(varies);
     if (isDecided || varies.small)
-      decided_[leaf].push_back({d, !isDecided});
+      decided_[leaf].push_back({d, !isDecided, varies.parts, varies.history});
   }
 }
 

@@ -25,6 +25,8 @@ namespace bifront {
 struct DecidedDim {
   int64_t index;
   bool onlySmall = false;
+  bool parts = false; // as Varying has it
+  uint64_t history = 0;
 };
 
 class Arguments {
@@ -69,6 +71,10 @@ public:
   }
 
   std::vector<DecidedDim> decidedDims(size_t leaf) const;
+  // What stands for a size that has been 0 or 1 as well, where nothing need be known of it.
+  std::optional<Dim> freeSize(size_t leaf, int64_t d);
+  bool isFree(size_t leaf, int64_t d) const;
+  bool standsFor(const std::pair<int64_t, int64_t> &size) const; // one of these
   // A dynamic dimension of which nothing is decided but by questions.
   bool isOpen(size_t leaf, int64_t d) const { return isDynamic(leaf, d) && !decision(leaf, d); }
   const std::vector<AskedSizes> &questions() const { return request_.questions; }
@@ -78,7 +84,7 @@ public:
   // A size for the other world, for each size another multiple of it.
   int64_t otherWorld(int64_t size);
   // These sizes as dimensions of the leaves, by their values in the two worlds.
-  Varying withSizes(const std::set<std::pair<int64_t, int64_t>> &sizes) const;
+  Varying withSizes(const std::set<std::pair<int64_t, int64_t>> &sizes);
   // The dynamic dimensions that are one of these in this call.
   Varying withSizesOf(const std::vector<int64_t> &sizes) const;
 
@@ -110,6 +116,7 @@ private:
   std::vector<std::vector<bool>> dynamic_;
   std::vector<std::vector<DecidedDim>> decided_;
   std::map<int64_t, int64_t> factors_;
+  std::map<std::pair<int64_t, uint64_t>, Dim> free_; // by size and history
 };
 
 } // namespace bifront

@@ -66,6 +66,8 @@ struct ConvertedFunction::Attempt {
       unused.add(error.unused);
       return true;
     }
+    if (inputs.part(error.needed))
+      return true;
     Varying values = error.needed;
     values.keep(inputs);
     if (values.empty())
@@ -105,7 +107,8 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertWith(Attempt &at
     request.forks = request.forks || (options_.walked && !attempt.inputs.empty());
     try {
       auto graph = bifront::convert(request);
-      if (!decided_.hasAll(attempt.decided)) // earlier paths begin without these decisions
+      // Earlier paths begin without these decisions.
+      if (!decided_.hasAll(attempt.decided) || attempt.inputs.numParting() > varying_.numParting())
         paths_.clear();
       decided_.add(attempt.decided);
       questions_ = attempt.questions;

@@ -8,6 +8,7 @@
 #include "frontend/kinds.h"
 #include "frontend/left_at.h"
 #include "frontend/numpy_data.h"
+#include "frontend/other_walk.h"
 #include "frontend/pointers.h"
 #include "ir/graph_recorder.h"
 #include "speculate/arguments.h"
@@ -273,13 +274,15 @@ std::string whereLeft() {
   return line.line ? line.file + ":" + std::to_string(line.line) : "";
 }
 
-// Each value that decides would repeat all of it.
-void refusePaths(const Capture &capture, const ResultReader &reader) {
+// Each value that decides would repeat all of it. `decided`: sizes that may be constants instead.
+void refusePaths(const Capture &capture, const ResultReader &reader, const Varying &decided) {
   constexpr uint64_t kMostOps = 800;
   if (!reader.trainable.empty())
     fail(ExitReason::CaptureFailed, "a result of one of several paths still trains");
   if (capture.cost().ops > kMostOps)
-    fail(ExitReason::CaptureFailed, "the function is too long for a path for each value");
+    throw ConversionError(ExitReason::CaptureFailed,
+                          "the function is too long for a path for each value",
+                          {{}, {}, decided.dimensions});
 }
 
 // What the captures of one conversion have in common.
@@ -342,12 +345,23 @@ PyRef objectOf(const c10::IValue &value) {
                                  : PyFloat_FromDouble(value.toDouble()));
 }
 
+std::set<std::pair<int64_t, int64_t>> neededOfArguments(Capture &capture,
+                                                        const Arguments &arguments) {
+  auto sizes = capture.recording().neededSizes();
+  std::erase_if(sizes, [&](const auto &size) {
+    return capture.recording().isOfValues({{size.first, size.second}}) &&
+           !arguments.standsFor(size);
+  });
+  return sizes;
+}
+
 // `policies`: as InterpreterHost's. With them the path is the one that `forced` begins, if any.
 void capture(const ConversionRequest &request, Arguments &arguments, Captured &captured,
              Attempts &attempts, Policies *policies = nullptr, const Path *forced = nullptr) {
   useTorchSchemas();
   GraphRecorder recorder(compilerContext(), "step");
   ModesGuard modes;
+  leaveDefaultDevice();
   GlobalModes modesBefore = GlobalModes::now();
   RandomStateGuard random; // looked at when the capture is over
   ForeignRandomGuard foreignGenerators;
@@ -359,14 +373,14 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     Attempts &attempts;
     ~NoteSizes() { attempts.metSizes = attempts.metSizes || recording.hasFreeSizes(); }
   } noteSizes{capture.recording(), attempts};
-  auto mayForesee = [&] {
-    attempts.foreseenOps += recorder.numValues();
-    return attempts.foreseenOps <= kMostForeseenOps;
-  };
   Path begun = forced ? *forced : Path();
   size_t foreseen = 0, numExamples = 0, assumedInts = 0;
   auto numDecided = [&] { return captured.path.size() + assumedInts; };
   Foresight foresight(recorder, capture, torchDerivatives());
+  auto mayForesee = [&] {
+    attempts.foreseenOps += foresight.takeCost();
+    return attempts.foreseenOps <= kMostForeseenOps;
+  };
   auto foreseeNumber = [&](ValueId value) -> std::optional<c10::Scalar> {
     auto found = foresight.of(value);
     return found ? std::optional(found->toScalar()) : std::nullopt;
@@ -378,7 +392,10 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       return known->second;
     if (++numExamples > kMostExamples)
       return {};
+    size_t before = foresight.takeCost(); // examples are bounded by their number
     auto found = foresight.of(value);
+    foresight.takeCost();
+    attempts.foreseenOps += before;
     CaptureMode::Pause notTheProgram;
     PyRef example = found ? objectOf(*found) : PyRef();
     if (found && !found->isTensor())
@@ -424,6 +441,10 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     noteRequiresGrad(capture, interpretation.effects);
     std::vector<PyRef> reached = std::move(interpretation.reached);
     attempts.makesCalls = attempts.makesCalls || !reached.empty();
+    if (policies) // the walk is over, but another can still begin
+      capture.recording().unsure = [&](const MergedHistory &history, const std::string &why) {
+        throw otherWalk(*policies, history, why);
+      };
     readResults(captured, interpretation, proxies, arguments, reader, request.varying,
                 request.options.walked ? &young : nullptr);
     capture.endProgram();
@@ -431,8 +452,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       capture.fail(kOtherWay);
     captured.ends[0].results = std::move(reader.results);
     returns = std::move(reader.returns);
-    if (request.decidesValues())
-      refusePaths(capture, reader);
+    if (!request.varying.choices.empty() || sizes.decideAny())
+      refusePaths(capture, reader, request.decided);
     if (!reader.trainable.empty())
       captureHistory(capture, reader, captured, returns);
     capture.end();
@@ -445,7 +466,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
       throw ConversionError(ExitReason::CaptureFailed, kOtherWay);
     if (known)
       captured.needed.add(known->needed);
-    captured.needed.add(arguments.withSizes(capture.recording().neededSizes()));
+    captured.needed.add(arguments.withSizes(neededOfArguments(capture, arguments)));
     ConversionError why(known ? known->reason : ExitReason::CaptureFailed,
                         known ? known->what() : messageOf(error), captured.needed, raised,
                         whereLeft(), sizes.asked());
@@ -475,6 +496,7 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
   captured.inputs = capture.inputs();
   captured.inputs.resize(captured.inputs.size() - captured.split.numSeeds); // which come last
   captured.gradPresence = capture.gradPresence();
+  captured.sharedGrads = capture.sharedGrads();
   captured.gradsDroppedFirst = capture.gradsDroppedFirst();
   captured.drawsRandomNumbers = capture.drawsRandomNumbers();
   captured.cost = capture.cost();
@@ -511,6 +533,9 @@ void compileModule(Captured &captured, ConvertedGraph &graph, const ConversionRe
     return;
   LaterCompiler *later = request.later;
   BackwardSplit *split = captured.trainable ? &captured.split : nullptr;
+  if (split) // before the passes
+    captured.trainable->again =
+        std::make_unique<GradientsAgain>(*captured.module, split->numResults);
   std::optional<CompiledGraph> earlier;
   if (later)
     earlier = later->take(*captured.module, split);
@@ -524,6 +549,9 @@ void compileModule(Captured &captured, ConvertedGraph &graph, const ConversionRe
   trainable.readers = std::move(captured.split.readers);
   trainable.meets = std::move(captured.split.meets);
   trainable.gradients = std::move(compiled.gradients);
+  for (const StoreStep &store : graph.executor->program().stores)
+    if (store.attribute.empty())
+      trainable.written.push_back(store.target);
   graph.trainable = std::make_shared<TrainableResults>(std::move(trainable));
 }
 
@@ -594,14 +622,19 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
       graph.inputs.push_back(
           {GraphInput::Kind::State, sourceOf(i), TensorPrecheck(input.tensor, {}), storage});
       break;
-    case CapturedInput::Kind::Grad:
+    case CapturedInput::Kind::Grad: {
+      PyRef object = checked(THPVariable_Wrap(input.tensor));
       graph.inputs.push_back({GraphInput::Kind::Grad, sourceOf(input.owner),
-                              TensorPrecheck(input.tensor, {}), storage});
+                              TensorPrecheck(input.tensor, {}), storage,
+                              graph.guards.knows(object.get()) ? std::move(object) : PyRef()});
       break;
+    }
     }
   }
   for (const auto &[input, defined] : captured.gradPresence)
     graph.gradPresence.emplace_back(sourceOf(input), defined);
+  for (const auto &[owner, input] : captured.sharedGrads)
+    graph.sharedGrads.emplace_back(sourceOf(owner), input);
   // Where an assumption may fail, CPython might take another way and still see the old gradients.
   if (program.asserts.empty())
     for (uint32_t input : captured.gradsDroppedFirst)

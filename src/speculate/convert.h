@@ -52,10 +52,8 @@ struct ConversionRequest {
   std::optional<Varying> changing;
   const std::vector<Path> &paths; // of earlier calls
   // Whether the path depends on arguments, from its start on.
-  bool decides() const { return decidesValues() || !questions.empty(); }
-  // And that for each value that they have.
-  bool decidesValues() const {
-    return !decided.empty() || !varying.choices.empty() || varying.hasSmall();
+  bool decides() const {
+    return !decided.empty() || !varying.choices.empty() || varying.hasSmall() || !questions.empty();
   }
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
   bool assumesInBranches; // or branches with assumptions in them decide the path

@@ -227,9 +227,14 @@ std::optional<ExitReason> ConvertedGraph::stateRefused(PyObject *const *leaves) 
     at::Tensor tensor = input.tensor(leaves);
     if (!tensor.defined())
       return ExitReason::GradPresence;
-    if (!input.check->holds(tensor) || failsOnPurpose(Failure::Check))
+    bool isOther = input.object && !tensor.is_same(THPVariable_Unpack(input.object.get()));
+    if (isOther || !input.check->holds(tensor) || failsOnPurpose(Failure::Check))
       return ExitReason::TensorMismatch;
   }
+  for (const auto &[owner, input] : sharedGrads)
+    if (!owner.in(leaves).grad().is_same(inputs[input].tensor(leaves)) ||
+        failsOnPurpose(Failure::Check))
+      return ExitReason::TensorMismatch;
   return std::nullopt;
 }
 

@@ -48,7 +48,8 @@ struct GraphInput {
   std::optional<TensorPrecheck> check; // of State and Grad; the leaves have theirs
   // State and Grad: its memory when it was last compared with what the graph writes.
   mutable const void *storage = nullptr;
-  PyRef object = {};                           // an Object that is the same at each call
+  // What is the same at each call: an Object, or a Grad that the call has met elsewhere too.
+  PyRef object = {};
   std::shared_ptr<const Choices> choices = {}; // a Number is that of a value among these
   bool isTensor() const { return kind != Kind::Number && kind != Kind::Object; }
   at::Tensor tensor(PyObject *const *leaves) const;
@@ -103,6 +104,8 @@ public:
   // Dynamic dimensions (leaf, dimension) that were one size and must stay equal.
   std::vector<std::vector<std::pair<uint32_t, int64_t>>> equalDims;
   std::vector<std::pair<TensorSource, bool>> gradPresence; // was .grad defined at the start
+  // Tensors whose .grad is an input that the call has met elsewhere too.
+  std::vector<std::pair<TensorSource, uint32_t>> sharedGrads;
   // Whose .grad goes before anything runs, as it does in eager, so that its memory serves the step.
   std::vector<TensorSource> gradsDroppedFirst;
   std::vector<uint32_t> writtenInputs; // whose memory the graph writes

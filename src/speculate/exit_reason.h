@@ -27,7 +27,8 @@
     "Pass tensors that do not overlap, or clone one.")                                             \
   X(UnsupportedTensor, "BF006", "An argument is sparse, nested, quantised or a tensor subclass.",  \
     "Such tensors run in CPython for now.")                                                        \
-  X(ForeignMode, "BF007", "Another dispatch or function mode is active.",                          \
+  X(ForeignMode, "BF007",                                                                          \
+    "Another mode is active: of operators, functions, transforms or saved tensors.",               \
     "Call the function outside of that mode to run its graph.")                                    \
   X(AnomalyDetection, "BF009",                                                                     \
     "torch.autograd.detect_anomaly is on, which tells each operator where it was called.",         \

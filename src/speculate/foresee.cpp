@@ -2,6 +2,7 @@
 
 #include "ir/bf_dialect.h"
 #include "passes/autodiff.h"
+#include "passes/drop_unread.h"
 #include "passes/functionalise.h"
 #include "passes/simplify.h"
 #include "reference/interpreter.h"
@@ -20,9 +21,7 @@ namespace {
 
 // Leaves what the returned value needs, as values.
 bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
-  auto valuesOnly = [&] {
-    if (failed(functionalise(module)))
-      return false;
+  auto dropStores = [&] {
     llvm::SmallVector<mlir::Operation *> effects;
     module.walk([&](mlir::Operation *op) {
       // An assertion that does not hold says that the run would not get as far as the value.
@@ -31,8 +30,14 @@ bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
     });
     for (mlir::Operation *op : effects)
       op->erase();
-    return true;
   };
+  auto valuesOnly = [&] {
+    bool isDone = succeeded(functionalise(module));
+    dropStores();
+    return isDone;
+  };
+  dropStores();
+  dropUnread(module);
   // As the pipeline does it, up to where calls become kernels.
   return valuesOnly() && succeeded(expandGradients(module, derivatives)) && valuesOnly() &&
          succeeded(simplify(module));
@@ -57,7 +62,7 @@ std::optional<c10::IValue> Foresight::of(ValueId value) {
 
 //===- One part ----------------------------------------------------------------------------===//
 
-std::optional<c10::IValue> Foresight::byPart(ValueId value) const {
+std::optional<c10::IValue> Foresight::byPart(ValueId value) {
   mlir::OwningOpRef<mlir::ModuleOp> module = recorder_.upTo(value);
   bool isWhole = true; // a function that is still being recorded is not there
   module->walk([&](mlir::func::CallOp call) {
@@ -69,6 +74,7 @@ std::optional<c10::IValue> Foresight::byPart(ValueId value) const {
                                       [](mlir::Diagnostic &) { return mlir::success(); });
   if (!reduce(*module, derivatives_))
     return std::nullopt;
+  module->walk([&](mlir::Operation *) { ++cost_; });
   std::vector<c10::IValue> inputs;
   for (const CapturedInput &input : capture_.inputs())
     inputs.push_back(input.now());
@@ -134,6 +140,8 @@ std::optional<c10::IValue> Foresight::alongside(ValueId value) {
     if (!alongside_)
       alongside_ = std::make_unique<RunAlong>();
     addInputs();
+    size_t ops = recorder_.recordedOps().getOperations().size();
+    cost_ += ops - std::exchange(ranAlong_, ops);
     alongside_->advance(recorder_.recordedOps(), inputs_);
     found = alongside_->valueOf(recorder_.recordedValue(value));
     if (found->isTensor())

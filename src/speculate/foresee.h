@@ -12,6 +12,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace bifront {
@@ -26,9 +27,11 @@ public:
 
   // Empty where nobody can tell. Writes nothing and draws no random number.
   std::optional<c10::IValue> of(ValueId value);
+  // How many ops that has run since the last time that this was asked.
+  size_t takeCost() { return std::exchange(cost_, 0); }
 
 private:
-  std::optional<c10::IValue> byPart(ValueId value) const;
+  std::optional<c10::IValue> byPart(ValueId value);
   std::optional<c10::IValue> alongside(ValueId value);
   bool canRunAlong(ValueId value) const;
   void addInputs();
@@ -36,7 +39,8 @@ private:
   const GraphRecorder &recorder_;
   const Capture &capture_;
   DerivativeSource &derivatives_;
-  size_t asked_ = 0;
+  size_t asked_ = 0, cost_ = 0;
+  size_t ranAlong_ = 0; // ops
   std::unique_ptr<RunAlong> alongside_;
   bool failed_ = false;             // to run along
   std::vector<c10::IValue> inputs_; // copies, which may be written

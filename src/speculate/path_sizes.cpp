@@ -96,13 +96,20 @@ void PathSizes::fit() {
 }
 
 std::vector<Dim> PathSizes::of(uint32_t leaf, uint32_t input) {
+  Recording &recording = capture_.recording();
   std::vector<Dim> dims = arguments_.dimsOf(leaf);
   for (size_t d = 0; d < dims.size(); ++d)
     if (arguments_.isOpen(leaf, static_cast<int64_t>(d)))
       dims[d] = onPath(leaf, d);
-  for (const DecidedDim &dim : arguments_.decidedDims(leaf))
-    if (auto size = decided(input, dim))
+  for (const DecidedDim &dim : arguments_.decidedDims(leaf)) {
+    auto free = recording.decidesSizes() ? std::nullopt : arguments_.freeSize(leaf, dim.index);
+    if (free) {
+      recording.freeInputSize(*free, capture_.inputs()[input].value, dim.index);
+      dims[dim.index] = *free;
+    } else if (auto size = decided(input, dim)) {
       dims[dim.index] = Dim::fixed(*size);
+    }
+  }
   return dims;
 }
 
@@ -175,6 +182,7 @@ std::optional<Varying::Dimension> PathSizes::placeOf(const Dim &size) const {
 
 // The size, or nothing where it is not decided.
 std::optional<int64_t> PathSizes::decided(uint32_t input, const DecidedDim &dim) {
+  decideAny_ = true;
   const CapturedInput &captured = capture_.inputs()[input];
   GraphRecorder &graph = capture_.recording().graph();
   std::string what = "size " + std::to_string(dim.index) + " of " + captured.name;

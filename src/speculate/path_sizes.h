@@ -25,6 +25,8 @@ public:
   void answer(const std::map<uint32_t, uint32_t> &inputs);
   // The sizes of a leaf, decided at the latest here.
   std::vector<Dim> of(uint32_t leaf, uint32_t input);
+  // Whether some are.
+  bool decideAny() const { return decideAny_; }
 
   // What the conversion would have had to know of sizes, if that is a question about arguments.
   std::optional<AskedSizes> asked();
@@ -48,6 +50,7 @@ private:
   Path *forced_;
   std::vector<FittingSizes::Question> questions_;
   std::vector<int64_t> now_; // the sizes that they are about, in this call
+  bool decideAny_ = false;
   c10::SymNode maker_;
   std::map<int64_t, Dim> bySize_; // what stands for the sizes that there are questions about
 };

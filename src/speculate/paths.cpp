@@ -138,6 +138,8 @@ private:
           all_.gradPresence.end())
         all_.gradPresence.push_back(presence);
     }
+    for (const auto &[owner, input] : path.sharedGrads)
+      all_.sharedGrads.emplace_back(inputs[owner], inputs[input]);
     all_.changes.add(path.changes);
     all_.bareLeaves.merge(path.bareLeaves);
     all_.cost.ops += path.cost.ops;

@@ -34,6 +34,7 @@ struct Captured {
   // For each path, where there are several: the inputs whose `.grad` becomes a result, or nothing.
   std::vector<std::vector<std::pair<uint32_t, std::optional<uint32_t>>>> gradients;
   std::vector<std::pair<uint32_t, bool>> gradPresence;
+  std::vector<std::pair<uint32_t, uint32_t>> sharedGrads; // an owner of a `.grad`, an input
   std::vector<uint32_t> gradsDroppedFirst;
   CaptureCost cost;
   bool drawsRandomNumbers = false;

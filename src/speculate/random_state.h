@@ -15,7 +15,8 @@ public:
       saved_ = now();
   }
   bool moved() const { return saved_.defined() && !at::equal(saved_, now()); }
-  void restore() {
+  bool isSaved() const { return saved_.defined(); }
+  void restore() const {
     if (saved_.defined())
       set(saved_);
   }

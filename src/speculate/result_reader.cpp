@@ -2,6 +2,7 @@
 
 #include "speculate/convert.h"
 
+#include "capture/asserted_history.h"
 #include "frontend/kinds.h"
 #include "frontend/pointers.h"
 
@@ -43,9 +44,8 @@ GraphResult ResultReader::tensorResult(PyObject *value) {
   const at::Tensor &tensor = THPVariable_Unpack(value);
   if (!THPVariable_CheckExact(value))
     fail(ExitReason::UnsupportedTensor, "a tensor of a subclass is returned");
-  if (capture_.unsureHistory(tensor))
-    fail(ExitReason::CaptureFailed,
-         "whether a returned tensor requires grad depends on a branch or a loop");
+  requireSureHistory(capture_, tensor,
+                     "whether a returned tensor requires grad depends on a branch or a loop");
   GraphResult result{GraphResult::Kind::Tensor, addReturn(capture_.valueOf(tensor)), false};
   if (capture_.isTrainable(tensor)) {
     refuseView(tensor);

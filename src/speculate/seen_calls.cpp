@@ -53,6 +53,11 @@ std::vector<PyObject *> SeenCalls::objectsAmong(PyObject *const *args, size_t to
   return objects;
 }
 
+// Not zero.
+static uint64_t changeOf(int64_t one, int64_t other) {
+  return (static_cast<uint64_t>(one) * 0xff51afd7ed558ccd + static_cast<uint64_t>(other)) | 1;
+}
+
 Varying SeenCalls::add(PyObject *const *args, size_t count, PyObject *keywordNames) {
   std::vector<Leaf> now;
   size_t total = count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0);
@@ -82,7 +87,9 @@ Varying SeenCalls::add(PyObject *const *args, size_t count, PyObject *keywordNam
           varying.dimensions.push_back({{leaf->path, std::nullopt},
                                         static_cast<int64_t>(d),
                                         /*small=*/one < 2 || other < 2,
-                                        /*large=*/one > 1 && other > 1});
+                                        /*large=*/one > 1 && other > 1,
+                                        /*parts=*/false,
+                                        changeOf(one, other)});
     }
     ++before, ++leaf;
   }

@@ -3,6 +3,9 @@
 #pragma once
 
 #include "runtime/executor.h"
+#include "speculate/gradients_again.h"
+
+#include "speculate/random_state.h"
 
 #include <ATen/core/ivalue.h>
 
@@ -22,10 +25,14 @@ struct TrainableResults {
   // Of each saved value and each result, as BackwardSplit has them, in the order of `returns`.
   std::vector<std::vector<uint32_t>> readers, meets;
   std::shared_ptr<Executor> gradients;
+  std::unique_ptr<GradientsAgain> again;
+  std::vector<uint32_t> written; // inputs, whose contents are not what the run was given any more
 };
 
-// Gives the results of one run their history.
+// Gives the results of one run their history. `random`: what the generator was before, if the run
+// has drawn numbers.
 void attachHistory(const std::shared_ptr<const TrainableResults> &trainable,
-                   std::span<const c10::IValue> inputs, std::span<const c10::IValue> outputs);
+                   std::span<const c10::IValue> inputs, std::span<const c10::IValue> outputs,
+                   const RandomState &random);
 
 } // namespace bifront

@@ -35,6 +35,14 @@ struct Varying {
     int64_t dimension;
     // What sizes it has had: 0 and 1, which have meanings of their own, others, or both.
     bool small = false, large = true;
+    // Something depends on whether it is 0, 1 or more: it decides the path.
+    bool parts = false;
+    // Told by the sizes that it has had: another one's is another dimension.
+    uint64_t history = 0;
+    void noteHistory(uint64_t more) {
+      if (more)
+        history = history * 0x9e3779b97f4a7c15 + more;
+    }
   };
   // Slots, and numbers and objects in them and among the arguments.
   std::vector<LeafPlace> values;
@@ -81,6 +89,8 @@ struct Varying {
         if (dimension.dimension == other.dimension && samePlace(dimension.place, other.place)) {
           dimension.small |= other.small;
           dimension.large |= other.large;
+          dimension.parts |= other.parts;
+          dimension.noteHistory(other.history);
         }
   }
   // Python is to know the numbers among the arguments. Whether there were any values there.
@@ -101,6 +111,17 @@ struct Varying {
     std::erase_if(dimensions, [](const Dimension &dimension) { return !dimension.large; });
     for (Dimension &dimension : dimensions)
       dimension.small = false;
+  }
+  // The small sizes of these decide the path; whether they did not.
+  bool part(const Varying &others) {
+    bool isNew = false;
+    for (Dimension &dimension : dimensions)
+      if (dimension.small && !dimension.parts && others.has(dimension))
+        isNew = dimension.parts = true;
+    return isNew;
+  }
+  size_t numParting() const {
+    return std::ranges::count_if(dimensions, [](const Dimension &one) { return one.parts; });
   }
   void keep(const Varying &others) { // what these have too
     auto isOnlyMine = [&](const auto &value) { return !others.has(value); };

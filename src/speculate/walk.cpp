@@ -28,6 +28,19 @@ PyRef callUnchanged(PyObject *places, const std::function<PyRef()> &call) {
   return before.restore() ? PyRef() : result;
 }
 
+// While a module is read other threads run: not in the middle of a walk.
+void importWhatWalksUse() {
+  static const bool isImported = [] {
+    for (const char *name :
+         {"bifront._autograd", "bifront._call_sites", "bifront._generated_code", "bifront._output",
+          "bifront._reachable_state", "bifront._trace_hooks", "bifront._unwalked",
+          "bifront._walked", "inspect", "linecache", "logging", "torch.utils.checkpoint"})
+      checked(PyImport_ImportModule(name));
+    return true;
+  }();
+  static_cast<void>(isImported);
+}
+
 CallArguments argumentsOf(const WalkRequest &request) {
   CallArguments arguments;
   size_t keywords = request.keywordNames ? PyTuple_GET_SIZE(request.keywordNames) : 0;
@@ -54,6 +67,7 @@ SourceLine lineOf(const PythonFrame *frame) {
 } // namespace
 
 Interpretation walk(Capture &capture, const WalkRequest &request) {
+  importWhatWalksUse();
   Interpretation interpretation;
   InterpreterHost host{
       .recording = &capture.recording(),
