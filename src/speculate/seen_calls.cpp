@@ -38,7 +38,7 @@ void SeenCalls::note(PyObject *value, const ValuePath &path, std::vector<Leaf> &
     for (Py_ssize_t position = 0; PyDict_Next(value, &position, &key, &item); ++inside.back())
       note(item, inside, leaves);
   } else {
-    leaves.push_back({.path = path, .object = value});
+    leaves.push_back({path, {}, {}, value});
   }
 }
 
