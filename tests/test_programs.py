@@ -23,7 +23,7 @@ STEPS = 20
 # What each program reaches today in 20 calls: its graphs, its opaque calls, and the calls of it
 # that CPython runs after the first. The aim is (1, few, 0). A test says when a row is out of date.
 GRAPHS: dict[str, tuple[int, int, int]] = {
-    "janus/a3c": (2, 6, 1),
+    "janus/a3c": (1, 3, 1),
     "janus/an": (1, 0, 0),
     "janus/inception_v3": (1, 0, 0),
     "janus/lenet": (1, 0, 0),

@@ -68,6 +68,10 @@ PythonEffects Interpreter::finish() {
   PythonEffects effects = log_.finish();
   for (size_t i : unseen)
     unseenInputs_.insert(effects.inputs[i].input);
+  std::erase_if(effects.inputs, [&](const SlotInput &input) {
+    PyObject *value = input.value.get();
+    return unseenInputs_.contains(input.input) && (PyLong_Check(value) || PyFloat_Check(value));
+  });
   effects.isKept = [leaving = opaque_.leaving(), any = opaque_.sharesNothing(),
                     choices = opaque_.choices()](PyObject *object) {
     auto pointer = pointerOf(object);

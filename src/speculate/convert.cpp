@@ -15,6 +15,7 @@
 #include "speculate/capture_hooks.h"
 #include "speculate/compile_later.h"
 #include "speculate/foresee.h"
+#include "speculate/kept_passes.h"
 #include "speculate/path_sizes.h"
 #include "speculate/paths.h"
 #include "speculate/proxies.h"
@@ -149,6 +150,20 @@ void noteRequiresGrad(const Capture &capture, PythonEffects &effects) {
          {PyRef::steal(THPVariable_Wrap(tensor)), PyRef::share(isSet ? Py_True : Py_False)}});
 }
 
+// Inputs for slots that the walk has not come to.
+void noteUnused(Captured &captured, const Arguments &arguments, const Varying &varying) {
+  std::set<uint32_t> used;
+  for (const SlotInput &input : captured.slotInputs)
+    used.insert(input.input);
+  for (uint32_t input = 0; input < arguments.slots.size(); ++input) {
+    LeafPlace place{{}, arguments.slots[input].slot};
+    if (used.contains(input) || !varying.has(place))
+      continue;
+    captured.slotInputs.push_back({*place.slot, valueIn(*place.slot), input});
+    captured.unused.values.push_back(std::move(place));
+  }
+}
+
 // What the call leaves behind, as values of the graph; of the effects, the reads are left.
 void readResults(Captured &captured, Interpretation &interpretation, const Proxies &proxies,
                  const Arguments &arguments, ResultReader &reader, const Varying &varying,
@@ -188,6 +203,7 @@ void readResults(Captured &captured, Interpretation &interpretation, const Proxi
       fail(ExitReason::CaptureFailed, "attributes of a tensor that differs from call to call");
   captured.reads = std::move(effects.reads);
   captured.slotInputs = std::move(effects.inputs);
+  noteUnused(captured, arguments, varying);
   // The patterns of the arguments say what is in them.
   std::erase_if(captured.reads, [&](const PythonRead &read) {
     return proxies.isContainer(read.slot.object.get());
@@ -197,10 +213,7 @@ void readResults(Captured &captured, Interpretation &interpretation, const Proxi
 
 // Whether a tensor of the graph outlives the function that made it.
 bool keepsProxies(const Capture &capture) {
-  if (capture.liveProxies() == 0)
-    return false;
-  PyGC_Collect(); // it may be garbage in a cycle
-  return capture.liveProxies() != 0;
+  return !collectUntil([&] { return capture.liveProxies() == 0; });
 }
 
 // Whether the program asks for a number, rather than for a truth, that follows from numbers which
@@ -502,7 +515,23 @@ void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Capt
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
 }
 
-void compileModule(Captured &captured, ConvertedGraph &graph, LaterCompiler *later) {
+// Takes the program of a graph that is the same but for the objects that it is about.
+bool takeProgram(ConvertedGraph &graph, const Captured &captured,
+                 const std::vector<std::shared_ptr<const ConvertedGraph>> &others) {
+  graph.source = sourceHashOf(*captured.module);
+  auto same = std::ranges::find(others, graph.source, [](const auto &one) { return one->source; });
+  if (same == others.end())
+    return false;
+  graph.executor = (*same)->executor;
+  graph.moduleText = (*same)->moduleText;
+  return true;
+}
+
+void compileModule(Captured &captured, ConvertedGraph &graph, const ConversionRequest &request) {
+  if (request.options.walked && !captured.trainable &&
+      takeProgram(graph, captured, request.ofOthers))
+    return;
+  LaterCompiler *later = request.later;
   BackwardSplit *split = captured.trainable ? &captured.split : nullptr;
   if (split) // before the passes
     captured.trainable->again =
@@ -632,14 +661,18 @@ void bindInputs(ConvertedGraph &graph, const Captured &captured, const Arguments
                                        " share memory, and the function writes there");
 }
 
-// The next call would find another number there than the graph takes it to be.
-void requireChanges(const ConversionRequest &request, Varying changes) {
-  if (request.changing)
-    changes.remove(*request.changing);
-  if (!request.changing || request.varying.hasAll(changes))
+// The next call would find another number there than the graph takes it to be, or it would be an
+// input that others need not have.
+void requireChanges(const ConversionRequest &request, Varying changes, Varying unused) {
+  if (!request.changing)
+    return;
+  changes.remove(*request.changing);
+  unused.remove(*request.changing);
+  if (request.varying.hasAll(changes) && unused.empty())
     return;
   ConversionError error(ExitReason::CaptureFailed, "a number changes from call to call");
   error.changes = std::move(changes);
+  error.unused = std::move(unused);
   throw ConversionError(std::move(error));
 }
 
@@ -667,7 +700,7 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, At
             capture(request, arguments, path, attempts, policies, forced);
           },
           policies, withOthers ? othersOf(request) : std::vector<Path>());
-      requireChanges(request, std::move(captured.changes));
+      requireChanges(request, std::move(captured.changes), std::move(captured.unused));
       graph->guards.compile(captured.reads, usedSlots(captured, arguments));
       for (const ValuePattern &pattern : arguments.patterns)
         pattern.forEachIdentity([&](PyObject *object) { graph->guards.know(object); });
@@ -676,7 +709,7 @@ std::shared_ptr<ConvertedGraph> convertWith(const ConversionRequest &request, At
       graph->pythonState = readPythonState(request);
       captureAndUndo(request, arguments, captured, attempts, graph->pythonState);
     }
-    compileModule(captured, *graph, request.later);
+    compileModule(captured, *graph, request);
     bindInputs(*graph, captured, arguments, request.choices, request.options.walked);
     bindEnds(*graph, captured);
     graph->captured = std::move(captured.form);
@@ -714,8 +747,7 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, At
   try {
     return convertWith(request, attempts, policies, withOthers);
   } catch (const ConversionError &asSizes) {
-    if (!attempts.metSizes || !asSizes.needed.empty() || !asSizes.changes.empty() ||
-        asSizes.wantsCall)
+    if (!attempts.metSizes || !asSizes.needed.empty() || asSizes.isOfInputs() || asSizes.wantsCall)
       throw;
     attempts.decidesSizes = true;
     try {
@@ -728,12 +760,13 @@ std::shared_ptr<ConvertedGraph> convertOnce(const ConversionRequest &request, At
 
 } // namespace
 
-static bool hasPointers(const ConversionRequest &request) {
+Varying pointersOf(const ConversionRequest &request) {
   Arguments arguments(request);
+  Varying pointers;
   for (uint32_t leaf = 0; leaf < arguments.leaves().size(); ++leaf)
     if (arguments.isPointer(leaf))
-      return true;
-  return false;
+      pointers.add(arguments.asVarying(leaf));
+  return pointers;
 }
 
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
@@ -744,12 +777,12 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
       return convertOnce(request, attempts, nullptr);
     } catch (const ConversionError &error) {
       bool mayFork = attempts.metSizes && !error.raised && error.needed.empty() &&
-                     error.changes.empty() && !error.wantsCall;
+                     !error.isOfInputs() && !error.wantsCall;
       if (!request.options.walked || !(mayFork || isOfText(error.what())))
         throw;
     } // a loop over what values decide needs to be one of the graph, a text that is read a path
   }
-  Policies policies;
+  Policies policies = request.policies;
   std::string whyNot, whyOnePath, lastFork;
   Varying needed;
   for (int start = 0; start < kMostRestarts; ++start) {
@@ -757,6 +790,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
       auto graph = convertOnce(request, attempts, &policies, whyOnePath.empty());
       if (!whyOnePath.empty())
         graph->notes.push_back("with the paths of earlier calls: " + whyOnePath);
+      graph->policies = std::move(policies);
       return graph;
     } catch (const CannotFork &branch) {
       Policy &policy = policies[branch.site];
@@ -765,7 +799,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     } catch (const ConversionError &error) { // it may be what the branches have led to
       if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
         continue;
-      if (error.raised || error.question || !error.changes.empty() || error.wantsCall)
+      if (error.raised || error.question || error.isOfInputs() || error.wantsCall)
         throw;
       if (whyOnePath.empty() && error.needed.empty() && !request.decides()) {
         whyOnePath = error.what();
@@ -777,7 +811,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     }
   }
   // It would be a graph for these very objects, or values.
-  if (hasPointers(request) || request.decides())
+  if (!pointersOf(request).empty() || request.decides())
     throw ConversionError(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot, needed);
   std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
   try {

@@ -1,6 +1,7 @@
 // One conversion: capture the function on proxies, run the passes, compile, and bind the inputs.
 #pragma once
 
+#include "frontend/interpreter_host.h"
 #include "speculate/asked_sizes.h"
 #include "speculate/converted_function.h"
 
@@ -24,6 +25,8 @@ struct ConversionError : std::runtime_error {
   // Of what is needed of sizes it may do to know the answer to this.
   std::optional<AskedSizes> question;
   Varying changes = {}; // that have to be inputs, as the call changes them
+  Varying unused = {};  // inputs that it does without
+  bool isOfInputs() const { return !changes.empty() || !unused.empty(); }
   // Another conversion may have an opaque call where this one stood before unknown effects.
   bool wantsCall = false;
 };
@@ -55,8 +58,14 @@ struct ConversionRequest {
   bool forks; // both ways of branches that depend on tensors, where they can be one graph
   bool assumesInBranches; // or branches with assumptions in them decide the path
   OpaqueSites *sites = nullptr;
+  // Of the function, for other objects among the arguments.
+  std::vector<std::shared_ptr<const ConvertedGraph>> ofOthers = {};
   LaterCompiler *later = nullptr; // where another thread is to compile
+  Policies policies = {};         // that the branches of the function are known to need
 };
+
+// Of what varies: objects of which the graph would know the class alone.
+Varying pointersOf(const ConversionRequest &request);
 
 // Throws ConversionError, or CompilesLater, after which the program's state is as it was. An
 // exception that the user's own code raised during capture is a ConversionError too: CPython raises

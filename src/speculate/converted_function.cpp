@@ -202,11 +202,20 @@ PyObject *ConvertedFunction::call(PyObject *const *args, size_t count, PyObject 
   if (!mayConvertMore())
     return fallBack(ExitReason::TooManyGraphs, args, count, keywordNames);
   learnVarying(args, count, keywordNames, misfits);
-  if (!seen_.comesBack(varying_.choices, *choices_))
+  if (!seen_.comesBack(varying_, *choices_, objectsOfGraphs()))
     return fallBack(ExitReason::NewChoice, args, count, keywordNames);
   PyObject *result = runNew(args, count, keywordNames, misfits);
   learnFromReplay(result, args, count, keywordNames);
   return result;
+}
+
+// Those that the arguments have to be.
+std::set<PyObject *> ConvertedFunction::objectsOfGraphs() const {
+  std::set<PyObject *> objects;
+  for (const auto &kept : kept_)
+    for (const ValuePattern &pattern : kept->graph->arguments)
+      pattern.forEachIdentity([&](PyObject *object) { objects.insert(object); });
+  return objects;
 }
 
 // Where an assumption has failed behind an opaque call, no other graph could try the call: the next
@@ -263,6 +272,7 @@ void ConvertedFunction::learnVarying(PyObject *const *args, size_t count, PyObje
   for (const auto &kept : kept_)
     if (auto difference = kept->graph->differs(args, count, keywordNames)) {
       learned.add(difference->values);
+      differed_.add(difference->values);
       replaced.insert(replaced.end(), difference->replaced.begin(), difference->replaced.end());
       misfits.differ.emplace_back(kept, std::move(*difference));
     }
@@ -379,7 +389,11 @@ bool ConvertedFunction::joins(const Kept &made, const KeptGraphs &others,
 
 // Makes a new graph a form of the first one that it can join.
 void ConvertedFunction::unite(const std::shared_ptr<Kept> &made, const Misfits &misfits) {
-  if (!made->graph->captured)
+  auto isAlone = [&](const ConvertedGraph &graph) {
+    return std::ranges::count_if(
+               kept_, [&](const auto &kept) { return isOneGraph(*kept->graph, graph); }) == 1;
+  };
+  if (!made->graph->captured || !isAlone(*made->graph))
     return;
   ConversionTurn turn(converting_, stats_.conversionSeconds);
   if (!turn)
@@ -389,7 +403,9 @@ void ConvertedFunction::unite(const std::shared_ptr<Kept> &made, const Misfits &
     std::ranges::copy_if(kept_, std::back_inserter(forms), [&](const auto &kept) {
       return kept != made && isOneGraph(*kept->graph, *graph);
     });
-    if (forms.empty() || !joins(*made, forms, misfits))
+    // A program that runs for several objects is one form.
+    bool isForms = !forms.empty() && (forms[0]->graph->seat || forms.size() == 1);
+    if (!isForms || !joins(*made, forms, misfits))
       continue;
     forms.push_back(made);
     Graphs apart;
@@ -462,7 +478,7 @@ void ConvertedFunction::hasRun(const std::shared_ptr<Kept> &kept, const KeptGrap
 // opaque calls draw the ways at random, another way may cost one, if calls come back to ways.
 bool ConvertedFunction::mayConvertMore() const {
   constexpr uint64_t kCallsForOneMore = 1000;
-  uint64_t conversions = stats_.conversions, ran = stats_.graphCalls;
+  uint64_t conversions = stats_.conversions - sharedConversions_, ran = stats_.graphCalls;
   uint64_t more = ran / kCallsForOneMore;
   bool draws =
       std::ranges::any_of(kept_, [](const auto &kept) { return kept->graph->opaqueCalls() > 0; });
@@ -511,148 +527,6 @@ void ConvertedFunction::noteFailedAttempt(ExitReason reason) {
   nextAttempt_ = stats_.calls + (uint64_t{2} << failedAttempts_);
 }
 
-// What a graph is to have as inputs, and which of that is to decide its path.
-struct ConvertedFunction::Attempt {
-  Varying inputs, decided;
-  std::vector<AskedSizes> questions;
-  // Where questions leave a single size, the sizes themselves decide, each a path; which a function
-  // can have that is not too long.
-  bool decidesSizes = true;
-  bool takesChanges = true;                  // as inputs: numbers that the call itself changes
-  Varying refused = {};                      // of these
-  std::optional<ConversionError> first = {}; // what stood in the way
-
-  // Gives up as little as it can of what the conversion could not do without; whether that is
-  // anything.
-  bool yieldTo(const ConversionError &error) {
-    constexpr size_t kMostQuestions = 8;
-    if (error.question && questions.size() < kMostQuestions &&
-        std::ranges::count(questions, *error.question) == 0) {
-      questions.push_back(*error.question);
-      return true;
-    }
-    if (!error.changes.empty()) {
-      inputs.add(error.changes);
-      return true;
-    }
-    if (inputs.part(error.needed))
-      return true;
-    Varying values = error.needed;
-    values.keep(inputs);
-    if (values.empty())
-      return false;
-    Varying sizes = values, choices; // that may decide the path
-    sizes.choices.clear();
-    sizes.dropSlots();
-    sizes.remove(decided);
-    if (sizes.empty()) {
-      inputs.remove(values);
-      decided.remove(values);
-      refused.add(values);
-    }
-    std::swap(choices.values, sizes.values);
-    choices.makeChoices();
-    inputs.add(choices);
-    decided.add(sizes);
-    return true;
-  }
-};
-
-// Null where it cannot be.
-std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertWith(Attempt &attempt,
-                                                                     ConversionRequest &request) {
-  const Varying asked = varying_; // other threads may learn more during a conversion
-  do {
-    request.varying = attempt.inputs;
-    request.decided = attempt.decided;
-    request.questions = attempt.questions;
-    request.mayPinSizes = !attempt.decidesSizes;
-    request.changing.reset();
-    if (attempt.takesChanges && options_.walked) {
-      request.changing.emplace(constants_);
-      request.changing->add(attempt.refused);
-    }
-    request.forks = request.forks || (options_.walked && !attempt.inputs.empty());
-    try {
-      auto graph = bifront::convert(request);
-      // Earlier paths begin without these decisions.
-      if (!decided_.hasAll(attempt.decided) || attempt.inputs.numParting() > varying_.numParting())
-        paths_.clear();
-      decided_.add(attempt.decided);
-      questions_ = attempt.questions;
-      if (varying_.hasSmall() && !attempt.inputs.hasSmall())
-        keepSmallSizesApart();
-      Varying rest = asked;
-      varying_.add(attempt.inputs); // numbers may be choices now
-      rest.add(attempt.refused);
-      rest.remove(attempt.inputs);
-      makeConstant(rest);
-      return graph;
-    } catch (const ConversionError &error) {
-      if (error.wantsCall)
-        throw;
-      attempt.first = error;
-    }
-    if (!attempt.inputs.empty() && attempt.first->changes.empty())
-      log(std::string("cannot have as inputs what varies: ") + attempt.first->what());
-  } while (attempt.yieldTo(*attempt.first));
-  return nullptr;
-}
-
-// An input may be what stands in the way: a number that the program needs to know, or a size. Then
-// it decides the path, if that helps, and is a constant otherwise.
-std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertVarying(ConversionRequest request) {
-  Attempt whole{varying_, decided_, questions_};
-  if (auto graph = convertWith(whole, request))
-    return graph;
-  Attempt asking{varying_, decided_, questions_, /*decidesSizes=*/false};
-  if (!whole.questions.empty())
-    if (auto graph = convertWith(asking, request))
-      return graph;
-  std::vector<Attempt> others;
-  auto tryToo = [&](Varying inputs, Varying decided) {
-    others.push_back({std::move(inputs), std::move(decided), questions_, /*decidesSizes=*/true,
-                      /*takesChanges=*/false});
-  };
-  Varying sizes, values = whole.inputs, known = whole.inputs, large = whole.inputs;
-  large.forgetSmall();
-  std::swap(sizes.dimensions, values.dimensions);
-  bool hasMore = known.makeChoices() || sizes.size() > whole.decided.size();
-  if (whole.inputs.hasSmall())
-    tryToo(large, whole.decided);
-  if (hasMore)
-    tryToo(known, sizes);
-  if (!sizes.empty() && !values.empty()) {
-    tryToo(sizes, {});
-    tryToo(values, {});
-  }
-  if (!whole.inputs.empty())
-    tryToo({}, {});
-  for (Attempt &other : others)
-    if (auto graph = convertWith(other, request))
-      return graph;
-  throw ConversionError(*whole.first); // it says what stands in the way
-}
-
-// With as many opaque calls as it takes. What they return nobody foresees: branches have both ways.
-std::shared_ptr<const ConvertedGraph>
-ConvertedFunction::convertWithCalls(ConversionRequest request) {
-  constexpr int kMostCalls = 16;
-  sites_.takeNew();
-  for (int found = 0;; ++found) {
-    request.forks = request.forks || !sites_.functions().empty();
-    try {
-      return convertVarying(request);
-    } catch (const ConversionError &error) {
-      bool isOfFunction = error.reason == ExitReason::CaptureFailed && !error.raised;
-      bool changes = sites_.takeNew() || (isOfFunction && !sites_.needsSamples() &&
-                                          sites_.refuseWalkable(error.what()));
-      if (!changes || found == kMostCalls)
-        throw;
-    }
-  }
-}
-
 std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *const *args,
                                                                     size_t count,
                                                                     PyObject *keywordNames,
@@ -668,11 +542,34 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
                   !options_.dynamic.empty() || !varying_.empty();
     bool hasBoth = std::any_of(misfits.wrong.begin(), misfits.wrong.end(),
                                [](const auto &wrong) { return wrong->graph->forks; });
-    auto graph = convertWithCalls({function_.get(), args, count, keywordNames, options_, varying_,
-                                   choices_, decided_, questions_, false, std::nullopt, paths_,
-                                   options_.walked && varies, /*assumesInBranches=*/!hasBoth,
-                                   &sites_, later_.get()});
+    ConversionRequest request{function_.get(),
+                              args,
+                              count,
+                              keywordNames,
+                              options_,
+                              varying_,
+                              choices_,
+                              decided_,
+                              questions_,
+                              false,
+                              std::nullopt,
+                              paths_,
+                              options_.walked && varies,
+                              /*assumesInBranches=*/!hasBoth,
+                              &sites_,
+                              {},
+                              later_.get()};
+    for (auto &graph : forms())
+      if (isForOthers(*graph, request))
+        request.ofOthers.push_back(std::move(graph));
+    if (!request.ofOthers.empty())
+      request.policies = request.ofOthers[0]->policies;
+    auto graph = convertWithCalls(std::move(request));
     learnPaths(*graph);
+    if (seen_.waited() && std::ranges::any_of(kept_, [&](const auto &kept) {
+          return isOneGraph(*kept->graph, *graph);
+        }))
+      ++sharedConversions_;
     stats_.captureCost.ops += graph->captureCost.ops;
     stats_.captureCost.seconds += graph->captureCost.seconds;
     made = std::make_shared<Kept>(
@@ -764,7 +661,7 @@ int ConvertedFunction::traverse(visitproc visit, void *arg) {
     if (kept.use_count() == 1 && kept->graph.use_count() == 1)
       if (int stop = kept->graph->traverse(visit, arg))
         return stop;
-  for (const Varying *values : {&varying_, &decided_, &constants_}) {
+  for (const Varying *values : {&varying_, &differed_, &decided_, &constants_}) {
     auto visitSlot = [&](const LeafPlace &place) {
       if (place.slot) {
         Py_VISIT(place.slot->object.get());

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -112,6 +113,7 @@ private:
   std::shared_ptr<const ConvertedGraph> convertWithCalls(ConversionRequest request);
   std::shared_ptr<const ConvertedGraph> convertVarying(ConversionRequest request);
   struct Attempt;
+  void followObjects(Attempt &attempt, const ConversionRequest &request) const;
   std::shared_ptr<const ConvertedGraph> convertWith(Attempt &attempt, ConversionRequest &request);
   // Learns from a call that no graph has run.
   void learnVarying(PyObject *const *args, size_t count, PyObject *keywordNames, Misfits &misfits);
@@ -125,6 +127,9 @@ private:
                           PyObject *keywordNames) const;
   void hasRun(const std::shared_ptr<Kept> &kept, const KeptGraphs &olderToo,
               const Misfits &misfits);
+  std::set<PyObject *> objectsOfGraphs() const;
+  static bool isForOthers(const ConvertedGraph &graph, const ConversionRequest &request);
+  bool isKnownWithout(const LeafPlace &place, size_t argument, PyObject *object) const;
   void learnPaths(const ConvertedGraph &graph);
   bool wastesRuns();
   void makeConstant(const Varying &values);
@@ -145,6 +150,7 @@ private:
   SeenCalls seen_;
   std::shared_ptr<Choices> choices_ = std::make_shared<Choices>();
   Varying varying_;                   // what has been seen to vary
+  Varying differed_;                  // of this: what a graph has had otherwise for its own objects
   Varying decided_;                   // dimensions among it of which Python knows the size
   std::vector<AskedSizes> questions_; // about the others
   Varying constants_;                 // what a graph has to know
@@ -159,7 +165,9 @@ private:
   int failedAttempts_ = 0;
   ExitReason failure_ = ExitReason::CaptureFailed; // of the last of them
   uint64_t nextAttempt_ = 0;                       // the call that may try again
-  std::atomic<uint64_t> wastedRuns_{0};            // that ended in a failed assumption
+  // For objects that had come back: their graphs run a program that was there.
+  uint64_t sharedConversions_ = 0;
+  std::atomic<uint64_t> wastedRuns_{0}; // that ended in a failed assumption
   std::atomic<uint64_t> missesInARow_{0};
   ExitReason lastMiss_ = ExitReason::CaptureFailed; // why the last of them was one
 };

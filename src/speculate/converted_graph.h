@@ -4,6 +4,7 @@
 
 #include "capture/capture_cost.h"
 #include "capture/modes.h"
+#include "frontend/interpreter_host.h"
 #include "runtime/executor.h"
 #include "speculate/choices.h"
 #include "speculate/exit_reason.h"
@@ -114,8 +115,10 @@ public:
   bool forks = false;             // has both ways of branches, where it can
   std::vector<PyRef> rerouted;    // functions whose code makes opaque calls with effects
   std::vector<Slot> changedSlots; // by these calls; it reads them where the program does
+  Policies policies;              // of its branches
   bool decides = false;           // has paths for values of arguments that Python knows
   std::shared_ptr<Executor> executor;
+  std::string source;                           // what that follows from, where others may run it
   std::optional<Seat> seat;                     // where it shares that with other forms of a call
   std::shared_ptr<const CapturedForm> captured; // null where it cannot
   std::shared_ptr<const TrainableResults> trainable; // null: nothing that is left behind trains

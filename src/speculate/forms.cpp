@@ -53,6 +53,7 @@ private:
                                              const CompiledGraph &compiled) const {
     auto graph = std::make_shared<ConvertedGraph>(*graphs_[form]);
     graph->executor = compiled.executor;
+    graph->source.clear();
     graph->moduleText = compiled.text;
     graph->seat = Seat{.form = form,
                        .firstInput = firstInputs_[form],

@@ -6,6 +6,7 @@
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Parser/Parser.h"
+#include "llvm/Support/SHA256.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <optional>
@@ -104,6 +105,13 @@ std::string sourceTextOf(ModuleOp module, const BackwardSplit *split) {
     text += std::to_string(split->numResults) + " results, " + std::to_string(split->numSeeds) +
             " seeds\n";
   return text + exactTextOf(module);
+}
+
+std::string sourceHashOf(ModuleOp module) {
+  llvm::SHA256 hash;
+  hash.update(sourceTextOf(module, /*split=*/nullptr));
+  auto digest = hash.final();
+  return {reinterpret_cast<const char *>(digest.data()), digest.size()};
 }
 
 PipelineResult runPipelineOrRead(ModuleOp module, DerivativeSource &derivatives,

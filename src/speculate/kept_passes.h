@@ -16,5 +16,7 @@ PipelineResult runPipelineOrRead(mlir::ModuleOp module, DerivativeSource &deriva
 std::string exactTextOf(mlir::ModuleOp module);
 // All that a compiled graph follows from in this process.
 std::string sourceTextOf(mlir::ModuleOp module, const BackwardSplit *split);
+// Stands for that text.
+std::string sourceHashOf(mlir::ModuleOp module);
 
 } // namespace bifront

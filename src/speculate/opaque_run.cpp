@@ -18,13 +18,13 @@ namespace bifront {
 
 namespace {
 
-using Extent = std::pair<const char *, const char *>; // from the first byte to behind the last
+using ByteRange = std::pair<const char *, const char *>; // from the first byte to behind the last
 
-bool overlap(const Extent &one, const Extent &other) {
+bool overlap(const ByteRange &one, const ByteRange &other) {
   return one.first < other.second && other.first < one.second;
 }
 
-Extent extentOf(const at::Tensor &tensor) {
+ByteRange extentOf(const at::Tensor &tensor) {
   if (!tensor.has_storage())
     return {nullptr, nullptr};
   const auto &storage = tensor.storage();
@@ -32,7 +32,7 @@ Extent extentOf(const at::Tensor &tensor) {
   return {begin, begin + storage.nbytes()};
 }
 
-Extent extentOf(PyObject *array) {
+ByteRange extentOf(PyObject *array) {
   Py_buffer buffer;
   if (PyObject_GetBuffer(array, &buffer, PyBUF_STRIDES) < 0)
     throw PythonError();
@@ -133,7 +133,7 @@ void OpaqueRun::countRefs(PyObject *array, Py_ssize_t more) {
 void OpaqueRun::keepArray(PyObject *array) {
   if (isReadOnly(array))
     return; // numpy says so
-  Extent extent = extentOf(array);
+  ByteRange extent = extentOf(array);
   auto refuse = [&](const at::Tensor &tensor) {
     if (overlap(extent, extentOf(tensor)))
       throw std::runtime_error("an array is written that a tensor shares its memory with");

@@ -45,6 +45,7 @@ struct Captured {
   std::set<uint32_t> bareLeaves; // tensors that the program has asked for attributes of their own
   Varying needed;                // numbers that the program asked for
   Varying changes;               // slots that vary because the call changes what it finds there
+  Varying unused;                // inputs that a single path does without
   std::optional<TrainableResults> trainable;
   BackwardSplit split;                      // of these
   Path path;                                // that was captured

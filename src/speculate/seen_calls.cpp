@@ -10,6 +10,11 @@
 
 namespace bifront {
 
+// Values and objects of one place that calls are converted for when they are first met.
+constexpr size_t kAtOnce = 2;
+// That have graphs, and of which is known that they wait.
+constexpr size_t kMostObjects = 64;
+
 void SeenCalls::note(PyObject *value, const ValuePath &path, std::vector<Leaf> &leaves) {
   if (leaves.size() >= kMostLeaves || path.size() > kDeepest)
     return;
@@ -25,14 +30,27 @@ void SeenCalls::note(PyObject *value, const ValuePath &path, std::vector<Leaf> &
   }
   ValuePath inside = path;
   inside.push_back(0);
-  if (PyTuple_CheckExact(value) || PyList_CheckExact(value)) {
+  if (PyTuple_Check(value) || PyList_CheckExact(value)) {
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(value); ++i, ++inside.back())
       note(PySequence_Fast_GET_ITEM(value, i), inside, leaves);
   } else if (PyDict_CheckExact(value)) {
     PyObject *key = nullptr, *item = nullptr;
     for (Py_ssize_t position = 0; PyDict_Next(value, &position, &key, &item); ++inside.back())
       note(item, inside, leaves);
+  } else {
+    leaves.push_back({path, {}, {}, value});
   }
+}
+
+std::vector<PyObject *> SeenCalls::objectsAmong(PyObject *const *args, size_t total) {
+  std::vector<Leaf> leaves;
+  for (uint32_t i = 0; i < total; ++i)
+    note(args[i], {i}, leaves);
+  std::vector<PyObject *> objects;
+  for (const Leaf &leaf : leaves)
+    if (leaf.object)
+      objects.push_back(leaf.object);
+  return objects;
 }
 
 // Not zero.
@@ -91,9 +109,46 @@ bool SeenCalls::noteUnknown(const PyRef &value) {
   return found;
 }
 
-bool SeenCalls::comesBack(const std::vector<ValuePath> &choices, const Choices &known) {
-  constexpr size_t kAtOnce = 2;
-  bool all = true;
+// Whether the object was there.
+bool SeenCalls::takeWaiting(PyObject *object) {
+  return std::erase_if(waiting_, [&](const PyRef &reference) {
+           return PyWeakref_GET_OBJECT(reference.get()) == object;
+         }) > 0;
+}
+
+void SeenCalls::wait(PyObject *object) {
+  PyRef reference = PyRef::steal(PyWeakref_NewRef(object, nullptr));
+  PyErr_Clear(); // of one that cannot be referred to so: it never comes back
+  if (reference)
+    waiting_.push_back(std::move(reference));
+  if (waiting_.size() > kMostObjects)
+    waiting_.pop_front();
+}
+
+bool SeenCalls::objectsComeBack(const Varying &varying, const std::set<PyObject *> &known) {
+  waited_ = false;
+  for (const Leaf &leaf : last_) {
+    if (!leaf.object || varying.has(LeafPlace{leaf.path, std::nullopt}) ||
+        known.contains(leaf.object))
+      continue;
+    auto others = static_cast<size_t>(std::ranges::count_if(
+        known, [&](PyObject *other) { return Py_TYPE(other) == Py_TYPE(leaf.object); }));
+    if (others < kAtOnce)
+      continue;
+    bool isBack = takeWaiting(leaf.object);
+    if (!isBack || others >= kMostObjects) {
+      wait(leaf.object);
+      return false;
+    }
+    waited_ = true;
+  }
+  return true;
+}
+
+bool SeenCalls::comesBack(const Varying &varying, const Choices &known,
+                          const std::set<PyObject *> &objects) {
+  const std::vector<ValuePath> &choices = varying.choices;
+  bool all = objectsComeBack(varying, objects);
   for (const Leaf &leaf : last_) {
     PyObject *value = leaf.value.get();
     if (!value || isNumberOrTensor(value) || std::ranges::count(choices, leaf.path) == 0 ||
@@ -110,6 +165,8 @@ int SeenCalls::traverse(visitproc visit, void *arg) const {
     Py_VISIT(leaf.value.get());
   for (const PyRef &value : unknown_)
     Py_VISIT(value.get());
+  for (const PyRef &reference : waiting_)
+    Py_VISIT(reference.get());
   return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "speculate/varying.h"
 
 #include <deque>
+#include <set>
 #include <vector>
 
 namespace bifront {
@@ -16,18 +17,26 @@ public:
   // The numbers and sizes that differ from those of the call before.
   Varying add(PyObject *const *args, size_t count, PyObject *keywordNames);
 
-  // Of the last call, which has these choices: whether graphs that know their values may run calls
-  // to come. A path costs as much as many calls: beyond the first few values each has to come back
-  // before many others do. Not numbers, which the program may need to know on some ways alone.
-  bool comesBack(const std::vector<ValuePath> &choices, const Choices &known);
+  // Of the last call, where this varies: whether graphs that know its choices, and are for the very
+  // objects that are no inputs, may run calls to come. A path costs as much as many calls: beyond
+  // the first few values each has to come back before many others do. Not numbers, which the
+  // program may need to know on some ways alone.
+  // `objects`: those that there are graphs about.
+  bool comesBack(const Varying &varying, const Choices &known, const std::set<PyObject *> &objects);
+  // Whether one of these objects is among those that had to.
+  bool waited() const { return waited_; }
+
+  // Objects among the arguments that are known by their identity, if they are no inputs; borrowed.
+  static std::vector<PyObject *> objectsAmong(PyObject *const *args, size_t total);
 
   int traverse(visitproc visit, void *arg) const;
 
 private:
   struct Leaf {
     ValuePath path;
-    PyRef value; // a number or a choice; or
-    std::vector<int64_t> sizes;
+    PyRef value;                // a number or a choice; or
+    std::vector<int64_t> sizes; // of a tensor; or
+    PyObject *object = nullptr; // borrowed, and an address alone behind the call
     bool operator<(const Leaf &other) const { return path < other.path; }
   };
   static void note(PyObject *value, const ValuePath &path, std::vector<Leaf> &leaves);
@@ -38,6 +47,13 @@ private:
   std::deque<PyRef> unknown_; // the latest choices that no graph has known
   bool noteUnknown(const PyRef &value);
   PyRef keywordNames_;
+
+  // Weak references to objects that no graph is about: what is gone does not come back.
+  std::deque<PyRef> waiting_;
+  bool takeWaiting(PyObject *object);
+  void wait(PyObject *object);
+  bool objectsComeBack(const Varying &varying, const std::set<PyObject *> &known);
+  bool waited_ = false;
 };
 
 } // namespace bifront

@@ -85,6 +85,8 @@ public:
   void forEachIdentity(const std::function<void(PyObject *)> &use) const;
 
   Kind kind() const { return kind_; }
+  // The one object that it is; null for other patterns.
+  PyObject *identity() const { return kind_ == Kind::Identity ? object_.get() : nullptr; }
   uint32_t index() const { return index_; } // of the leaf
   int traverse(visitproc visit, void *arg) const;
 

@@ -13,6 +13,15 @@ PyRef callCollector(const char *name, int generation) {
 
 } // namespace
 
+bool collectUntil(const std::function<bool()> &isEnough) {
+  for (int generation : {1, 2}) {
+    if (isEnough())
+      return true;
+    callCollector("collect", generation);
+  }
+  return isEnough();
+}
+
 YoungObjects::YoungObjects() : collects_(PyGC_Disable() != 0) {
   callCollector("collect", 0); // what is there gets older
 }

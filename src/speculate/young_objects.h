@@ -4,10 +4,14 @@
 
 #include "support/py_ref.h"
 
+#include <functional>
 #include <optional>
 #include <unordered_set>
 
 namespace bifront {
+
+// Frees garbage in cycles, first what has been made lately; whether it is enough.
+bool collectUntil(const std::function<bool()> &isEnough);
 
 // While it lives, the collector does not run by itself.
 class YoungObjects {
