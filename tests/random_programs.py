@@ -1,8 +1,9 @@
 """Random differentiable programs: loops, branches, recursion, lists; converted, against eager.
 
 `python -m tests.random_programs --count 5000 --seed 0` runs so many, and shrinks each that fails to
-a small one. A program is a nest of statements in which every name has a value from the start, so
-that it stays a program whatever is cut off.
+a small one; with `--returns` backward goes through what the program returns. A program is a nest of
+statements in which every name has a value from the start, so that it stays a program whatever is
+cut off.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class RandomProgram:
     helper: Block
     descend: Block
     body: Block
+    returns: bool = False  # the loss, through which backward goes outside
 
     def source(self) -> str:
         def function(head: str, block: Block, end: str) -> str:
@@ -109,7 +111,8 @@ class RandomProgram:
                     "def step(a, b, w, n):\n    c, d = a * 1, b * 1",
                     self.body,
                     "loss = (a * b + c.sin() + d * d).sum()\n"
-                    "    loss.backward()\n    return loss.detach()",
+                    + ("" if self.returns else "    loss.backward()\n")
+                    + ("    return loss" if self.returns else "    return loss.detach()"),
                 ),
             ]
         )
@@ -269,7 +272,10 @@ def run(program: RandomProgram) -> dict[str, Any]:
         outcomes: list[Any] = []
         for function, tensors in ((step, theirs), (converted, mine)):
             try:
-                outcomes.append(function(*tensors, n))
+                loss = function(*tensors, n)
+                if program.returns:
+                    loss.backward()
+                outcomes.append(loss.detach())
             except Exception as error:
                 outcomes.append(f"{type(error).__name__}: {error}")
         expected, actual = outcomes
@@ -338,10 +344,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the first program")
+    parser.add_argument("--returns", action="store_true", help="backward outside of the program")
     options = parser.parse_args()
     failed = graphs = 0
     for seed in range(options.seed, options.seed + options.count):
-        program = Generator(seed).program()
+        program = replace(Generator(seed).program(), returns=options.returns)
         try:
             graphs += run(program)["graph_calls"] > 0
         except Differs:
