@@ -13,9 +13,8 @@
 #include "ir/graph_recorder.h"
 #include "speculate/arguments.h"
 #include "speculate/capture_hooks.h"
-#include "speculate/compile_later.h"
+#include "speculate/compile_captured.h"
 #include "speculate/foresee.h"
-#include "speculate/kept_passes.h"
 #include "speculate/path_sizes.h"
 #include "speculate/paths.h"
 #include "speculate/proxies.h"
@@ -513,46 +512,6 @@ void captureAndUndo(const ConversionRequest &request, Arguments &arguments, Capt
   capture(request, arguments, captured, attempts);
   if (state.restore())
     fail(ExitReason::CaptureFailed, "the function changes Python values that outlive the call");
-}
-
-// Takes the program of a graph that is the same but for the objects that it is about.
-bool takeProgram(ConvertedGraph &graph, const Captured &captured,
-                 const std::vector<std::shared_ptr<const ConvertedGraph>> &others) {
-  graph.source = sourceHashOf(*captured.module);
-  auto same = std::ranges::find(others, graph.source, [](const auto &one) { return one->source; });
-  if (same == others.end())
-    return false;
-  graph.executor = (*same)->executor;
-  graph.moduleText = (*same)->moduleText;
-  return true;
-}
-
-void compileModule(Captured &captured, ConvertedGraph &graph, const ConversionRequest &request) {
-  if (request.options.walked && !captured.trainable &&
-      takeProgram(graph, captured, request.ofOthers))
-    return;
-  LaterCompiler *later = request.later;
-  BackwardSplit *split = captured.trainable ? &captured.split : nullptr;
-  if (split) // before the passes
-    captured.trainable->again =
-        std::make_unique<GradientsAgain>(*captured.module, split->numResults);
-  std::optional<CompiledGraph> earlier;
-  if (later)
-    earlier = later->take(*captured.module, split);
-  CompiledGraph compiled = earlier ? std::move(*earlier) : compileGraph(*captured.module, split);
-  graph.executor = std::move(compiled.executor);
-  graph.moduleText = std::move(compiled.text);
-  if (!captured.trainable)
-    return;
-  TrainableResults &trainable = *captured.trainable;
-  trainable.savedInputs = std::move(captured.split.savedInputs);
-  trainable.readers = std::move(captured.split.readers);
-  trainable.meets = std::move(captured.split.meets);
-  trainable.gradients = std::move(compiled.gradients);
-  for (const StoreStep &store : graph.executor->program().stores)
-    if (store.attribute.empty())
-      trainable.written.push_back(store.target);
-  graph.trainable = std::make_shared<TrainableResults>(std::move(trainable));
 }
 
 // The Python values around the function as they are before it runs.
