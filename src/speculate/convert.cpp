@@ -14,6 +14,7 @@
 #include "speculate/arguments.h"
 #include "speculate/capture_hooks.h"
 #include "speculate/compile_captured.h"
+#include "speculate/compile_graph.h"
 #include "speculate/foresee.h"
 #include "speculate/path_sizes.h"
 #include "speculate/paths.h"
