@@ -50,9 +50,14 @@ void Interpreter::readAnswerOfTorch(PyObject *function, const CallArguments &arg
   if (answer == Py_None || isTensor(answer))
     return; // as most calls
   std::string name = attributeText(function, "__name__");
-  // The walk has none where the CPU is the default device, which is one.
-  bool isOfModes = asksForModes(name);
-  if ((!isPlain(answer) && !isOfModes) || !arguments.keywords.empty())
+  if (asksForModes(name)) { // the walk has none where the CPU is the default device, which is one
+    static PyRef count = checked(PyObject_GetAttrString(
+        checked(PyImport_ImportModule("torch._C")).get(), "_len_torch_function_stack"));
+    log_.readAnswer(count.get(), tupleOf({}).get(),
+                    checked(PyObject_CallNoArgs(count.get())).get());
+    return;
+  }
+  if (!isPlain(answer) || !arguments.keywords.empty())
     return;
   auto isPlainArgument = [&](const PyRef &argument) {
     PyObject *object = argument.get(); // an object of C's may be asked about itself
@@ -60,7 +65,7 @@ void Interpreter::readAnswerOfTorch(PyObject *function, const CallArguments &arg
                    !isMutableContainer(object) && !PyTuple_Check(object) && !log_.isFresh(object);
     return isPlain(object) || isAsked;
   };
-  if ((isOfModes || (isQuestion(name) && !isKnownAnswer(name))) &&
+  if (isQuestion(name) && !isKnownAnswer(name) &&
       std::ranges::all_of(arguments.positional, isPlainArgument))
     log_.readAnswer(function, tupleOf(arguments.positional).get(), answer);
 }
