@@ -17,7 +17,8 @@
 namespace bifront {
 
 std::unique_ptr<mlir::Pass> createSimplifyPass();
-// `combinesBranches`: two on one condition become one, unless they are to be parted (splitBackward).
+// `combinesBranches`: two on one condition become one, unless they are to be parted
+// (splitBackward).
 mlir::LogicalResult simplify(mlir::ModuleOp module, bool combinesBranches = true);
 
 } // namespace bifront
