@@ -90,6 +90,22 @@ c10::IntArrayRef ProxyImpl::known(c10::SymIntArrayRef sizes, std::vector<int64_t
   return ints;
 }
 
+c10::SymBool ProxyImpl::sym_is_contiguous_custom(at::MemoryFormat format) const {
+  const Extent &first = shape_.in(0), &second = shape_.in(1);
+  bool isPlain = format == at::MemoryFormat::Contiguous && shape_.dynamic;
+  if (!isPlain || first.isContiguous() || second.isContiguous())
+    return TensorImpl::sym_is_contiguous_custom(format);
+  Extent withOnes = first;
+  for (int64_t d = 0; d < first.dim(); ++d)
+    if (first.sizes[d] != second.sizes[d])
+      withOnes.sizes[d] = 1;
+  if (first.strides != second.strides || withOnes.isContiguous())
+    for (const c10::SymInt &size : sym_sizes())
+      if (auto symbol = SymbolicScalar::of(size))
+        symbol->assumeMany();
+  return false;
+}
+
 void ProxyImpl::showShape(bool fromInput) {
   const Extent &first = shape_.in(0), &second = shape_.in(1);
   if (!shape_.dynamic) {

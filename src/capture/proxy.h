@@ -54,6 +54,8 @@ protected:
   c10::IntArrayRef sizes_custom() const override { return known(sym_sizes(), knownSizes_); }
   c10::IntArrayRef strides_custom() const override { return known(sym_strides(), knownStrides_); }
   int64_t numel_custom() const override { return sym_numel().guard_int(__FILE__, __LINE__); }
+  // Whether PyTorch copies or gives the same memory. What has one row lies in many ways at once.
+  c10::SymBool sym_is_contiguous_custom(at::MemoryFormat format) const override;
 
 private:
   static c10::IntArrayRef known(c10::SymIntArrayRef sizes, std::vector<int64_t> &ints);
