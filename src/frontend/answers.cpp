@@ -70,11 +70,14 @@ void Interpreter::readAnswerOfTorch(PyObject *function, const CallArguments &arg
     log_.readAnswer(function, tupleOf(arguments.positional).get(), answer);
 }
 
-// An attribute that C computes, of an object from before the call.
+// An attribute that C computes, of an object from before the call. A field of a named tuple is one
+// of its items, which do not change.
 void Interpreter::readComputed(PyObject *descriptor, PyObject *object, PyObject *value) {
-  if (hasWalkedMethod(descriptor, "__get__") || Py_IS_TYPE(descriptor, &PyProperty_Type) ||
-      isTensor(object) || isImmutable(object) || log_.isFresh(object) || isGraphNumber(value) ||
-      PyExceptionInstance_Check(object))
+  bool isItem = PyTuple_Check(object) &&
+                std::string_view(Py_TYPE(descriptor)->tp_name) == "_collections._tuplegetter";
+  if (isItem || hasWalkedMethod(descriptor, "__get__") ||
+      Py_IS_TYPE(descriptor, &PyProperty_Type) || isTensor(object) || isImmutable(object) ||
+      log_.isFresh(object) || isGraphNumber(value) || PyExceptionInstance_Check(object))
     return;
   PyRef again = checked(
       Py_TYPE(descriptor)
