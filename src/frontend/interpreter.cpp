@@ -70,7 +70,10 @@ PythonEffects Interpreter::finish() {
     unseenInputs_.insert(effects.inputs[i].input);
   std::erase_if(effects.inputs, [&](const SlotInput &input) {
     PyObject *value = input.value.get();
-    return unseenInputs_.contains(input.input) && (PyLong_Check(value) || PyFloat_Check(value));
+    bool isAttribute = PyDict_Check(input.slot.object.get()) ||
+                       input.slot.kind == Slot::Kind::Member; // not of a list, or its length
+    return isAttribute && unseenInputs_.contains(input.input) &&
+           (PyLong_Check(value) || PyFloat_Check(value));
   });
   effects.isKept = [leaving = opaque_.leaving(), any = opaque_.sharesNothing(),
                     choices = opaque_.choices()](PyObject *object) {
