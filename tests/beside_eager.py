@@ -48,6 +48,17 @@ class Step:
     backwards: int = 0  # through what the step returns, behind it
 
 
+class Steps(dict[str, Step]):
+    """By the names of the functions that `step` decorates, with the options of a Step."""
+
+    def step(self, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def register(run: Callable[..., Any]) -> Callable[..., Any]:
+            self[run.__name__] = Step(run, **options)
+            return run
+
+        return register
+
+
 def zero(m: nn.Module) -> None:
     for parameter in m.parameters():
         parameter.grad = None

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import argparse
 import collections
-import contextlib
 import random
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import bifront
-import torch
 from bifront import _core
 
 from tests.language.conformance import CALLS, Program, Side, all_programs, call_both
+from tests.language.gradients import in_double
 
 KINDS = ("check", "call", "allocation", "opaque")
 # Each failed check may lead to another graph, and a conversion costs as much as many calls.
@@ -87,16 +86,7 @@ def sweep(entry: Program, events_per_kind: int, failures: collections.Counter[st
             running.call()  # and the graph is as good as before
 
 
-@contextlib.contextmanager
-def in_double() -> Iterator[None]:
-    """Training makes more and more of what is rounded in another order."""
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(torch.float32)
-
-
+# In double precision: training makes more and more of what is rounded in another order.
 @in_double()
 def run(entries: Sequence[Program], events_per_kind: int) -> tuple[collections.Counter[str], int]:
     failures: collections.Counter[str] = collections.Counter()

@@ -5,24 +5,16 @@ Each step in CPython and converted, twelve calls with changing inputs (tests/bes
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.beside_eager import Step, Weights, assert_same_steps, rnn, zero
+from tests.beside_eager import Steps, Weights, assert_same_steps, rnn, zero
 
-STEPS: dict[str, Step] = {}
-
-
-def step(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def register(run: Callable[..., Any]) -> Callable[..., Any]:
-        STEPS[run.__name__] = Step(run, **options)
-        return run
-
-    return register
+STEPS = Steps()
+step = STEPS.step
 
 
 # --- create_graph --------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ Each step in CPython and converted, twelve calls with changing inputs (tests/bes
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,17 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from tests.beside_eager import Step, Weights, assert_same_steps, rnn, zero
+from tests.beside_eager import Steps, Weights, assert_same_steps, rnn, zero
 
-STEPS: dict[str, Step] = {}
-
-
-def step(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def register(run: Callable[..., Any]) -> Callable[..., Any]:
-        STEPS[run.__name__] = Step(run, **options)
-        return run
-
-    return register
+STEPS = Steps()
+step = STEPS.step
 
 
 def share_gradients(m: Weights, n: int) -> None:

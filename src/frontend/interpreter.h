@@ -553,27 +553,25 @@ private:
               const std::function<PyRef()> &call);
   bool isApart(PyObject *value, int depth = 0) const;
   PyRef outlasting(PyRef made);
-  // While other threads may run, which see nothing of the walk.
-  class Hidden {
-  public:
-    explicit Hidden(Interpreter &interpreter);
-    ~Hidden();
-    Hidden(const Hidden &) = delete;
+  // Hides the changes of the walk, or shows them again, for as long as it lives.
+  class Turned {
+  protected:
+    Turned(PythonLog &log, bool turns);
+    ~Turned();
+    Turned(const Turned &) = delete;
 
   private:
+    void turn();
     PythonLog &log_;
-    bool hides_;
+    bool turns_;
+  };
+  // While other threads may run, which see nothing of the walk.
+  struct Hidden : Turned {
+    explicit Hidden(Interpreter &interpreter);
   };
   // While C that others run beside calls back.
-  class Walking {
-  public:
+  struct Walking : Turned {
     explicit Walking(Interpreter &interpreter);
-    ~Walking();
-    Walking(const Walking &) = delete;
-
-  private:
-    PythonLog &log_;
-    bool wasHidden_;
   };
 
   // autograd_code.cpp

@@ -62,6 +62,8 @@ PyRef Interpreter::letOthersRun(std::initializer_list<PyObject *> values,
 // Of functions of C alone: what is Python's may look at anything.
 PyRef Interpreter::callC(PyObject *callee, std::span<PyObject *const> values,
                          const std::function<PyRef()> &call) {
+  if (!areOtherThreads())
+    return call();
   auto areApart = [&] {
     PyTypeObject *type = Py_TYPE(callee);
     PyRef self = type == &PyMethodDescr_Type || type == &PyWrapperDescr_Type
@@ -73,38 +75,27 @@ PyRef Interpreter::callC(PyObject *callee, std::span<PyObject *const> values,
   };
   bool isC = PyCFunction_Check(callee) || Py_IS_TYPE(callee, &PyMethodDescr_Type) ||
              Py_IS_TYPE(callee, &PyWrapperDescr_Type) || Py_IS_TYPE(callee, &_PyMethodWrapper_Type);
-  if (!areOtherThreads())
-    return call();
   if (!isC || !areApart())
     return outlasting(call());
   Hidden fromOthers(*this);
   return outlasting(call());
 }
 
-Interpreter::Hidden::Hidden(Interpreter &interpreter)
-    : log_(interpreter.log_), hides_(!log_.isHidden() && areOtherThreads()) {
+Interpreter::Turned::Turned(PythonLog &log, bool turns) : log_(log), turns_(turns) { turn(); }
+Interpreter::Turned::~Turned() { turn(); }
+
+void Interpreter::Turned::turn() {
   PendingException ofTheProgram;
-  if (hides_)
+  if (turns_ && log_.isHidden())
+    log_.show();
+  else if (turns_)
     log_.hide();
 }
 
-Interpreter::Hidden::~Hidden() {
-  PendingException ofTheProgram;
-  if (hides_)
-    log_.show();
-}
+Interpreter::Hidden::Hidden(Interpreter &interpreter)
+    : Turned(interpreter.log_, !interpreter.log_.isHidden() && areOtherThreads()) {}
 
 Interpreter::Walking::Walking(Interpreter &interpreter)
-    : log_(interpreter.log_), wasHidden_(log_.isHidden()) {
-  PendingException ofTheProgram;
-  if (wasHidden_)
-    log_.show();
-}
-
-Interpreter::Walking::~Walking() {
-  PendingException ofTheProgram;
-  if (wasHidden_)
-    log_.hide();
-}
+    : Turned(interpreter.log_, interpreter.log_.isHidden()) {}
 
 } // namespace bifront

@@ -24,4 +24,12 @@ namespace bifront {
 std::unique_ptr<mlir::Pass> createDropUnreadPass();
 void dropUnread(mlir::ModuleOp module);
 
+// Erases all ops of these kinds, which have no results.
+template <typename... Ops> void eraseOps(mlir::ModuleOp module) {
+  module.walk([](mlir::Operation *op) {
+    if (mlir::isa<Ops...>(op))
+      op->erase();
+  });
+}
+
 } // namespace bifront

@@ -45,9 +45,6 @@ void compileModule(Captured &captured, ConvertedGraph &graph, const ConversionRe
   trainable.readers = std::move(captured.split.readers);
   trainable.meets = std::move(captured.split.meets);
   trainable.gradients = std::move(compiled.gradients);
-  for (const StoreStep &store : graph.executor->program().stores)
-    if (store.attribute.empty())
-      trainable.written.push_back(store.target);
   graph.trainable = std::make_shared<TrainableResults>(std::move(trainable));
 }
 

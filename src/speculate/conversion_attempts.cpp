@@ -2,6 +2,7 @@
 #include "speculate/converted_function.h"
 
 #include "speculate/convert.h"
+#include "speculate/object_layout.h"
 #include "support/options.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -11,26 +12,18 @@
 namespace bifront {
 namespace {
 
-// Null where its class has none.
-PyRef dictOf(PyObject *object) {
-  PyRef dict = PyRef::steal(
-      Py_TYPE(object)->tp_dictoffset ? PyObject_GenericGetDict(object, nullptr) : nullptr);
-  PyErr_Clear(); // no memory: as if it had none
-  return dict;
-}
-
 // An object among the arguments of a graph, and the one that a call has in its place.
 struct OtherObject {
   PyObject *before, *now;
-  PyRef dictBefore = dictOf(before), dictNow = dictOf(now);
+  PyObject *dictBefore = dictOf(before), *dictNow = dictOf(now);
 
   // The number in the same attribute; nothing where there is none, or the slot is of other things.
   std::optional<Slot> follow(const Slot &slot) const {
     PyObject *holder = slot.object.get();
-    bool isOfDict = dictBefore && dictNow && holder == dictBefore.get();
+    bool isOfDict = dictBefore && dictNow && holder == dictBefore;
     if (!isOfDict && holder != before)
       return std::nullopt;
-    Slot other{slot.kind, isOfDict ? dictNow : PyRef::share(now), slot.key};
+    Slot other{slot.kind, PyRef::share(isOfDict ? dictNow : now), slot.key};
     PyRef value = valueIn(other);
     bool isNumber = value && isNumberOrTensor(value.get()) && !THPVariable_Check(value.get());
     return isNumber ? std::optional(std::move(other)) : std::nullopt;

@@ -21,16 +21,8 @@ namespace {
 
 // Leaves what the returned value needs, as values.
 bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
-  auto dropStores = [&] {
-    llvm::SmallVector<mlir::Operation *> effects;
-    module.walk([&](mlir::Operation *op) {
-      // An assertion that does not hold says that the run would not get as far as the value.
-      if (mlir::isa<bf::StoreOp, bf::StoreAttrOp, bf::DecideOp>(op))
-        effects.push_back(op);
-    });
-    for (mlir::Operation *op : effects)
-      op->erase();
-  };
+  // An assertion that does not hold says that the run would not get as far as the value.
+  auto dropStores = [&] { eraseOps<bf::StoreOp, bf::StoreAttrOp, bf::DecideOp>(module); };
   auto valuesOnly = [&] {
     bool isDone = succeeded(functionalise(module));
     dropStores();

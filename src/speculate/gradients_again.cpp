@@ -2,6 +2,7 @@
 
 #include "ir/bf_dialect.h"
 #include "ir/object_ops.h"
+#include "passes/drop_unread.h"
 #include "passes/functionalise.h"
 #include "reference/interpreter.h"
 
@@ -42,16 +43,6 @@ bf::GradOp lastGradients(ModuleOp module, unsigned numResults) {
   return isAll ? op : bf::GradOp();
 }
 
-void eraseEffects(ModuleOp module) {
-  llvm::SmallVector<Operation *> effects;
-  module.walk([&](Operation *op) {
-    if (isa<bf::StoreOp, bf::StoreAttrOp, bf::PrintOp, bf::AssertOp>(op))
-      effects.push_back(op); // which were had, and held
-  });
-  for (Operation *op : effects)
-    op->erase();
-}
-
 void returnGradientsAlone(ModuleOp module, unsigned numResults) {
   func::FuncOp main = mainOf(module);
   Operation *terminator = main.front().getTerminator();
@@ -81,7 +72,8 @@ void GradientsAgain::prepare() const {
   });
   if (failed(functionalise(module)))
     return;
-  eraseEffects(module);
+  // Which were had, and held.
+  eraseOps<bf::StoreOp, bf::StoreAttrOp, bf::PrintOp, bf::AssertOp>(module);
   returnGradientsAlone(module, numResults_);
   gradients_ = lastGradients(module, 0);
   module.walk([&](Operation *op) {

@@ -25,6 +25,13 @@ const PyMemberDef *memberOf(PyObject *descriptor) {
 
 } // namespace
 
+PyObject *dictOf(PyObject *object) {
+  PyRef dict = PyRef::steal(
+      Py_TYPE(object)->tp_dictoffset ? PyObject_GenericGetDict(object, nullptr) : nullptr);
+  PyErr_Clear(); // no memory: as if it had none
+  return dict.get();
+}
+
 bool isClass(PyTypeObject *type) {
   return type->tp_flags & Py_TPFLAGS_HEAPTYPE && type->tp_dealloc == classDealloc();
 }

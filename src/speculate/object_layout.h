@@ -12,6 +12,8 @@ namespace bifront {
 bool isClass(PyTypeObject *type);
 // The type of C whose memory layout the class extends.
 PyTypeObject *solidBase(PyTypeObject *type);
+// The object's dict, which it keeps alive; null where its class has none.
+PyObject *dictOf(PyObject *object);
 PyTypeObject *dequeType();
 PyTypeObject *defaultDictType();
 

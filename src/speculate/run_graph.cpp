@@ -5,7 +5,6 @@
 #include "speculate/convert.h"
 #include "speculate/opaque_run.h"
 #include "speculate/python_objects.h"
-#include "speculate/random_state.h"
 #include "speculate/spent_gradient.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -187,7 +186,9 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves, OpaqueRu
     allowCallDepth(remainingFrames() / graph.framesPerCall);
   PyThreadState *released =
       worthReleasingGil(graph.executor->program()) ? PyEval_SaveThread() : nullptr;
-  RandomState random(graph.trainable && graph.drawsRandomNumbers);
+  auto given = graph.trainable
+                   ? std::make_shared<const GivenToRun>(buffers->inputs, graph.drawsRandomNumbers)
+                   : nullptr;
   RunResult run = graph.executor->run(buffers->inputs, buffers->outputs);
   if (released)
     PyEval_RestoreThread(released);
@@ -201,7 +202,7 @@ GraphRun runGraph(const ConvertedGraph &graph, PyObject *const *leaves, OpaqueRu
     return {Status::Raised, nullptr, messageOf(run.exception)};
   }
   if (graph.trainable)
-    attachHistory(graph.trainable, buffers->inputs, buffers->outputs, random);
+    attachHistory(graph.trainable, std::move(given), buffers->outputs);
   const PathEnd &end = graph.ends[pathOf(graph, buffers->outputs)];
   std::span<const c10::IValue> inputs = buffers->inputs;
   if (graph.seat) {

@@ -22,27 +22,19 @@ namespace {
 
 using namespace torch::autograd;
 
-// What one run was given.
-struct Given {
-  std::vector<c10::IValue> inputs;
-  std::vector<uint32_t> versions; // of the tensors among them
-  RandomState random;
-};
-
 uint32_t versionOf(const c10::IValue &value) {
   return value.isTensor() && value.toTensor().defined() && !value.toTensor().is_inference()
              ? value.toTensor()._version()
              : 0;
 }
 
-void checkGiven(const TrainableResults &trainable, const Given &given) {
+void checkGiven(const TrainableResults &trainable, const GivenToRun &given) {
   try {
     pybind11::gil_scoped_acquire oneAtATime; // for the compiler
     for (uint32_t input : trainable.again->needed()) {
       if (input >= given.inputs.size())
         break; // a seed
-      bool isWritten = std::ranges::find(trainable.written, input) != trainable.written.end();
-      TORCH_CHECK(!isWritten && versionOf(given.inputs[input]) == given.versions[input],
+      TORCH_CHECK(given.isUnchanged(input),
                   "one of its inputs has been modified by an inplace operation");
     }
   } catch (const std::exception &why) {
@@ -62,8 +54,8 @@ struct Retraced {
 };
 
 // The gradients, op by op.
-Retraced retrace(const TrainableResults &trainable, const Given &given, const variable_list &seeds,
-                 History history) {
+Retraced retrace(const TrainableResults &trainable, const GivenToRun &given,
+                 const variable_list &seeds, History history) {
   checkGiven(trainable, given);
   at::AutoGradMode withGrad(true);
   Retraced result;
@@ -100,7 +92,7 @@ bool isInAnotherMode(const variable_list &seeds) {
 class BackwardAgain final : public Node {
 public:
   BackwardAgain(std::shared_ptr<const TrainableResults> trainable,
-                std::shared_ptr<const Given> given, variable_list seeds,
+                std::shared_ptr<const GivenToRun> given, variable_list seeds,
                 std::vector<size_t> defined)
       : trainable_(std::move(trainable)), given_(std::move(given)), seeds_(std::move(seeds)),
         defined_(std::move(defined)) {}
@@ -131,7 +123,7 @@ public:
 
 private:
   std::shared_ptr<const TrainableResults> trainable_;
-  std::shared_ptr<const Given> given_;
+  std::shared_ptr<const GivenToRun> given_;
   variable_list seeds_;
   std::vector<size_t> defined_; // which gradients there are
 };
@@ -153,7 +145,7 @@ struct SavedTape {
 class ConvertedBackward final : public Node {
 public:
   ConvertedBackward(std::shared_ptr<const TrainableResults> trainable, size_t numSaved,
-                    std::shared_ptr<const Given> given)
+                    std::shared_ptr<const GivenToRun> given)
       : trainable_(std::move(trainable)), given_(std::move(given)),
         visited_(trainable_->meets.size()), spent_(trainable_->meets.size()) {
     saved_.reserve(numSaved);
@@ -306,7 +298,7 @@ private:
   }
 
   std::shared_ptr<const TrainableResults> trainable_;
-  std::shared_ptr<const Given> given_; // null: everything is spent
+  std::shared_ptr<const GivenToRun> given_; // null: everything is spent
   std::vector<std::variant<SavedVariable, Emptied, SavedTape, c10::IValue>> saved_;
   std::vector<SavedVariable> watched_;
   std::vector<std::vector<int64_t>> layouts_;
@@ -344,14 +336,20 @@ private:
 
 } // namespace
 
+GivenToRun::GivenToRun(std::span<const c10::IValue> inputs, bool drawsRandomNumbers)
+    : inputs(inputs.begin(), inputs.end()), random(drawsRandomNumbers) {
+  std::ranges::transform(inputs, std::back_inserter(versions), versionOf);
+}
+
+bool GivenToRun::isUnchanged(uint32_t input) const {
+  return versionOf(inputs[input]) == versions[input];
+}
+
 void attachHistory(const std::shared_ptr<const TrainableResults> &trainable,
-                   std::span<const c10::IValue> inputs, std::span<const c10::IValue> outputs,
-                   const RandomState &random) {
-  auto given = std::make_shared<Given>(std::vector<c10::IValue>(inputs.begin(), inputs.end()),
-                                       std::vector<uint32_t>(), random);
-  std::ranges::transform(inputs, std::back_inserter(given->versions), versionOf);
+                   std::shared_ptr<const GivenToRun> given, std::span<const c10::IValue> outputs) {
+  const std::vector<c10::IValue> &inputs = given->inputs;
   size_t numSaved = outputs.size() - trainable->firstSaved + trainable->savedInputs.size();
-  NodePointer node = makeNode<ConvertedBackward>(trainable, numSaved, std::move(given));
+  NodePointer node = makeNode<ConvertedBackward>(trainable, numSaved, given);
   auto &backward = static_cast<ConvertedBackward &>(*node);
   edge_list edges;
   for (uint32_t input : trainable->trained)

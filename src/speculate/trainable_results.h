@@ -4,7 +4,6 @@
 
 #include "runtime/executor.h"
 #include "speculate/gradients_again.h"
-
 #include "speculate/random_state.h"
 
 #include <ATen/core/ivalue.h>
@@ -26,13 +25,21 @@ struct TrainableResults {
   std::vector<std::vector<uint32_t>> readers, meets;
   std::shared_ptr<Executor> gradients;
   std::unique_ptr<GradientsAgain> again;
-  std::vector<uint32_t> written; // inputs, whose contents are not what the run was given any more
 };
 
-// Gives the results of one run their history. `random`: what the generator was before, if the run
-// has drawn numbers.
+// What a run is given, as it is before.
+struct GivenToRun {
+  GivenToRun(std::span<const c10::IValue> inputs, bool drawsRandomNumbers);
+  // Whether the contents of an input are still those.
+  bool isUnchanged(uint32_t input) const;
+
+  std::vector<c10::IValue> inputs;
+  std::vector<uint32_t> versions; // of the tensors among them
+  RandomState random;
+};
+
+// Gives the results of one run their history.
 void attachHistory(const std::shared_ptr<const TrainableResults> &trainable,
-                   std::span<const c10::IValue> inputs, std::span<const c10::IValue> outputs,
-                   const RandomState &random);
+                   std::shared_ptr<const GivenToRun> given, std::span<const c10::IValue> outputs);
 
 } // namespace bifront

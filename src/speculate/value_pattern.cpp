@@ -66,14 +66,6 @@ bool hasWeakReferences(PyObject *object) {
          *reinterpret_cast<PyObject **>(reinterpret_cast<char *>(object) + offset) != nullptr;
 }
 
-// The object's dict, which it keeps alive; null where its class has none.
-PyObject *dictOf(PyObject *object) {
-  PyRef dict = PyRef::steal(
-      Py_TYPE(object)->tp_dictoffset ? PyObject_GenericGetDict(object, nullptr) : nullptr);
-  PyErr_Clear(); // no memory: as if it had none
-  return dict.get();
-}
-
 // An instance that is no more than its attributes, so that a copy can stand for it.
 bool isPlainInstance(PyObject *value) {
   PyTypeObject *type = Py_TYPE(value);
