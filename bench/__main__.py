@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 
 from bench.machine import describe, peaks
+from bench.page import page
 from bench.race import Race, Result, fitting_batch
-from bench.report import markdown, notes, plot, table
+from bench.report import notes, plot, table
 from bench.ways import WAYS
 from programs.program import SIZES, names
 
@@ -148,7 +149,7 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     if options.markdown:
-        options.markdown.write_text(markdown(report, results))
+        options.markdown.write_text(page([report]))
     if options.plot:
         plot(results, options.plot)
     # Eager itself must have run, or nothing was compared.

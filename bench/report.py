@@ -1,9 +1,8 @@
-"""What a benchmark found, for people: a table in the terminal, a page, a plot."""
+"""What a benchmark found, for people: a table in the terminal, and a plot."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from bench.race import Result, Way
 
@@ -62,44 +61,19 @@ def table(results: list[Result], peak: float) -> str:
     return "\n".join(printed)
 
 
-def notes(results: list[Result]) -> list[str]:
-    """Why calls of a converted step ran in CPython."""
-    found = []
-    for result in results:
-        for name, way in result.ways.items():
-            if "note" in way.counts:
-                found.append(f"{result.program}, {name}: {way.counts['note']}")
-    return found
-
-
-def markdown(report: dict[str, Any], results: list[Result]) -> str:
-    machine, peaks = report["machine"], report["peaks"]
-    lines = ["# Results", ""]
-    lines += ["Written by the benchmark itself:", "", f"    {report['command']}", ""]
-    lines += [
-        f"On {machine['date']}, at commit {machine['commit']}: {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB, load {machine['load']} before "
-        f"it began; {report['threads']} thread(s); "
-        f"Python {machine['python']}, torch {machine['torch']}. A large matrix product reaches "
-        f"{peaks['flops'] / 1e9:.0f} GFLOP/s, a large copy {peaks['bytes'] / 1e9:.1f} GB/s.",
-        "",
-        "All ways of a program run in turn, on the same data. A ratio above 1 is faster than eager;"
-        " its spread is over the turns. `first` and `to 10th` are the times to the ends of the"
-        " first and of the tenth step, conversion included. `breaks` are torch.compile's graph"
-        " breaks and Bifront's opaque calls, `fallbacks` calls that ran in CPython. FLOP/s count"
-        " matrix products and convolutions. Losses and state are compared with eager's after ten"
-        " steps, relative 1e-4; in double precision where the last bit of fp32 decides what comes"
-        f" of them. Size: {report['size']}.",
-        "",
-        "| " + " | ".join(HEADER) + " |",
-        "|" + "---|" * len(HEADER),
+def said(results: list[Result], key: str) -> list[str]:
+    """What the ways' counts have under a key, way by way."""
+    return [
+        f"{result.program}, {name}: {way.counts[key]}"
+        for result in results
+        for name, way in result.ways.items()
+        if key in way.counts
     ]
-    for line in rows(results, peaks["flops"]):
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |")
-    why = notes(results)
-    if why:
-        lines += ["", "## Why calls ran in CPython", "", *(f"- {note}" for note in why)]
-    return "\n".join(lines) + "\n"
+
+
+def notes(results: list[Result]) -> list[str]:
+    opaque = [f"{line}, called by the graph" for line in said(results, "called")]
+    return opaque + [f"{line}, so that calls ran in CPython" for line in said(results, "note")]
 
 
 def plot(results: list[Result], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,12 @@ def by_bifront(program: Program) -> tuple[Step, Callable[[], Counts]]:
             "breaks": stats["opaque_calls"],
             "fallbacks": stats["fallback_calls"],
         }
+        called = Counter(name for _, name in step.opaque_calls)
+        if called:
+            counted["called"] = ", ".join(
+                name if times == 1 else f"{name} (at {times} places)"
+                for name, times in called.most_common()
+            )
         if stats["fallback_calls"] > 0:
             counted["note"] = step.last_error or ", ".join(stats["exits"])
         return counted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 
 from bench.contestant import Contestant, Failed, Trainer, answer
 from bench.machine import describe, peaks
+from bench.page import page
 from bench.race import Race, Result
-from bench.report import markdown, plot, table
+from bench.report import plot, table
 
 
 def contestant(way: str = "eager") -> Contestant:
@@ -52,8 +54,10 @@ def test_what_a_race_finds(tmp_path: Path) -> None:
         "threads": 1,
         "size": "small",
         "peaks": best,
+        "programs": [asdict(result)],
     }
-    assert "| janus/an | bifront |" in markdown(report, [result])
+    written = page([report])
+    assert "| janus/an | bifront |" in written and "- bifront: as eager on 1 of 1" in written
     plot([result], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import time
 from collections.abc import Callable
@@ -231,6 +232,27 @@ def test_the_clock_is_read_in_each_run() -> None:
     stamps = [stamp for *_, stamp in results]
     assert stamps == sorted(stamps) and len(set(stamps)) == 6
     assert converted.stats["graph_calls"] == 5 and converted.stats["opaque_calls"] == 3
+
+
+def test_what_is_called_has_a_name_and_a_line() -> None:
+    buffer = io.StringIO()
+
+    def step(x: Any) -> Any:
+        y = x * time.perf_counter()
+        buffer.writelines(["a step\n"])
+        return y
+
+    converted = bifront.function(step)
+    for _ in range(5):
+        converted(torch.ones(3))
+    first = step.__code__.co_firstlineno
+    expected = [
+        (f"{__file__}:{first + 1}", "time.perf_counter"),
+        (f"{__file__}:{first + 2}", "StringIO.writelines"),
+    ]
+    assert sorted(converted.opaque_calls) == expected
+    explained = bifront.explain(converted)
+    assert all(f"calls in Python: {name}" in explained for _, name in expected)
 
 
 def test_a_draw_into_an_array_is_left_to_cpython() -> None:

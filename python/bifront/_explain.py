@@ -44,6 +44,7 @@ def explain(fn: Any) -> str:
 def _remarks(fn: Any, reasons: dict[str, tuple[str, str, str]]) -> list[tuple[str, str]]:
     """Pairs of a place ("file:line", or nothing) and what is to be said there, each once."""
     found = [(place, f"assumed: {condition}") for place, condition in fn.assumptions]
+    found += [(place, f"calls in Python: {name}") for place, name in fn.opaque_calls]
     for note in fn.stats["notes"]:
         place, separator, text = note.partition(": ")
         is_place = bool(separator) and place.rpartition(":")[2].isdigit()

@@ -123,7 +123,7 @@ PyObject *statsOf(PyObject *self, void *) {
   uint64_t shadowedBytes = 0, tapeBytes = 0;
   int64_t arenaBytes = 0;
   for (const auto &graph : function.graphs()) {
-    opaqueCalls += graph->opaqueCalls();
+    opaqueCalls += graph->opaqueCalls().size();
     shadowedBytes += graph->executor->shadowedBytes();
     tapeBytes = std::max(tapeBytes, graph->executor->tapeBytes());
     arenaBytes += graph->bytes();
@@ -176,16 +176,28 @@ PyObject *captureCostOf(PyObject *self, void *) {
   return Py_BuildValue("(Kd)", cost.ops, cost.seconds);
 }
 
+bool appendPair(const PyRef &list, const std::string &place, const std::string &text) {
+  PyRef pair = PyRef::steal(Py_BuildValue("(ss)", place.c_str(), text.c_str()));
+  return list && pair && PyList_Append(list.get(), pair.get()) == 0;
+}
+
 // What the graphs assert, where: lines as "file:line", and the condition.
 PyObject *assumptionsOf(PyObject *self, void *) {
   PyRef list = PyRef::steal(PyList_New(0));
   for (const auto &graph : convertedOf(self).graphs())
-    for (const AssertSpec &assertion : graph->executor->program().asserts) {
-      PyRef pair = PyRef::steal(
-          Py_BuildValue("(ss)", assertion.location.c_str(), assertion.message.c_str()));
-      if (!list || !pair || PyList_Append(list.get(), pair.get()) < 0)
+    for (const AssertSpec &assertion : graph->executor->program().asserts)
+      if (!appendPair(list, assertion.location, assertion.message))
         return nullptr;
-    }
+  return list.release();
+}
+
+// What the graphs leave to Python in their middle: lines as "file:line", and what is called.
+PyObject *opaqueCallsOf(PyObject *self, void *) {
+  PyRef list = PyRef::steal(PyList_New(0));
+  for (const auto &graph : convertedOf(self).graphs())
+    for (const auto &[place, name] : graph->opaqueCalls())
+      if (!appendPair(list, place, name))
+        return nullptr;
   return list.release();
 }
 
@@ -220,6 +232,8 @@ PyGetSetDef attributes[] = {
     {"capture_cost", captureCostOf, nullptr, "Operators that were captured, and seconds for it.",
      nullptr},
     {"assumptions", assumptionsOf, nullptr, "What the graphs assert, and at which lines.", nullptr},
+    {"opaque_calls", opaqueCallsOf, nullptr, "What the graphs call in Python, and at which lines.",
+     nullptr},
     {"failures", failuresOf, nullptr, "The exits that have a line, with their messages.", nullptr},
     {"graph_texts", graphTextsOf, nullptr, "The graphs as text, after all passes.", nullptr},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},

@@ -305,7 +305,8 @@ PyRef Interpreter::callLogged(PythonFrame &frame, const CallPlace &place, Opaque
   all.positional.insert(all.positional.begin(), called);
   checkPending(checkedOperands(all));
   PyRef caller = host_.logged(place, site, framesAt(frame), grad);
-  return opaqueResult(recordCall(caller.get(), all, /*isLogged=*/true), {site.sample});
+  return opaqueResult(recordCall(called.get(), caller.get(), all, /*isLogged=*/true),
+                      {site.sample});
 }
 
 // The program's objects among what a logged call is given.

@@ -177,22 +177,20 @@ int64_t ConvertedGraph::bytes() const {
   return executor->program().arenaBytes * static_cast<int64_t>(executor->numFrames());
 }
 
-size_t ConvertedGraph::opaqueCalls() const {
+std::vector<std::pair<std::string, std::string>> ConvertedGraph::opaqueCalls() const {
+  std::vector<std::pair<std::string, std::string>> calls;
   std::set<std::string_view> sites;
-  size_t elsewhere = 0;
   auto add = [&](const Program &program) {
-    for (const PythonStep &step : program.pythonCalls)
-      if (!step.call.isOfProgram())
-        continue;
-      else if (step.call.site.empty())
-        ++elsewhere;
-      else
-        sites.insert(step.call.site);
+    for (const PythonStep &step : program.pythonCalls) {
+      bool isCounted = !step.call.site.empty() && !sites.insert(step.call.site).second;
+      if (step.call.isOfProgram() && !isCounted)
+        calls.emplace_back(step.location, step.call.name);
+    }
   };
   add(executor->program());
   for (const auto &function : executor->program().functions)
     add(*function);
-  return sites.size() + elsewhere;
+  return calls;
 }
 
 bool ConvertedGraph::callsPython() const {

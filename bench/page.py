@@ -1,0 +1,87 @@
+"""The page of results: `python -m bench.page REPORT.json... > docs/results.md`.
+
+Of what `python -m bench --json REPORT.json` wrote, a section for each report.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.race import Result, Way
+from bench.report import HEADER, rows, said
+
+INTRODUCTION = """\
+# Results
+
+Written by the benchmark itself (`python -m bench`). All ways of a program run in turn, on the
+same data. A ratio above 1 is faster than eager; its spread is over the turns. `first` and `to
+10th` are the times to the ends of the first and of the tenth step, conversion included. `breaks`
+are torch.compile's graph breaks and Bifront's opaque calls, `fallbacks` calls that ran in
+CPython. FLOP/s count matrix products and convolutions. Losses and state are compared with eager's
+after ten steps, relative 1e-4; in double precision where the last bit of fp32 decides what comes
+of them.
+"""
+
+
+def results_of(report: dict[str, Any]) -> list[Result]:
+    return [
+        Result(**one | {"ways": {name: Way(**way) for name, way in one["ways"].items()}})
+        for one in report["programs"]
+    ]
+
+
+def summary(results: list[Result]) -> list[str]:
+    """Of each way: how often it is right and faster than eager, and by how much on average."""
+    lines = []
+    for name in results[0].ways:
+        ways = [result.ways[name] for result in results]
+        ratios = [way.ratio for way in ways if way.same and way.ratio is not None]
+        if name == "eager" or not ratios:
+            continue
+        lines.append(
+            f"- {name}: as eager on {len(ratios)} of {len(ways)} programs, faster on "
+            f"{sum(ratio > 1 for ratio in ratios)}; {statistics.geometric_mean(ratios):.2f} times "
+            f"as fast (geometric mean), from {min(ratios):.2f} to {max(ratios):.2f}"
+        )
+    return lines
+
+
+def items(title: str, lines: list[str]) -> list[str]:
+    return ["", f"### {title}", "", *(f"- {line}" for line in lines)] if lines else []
+
+
+def section(report: dict[str, Any]) -> str:
+    machine, peaks, results = report["machine"], report["peaks"], results_of(report)
+    lines = [
+        f"## Size: {report['size']}",
+        "",
+        f"    {report['command']}",
+        "",
+        f"On {machine['date']}, at commit {machine['commit']}: {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB, load {machine['load']} before "
+        f"it began; {report['threads']} thread(s); "
+        f"Python {machine['python']}, torch {machine['torch']}. A large matrix product reaches "
+        f"{peaks['flops'] / 1e9:.0f} GFLOP/s, a large copy {peaks['bytes'] / 1e9:.1f} GB/s.",
+        "",
+        *summary(results),
+        "",
+        "| " + " | ".join(HEADER) + " |",
+        "|" + "---|" * len(HEADER),
+    ]
+    for line in rows(results, peaks["flops"]):
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |")
+    lines += items("What the graphs call in Python", said(results, "called"))
+    lines += items("Why calls ran in CPython", said(results, "note"))
+    return "\n".join(lines) + "\n"
+
+
+def page(reports: list[dict[str, Any]]) -> str:
+    return "\n".join([INTRODUCTION, *(section(report) for report in reports)])
+
+
+if __name__ == "__main__":
+    print(page([json.loads(Path(file).read_text()) for file in sys.argv[1:]]), end="")
