@@ -256,6 +256,8 @@ ValueId Interpreter::recordCall(PyObject *function, const CallArguments &argumen
 // Of what is to do what the function does.
 ValueId Interpreter::recordCall(PyObject *function, PyObject *called,
                                 const CallArguments &arguments, bool isLogged) {
+  GraphRecorder &graph = host_.recording->graph();
+  graph.setLocation(host_.recording->sourceLine());
   std::vector<ValueId> operands;
   std::vector<std::string> keywords;
   for (const PyRef &argument : arguments.positional)
@@ -264,8 +266,7 @@ ValueId Interpreter::recordCall(PyObject *function, PyObject *called,
     operands.push_back(operandOf(argument.get(), isLogged));
     keywords.emplace_back(PyUnicode_AsUTF8(name.get()));
   }
-  return host_.recording->graph().callPython(nameOf(function), held(called), operands, keywords,
-                                             siteNow());
+  return graph.callPython(nameOf(function), held(called), operands, keywords, siteNow());
 }
 
 // `isLogged`: of a call with effects, which may change a list from before it.

@@ -6,7 +6,7 @@
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <algorithm>
-#include <set>
+#include <map>
 #include <string_view>
 
 namespace bifront {
@@ -179,12 +179,16 @@ int64_t ConvertedGraph::bytes() const {
 
 std::vector<std::pair<std::string, std::string>> ConvertedGraph::opaqueCalls() const {
   std::vector<std::pair<std::string, std::string>> calls;
-  std::set<std::string_view> sites;
+  std::map<std::string_view, size_t> bySite;
   auto add = [&](const Program &program) {
     for (const PythonStep &step : program.pythonCalls) {
-      bool isCounted = !step.call.site.empty() && !sites.insert(step.call.site).second;
-      if (step.call.isOfProgram() && !isCounted)
+      if (!step.call.isOfProgram())
+        continue;
+      auto [known, isNew] = bySite.try_emplace(step.call.site, calls.size());
+      if (isNew || step.call.site.empty())
         calls.emplace_back(step.location, step.call.name);
+      else // what came before it made its arguments
+        calls[known->second] = {step.location, step.call.name};
     }
   };
   add(executor->program());
