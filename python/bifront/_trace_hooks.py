@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from bifront import _core
+from bifront import _core, _light_inference
 
 _lock = threading.Lock()
 _depth = 0
@@ -89,6 +89,9 @@ def _install() -> None:
         _replace(sys, name, StandardStream(getattr(sys, name), name))
     _replace(logging.Logger, "handle", _refused_record(logging.Logger.handle))
     _replace(warnings, "_showwarnmsg", _refused_warning())
+    _replace(torch, "_check_with", _light_inference.checking(vars(torch)["_check_with"]))
+    _replace(builtins, "__import__", _light_inference.importing(builtins.__import__))
+    _undo.append(_light_inference.forget)
     for name, function in _NODE_METHODS.items():
         _replace(vars(torch._C)["_SymNode"], name, function)
 

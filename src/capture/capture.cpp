@@ -171,6 +171,8 @@ Capture *Capture::current() {
   return currentCapture && !currentCapture->recording_->infers() ? currentCapture : nullptr;
 }
 
+bool Capture::infers() { return currentCapture && currentCapture->recording_->infers(); }
+
 at::Tensor Capture::addInput(const at::Tensor &real, std::string_view name,
                              std::span<const Dim> dims) {
   return proxyOf(declareInput(real, name, dims), dims, dims);

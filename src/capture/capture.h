@@ -53,6 +53,8 @@ public:
 
   // The capture that runs on this thread, or null.
   static Capture *current();
+  // Whether one runs that asks PyTorch what an op returns: `current` is null then.
+  static bool infers();
 
   // An input of the graph. Returns the proxy that stands for `real`. `dims`: the sizes in both
   // worlds; empty where all are fixed. Throws CaptureError for a tensor that graphs do not know.

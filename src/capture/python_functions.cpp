@@ -29,6 +29,10 @@ PyObject *captureActive(PyObject *, PyObject *) {
   return PyBool_FromLong(Capture::current() != nullptr);
 }
 
+PyObject *captureInfers(PyObject *, PyObject *) {
+  return PyBool_FromLong(Capture::infers());
+}
+
 PyObject *note(PyObject *, PyObject *object) {
   HANDLE_TH_ERRORS
   if (THPVariable_Check(object))
@@ -150,6 +154,8 @@ PyObject *symbolic(PyObject *, PyObject *number) {
 
 PyMethodDef functions[] = {
     {"capture_active", captureActive, METH_NOARGS, "Whether this thread captures a function."},
+    {"capture_infers", captureInfers, METH_NOARGS,
+     "Whether this thread captures, and asks PyTorch what an op would return."},
     {"capture_note", note, METH_O, "A tensor is about to change in a way that no op tells of."},
     {"capture_note_grad", noteGrad, METH_O, "The program looks at a tensor's `.grad`."},
     {"capture_drop_grad", dropGrad, METH_O, "The program sets a tensor's `.grad` to None."},

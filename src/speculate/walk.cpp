@@ -32,9 +32,10 @@ PyRef callUnchanged(PyObject *places, const std::function<PyRef()> &call) {
 void importWhatWalksUse() {
   static const bool isImported = [] {
     for (const char *name :
-         {"bifront._autograd", "bifront._call_sites", "bifront._generated_code", "bifront._output",
-          "bifront._reachable_state", "bifront._trace_hooks", "bifront._unwalked",
-          "bifront._walked", "inspect", "linecache", "logging", "torch.utils.checkpoint"})
+         {"bifront._autograd", "bifront._call_sites", "bifront._generated_code",
+          "bifront._light_inference", "bifront._output", "bifront._reachable_state",
+          "bifront._trace_hooks", "bifront._unwalked", "bifront._walked", "inspect", "linecache",
+          "logging", "torch.utils.checkpoint"})
       checked(PyImport_ImportModule(name));
     return true;
   }();
