@@ -5,6 +5,9 @@
 #include "capture/symbolic.h"
 #include "runtime/random_states.h"
 
+#include <ATen/Parallel.h>
+
+#include <algorithm>
 #include <unordered_map>
 
 namespace bifront {
@@ -205,19 +208,29 @@ void returnIf(RuleCall &call, bool wanted, Extent extent) {
     call.returnsNothing();
 }
 
+// What ATen finds oneDNN too slow for on one thread. The stride is the fifth argument, the dilation
+// the seventh.
+bool isSmallAndOfOnePixel(RuleCall &call, const Extent &input, const Extent &weight) {
+  auto isOne = [](int64_t number) { return number == 1; };
+  auto areOnes = [&](const Dims &numbers) { return std::ranges::all_of(numbers, isOne); };
+  constexpr int64_t kManyRows = 16;
+  return at::get_num_threads() == 1 && input.dtype == at::kFloat && input.sizes[0] < kManyRows &&
+         input.dim() == 4 && isOne(weight.sizes[2]) && isOne(weight.sizes[3]) &&
+         areOnes(call.integers(4)) && areOnes(call.integers(6));
+}
+
 // (grad_output, input, weight, bias_sizes, stride, padding, dilation, transposed, output_padding,
-// groups,
-//  output_mask)
+//  groups, output_mask)
 bool convolutionBackward(RuleCall &call) {
   const Extent *grad = call.tensor(0), *input = call.tensor(1), *weight = call.tensor(2);
   if (!isFloat(grad) || !convolves(input, weight) || call.flag(7))
     return false;
   at::MemoryFormat format = formatOf(*input, *weight);
   std::vector<bool> mask = call.flags(10);
-  // ATen's own kernels, for doubles, keep strides that will do; oneDNN's results are made anew.
+  // ATen's own kernels keep strides that will do; oneDNN's results are made anew.
+  bool isByAten = input->dtype == at::kDouble || isSmallAndOfOnePixel(call, *input, *weight);
   auto gradientOf = [&](const Extent &of) {
-    bool keeps =
-        of.dtype == at::kDouble && format == at::MemoryFormat::ChannelsLast && of.isChannelsLast();
+    bool keeps = isByAten && format == at::MemoryFormat::ChannelsLast && of.isChannelsLast();
     return keeps ? of : Extent::inFormat(of.sizes, of.dtype, format);
   };
   returnIf(call, mask[0], gradientOf(*input));
@@ -396,6 +409,13 @@ bool byNumber(RuleCall &call) {
     return false;
   call.returns(Extent::ofPointwise(*self));
   return true;
+}
+
+// The same, where eager refuses a bool.
+bool lessNumber(RuleCall &call) {
+  if (call.isBool(1))
+    throw CaptureError("a bool and a tensor are subtracted");
+  return byNumber(call);
 }
 
 // Like self in all but what is given: dtype, layout, device, pin_memory, then perhaps one that
@@ -701,8 +721,8 @@ const std::unordered_map<std::string_view, ShapeRule> &rules() {
       {"aten::select_backward", scatteredGradient},
       {"aten::slice_backward", scatteredGradient},
       {"aten::add.Scalar", byNumber},
-      {"aten::sub.Scalar", byNumber},
-      {"aten::rsub.Scalar", byNumber},
+      {"aten::sub.Scalar", lessNumber},
+      {"aten::rsub.Scalar", lessNumber},
       {"aten::mul.Scalar", byNumber},
       {"aten::div.Scalar", byNumber},
       {"aten::remainder.Scalar", byNumber},

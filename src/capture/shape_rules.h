@@ -35,6 +35,7 @@ public:
   bool isByValues(size_t index) const;
   bool flag(size_t index) const { return args_[index].toBool(); }
   std::vector<bool> flags(size_t index) const;
+  bool isBool(size_t index) const { return args_[index].isBool() || args_[index].isSymBool(); }
   bool isComplex(size_t index) const { return args_[index].isComplexDouble(); }
   at::MemoryFormat format(size_t index) const { return args_[index].toMemoryFormat(); }
   // Whether a layout and a memory format, where they are given, are the usual ones.
