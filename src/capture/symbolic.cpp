@@ -55,6 +55,17 @@ int64_t floorDivide(int64_t a, int64_t b) {
   return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient;
 }
 
+// Of the divisor's sign, as in Python.
+double restOf(double a, double b) {
+  double rest = std::fmod(a, b);
+  return rest == 0 ? std::copysign(0.0, b) : (rest < 0) != (b < 0) ? rest + b : rest;
+}
+
+double floorDivide(double a, double b) {
+  double quotient = (a - restOf(a, b)) / b;
+  return quotient == 0 ? std::copysign(0.0, a / b) : std::round(quotient);
+}
+
 int64_t intPower(int64_t base, int64_t exponent) {
   int64_t result = 1;
   for (; exponent > 0; --exponent)
@@ -108,8 +119,8 @@ double evaluateFloats(ScalarOp op, double a, double b) {
   case ScalarOp::Sub: return a - b;
   case ScalarOp::Mul: return a * b;
   case ScalarOp::TrueDiv: return a / b;
-  case ScalarOp::FloorDiv: return std::floor(a / b);
-  case ScalarOp::Mod: return a - std::floor(a / b) * b;
+  case ScalarOp::FloorDiv: return floorDivide(a, b);
+  case ScalarOp::Mod: return restOf(a, b);
   case ScalarOp::Pow: return std::pow(a, b);
   case ScalarOp::Min: return b < a ? b : a;
   case ScalarOp::Max: return b > a ? b : a;

@@ -3,6 +3,7 @@
 #include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/number_arithmetic.h"
 #include "frontend/output.h"
 #include "frontend/pointers.h"
 #include "frontend/walked_helpers.h"
@@ -171,7 +172,16 @@ PyRef Interpreter::attributeOrAbsent(PyObject *object, PyObject *name) {
     noteAsked(object);
     return Py_IS_TYPE(ofClass, &PyGetSetDescr_Type) ? letOthersRun({object}, natively) : natively();
   }
-  if (isGraphNumber(object) || callbackOf(object))
+  if (isGraphNumber(object)) {
+    if (PyRef value = attributeOfNumber(object, name))
+      return value;
+    if (!typeAttribute(numberType(object), name))
+      return {};
+    if (PyRef value = natively())
+      return value;
+    throw CannotInterpret(std::string("asks a number of the graph for ") + PyUnicode_AsUTF8(name));
+  }
+  if (callbackOf(object))
     return natively();
   if (Py_IS_TYPE(object, &PySuper_Type) || !hasOrdinaryLookup(type)) {
     if (!hasOwnLookup(object)) {
@@ -237,6 +247,11 @@ PyRef Interpreter::attribute(PyObject *object, PyObject *name) {
     return attributeByOwnWay(object, name);
   if (PyRef value = attributeOrAbsent(object, name))
     return value;
+  if (isGraphNumber(object)) {
+    PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute '%U'",
+                 numberType(object)->tp_name, name);
+    throw PythonError();
+  }
   // Raises in CPython's words, by its own lookup or by the program's `__getattr__`.
   if (hasWalkedMethod(object, "__getattr__") && !isTensor(object))
     return *callSpecial(object, "__getattr__", {name});

@@ -2,6 +2,7 @@
 // would ask what these are.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/number_arithmetic.h"
 #include "frontend/stacked_items.h"
 
 #include "capture/symbolic.h"
@@ -84,8 +85,6 @@ PyObject *firstOf(PyObject *data) {
   return isSequence(data) ? firstOf(PySequence_Fast_GET_ITEM(data, 0)) : data;
 }
 
-bool fitsOrIsOfGraph(PyObject *number) { return isGraphNumber(number) || fitsGraph(number); }
-
 } // namespace
 
 // A number of the graph, or the one that a tensor holds; null for other objects.
@@ -101,7 +100,8 @@ PyRef Interpreter::scalarOf(PyObject *object) {
 PyRef Interpreter::toFloat(PyObject *number) {
   if (numberType(number) == &PyFloat_Type)
     return PyRef::share(number);
-  PyRef result = numberForPython(symbolicNumber(number)->sym_float());
+  // The node itself: Python's wrapper of a bool has no such method.
+  PyRef result = numberForPython(SymbolicScalar::of(symbolicNumber(number))->sym_float());
   noteComputed(result.get(), number, number,
                [](PyObject *value, PyObject *) { return PyNumber_Float(value); });
   return result;
@@ -138,34 +138,15 @@ PyRef Interpreter::toInt(PyObject *number) {
 }
 
 PyRef Interpreter::extremeNumber(PyObject *one, PyObject *other, syntax::CompareOp better) {
-  auto isUnknown = [](PyObject *number) {
-    auto *scalar = isGraphNumber(number) ? SymbolicScalar::of(symbolicNumber(number)) : nullptr;
-    return scalar && !scalar->isKnown();
-  };
-  auto typeOf = [](PyObject *number) {
-    return isGraphNumber(number) ? numberType(number) : Py_TYPE(number);
-  };
-  PyTypeObject *type = typeOf(one);
-  bool isReal = type == &PyFloat_Type, isInt = type == &PyLong_Type;
-  if ((!isReal && !isInt) || typeOf(other) != type || (!isUnknown(one) && !isUnknown(other)) ||
-      (isInt && !(fitsOrIsOfGraph(one) && fitsOrIsOfGraph(other))))
-    return {};
-  // The nodes themselves: Python's wrappers would wrap the result again.
-  auto scalarOf = [](PyObject *number) { return SymbolicScalar::of(symbolicNumber(number)); };
-  SymbolicScalar *like = scalarOf(isGraphNumber(one) ? one : other);
-  auto nodeOf = [&](PyObject *number) {
-    return isGraphNumber(number) ? scalarOf(number)->clone()
-           : isReal              ? like->wrap_float(PyFloat_AS_DOUBLE(number))
-                                 : like->wrap_int(PyLong_AsLongLong(number));
-  };
   bool isLeast = better == syntax::CompareOp::Lt;
-  c10::SymNode a = nodeOf(one), b = nodeOf(other);
-  PyRef result = numberForPython(isLeast ? a->sym_min(b) : a->sym_max(b));
-  noteComputed(result.get(), one, other, [isLeast](PyObject *left, PyObject *right) -> PyObject * {
+  std::optional<PyRef> result = extremeOfNumbers(one, other, isLeast);
+  if (!result)
+    return {};
+  noteComputed(result->get(), one, other, [isLeast](PyObject *left, PyObject *right) -> PyObject * {
     int isRight = PyObject_RichCompareBool(right, left, isLeast ? Py_LT : Py_GT);
     return isRight < 0 ? nullptr : Py_NewRef(isRight ? right : left);
   });
-  return result;
+  return std::move(*result);
 }
 
 //===- torch.tensor ------------------------------------------------------------------------===//

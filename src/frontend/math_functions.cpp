@@ -1,6 +1,7 @@
 // The functions of `math`, on numbers of the graph.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/number_arithmetic.h"
 
 #include "capture/symbolic.h"
 
@@ -107,7 +108,15 @@ std::optional<PyRef> Interpreter::realFunction(PyObject *function, PyObject *num
 
 // Other functions of floats that only the run knows are Python's own, called in the graph.
 std::optional<PyRef> Interpreter::mathCall(PyObject *function, const CallArguments &arguments) {
-  if (!isOfMath(function) || !arguments.keywords.empty())
+  if (!arguments.keywords.empty())
+    return std::nullopt;
+  if (auto result = numberFunction(function, arguments.positional)) {
+    noteComputed(
+        result->get(), arguments.positional.front().get(), arguments.positional.back().get(),
+        [function](PyObject *known, PyObject *) { return PyObject_CallOneArg(function, known); });
+    return result;
+  }
+  if (!isOfMath(function))
     return std::nullopt;
   CallArguments numbers = arguments;
   bool hasFloat = false;

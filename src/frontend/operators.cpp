@@ -3,6 +3,7 @@
 #include "frontend/callbacks.h"
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/number_arithmetic.h"
 #include "frontend/numpy_data.h"
 #include "frontend/output.h"
 #include "frontend/pointers.h"
@@ -133,6 +134,10 @@ PyRef Interpreter::binary(BinaryOp op, PyObject *left, PyObject *right, bool inP
     PyErr_Format(PyExc_TypeError, "unsupported operand type(s) for %s%s: '%.100s' and '%.100s'",
                  row.symbol, inPlace ? "=" : "", Py_TYPE(left)->tp_name, Py_TYPE(right)->tp_name);
     throw PythonError();
+  }
+  if (auto result = numberArithmetic(op, left, right)) {
+    noteComputed(result->get(), left, right, row.plain);
+    return std::move(*result);
   }
   if (op == BinaryOp::Remainder && PyUnicode_CheckExact(left)) {
     static PyObject *remainder =
