@@ -12,6 +12,7 @@
 #include "passes/reached.h"
 #include "passes/separate_results.h"
 #include "passes/simplify.h"
+#include "passes/sum_parts.h"
 #include "passes/sum_products.h"
 
 #include "ir/bf_dialect.h"
@@ -45,6 +46,7 @@ static void lowerToKernels(ModuleOp module, PassScope &scope) {
   auto simplifyIt = [&] { return simplify(module); };
   if (!scope.runOptional("defer-products", always(module, deferProducts)) ||
       !scope.runOptional("sum-products", always(module, sumProducts)) ||
+      !scope.runOptional("sum-parts", always(module, sumParts)) ||
       !scope.runOptional("lower-pointwise", always(module, lowerPointwise)) ||
       !scope.runOptional("simplify", simplifyIt) ||
       !scope.runOptional("fuse-pointwise",
@@ -122,6 +124,7 @@ void registerPasses() {
   registerPass([] { return createPruneTapesPass(); });
   registerPass([] { return createDeferProductsPass(); });
   registerPass([] { return createSumProductsPass(); });
+  registerPass([] { return createSumPartsPass(); });
   registerPass([] { return createExpandReachedPass(); });
   registerPass([]() -> std::unique_ptr<Pass> { return std::make_unique<WholePipelinePass>(); });
 }
