@@ -55,7 +55,10 @@ def products(
 ) -> tuple[Tensor, ...]:
     """Forward, and both gradients of each product."""
     forward, of_input, of_state = gates[0], inputs[0], states[0]
-    of_input_weight, of_state_weight = torch.zeros_like(input_weight), torch.zeros_like(state_weight)
+    of_input_weight, of_state_weight = (
+        torch.zeros_like(input_weight),
+        torch.zeros_like(state_weight),
+    )
     for x, h, g in zip(inputs, states, gates, strict=True):
         forward = torch.addmm(torch.addmm(forward, x, input_weight.t()), h, state_weight.t())
         of_input = torch.addmm(of_input, g, input_weight)
