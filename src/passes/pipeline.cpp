@@ -5,6 +5,7 @@
 #include "passes/drop_unread.h"
 #include "passes/functionalise.h"
 #include "passes/fuse_pointwise.h"
+#include "passes/hoist_products.h"
 #include "passes/lay_out_results.h"
 #include "passes/lower_pointwise.h"
 #include "passes/pass_scope.h"
@@ -66,7 +67,8 @@ PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
 
   // From what was recorded to values.
   if (!scope.run("lay-out-results", always(module, layOutResults)) ||
-      !scope.run("functionalise", functionaliseIt))
+      !scope.run("functionalise", functionaliseIt) ||
+      !scope.runOptional("hoist-products", always(module, hoistProducts)))
     return result;
 
   // Ahead of simplification: two equal values, or a value and a view of it, differ in what a
@@ -122,6 +124,7 @@ void registerPasses() {
   registerPass([] { return createFusePointwisePass(); });
   registerPass([] { return createSeparateResultsPass(); });
   registerPass([] { return createPruneTapesPass(); });
+  registerPass([] { return createHoistProductsPass(); });
   registerPass([] { return createDeferProductsPass(); });
   registerPass([] { return createSumProductsPass(); });
   registerPass([] { return createSumPartsPass(); });
