@@ -6,6 +6,7 @@
 #include "passes/functionalise.h"
 #include "passes/fuse_pointwise.h"
 #include "passes/hoist_products.h"
+#include "passes/join_products.h"
 #include "passes/lay_out_results.h"
 #include "passes/lower_pointwise.h"
 #include "passes/pass_scope.h"
@@ -47,6 +48,7 @@ static void lowerToKernels(ModuleOp module, PassScope &scope) {
   auto simplifyIt = [&] { return simplify(module); };
   if (!scope.runOptional("defer-products", always(module, deferProducts)) ||
       !scope.runOptional("sum-products", always(module, sumProducts)) ||
+      !scope.runOptional("join-products", always(module, joinProducts)) ||
       !scope.runOptional("sum-parts", always(module, sumParts)) ||
       !scope.runOptional("lower-pointwise", always(module, lowerPointwise)) ||
       !scope.runOptional("simplify", simplifyIt) ||
@@ -127,6 +129,7 @@ void registerPasses() {
   registerPass([] { return createHoistProductsPass(); });
   registerPass([] { return createDeferProductsPass(); });
   registerPass([] { return createSumProductsPass(); });
+  registerPass([] { return createJoinProductsPass(); });
   registerPass([] { return createSumPartsPass(); });
   registerPass([] { return createExpandReachedPass(); });
   registerPass([]() -> std::unique_ptr<Pass> { return std::make_unique<WholePipelinePass>(); });
