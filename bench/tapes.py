@@ -16,24 +16,10 @@ import bifront
 import torch
 from torch import Tensor, nn
 
+from bench.lstm import BATCH, HIDDEN, TIME, Lstm, some_words
+
 BOUND = 1.1
-TIME, HIDDEN, BATCH = 35, 256, 20
 DEPTH = 6
-
-
-class Lstm(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(1000, HIDDEN)
-        self.cell = nn.LSTMCell(HIDDEN, HIDDEN)
-
-    def forward(self, words: Tensor) -> Tensor:
-        h = c = torch.zeros(BATCH, HIDDEN)
-        outputs = []
-        for word in self.embedding(words):
-            h, c = self.cell(word, (h, c))
-            outputs.append(h)
-        return torch.stack(outputs)
 
 
 class Node:
@@ -91,10 +77,6 @@ def training(model: nn.Module, loss_of: Callable[[Any], Tensor]) -> Callable[[An
     return step
 
 
-def words(length: int) -> Tensor:
-    return torch.randint(1000, (length, BATCH))
-
-
 def main() -> int:
     torch.manual_seed(0)
     lstm, tree = Lstm(), TreeLstm()
@@ -107,10 +89,10 @@ def main() -> int:
         return loss
 
     lengths = [TIME - 2, TIME - 1, TIME, TIME - 3, TIME]
-    loop = stats_of(training(lstm, lstm_loss), map(words, lengths))
-    unrolled = stats_of(training(lstm, lstm_loss), [words(TIME) for _ in range(4)])
+    loop = stats_of(training(lstm, lstm_loss), map(some_words, lengths))
+    unrolled = stats_of(training(lstm, lstm_loss), [some_words(TIME) for _ in range(4)])
     trees = stats_of(training(tree, tree_loss), [Node(d) for d in (2, 3, 4, 5, DEPTH, DEPTH)])
-    lstm_kept = kept_by_eager(lstm, lambda: lstm_loss(words(TIME)))
+    lstm_kept = kept_by_eager(lstm, lambda: lstm_loss(some_words(TIME)))
     tree_kept = kept_by_eager(tree, lambda: tree_loss(Node(DEPTH)))
     rows = [
         (f"LSTM, a loop, T={TIME}, H={HIDDEN}, batch {BATCH}", lstm_kept, loop),

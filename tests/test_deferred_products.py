@@ -1,4 +1,4 @@
-"""Gradients of large weights in loops and recursion: one product behind all (decision 024)."""
+"""Gradients of large weights in loops, recursion and unrolled loops: one product (decision 024)."""
 
 from __future__ import annotations
 
@@ -85,3 +85,24 @@ def test_a_tree() -> None:
     torch.manual_seed(0)
     text = compare(Tree(), [tree(n) for n in (3, 4, 2, 7, 5, 9)])
     assert "bf.pop_rows" in text
+
+
+class Unrolled(nn.Module):
+    """Of as many rows at each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.Linear(1024, 1024)
+
+    def forward(self, xs: Tensor) -> Tensor:
+        h = xs[0]
+        for x in xs[1:]:
+            h = torch.tanh(self.cell(h) + x)
+        return h.pow(2).mean()
+
+
+def test_an_unrolled_loop() -> None:
+    torch.manual_seed(0)
+    text = compare(Unrolled(), [torch.randn(4, 3, 1024) for _ in range(5)])
+    assert "tensor<9x1024xf32>" in text
+    assert text.count('"aten::mm"(') + text.count('"aten::addmm_"(') == 3  # two of h's gradients

@@ -5,6 +5,8 @@
 #include "passes/drop_unread.h"
 #include "passes/functionalise.h"
 #include "passes/fuse_pointwise.h"
+#include "passes/hoist_products.h"
+#include "passes/join_products.h"
 #include "passes/lay_out_results.h"
 #include "passes/lower_pointwise.h"
 #include "passes/pass_scope.h"
@@ -12,6 +14,7 @@
 #include "passes/reached.h"
 #include "passes/separate_results.h"
 #include "passes/simplify.h"
+#include "passes/sum_parts.h"
 #include "passes/sum_products.h"
 
 #include "ir/bf_dialect.h"
@@ -45,6 +48,8 @@ static void lowerToKernels(ModuleOp module, PassScope &scope) {
   auto simplifyIt = [&] { return simplify(module); };
   if (!scope.runOptional("defer-products", always(module, deferProducts)) ||
       !scope.runOptional("sum-products", always(module, sumProducts)) ||
+      !scope.runOptional("join-products", always(module, joinProducts)) ||
+      !scope.runOptional("sum-parts", always(module, sumParts)) ||
       !scope.runOptional("lower-pointwise", always(module, lowerPointwise)) ||
       !scope.runOptional("simplify", simplifyIt) ||
       !scope.runOptional("fuse-pointwise",
@@ -64,7 +69,8 @@ PipelineResult runPipeline(ModuleOp module, const PipelineOptions &options,
 
   // From what was recorded to values.
   if (!scope.run("lay-out-results", always(module, layOutResults)) ||
-      !scope.run("functionalise", functionaliseIt))
+      !scope.run("functionalise", functionaliseIt) ||
+      !scope.runOptional("hoist-products", always(module, hoistProducts)))
     return result;
 
   // Ahead of simplification: two equal values, or a value and a view of it, differ in what a
@@ -120,8 +126,11 @@ void registerPasses() {
   registerPass([] { return createFusePointwisePass(); });
   registerPass([] { return createSeparateResultsPass(); });
   registerPass([] { return createPruneTapesPass(); });
+  registerPass([] { return createHoistProductsPass(); });
   registerPass([] { return createDeferProductsPass(); });
   registerPass([] { return createSumProductsPass(); });
+  registerPass([] { return createJoinProductsPass(); });
+  registerPass([] { return createSumPartsPass(); });
   registerPass([] { return createExpandReachedPass(); });
   registerPass([]() -> std::unique_ptr<Pass> { return std::make_unique<WholePipelinePass>(); });
 }

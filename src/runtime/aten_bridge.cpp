@@ -296,10 +296,8 @@ void BoundCall::invoke(std::span<const c10::IValue> operands, const std::vector<
   for (size_t k = 0; k < lists.size(); ++k)
     stack[lists[k].argument] = scratch.lists[k];
 
-  // Which no autograd would see.
-  bool takesOwn =
-      ownProduct && c10::impl::tls_is_dispatch_key_excluded(c10::DispatchKey::AutogradCPU);
-  if (!takesOwn || !ownProduct(stack, packed))
+  // Of a product of our own no autograd would know.
+  if (!ownProduct || !BelowAutograd::isHere() || !ownProduct(stack, packed))
     op.callBoxed(&stack);
 
   results.clear();

@@ -11,6 +11,12 @@ class BelowAutograd {
 public:
   BelowAutograd() : exclude(keys()), gradMode(true) {}
 
+  // Whether this thread's calls are seen by no autograd. Of what is left out the functionality is
+  // asked: the keys of autograd with a backend in them (AutogradCPU) are never said to be excluded.
+  static bool isHere() {
+    return c10::impl::tls_is_dispatch_key_excluded(c10::DispatchKey::AutogradFunctionality);
+  }
+
 private:
   static constexpr c10::DispatchKeySet keys() {
     return c10::autograd_dispatch_keyset_with_ADInplaceOrView | c10::autocast_dispatch_keyset |

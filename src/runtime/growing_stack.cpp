@@ -125,6 +125,21 @@ at::Tensor takeFirstOnMeta(const at::Tensor &stack, int64_t rows) {
   return at::empty(sizesWith(stack, rows), stack.options());
 }
 
+//===- Sums of gradients of parts ----------------------------------------------------------===//
+
+// sum + select_backward(part), and the same of a slice, without the zeros around the part. Passes
+// make these calls (passes/sum_parts.h); nothing captures them.
+at::Tensor &addSelected(at::Tensor &sum, const at::Tensor &part, int64_t dim, int64_t index) {
+  sum.select(dim, index).add_(part);
+  return sum;
+}
+
+at::Tensor &addSlice(at::Tensor &sum, const at::Tensor &part, int64_t dim, int64_t start,
+                     int64_t end, int64_t step) {
+  sum.slice(dim, start, end, step).add_(part);
+  return sum;
+}
+
 //===- Derivatives -------------------------------------------------------------------------===//
 
 struct Grow : torch::autograd::Function<Grow> {
@@ -185,12 +200,17 @@ TORCH_LIBRARY(bifront, library) {
   library.def("grow(Tensor stack, Tensor[] items, SymInt rows) -> Tensor");
   library.def("rows(Tensor stack) -> Tensor");
   library.def("first_rows(Tensor stack, SymInt rows) -> Tensor");
+  library.def("add_selected_(Tensor(a!) sum, Tensor part, int dim, SymInt index) -> Tensor(a!)");
+  library.def("add_slice_(Tensor(a!) sum, Tensor part, int dim, SymInt start, SymInt end, "
+              "SymInt step) -> Tensor(a!)");
 }
 
 TORCH_LIBRARY_IMPL(bifront, CompositeExplicitAutograd, library) {
   library.impl("grow", grow);
   library.impl("rows", copyRows);
   library.impl("first_rows", takeFirst);
+  library.impl("add_selected_", addSelected);
+  library.impl("add_slice_", addSlice);
 }
 
 TORCH_LIBRARY_IMPL(bifront, Meta, library) {

@@ -111,6 +111,12 @@ template <int Rows, int Vectors> void multiplyTile(const Tile &tile) {
 #pragma clang loop unroll(full)
   for (int i = 0; i < Rows * Vectors; ++i)
     sums[i] = _mm512_setzero_ps();
+  // Of a large sum that is added to: it is there by the time the products are.
+  if (tile.initialStride > 0)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < Rows * Vectors; ++i)
+      _mm_prefetch(tile.initial + i / Vectors * tile.initialStride + i % Vectors * kLanes,
+                   _MM_HINT_T0);
   const float *left = tile.left, *right = tile.right;
   for (int64_t k = 0; k < tile.depth; ++k) {
     __m512 columns[Vectors];

@@ -1,7 +1,9 @@
 #include "runtime/aten_bridge.h"
 #include "runtime/below_autograd.h"
+#include "runtime/float_products.h"
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 #include <gtest/gtest.h>
 
 namespace bifront {
@@ -168,6 +170,29 @@ TEST(BoundCall, RunsBelowAutograd) {
   EXPECT_FALSE(results[0].toTensor().requires_grad());
   // In-place on a leaf is autograd's business, not the graph's.
   EXPECT_EQ(call({"aten::add_.Scalar", {operand(0), {int64_t{1}}}, {0}}, {a}).size(), 2u);
+}
+
+thread_local int productsOfAten;
+std::unique_ptr<at::ObserverContext> countProducts(const at::RecordFunction &call) {
+  productsOfAten += std::string_view(call.name()) == "aten::mm";
+  return nullptr;
+}
+
+// In the executor, and not where the reference interpreter runs above autograd.
+TEST(BoundCall, TakesProductsOfOurOwnBelowAutogradOnly) {
+  if (!ownProduct("aten::mm"))
+    GTEST_SKIP() << "products are left to ATen on this machine";
+  at::Tensor a = at::randn({20, 64}), b = at::randn({64, 64});
+  BoundCall product({"aten::mm", {operand(0), operand(1)}, {}});
+  BoundCall::Scratch scratch;
+  std::vector<c10::IValue> operands = {a, b}, results;
+  productsOfAten = 0;
+  auto handle = at::addThreadLocalCallback(at::RecordFunctionCallback(countProducts));
+  product.invoke(operands, {}, scratch, results);
+  EXPECT_EQ(productsOfAten, 1);
+  product.run(operands, results);
+  EXPECT_EQ(productsOfAten, 1);
+  at::removeCallback(handle);
 }
 
 TEST(BoundCall, TakesANumberForATensorAsPythonDoes) {
