@@ -319,3 +319,51 @@ def test_what_is_returned_is_the_argument_itself_or_a_view_of_it() -> None:
         assert found[3].data_ptr() == y.data_ptr()
         assert_same_value(found[1:], expected[1:], f"call {number}")
     assert converted.stats["graphs"] == 1
+
+
+def of_each(parts: list[Tensor]) -> Tensor:
+    total = torch.zeros(())
+    for part in parts:
+        total = total + (part * 2).relu().sum()
+    return total
+
+
+def lists(lengths: Sequence[tuple[int, ...]]) -> list[tuple[list[Tensor]]]:
+    torch.manual_seed(0)
+    return [([torch.randn(length, 3) for length in each],) for each in lengths]
+
+
+def test_items_of_a_list_learn_small_sizes_together() -> None:
+    lengths = [
+        (4, 3, 5),
+        (5, 4, 6),
+        (2, 6, 4),
+        (1, 3, 7),
+        (6, 1, 2),
+        (3, 0, 1),
+        (1, 1, 1),
+        (4, 4, 4),
+    ]
+    converted = same(of_each, lists(lengths))
+    # Sizes that are many, then one of the first item; the others need no conversion of their own.
+    assert converted.stats["conversions"] == 2
+    assert converted.stats["graphs"] == 1
+    assert converted.stats["fallback_calls"] == 0
+
+
+def test_items_of_a_list_that_ask_for_one() -> None:
+    def step(parts: list[Tensor]) -> list[Any]:
+        return [asks(part) for part in parts]
+
+    same(step, lists([(4, 3), (5, 4), (1, 3), (6, 1), (0, 2), (1, 1), (3, 0), (4, 4), (1, 5)]))
+
+
+def test_items_of_a_list_that_broadcast() -> None:
+    def step(parts: list[Tensor]) -> Tensor:
+        return parts[0] + parts[1]
+
+    same(step, lists([(4, 4), (5, 5), (1, 4), (6, 1), (1, 1), (0, 1), (3, 3), (2, 3), (1, 5)]))
+
+
+def test_items_of_a_list_of_which_one_stays() -> None:
+    same(of_each, lists([(4, 3), (5, 3), (1, 3), (6, 3), (1, 3), (2, 1), (3, 3)]))
