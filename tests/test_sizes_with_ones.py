@@ -367,3 +367,55 @@ def test_items_of_a_list_that_broadcast() -> None:
 
 def test_items_of_a_list_of_which_one_stays() -> None:
     same(of_each, lists([(4, 3), (5, 3), (1, 3), (6, 3), (1, 3), (2, 1), (3, 3)]))
+
+
+def test_items_of_a_list_vary_together() -> None:
+    # The first item has four rows until the second has varied twice.
+    lengths = [(4, 3, 5), (4, 1, 5), (4, 2, 5), (1, 1, 5), (5, 3, 2), (3, 3, 0), (2, 2, 2)]
+    converted = same(of_each, lists(lengths))
+    assert converted.stats["conversions"] == 1
+    assert converted.stats["fallback_calls"] == 0
+
+
+def test_items_of_a_list_that_are_not_alike() -> None:
+    def step(parts: list[Tensor]) -> Tensor:
+        return (parts[0] @ parts[1]).relu() + parts[2]
+
+    torch.manual_seed(0)
+    weights = [torch.randn(3, 4), torch.randn(4)]
+    converted = same(step, [([torch.randn(n, 3), *weights],) for n in (4, 5, 1, 6, 0, 4)])
+    assert "tensor<3x4xf32>" in converted.graph_texts[0]
+
+
+def test_items_that_are_equal_by_chance() -> None:
+    def step(parts: list[Tensor]) -> Any:
+        return [(part - part.mean(0)).tanh() for part in parts], torch.cat(parts)
+
+    lengths = [
+        (3, 3, 3),
+        (3, 3, 4),
+        (3, 3, 5),
+        (3, 4, 4),
+        (1, 3, 3),
+        (3, 3, 1),
+        (2, 2, 2),
+        (1, 1, 1),
+    ]
+    same(step, lists(lengths))
+
+
+def test_the_length_of_a_dict_of_modules_is_no_question_about_them() -> None:
+    parts = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
+
+    def step(x: Tensor) -> Tensor:
+        return parts["a"](x) * len(parts) + len(parts._modules) + len({**parts._modules})
+
+    converted = same(step, rows([4, 5, 6]))
+    parts["b"].extra = nn.Linear(3, 3)  # none of the dict's own items
+    x = torch.randn(4, 3)
+    assert_same_value(converted(x), step(x), "another module inside of an item")
+    assert converted.stats["conversions"] == 1
+    parts["c"] = nn.ReLU()
+    assert_same_value(converted(x), step(x), "another item")
+    del parts["b"]
+    assert_same_value(converted(x), step(x), "an item less")
