@@ -188,3 +188,131 @@ def test_a_value_that_a_long_program_decides_by() -> None:
         return x
 
     assert_same(fn, lambda: (torch.ones(3),), in_graph=False)
+
+
+# In loops: what is asked there runs what is being recorded.
+
+
+def same_in_turn(fn, arguments, loosen: float = 1.0) -> None:
+    """The same results, inputs and random states, for calls that go other ways."""
+    converted = bifront.function(fn)
+    for index, args in enumerate(arguments):
+        copies = [a.clone() if isinstance(a, torch.Tensor) else a for a in args]
+        torch.manual_seed(index)
+        expected = fn(*copies)
+        state = torch.get_rng_state()
+        torch.manual_seed(index)
+        assert_same_value(converted(*args), expected, f"call {index}", loosen=loosen)
+        assert torch.equal(torch.get_rng_state(), state), f"call {index}"
+        assert_same_value(args, tuple(copies), f"arguments of call {index}")
+
+
+def rows_of(*lengths: int) -> list[tuple[torch.Tensor]]:
+    torch.manual_seed(0)
+    return [(torch.randn(length, 4),) for length in lengths]
+
+
+LENGTHS = (6, 9, 3, 1, 12, 7, 2, 5)
+
+
+def test_questions_about_what_is_left_in_a_loop() -> None:
+    def fn(x):
+        kept, turns = torch.zeros(4), 0
+        while len(x) > 0:
+            first, x = x[0], x[1:]
+            near = (x - first).abs().sum(dim=1) < 3
+            if near.any():
+                kept = kept + x[near].mean(0)
+            x = x[~near]
+            turns += 1
+        return kept, turns
+
+    same_in_turn(fn, rows_of(*LENGTHS), loosen=100)
+
+
+def test_questions_behind_random_numbers_of_a_loop() -> None:
+    def fn(x):
+        noise = torch.rand(4)
+        for row in x:
+            step = torch.rand(4)
+            while step.sum() > 2:
+                step = step * 0.5
+            if (row * step).sum() > noise.sum() - 1:
+                noise = noise + torch.rand(4) * step
+        return noise, torch.rand(1)
+
+    same_in_turn(fn, rows_of(*LENGTHS), loosen=10)
+
+
+def test_questions_behind_writes_of_a_loop() -> None:
+    def fn(x):
+        total = torch.zeros(4)
+        for row in x:
+            total += row
+            if total.sum() > 1:
+                row.mul_(2)
+            if total.max() > 2:
+                total.zero_()
+        return total
+
+    same_in_turn(fn, rows_of(*LENGTHS), loosen=10)
+
+
+def test_questions_on_a_way_that_this_call_does_not_go() -> None:
+    def fn(x):
+        y = x.sum(0)
+        for row in x:
+            if row[0] > 0:
+                while y.abs().sum() > 1:
+                    y = y / 2
+            else:
+                chosen = x[row > 0] if len(x) == 4 else x[:2]
+                y = y + (chosen.sum() if chosen.numel() > 4 else row)
+        return y
+
+    same_in_turn(fn, rows_of(*LENGTHS), loosen=100)
+
+
+def test_questions_about_gradients_in_a_loop() -> None:
+    def fn(x):
+        w = torch.ones(4, requires_grad=True)
+        total = torch.zeros(())
+        for row in x:
+            (grad,) = torch.autograd.grad((row * w).pow(2).sum(), w)
+            if grad.abs().max() > 2:
+                total = total + grad.sum()
+            elif grad.sum() < 0:
+                total = total - 1
+        return total
+
+    same_in_turn(fn, rows_of(*LENGTHS), loosen=100)
+
+
+def test_questions_in_loops_in_loops() -> None:
+    def fn(x):
+        found = 0
+        for one in x:
+            y = one * 1
+            while y.sum() > -2:
+                y = y - 0.5
+                for other in x:
+                    if (y * other).sum() > 3:
+                        found += 1
+                        y = y - 1
+        return found
+
+    same_in_turn(fn, rows_of(*LENGTHS))
+
+
+def test_questions_in_a_loop_of_a_recursion() -> None:
+    def halve(x, depth):
+        while x.abs().sum() > 4:
+            x = x * 0.5
+        if depth > 0 and x.sum() > 0:
+            return halve(x[: len(x) // 2 + 1], depth - 1) + 1
+        return x.sum()
+
+    def fn(x):
+        return halve(x, 3)
+
+    same_in_turn(fn, rows_of(*LENGTHS), loosen=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -358,3 +359,37 @@ def test_warnings_of_numpy_are_seen_once_for_each_call() -> None:
         with pytest.warns(RuntimeWarning, match="invalid value") as warned:
             converted(torch.tensor([-1.0, 2.0]))
         assert len(warned) == 1
+
+
+@pytest.mark.parametrize("kind", ["function", "method", "object", "partial"])
+def test_a_function_that_is_put_into_numpys_place(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """It is the program's, whatever it is called: what it does besides is done once a call."""
+    seen: list[int] = []
+
+    def mean(array: Any) -> float:
+        seen.append(len(array))
+        return 2.0
+
+    class Mean:
+        def __call__(self, array: Any) -> float:
+            return mean(array)
+
+    put = {
+        "function": mean,
+        "method": Mean().__call__,
+        "object": Mean(),
+        "partial": functools.partial(mean),
+    }
+    monkeypatch.setattr(np, "mean", put[kind])
+    weights = np.arange(3.0)
+
+    def step(x: Tensor) -> Tensor:
+        return x * np.mean(weights)
+
+    converted = bifront.function(step)
+    for call in range(CALLS):
+        x = torch.full((3,), float(call))
+        same(converted(x), x * 2.0, f"call {call}")
+        assert len(seen) == call + 1

@@ -319,3 +319,103 @@ def test_what_is_returned_is_the_argument_itself_or_a_view_of_it() -> None:
         assert found[3].data_ptr() == y.data_ptr()
         assert_same_value(found[1:], expected[1:], f"call {number}")
     assert converted.stats["graphs"] == 1
+
+
+def of_each(parts: list[Tensor]) -> Tensor:
+    total = torch.zeros(())
+    for part in parts:
+        total = total + (part * 2).relu().sum()
+    return total
+
+
+def lists(lengths: Sequence[tuple[int, ...]]) -> list[tuple[list[Tensor]]]:
+    torch.manual_seed(0)
+    return [([torch.randn(length, 3) for length in each],) for each in lengths]
+
+
+def test_items_of_a_list_learn_small_sizes_together() -> None:
+    lengths = [
+        (4, 3, 5),
+        (5, 4, 6),
+        (2, 6, 4),
+        (1, 3, 7),
+        (6, 1, 2),
+        (3, 0, 1),
+        (1, 1, 1),
+        (4, 4, 4),
+    ]
+    converted = same(of_each, lists(lengths))
+    # Sizes that are many, then one of the first item; the others need no conversion of their own.
+    assert converted.stats["conversions"] == 2
+    assert converted.stats["graphs"] == 1
+    assert converted.stats["fallback_calls"] == 0
+
+
+def test_items_of_a_list_that_ask_for_one() -> None:
+    def step(parts: list[Tensor]) -> list[Any]:
+        return [asks(part) for part in parts]
+
+    same(step, lists([(4, 3), (5, 4), (1, 3), (6, 1), (0, 2), (1, 1), (3, 0), (4, 4), (1, 5)]))
+
+
+def test_items_of_a_list_that_broadcast() -> None:
+    def step(parts: list[Tensor]) -> Tensor:
+        return parts[0] + parts[1]
+
+    same(step, lists([(4, 4), (5, 5), (1, 4), (6, 1), (1, 1), (0, 1), (3, 3), (2, 3), (1, 5)]))
+
+
+def test_items_of_a_list_of_which_one_stays() -> None:
+    same(of_each, lists([(4, 3), (5, 3), (1, 3), (6, 3), (1, 3), (2, 1), (3, 3)]))
+
+
+def test_items_of_a_list_vary_together() -> None:
+    # The first item has four rows until the second has varied twice.
+    lengths = [(4, 3, 5), (4, 1, 5), (4, 2, 5), (1, 1, 5), (5, 3, 2), (3, 3, 0), (2, 2, 2)]
+    converted = same(of_each, lists(lengths))
+    assert converted.stats["conversions"] == 1
+    assert converted.stats["fallback_calls"] == 0
+
+
+def test_items_of_a_list_that_are_not_alike() -> None:
+    def step(parts: list[Tensor]) -> Tensor:
+        return (parts[0] @ parts[1]).relu() + parts[2]
+
+    torch.manual_seed(0)
+    weights = [torch.randn(3, 4), torch.randn(4)]
+    converted = same(step, [([torch.randn(n, 3), *weights],) for n in (4, 5, 1, 6, 0, 4)])
+    assert "tensor<3x4xf32>" in converted.graph_texts[0]
+
+
+def test_items_that_are_equal_by_chance() -> None:
+    def step(parts: list[Tensor]) -> Any:
+        return [(part - part.mean(0)).tanh() for part in parts], torch.cat(parts)
+
+    lengths = [
+        (3, 3, 3),
+        (3, 3, 4),
+        (3, 3, 5),
+        (3, 4, 4),
+        (1, 3, 3),
+        (3, 3, 1),
+        (2, 2, 2),
+        (1, 1, 1),
+    ]
+    same(step, lists(lengths))
+
+
+def test_the_length_of_a_dict_of_modules_is_no_question_about_them() -> None:
+    parts = nn.ModuleDict({"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
+
+    def step(x: Tensor) -> Tensor:
+        return parts["a"](x) * len(parts) + len(parts._modules) + len({**parts._modules})
+
+    converted = same(step, rows([4, 5, 6]))
+    parts["b"].extra = nn.Linear(3, 3)  # none of the dict's own items
+    x = torch.randn(4, 3)
+    assert_same_value(converted(x), step(x), "another module inside of an item")
+    assert converted.stats["conversions"] == 1
+    parts["c"] = nn.ReLU()
+    assert_same_value(converted(x), step(x), "another item")
+    del parts["b"]
+    assert_same_value(converted(x), step(x), "an item less")

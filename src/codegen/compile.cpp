@@ -102,19 +102,23 @@ public:
     }
   }
 
-  void lower(llvm::Module &into) const {
-    for (const auto &kernel : missing)
-      lowerKernel(into, kernel.second[0].step->symbol, *kernel.second[0].body,
-                  kernel.second[0].step->access, hostVectorBytes());
-  }
-
-  void link(const std::shared_ptr<const CodeModule> &module) {
+  void make(std::string *llvmIr) {
+    if (missing.empty())
+      return;
+    std::shared_ptr<const CodeModule> module = compileModule(
+        [&](llvm::Module &into) {
+          for (const auto &kernel : missing)
+            lowerKernel(into, kernel.second[0].step->symbol, *kernel.second[0].body,
+                        kernel.second[0].step->access, hostVectorBytes());
+        },
+        Effort::Full, llvmIr);
     for (const auto &kernel : missing) {
       auto fn = reinterpret_cast<KernelFn>(module->addressOf(kernel.second[0].step->symbol));
       for (const Use &use : kernel.second)
         use.step->fn = fn;
       addKernel(kernel.first().str(), {fn, module});
     }
+    code->keep(std::move(module));
   }
 
 private:
@@ -126,7 +130,7 @@ private:
   llvm::StringMap<std::vector<Use>> missing; // by key
 };
 
-// The entries and all kernels that no other program has, as one module.
+// The entries as one module, and all kernels that no other program has as another.
 void emitCode(BuiltModule &built, std::string *llvmIr) {
   auto code = std::make_shared<ProgramCode>();
   KernelCode kernels(code);
@@ -136,10 +140,9 @@ void emitCode(BuiltModule &built, std::string *llvmIr) {
       [&](llvm::Module &into) {
         for (size_t k = 0; k < built.programs.size(); ++k)
           lowerEntry(into, built.entries[k], built.programs[k].entry);
-        kernels.lower(into);
       },
-      llvmIr);
-  kernels.link(module);
+      Effort::Little, llvmIr);
+  kernels.make(llvmIr);
   for (size_t k = 0; k < built.programs.size(); ++k)
     built.programs[k].program.entry =
         reinterpret_cast<EntryFn>(module->addressOf(built.entries[k]));

@@ -46,18 +46,19 @@ public:
     return *jit;
   }
 
-  std::shared_ptr<const CodeModule> compile(const ModuleFiller &fill, std::string *dump);
+  std::shared_ptr<const CodeModule> compile(const ModuleFiller &fill, Effort effort,
+                                            std::string *dump);
   void remove(orc::JITDylib &library);
 
 private:
   Jit();
-  std::unique_ptr<llvm::MemoryBuffer> objectFor(llvm::Module &module);
-  std::unique_ptr<llvm::MemoryBuffer> emitObject(llvm::Module &module);
+  std::unique_ptr<llvm::MemoryBuffer> objectFor(llvm::Module &module, Effort effort);
+  std::unique_ptr<llvm::MemoryBuffer> emitObject(llvm::Module &module, Effort effort);
   void setTargetAttributes(llvm::Module &module);
   orc::SymbolMap externalSymbols(const llvm::Module &module);
 
   std::mutex mutex;
-  std::unique_ptr<llvm::TargetMachine> machine;
+  std::unique_ptr<llvm::TargetMachine> machine, quickMachine;
   std::string vectorWidth;
   std::unique_ptr<orc::ExecutionSession> session;
   std::unique_ptr<orc::ObjectLinkingLayer> linker;
@@ -100,9 +101,13 @@ Jit::Jit() {
   for (const auto &feature : hostFeatures())
     features.AddFeature(feature.first(), feature.second);
   llvm::TargetOptions options;
-  machine.reset(target->createTargetMachine(
-      triple, llvm::sys::getHostCPUName(), features.getString(), options, llvm::Reloc::PIC_,
-      llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, /*JIT=*/true));
+  auto machineOf = [&](llvm::CodeGenOptLevel level) {
+    return target->createTargetMachine(triple, llvm::sys::getHostCPUName(), features.getString(),
+                                       options, llvm::Reloc::PIC_, llvm::CodeModel::Small, level,
+                                       /*JIT=*/true);
+  };
+  machine.reset(machineOf(llvm::CodeGenOptLevel::Default));
+  quickMachine.reset(machineOf(llvm::CodeGenOptLevel::None));
   vectorWidth = std::to_string(8 * hostVectorBytes());
   auto control = valueOf("the linker cannot start",
                          orc::SelfExecutorProcessControl::Create(
@@ -122,11 +127,12 @@ void Jit::setTargetAttributes(llvm::Module &module) {
   }
 }
 
-std::unique_ptr<llvm::MemoryBuffer> Jit::emitObject(llvm::Module &module) {
+std::unique_ptr<llvm::MemoryBuffer> Jit::emitObject(llvm::Module &module, Effort effort) {
   llvm::SmallVector<char, 0> object;
   llvm::raw_svector_ostream stream(object);
   llvm::legacy::PassManager passes;
-  if (machine->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile,
+  auto &emitter = effort == Effort::Full ? machine : quickMachine;
+  if (emitter->addPassesToEmitFile(passes, stream, nullptr, llvm::CodeGenFileType::ObjectFile,
                                    /*DisableVerify=*/true))
     throw CodegenError("LLVM cannot emit machine code for this machine");
   passes.run(module);
@@ -134,18 +140,18 @@ std::unique_ptr<llvm::MemoryBuffer> Jit::emitObject(llvm::Module &module) {
                                                          false);
 }
 
-// As an earlier process has kept it, if any. The LLVM IR and the machine say all about the object;
-// other code is met by name when it is linked.
-std::unique_ptr<llvm::MemoryBuffer> Jit::objectFor(llvm::Module &module) {
+// As an earlier process has kept it, if any. The LLVM IR, the effort and the machine say all about
+// the object; other code is met by name when it is linked.
+std::unique_ptr<llvm::MemoryBuffer> Jit::objectFor(llvm::Module &module, Effort effort) {
   if (!usesDiskCache())
-    return emitObject(module);
+    return emitObject(module, effort);
   std::string text;
   llvm::raw_string_ostream stream(text);
   module.print(stream, nullptr);
-  DiskCacheEntry entry("code", text);
+  DiskCacheEntry entry(effort == Effort::Full ? "code" : "quick", text);
   if (auto kept = entry.read())
     return llvm::MemoryBuffer::getMemBufferCopy(*kept, module.getName());
-  std::unique_ptr<llvm::MemoryBuffer> object = emitObject(module);
+  std::unique_ptr<llvm::MemoryBuffer> object = emitObject(module, effort);
   entry.write({object->getBufferStart(), object->getBufferSize()});
   return object;
 }
@@ -166,7 +172,8 @@ public:
   }
 };
 
-std::shared_ptr<const CodeModule> Jit::compile(const ModuleFiller &fill, std::string *dump) {
+std::shared_ptr<const CodeModule> Jit::compile(const ModuleFiller &fill, Effort effort,
+                                               std::string *dump) {
   std::lock_guard lock(mutex);
   llvm::LLVMContext context;
   llvm::Module module("graph", context);
@@ -188,7 +195,7 @@ std::shared_ptr<const CodeModule> Jit::compile(const ModuleFiller &fill, std::st
   for (const llvm::Function &function : module)
     if (!function.isDeclaration() && !function.hasLocalLinkage())
       defined.add(session->intern(function.getName()));
-  std::unique_ptr<llvm::MemoryBuffer> object = objectFor(module);
+  std::unique_ptr<llvm::MemoryBuffer> object = objectFor(module, effort);
   size_t bytes = object->getBufferSize();
   orc::JITDylib &library = session->createBareJITDylib("graph" + std::to_string(modules++));
   library.addGenerator(std::make_unique<ExternalSymbols>());
@@ -220,8 +227,9 @@ unsigned hostVectorBytes() {
   return bytes;
 }
 
-std::shared_ptr<const CodeModule> compileModule(const ModuleFiller &fill, std::string *dump) {
-  return Jit::instance().compile(fill, dump);
+std::shared_ptr<const CodeModule> compileModule(const ModuleFiller &fill, Effort effort,
+                                                std::string *dump) {
+  return Jit::instance().compile(fill, effort, dump);
 }
 
 } // namespace bifront

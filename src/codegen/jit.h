@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -30,9 +31,14 @@ unsigned hostVectorBytes();
 // Fills a fresh module. Names only need to be unique within it.
 using ModuleFiller = std::function<void(llvm::Module &)>;
 
+// How much LLVM does for code: all it can for what runs over many elements; little for what mostly
+// calls other code, and may be very long (a graph's entry), for LLVM's time grows faster than its
+// length.
+enum class Effort : uint8_t { Full, Little };
+
 // Compiles and links. Calls to functions that the module does not define go where findSymbol says.
-// Throws CodegenError. Thread-safe. `dump`: receives the LLVM IR as text, where wanted.
-std::shared_ptr<const CodeModule> compileModule(const ModuleFiller &fill,
-                                                std::string *dump = nullptr);
+// Throws CodegenError. Thread-safe. `dump`: the LLVM IR as text is added to it, where wanted.
+std::shared_ptr<const CodeModule>
+compileModule(const ModuleFiller &fill, Effort effort = Effort::Full, std::string *dump = nullptr);
 
 } // namespace bifront

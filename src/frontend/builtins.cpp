@@ -84,11 +84,13 @@ struct Interpreter::Builtins {
     }
     if (PyRef length = in.lengthOfList(at(args, 0)))
       return length;
-    if (isMutableContainer(at(args, 0)))
-      in.log_.readContainer(at(args, 0));
     auto size = [&] {
       return checked(PyLong_FromSsize_t(checkedSize(PyObject_Size(at(args, 0)))));
     };
+    if (isMutableContainer(at(args, 0))) { // C's own, which does not look at the items
+      in.log_.readContainer(at(args, 0));
+      return size();
+    }
     return PyTuple_CheckExact(at(args, 0)) ? size() : in.natively("__len__", {at(args, 0)}, size);
   }
 

@@ -108,11 +108,23 @@ constexpr std::string_view kBuiltins[] = {"abs",     "bool", "divmod", "float",
                                           "getattr", "int",  "len",    "round"};
 constexpr std::string_view kOfTorch[] = {"as_tensor", "from_numpy", "tensor"};
 
+// What a program has put into a module's place may do anything. Of most functions this says at once
+// that they are none of it.
+bool mayBeOf(const char *module, PyObject *function) {
+  if (!PyFunction_Check(function))
+    return !PyMethod_Check(function) && !(Py_TYPE(function)->tp_flags & Py_TPFLAGS_HEAPTYPE);
+  PyObject *where = PyDict_GetItemString(PyFunction_GET_GLOBALS(function), "__name__");
+  const char *name = where && PyUnicode_Check(where) ? PyUnicode_AsUTF8(where) : nullptr;
+  PyErr_Clear(); // a name that is no UTF-8
+  return name && std::string_view(name).starts_with(module);
+}
+
 template <size_t count>
 bool isOneOf(PyObject *function, const char *module, const std::string_view (&names)[count]) {
-  return std::any_of(std::begin(names), std::end(names), [&](std::string_view name) {
-    return ofModule(module, std::string(name)) == function;
-  });
+  return mayBeOf(module, function) &&
+         std::any_of(std::begin(names), std::end(names), [&](std::string_view name) {
+           return ofModule(module, std::string(name)) == function;
+         });
 }
 
 template <size_t count>

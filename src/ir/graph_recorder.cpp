@@ -561,7 +561,12 @@ mlir::Block &GraphRecorder::recordedOps() const { return state->function.front()
 
 mlir::Value GraphRecorder::recordedValue(ValueId value) const { return state->valueOf(value); }
 
-bool GraphRecorder::isInBlock() const { return !state->open.empty(); }
+std::vector<GraphRecorder::OpenBlock> GraphRecorder::openBlocks() const {
+  std::vector<OpenBlock> blocks;
+  for (const BlockPtr &block : state->open)
+    blocks.push_back({&block->region.front(), {block->first.begin(), block->first.end()}});
+  return blocks;
+}
 
 ModuleOp GraphRecorder::finish(std::span<const ValueId> returns) {
   // What an error has left open uses values of the function, of which the caller may drop some.

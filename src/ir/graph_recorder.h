@@ -153,10 +153,14 @@ public:
   mlir::ModuleOp upTo(ValueId value) const;
 
   // For those who run along with what is recorded: the function's ops so far, of which none go
-  // again, a value among them, and whether what is recorded now is in a block of its own.
+  // again, a value among them, and the blocks that are open, the outermost first.
+  struct OpenBlock {
+    mlir::Block *ops;
+    std::vector<mlir::Value> first; // what its arguments are when it first runs
+  };
   mlir::Block &recordedOps() const;
   mlir::Value recordedValue(ValueId value) const;
-  bool isInBlock() const;
+  std::vector<OpenBlock> openBlocks() const;
 
   // Ends the function; the recorder is spent. The caller owns the module (mlir::OwningOpRef adopts
   // it).

@@ -25,16 +25,13 @@ bool PassScope::run(std::string_view name, llvm::function_ref<LogicalResult()> p
   StringRef label(name.data(), name.size());
   if (lists(options.dumpBefore, name))
     llvm::errs() << "// before " << label << "\n" << module << "\n";
-  std::string said, before;
+  std::string said;
   ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &diagnostic) {
     llvm::raw_string_ostream out(said);
     out << (said.empty() ? "" : "\n") << diagnostic.getLocation() << ": " << diagnostic;
     return success();
   });
-  if (options.verify) {
-    llvm::raw_string_ostream out(before);
-    module.print(out, OpPrintingFlags().assumeVerified());
-  }
+  OwningOpRef<ModuleOp> before = options.verify ? module.clone() : ModuleOp();
   auto start = std::chrono::steady_clock::now();
   LogicalResult outcome = pass();
   auto end = std::chrono::steady_clock::now();
@@ -47,7 +44,7 @@ bool PassScope::run(std::string_view name, llvm::function_ref<LogicalResult()> p
     result.reason = said;
     if (invalid)
       llvm::errs() << "bifront: " << label << " left invalid IR: " << said << "\n// before\n"
-                   << before << "\n// now\n"
+                   << *before << "\n// now\n"
                    << module << "\n";
     return false;
   }

@@ -495,7 +495,19 @@ public:
   Interpreter interpreter{options, /*aboveAutograd=*/true};
   Interpreter::Values values;
   mlir::Operation *last = nullptr; // that has run
+
+  void run(mlir::Operation &op, Interpreter::Values &into) {
+    if (!mlir::isa<bf::StoreOp, bf::StoreAttrOp, bf::DecideOp, bf::PrintOp>(op))
+      interpreter.runOp(op, into);
+  }
 };
+
+static IValue found(const Interpreter::Values &values, mlir::Value value) {
+  auto at = values.find(value);
+  if (at == values.end())
+    throw std::runtime_error("a value that has not been run");
+  return at->second;
+}
 
 RunAlong::RunAlong() : state_(std::make_unique<State>()) {}
 RunAlong::~RunAlong() = default;
@@ -507,12 +519,34 @@ void RunAlong::advance(mlir::Block &block, std::span<const IValue> inputs) {
   for (; next != block.end(); ++next) {
     next->walk(
         [](bf::PycallOp) { throw std::runtime_error("an opaque call would be made ahead"); });
-    if (!mlir::isa<bf::StoreOp, bf::StoreAttrOp, bf::DecideOp, bf::PrintOp>(*next))
-      state_->interpreter.runOp(*next, state_->values);
+    state_->run(*next, state_->values);
     state_->last = &*next;
   }
 }
 
-IValue RunAlong::valueOf(mlir::Value value) const { return state_->values.at(value); }
+IValue RunAlong::valueOf(mlir::Value value) const { return found(state_->values, value); }
+
+IValue RunAlong::valueIn(std::span<const OpenBlock> blocks, mlir::Value value) const {
+  Interpreter::Values values = state_->values; // the blocks may be let go with all that is in them
+  for (const OpenBlock &block : blocks) {
+    for (auto [argument, first] : llvm::zip_equal(block.ops->getArguments(), block.first))
+      values[argument] = found(values, first);
+    for (mlir::Operation &op : *block.ops)
+      state_->run(op, values);
+  }
+  return found(values, value);
+}
+
+bool RunAlong::computesOnly(mlir::Block &block) {
+  return !block
+              .walk([](mlir::Operation *op) {
+                auto call = mlir::dyn_cast<bf::AtenOp>(op);
+                bool writes = call && !writtenOperands(call).empty();
+                return writes || mlir::isa<bf::PycallOp, mlir::func::CallOp>(op)
+                           ? mlir::WalkResult::interrupt()
+                           : mlir::WalkResult::advance();
+              })
+              .wasInterrupted();
+}
 
 } // namespace bifront

@@ -54,6 +54,15 @@ public:
   void advance(mlir::Block &block, std::span<const c10::IValue> inputs);
   // Of what has run.
   c10::IValue valueOf(mlir::Value value) const;
+  // Of blocks that are being recorded behind that, each in the one before: they run anew each time,
+  // from what their arguments first are, and must compute values only (computesOnly).
+  struct OpenBlock {
+    mlir::Block *ops;
+    std::span<const mlir::Value> first;
+  };
+  c10::IValue valueIn(std::span<const OpenBlock> blocks, mlir::Value value) const;
+  // Whether running the block a second time is as running it once.
+  static bool computesOnly(mlir::Block &block);
 
 private:
   class State;

@@ -1,5 +1,6 @@
 #include "speculate/foresee.h"
 
+#include "ir/aten_op.h"
 #include "ir/bf_dialect.h"
 #include "passes/autodiff.h"
 #include "passes/drop_unread.h"
@@ -19,6 +20,18 @@
 namespace bifront {
 namespace {
 
+struct Contents {
+  bool writes = false, differentiates = false;
+
+  explicit Contents(mlir::ModuleOp module) {
+    module->walk([&](mlir::Operation *op) {
+      auto call = mlir::dyn_cast<bf::AtenOp>(op);
+      writes |= call && !writtenOperands(call).empty();
+      differentiates |= mlir::isa<bf::GradOp, bf::ReachedOp>(op);
+    });
+  }
+};
+
 // Leaves what the returned value needs, as values.
 bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
   // An assertion that does not hold says that the run would not get as far as the value.
@@ -30,6 +43,9 @@ bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
   };
   dropStores();
   dropUnread(module);
+  Contents left(module);
+  if (!left.differentiates)
+    return !left.writes || valuesOnly();
   // As the pipeline does it, up to where calls become kernels.
   return valuesOnly() && succeeded(expandGradients(module, derivatives)) && valuesOnly() &&
          succeeded(simplify(module));
@@ -101,11 +117,29 @@ class PlainTorch {
 
 } // namespace
 
+bool Foresight::isOfOpenBlock(ValueId value) const {
+  return recorder_.recordedValue(value).getParentBlock() != &recorder_.recordedOps();
+}
+
 bool Foresight::canRunAlong(ValueId value) const {
-  mlir::Block &ops = recorder_.recordedOps();
-  bool isThere =
-      recorder_.isUsable(value) && recorder_.recordedValue(value).getParentBlock() == &ops;
-  return isThere && !failed_;
+  if (failed_ || !recorder_.isUsable(value))
+    return false;
+  return !isOfOpenBlock(value) ||
+         llvm::all_of(recorder_.openBlocks(), [](const GraphRecorder::OpenBlock &block) {
+           return RunAlong::computesOnly(*block.ops);
+         });
+}
+
+c10::IValue Foresight::valueAlongside(ValueId value) {
+  if (!isOfOpenBlock(value))
+    return alongside_->valueOf(recorder_.recordedValue(value));
+  std::vector<GraphRecorder::OpenBlock> open = recorder_.openBlocks();
+  std::vector<RunAlong::OpenBlock> blocks;
+  for (const GraphRecorder::OpenBlock &block : open) {
+    blocks.push_back({block.ops, block.first});
+    cost_ += block.ops->getOperations().size();
+  }
+  return alongside_->valueIn(blocks, recorder_.recordedValue(value));
 }
 
 void Foresight::addInputs() {
@@ -127,6 +161,7 @@ std::optional<c10::IValue> Foresight::alongside(ValueId value) {
     RandomState::set(random_);
   std::optional<c10::IValue> found;
   OpaqueRun opaque;
+  bool hasAdvanced = false;
   try {
     PlainTorch plain;
     if (!alongside_)
@@ -135,17 +170,20 @@ std::optional<c10::IValue> Foresight::alongside(ValueId value) {
     size_t ops = recorder_.recordedOps().getOperations().size();
     cost_ += ops - std::exchange(ranAlong_, ops);
     alongside_->advance(recorder_.recordedOps(), inputs_);
-    found = alongside_->valueOf(recorder_.recordedValue(value));
+    random_ = RandomState::now();
+    hasAdvanced = true;
+    found = valueAlongside(value);
     if (found->isTensor())
       found = found->toTensor().detach().clone();
   } catch (const std::exception &) { // what the question does not depend on may have failed
-    failed_ = true;
-    alongside_.reset();
+    if (!hasAdvanced) {
+      failed_ = true;
+      alongside_.reset();
+    }
   }
   opaque.restore();
   if (opaque.written().any()) // which nothing that is run later would see
     failed_ = true;
-  random_ = RandomState::now();
   ofTheProgram.restore();
   return found;
 }

@@ -1,6 +1,7 @@
 // What a value of the graph will be in this call: the part of the graph that computes it is run
 // ahead, on the call's own tensors, so that a branch that depends on it can be taken as the program
-// will take it. A capture that keeps asking has all that it records run along, each op once.
+// will take it. A capture that keeps asking has all that it records run along, each op once; what
+// is in the blocks of loops and branches that are still being recorded is run at each question.
 #pragma once
 
 #include "capture/capture.h"
@@ -33,7 +34,9 @@ public:
 private:
   std::optional<c10::IValue> byPart(ValueId value);
   std::optional<c10::IValue> alongside(ValueId value);
+  bool isOfOpenBlock(ValueId value) const;
   bool canRunAlong(ValueId value) const;
+  c10::IValue valueAlongside(ValueId value);
   void addInputs();
 
   const GraphRecorder &recorder_;

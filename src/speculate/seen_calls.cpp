@@ -58,6 +58,36 @@ static uint64_t changeOf(int64_t one, int64_t other) {
   return (static_cast<uint64_t>(one) * 0xff51afd7ed558ccd + static_cast<uint64_t>(other)) | 1;
 }
 
+// Whether they are items of one list or tuple, and alike but for that dimension.
+bool SeenCalls::areAlike(const Leaf &one, const Leaf &other, size_t dimension) {
+  bool areItems = one.path.size() > 1 && one.path.size() == other.path.size() &&
+                  one.sizes.size() == other.sizes.size() &&
+                  std::equal(one.path.begin(), one.path.end() - 1, other.path.begin());
+  for (size_t d = 0; areItems && d < one.sizes.size(); ++d)
+    areItems = d == dimension || one.sizes[d] == other.sizes[d];
+  return areItems;
+}
+
+// What one item varies in, those beside it will vary in too.
+void SeenCalls::addSiblings(const std::vector<Leaf> &leaves, Varying &varying) {
+  auto holds = [&](const Leaf &leaf, int64_t dimension) {
+    return varying.has(Varying::Dimension{{leaf.path, std::nullopt}, dimension});
+  };
+  std::vector<Varying::Dimension> known = varying.dimensions;
+  for (const Varying::Dimension &varies : known) {
+    auto d = static_cast<size_t>(varies.dimension);
+    auto one = std::ranges::find(leaves, varies.place.path, &Leaf::path);
+    for (const Leaf &leaf : leaves)
+      if (areAlike(*one, leaf, d) && !holds(leaf, varies.dimension))
+        varying.dimensions.push_back({{leaf.path, std::nullopt},
+                                      varies.dimension,
+                                      /*small=*/leaf.sizes[d] < 2,
+                                      /*large=*/leaf.sizes[d] > 1,
+                                      /*parts=*/false,
+                                      changeOf(leaf.path.back(), -1)});
+  }
+}
+
 Varying SeenCalls::add(PyObject *const *args, size_t count, PyObject *keywordNames) {
   std::vector<Leaf> now;
   size_t total = count + (keywordNames ? PyTuple_GET_SIZE(keywordNames) : 0);
@@ -93,6 +123,7 @@ Varying SeenCalls::add(PyObject *const *args, size_t count, PyObject *keywordNam
     }
     ++before, ++leaf;
   }
+  addSiblings(now, varying);
   last_ = std::move(now);
   keywordNames_ = PyRef::share(keywordNames);
   return varying;

@@ -40,6 +40,8 @@ private:
     bool operator<(const Leaf &other) const { return path < other.path; }
   };
   static void note(PyObject *value, const ValuePath &path, std::vector<Leaf> &leaves);
+  static bool areAlike(const Leaf &one, const Leaf &other, size_t dimension);
+  static void addSiblings(const std::vector<Leaf> &leaves, Varying &varying);
 
   // A call's objects are not kept; a longer nest than this is data.
   static constexpr size_t kMostLeaves = 256, kDeepest = 8;

@@ -92,6 +92,21 @@ struct Varying {
           dimension.parts |= other.parts;
           dimension.noteHistory(other.history);
         }
+    shareSmall();
+  }
+  // Items of one list or tuple that vary in the same dimension: what small sizes one of them has
+  // had the others will have, which would cost a conversion each.
+  void shareSmall() {
+    for (Dimension &dimension : dimensions)
+      dimension.small |= std::ranges::any_of(dimensions, [&](const Dimension &other) {
+        return other.small && areSiblings(dimension, other);
+      });
+  }
+  static bool areSiblings(const Dimension &one, const Dimension &other) {
+    const ValuePath &path = one.place.path, &others = other.place.path;
+    bool areItems = !one.place.slot && !other.place.slot && path.size() > 1 &&
+                    path.size() == others.size() && one.dimension == other.dimension;
+    return areItems && std::equal(path.begin(), path.end() - 1, others.begin());
   }
   // Python is to know the numbers among the arguments. Whether there were any values there.
   bool makeChoices() {

@@ -48,6 +48,30 @@ TEST(Jit, CallsRegisteredFunctions) {
   EXPECT_THROW(code->addressOf("g"), CodegenError);
 }
 
+// int quadruple(int *p) { return *p + *p + *p + *p; }
+static void addQuadruple(llvm::Module &module) {
+  llvm::IRBuilder<> builder(module.getContext());
+  auto *type = llvm::FunctionType::get(builder.getInt32Ty(), {builder.getPtrTy()}, false);
+  auto *function =
+      llvm::Function::Create(type, llvm::Function::ExternalLinkage, "quadruple", module);
+  builder.SetInsertPoint(llvm::BasicBlock::Create(module.getContext(), "entry", function));
+  llvm::Value *sum = builder.getInt32(0);
+  for (int i = 0; i < 4; ++i)
+    sum = builder.CreateAdd(sum, builder.CreateLoad(builder.getInt32Ty(), function->getArg(0)));
+  builder.CreateRet(sum);
+}
+
+TEST(Jit, LittleEffortMakesOtherCodeThatDoesTheSame) {
+  std::string dump;
+  auto full = compileModule(addQuadruple);
+  auto little = compileModule(addQuadruple, Effort::Little, &dump);
+  int seven = 7;
+  for (const auto &code : {full, little})
+    EXPECT_EQ(reinterpret_cast<int (*)(int *)>(code->addressOf("quadruple"))(&seven), 28);
+  EXPECT_NE(full->codeBytes(), little->codeBytes());
+  EXPECT_NE(dump.find("@quadruple"), std::string::npos);
+}
+
 TEST(Jit, AMissingFunctionIsAnErrorAndNoMore) {
   EXPECT_THROW(compileModule([](llvm::Module &m) { addCaller(m, "f", "nobody_has_this"); }),
                CodegenError);
