@@ -296,9 +296,9 @@ void BoundCall::invoke(std::span<const c10::IValue> operands, const std::vector<
   for (size_t k = 0; k < lists.size(); ++k)
     stack[lists[k].argument] = scratch.lists[k];
 
-  // Which no autograd would see.
-  bool takesOwn =
-      ownProduct && c10::impl::tls_is_dispatch_key_excluded(c10::DispatchKey::AutogradCPU);
+  // Which no autograd would see. (Keys of backends, such as AutogradCPU, are never excluded.)
+  bool takesOwn = ownProduct && c10::impl::tls_is_dispatch_key_excluded(
+                                    c10::DispatchKey::AutogradFunctionality);
   if (!takesOwn || !ownProduct(stack, packed))
     op.callBoxed(&stack);
 
