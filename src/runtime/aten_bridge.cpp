@@ -1,6 +1,7 @@
 #include "runtime/aten_bridge.h"
 
 #include "runtime/below_autograd.h"
+#include "runtime/float_convolutions.h"
 
 #include <ATen/ATen.h>
 
@@ -15,6 +16,12 @@ c10::OperatorHandle resolve(const std::string &schema) {
   std::string overload = dot == std::string::npos ? "" : schema.substr(dot + 1);
   return c10::Dispatcher::singleton().findSchemaOrThrow(schema.substr(0, dot).c_str(),
                                                         overload.c_str());
+}
+
+ProductFn ownFunction(const std::string &schema) {
+  if (ProductFn product = ownProduct(schema))
+    return product;
+  return ownConvolution(schema);
 }
 
 c10::TypePtr withoutOptional(c10::TypePtr type) {
@@ -42,7 +49,7 @@ BoundCall::Accepts BoundCall::acceptsOf(const c10::TypePtr &type) {
 }
 
 BoundCall::BoundCall(const AtenCall &call)
-    : op(resolve(call.schema)), ownProduct(bifront::ownProduct(call.schema)), name(call.schema) {
+    : op(resolve(call.schema)), own(ownFunction(call.schema)), name(call.schema) {
   const c10::FunctionSchema &schema = op.schema();
   TORCH_CHECK(call.args.size() <= schema.arguments().size(), name, " takes at most ",
               schema.arguments().size(), " arguments, not ", call.args.size());
@@ -297,9 +304,9 @@ void BoundCall::invoke(std::span<const c10::IValue> operands, const std::vector<
     stack[lists[k].argument] = scratch.lists[k];
 
   // Which no autograd would see. (Keys of backends, such as AutogradCPU, are never excluded.)
-  bool takesOwn = ownProduct && c10::impl::tls_is_dispatch_key_excluded(
-                                    c10::DispatchKey::AutogradFunctionality);
-  if (!takesOwn || !ownProduct(stack, packed))
+  bool takesOwn =
+      own && c10::impl::tls_is_dispatch_key_excluded(c10::DispatchKey::AutogradFunctionality);
+  if (!takesOwn || !own(stack, packed))
     op.callBoxed(&stack);
 
   results.clear();
