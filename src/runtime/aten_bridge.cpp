@@ -2,6 +2,7 @@
 
 #include "runtime/below_autograd.h"
 #include "runtime/float_convolutions.h"
+#include "runtime/small_calls.h"
 
 #include <ATen/ATen.h>
 
@@ -21,7 +22,9 @@ c10::OperatorHandle resolve(const std::string &schema) {
 ProductFn ownFunction(const std::string &schema) {
   if (ProductFn product = ownProduct(schema))
     return product;
-  return ownConvolution(schema);
+  if (ProductFn convolution = ownConvolution(schema))
+    return convolution;
+  return ownSmallCall(schema);
 }
 
 c10::TypePtr withoutOptional(c10::TypePtr type) {
