@@ -194,6 +194,25 @@ def test_what_fails_behind_the_calls_finds_what_was_read_before() -> None:
     check(goes_on, argument=lambda call: torch.arange(3.0) + call % 5)
 
 
+def in_lists(player: Player) -> Step:
+    """The lists that the graph makes have arrays that are the player's as well."""
+
+    def step(x: Tensor) -> Tensor:
+        kept = player.last
+        sums = [np.stack([player.last, kept]).sum()]
+        for action in (1, 0, int(x[0].item())):
+            player.turn(action)
+            sums.append(np.stack([kept, player.last]).sum() + np.stack((kept, kept))[0, 1])
+        y = x * float(sums[0] - sums[1]) + float(sums[2] * sums[3])
+        return y.sort().values if bool((x.sum() > 6).item()) else y * 2
+
+    return step
+
+
+def test_arrays_in_lists_of_the_graph_are_still_the_player_s() -> None:
+    check(in_lists, argument=lambda call: torch.arange(3.0) + call % 5)
+
+
 def test_the_program_writes_what_a_call_may_change() -> None:
     def make(player: Player) -> Step:
         def step(x: Tensor) -> Tensor:
@@ -245,10 +264,10 @@ def test_an_attribute_is_something_else_from_some_call_on() -> None:
 PROGRAM = """
 import bifront, torch
 from tests.failing_on_purpose import fail_each
-from tests.test_changed_slots import Player, replaced, goes_on
+from tests.test_changed_slots import Player, replaced, goes_on, in_lists
 
 torch.set_num_threads(1)
-for make in replaced, goes_on:
+for make in replaced, goes_on, in_lists:
     sides = [Player(), Player()]
     step, converted = make(sides[0]), bifront.function(make(sides[1]))
     x = torch.arange(3.0)

@@ -183,6 +183,8 @@ bool isPureOfNumpy(PyObject *function) {
          isOneOf(function, "torch", kOfTorch) || isOneOf(function, "numpy", kFunctions);
 }
 
+bool mayWarn(PyObject *function) { return ofModule("torch", "from_numpy") != function; }
+
 bool makesNewData(PyObject *function) {
   return std::find(std::begin(kViews), std::end(kViews), attributeText(function, "__name__")) ==
          std::end(kViews);

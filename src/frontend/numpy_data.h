@@ -28,6 +28,8 @@ bool isPureOfNumpy(PyObject *function);
 bool isUfuncOfNumpy(PyObject *function);
 // Of Python, in the module `numpy`: what it returns may be new to each call.
 bool isFunctionOfNumpy(PyObject *function);
+// Whether numpy may warn in a call that is given its data.
+bool mayWarn(PyObject *function);
 // Whether what such a function returns shares no memory with what it is given.
 bool makesNewData(PyObject *function);
 

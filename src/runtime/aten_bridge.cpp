@@ -1,6 +1,8 @@
 #include "runtime/aten_bridge.h"
 
 #include "runtime/below_autograd.h"
+#include "runtime/float_convolutions.h"
+#include "runtime/small_calls.h"
 
 #include <ATen/ATen.h>
 
@@ -15,6 +17,14 @@ c10::OperatorHandle resolve(const std::string &schema) {
   std::string overload = dot == std::string::npos ? "" : schema.substr(dot + 1);
   return c10::Dispatcher::singleton().findSchemaOrThrow(schema.substr(0, dot).c_str(),
                                                         overload.c_str());
+}
+
+ProductFn ownFunction(const std::string &schema) {
+  if (ProductFn product = ownProduct(schema))
+    return product;
+  if (ProductFn convolution = ownConvolution(schema))
+    return convolution;
+  return ownSmallCall(schema);
 }
 
 c10::TypePtr withoutOptional(c10::TypePtr type) {
@@ -42,7 +52,7 @@ BoundCall::Accepts BoundCall::acceptsOf(const c10::TypePtr &type) {
 }
 
 BoundCall::BoundCall(const AtenCall &call)
-    : op(resolve(call.schema)), ownProduct(bifront::ownProduct(call.schema)), name(call.schema) {
+    : op(resolve(call.schema)), own(ownFunction(call.schema)), name(call.schema) {
   const c10::FunctionSchema &schema = op.schema();
   TORCH_CHECK(call.args.size() <= schema.arguments().size(), name, " takes at most ",
               schema.arguments().size(), " arguments, not ", call.args.size());
@@ -296,8 +306,8 @@ void BoundCall::invoke(std::span<const c10::IValue> operands, const std::vector<
   for (size_t k = 0; k < lists.size(); ++k)
     stack[lists[k].argument] = scratch.lists[k];
 
-  // Of a product of our own no autograd would know.
-  if (!ownProduct || !BelowAutograd::isHere() || !ownProduct(stack, packed))
+  // What is our own no autograd would know of.
+  if (!own || !BelowAutograd::isHere() || !own(stack, packed))
     op.callBoxed(&stack);
 
   results.clear();

@@ -16,14 +16,11 @@ namespace {
 thread_local Replay *currentReplay = nullptr;
 thread_local Sampling *currentSampling = nullptr;
 
-void setTorchState(const at::Generator &state) {
+// With its generator's lock held.
+template <typename Use> void useTorchGenerator(const Use &use) {
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   std::scoped_lock lock(generator.mutex());
-  auto *now = at::check_generator<at::CPUGeneratorImpl>(generator);
-  auto *then = at::check_generator<at::CPUGeneratorImpl>(state);
-  now->set_engine(then->engine());
-  now->set_next_float_normal_sample(then->next_float_normal_sample());
-  now->set_next_double_normal_sample(then->next_double_normal_sample());
+  use(*at::check_generator<at::CPUGeneratorImpl>(generator));
 }
 
 PyRef hook(const char *name) {
@@ -137,6 +134,22 @@ PyObject *copyFor(PyObject *function) {
 
 } // namespace
 
+TorchState::TorchState() {
+  useTorchGenerator([&](at::CPUGeneratorImpl &generator) {
+    engine_ = generator.engine();
+    nextFloat_ = generator.next_float_normal_sample();
+    nextDouble_ = generator.next_double_normal_sample();
+  });
+}
+
+void TorchState::restore() const {
+  useTorchGenerator([&](at::CPUGeneratorImpl &generator) {
+    generator.set_engine(engine_);
+    generator.set_next_float_normal_sample(nextFloat_);
+    generator.set_next_double_normal_sample(nextDouble_);
+  });
+}
+
 //===- Replay
 //----------------------------------------------------------------------------------===//
 
@@ -158,8 +171,8 @@ std::optional<PyObject *> Replay::take(const CallPlace &place) {
     change.put(change.now);
   for (const auto &[source, state] : call.sources)
     setStateOfSource(source.get(), state.get());
-  if (call.torchState.defined())
-    setTorchState(call.torchState);
+  if (call.torchState)
+    call.torchState->restore();
   if (call.modes)
     at::ThreadLocalState::setThreadLocalState(*call.modes);
   if (call.result)

@@ -8,7 +8,7 @@
 #include "support/py_ref.h"
 
 #include <ATen/ThreadLocalState.h>
-#include <ATen/core/Generator.h>
+#include <ATen/core/MT19937RNGEngine.h>
 
 #include <memory>
 #include <optional>
@@ -17,13 +17,24 @@
 
 namespace bifront {
 
+// Of torch's default generator. It allocates no tensor, which may fail.
+struct TorchState {
+  TorchState();
+  void restore() const;
+
+private:
+  at::mt19937 engine_;
+  std::optional<float> nextFloat_;
+  std::optional<double> nextDouble_;
+};
+
 struct LoggedCall {
   std::shared_ptr<const CallPlace> place;
   PyRef result, exception; // one of them
   // How random generators stood behind it that the run has drawn from before; of torch's own, where
   // the graph draws from it.
   std::vector<std::pair<PyRef, PyRef>> sources = {};
-  at::Generator torchState = {};
+  std::shared_ptr<const TorchState> torchState = {};
   // Python's values that the run has read, and that the call has changed.
   std::vector<ValueChange> changes = {};
   std::optional<at::ThreadLocalState> modes = {}; // that it has switched

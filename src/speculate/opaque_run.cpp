@@ -8,11 +8,10 @@
 #include "support/gil.h"
 #include "support/pending_exception.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <mutex>
+#include <cstring>
 
 namespace bifront {
 
@@ -53,8 +52,31 @@ bool isReadOnly(PyObject *array) {
 
 uint32_t firstInput(const ConvertedGraph &graph) { return graph.seat ? graph.seat->firstInput : 0; }
 
+// The bytes of an array that lie side by side; where they do not, or the array gives none, no one
+// sees them.
+class PlainBytes {
+public:
+  explicit PlainBytes(PyObject *array) {
+    if (PyObject_GetBuffer(array, &buffer_, PyBUF_C_CONTIGUOUS) < 0)
+      PyErr_Clear();
+  }
+  ~PlainBytes() { PyBuffer_Release(&buffer_); }
+  PlainBytes(const PlainBytes &) = delete;
+  bool areThere() const { return buffer_.obj; }
+  bool operator==(const PlainBytes &other) const {
+    size_t size = buffer_.len;
+    return buffer_.len == other.buffer_.len &&
+           (size == 0 || std::memcmp(buffer_.buf, other.buffer_.buf, size) == 0);
+  }
+
+private:
+  Py_buffer buffer_{};
+};
+
 // Of an array and a copy of it, bit for bit.
 bool sameContents(PyObject *array, PyObject *copy) {
+  if (PlainBytes now(array), then(copy); now.areThere() && then.areThere())
+    return now == then;
   PyRef bytes = checked(PyObject_CallMethod(array, "tobytes", nullptr));
   PyRef before = checked(PyObject_CallMethod(copy, "tobytes", nullptr));
   return PyObject_RichCompareBool(bytes.get(), before.get(), Py_EQ) == 1;
@@ -128,6 +150,37 @@ void OpaqueRun::countRefs(PyObject *array, Py_ssize_t more) {
   if (known == watched_.end())
     known = watched_.insert(known, {PyRef::share(array), {}, 1});
   known->refs += more;
+}
+
+void OpaqueRun::noteMade(PyObject *object) {
+  if (graph_ && (PyList_CheckExact(object) || PyTuple_CheckExact(object)))
+    newContainers_.push_back(object);
+}
+
+void OpaqueRun::noteGiven(PyObject *object) {
+  if (ownContainers_.erase(object) == 0)
+    return;
+  newContainers_.push_back(object);
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(object); ++i)
+    if (PyObject *item = PySequence_Fast_GET_ITEM(object, i); isNumpyArray(item))
+      countRefs(item, -1);
+}
+
+// What a container has that nobody but the run has is no more somebody else's for that.
+void OpaqueRun::countContainers() {
+  constexpr Py_ssize_t kOfTheRun = 2;
+  auto countItems = [&](PyObject *container) {
+    for (Watched &watched : watched_)
+      for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(container); ++i)
+        watched.refs += PySequence_Fast_GET_ITEM(container, i) == watched.array.get() ? 1 : 0;
+    ownContainers_.insert(container);
+  };
+  std::erase_if(newContainers_, [&](PyObject *container) {
+    if (Py_REFCNT(container) != kOfTheRun)
+      return false;
+    countItems(container);
+    return true;
+  });
 }
 
 void OpaqueRun::keepArray(PyObject *array) {
@@ -206,6 +259,7 @@ std::vector<PyRef> OpaqueRun::valuesOfSlots() const {
 // What is in the arrays that a call may change: those in the slots, and those that have been there
 // and are still somebody else's.
 void OpaqueRun::readWatched() {
+  countContainers();
   std::erase_if(watched_, [](const Watched &watched) {
     return watched.contents && Py_REFCNT(watched.array.get()) == watched.refs;
   });
@@ -216,7 +270,8 @@ void OpaqueRun::readWatched() {
     for (const auto &[written, before] : arrays_)
       if (overlap(extentOf(written.get()), extentOf(watched.array.get())))
         throw std::runtime_error("an opaque call may change an array that has been written");
-    watched.contents = checked(PyObject_CallMethod(watched.array.get(), "copy", nullptr));
+    if (!watched.contents || !sameContents(watched.array.get(), watched.contents.get()))
+      watched.contents = checked(PyObject_CallMethod(watched.array.get(), "copy", nullptr));
   }
 }
 
@@ -237,8 +292,10 @@ bool OpaqueRun::addChanges(const std::vector<PyRef> &slots, std::vector<ValueCha
     for (const at::Tensor &tensor : ofArrays_)
       isUnseen = isUnseen && !overlap(extentOf(watched.array.get()), extentOf(tensor));
     PyRef contents = checked(PyObject_CallMethod(watched.array.get(), "copy", nullptr));
-    changes.push_back(
-        {{Slot::Kind::Length, watched.array, {}}, true, watched.contents, std::move(contents)});
+    changes.push_back({{Slot::Kind::Length, watched.array, {}},
+                       true,
+                       std::exchange(watched.contents, contents),
+                       contents});
     ++watched.refs; // by that
   }
   return isUnseen;
@@ -271,11 +328,8 @@ PyObject *OpaqueRun::make(const std::shared_ptr<const CallPlace> &place, bool gr
   }
   for (const auto &[source, state] : sources_)
     logged.sources.emplace_back(source, stateOfSource(source.get()));
-  if (graph_->drawsRandomNumbers) { // allocates no tensor, which may fail
-    at::Generator generator = at::detail::getDefaultCPUGenerator();
-    std::scoped_lock lock(generator.mutex());
-    logged.torchState = generator.clone();
-  }
+  if (graph_->drawsRandomNumbers)
+    logged.torchState = std::make_shared<const TorchState>();
   bool isSame = graph_->guards.hold();
   std::vector<PyRef> inputs = graph_->guards.inputValues();
   for (size_t i = 0; i < inputs.size(); ++i)

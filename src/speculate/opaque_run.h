@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <span>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -41,6 +42,10 @@ public:
   // With the GIL: the program has read this array where opaque calls may reach it, as the result of
   // a call, which the run holds twice.
   void watch(PyObject *array) { countRefs(array, 2); }
+  // With the GIL: the graph has made this, which the run holds twice.
+  void noteMade(PyObject *object);
+  // With the GIL: the graph gives this to a call, which may keep it.
+  void noteGiven(PyObject *object);
   // What the graph is given; lives as long as the run.
   void beginWith(const ConvertedGraph &graph, std::span<const c10::IValue> inputs);
   // The object lives as long as the run, and what is made of it.
@@ -66,6 +71,7 @@ public:
 private:
   bool writesIn(const char *begin, const char *end) const;
   void countRefs(PyObject *array, Py_ssize_t more);
+  void countContainers();
   std::vector<PyRef> valuesOfSlots() const;
   bool addChanges(const std::vector<PyRef> &slots, std::vector<ValueChange> &changes);
   void readWatched();
@@ -82,6 +88,10 @@ private:
     Py_ssize_t refs;
   };
   std::vector<Watched> watched_;
+  // Lists and tuples that the graph has made; held. Those of the second nobody else has, and their
+  // references to watched arrays are counted.
+  std::vector<PyObject *> newContainers_;
+  std::unordered_set<PyObject *> ownContainers_;
   std::vector<PyRef> held_;
   WrittenAttributes written_;
   const ConvertedGraph *graph_ = nullptr;

@@ -49,9 +49,12 @@ PyRef callWith(const PythonCall &what, PyObject *callee, std::span<const c10::IV
   OpaqueRun *run = OpaqueRun::current();
   if (run && !arguments.empty() && isRandomSource(arguments[0]))
     run->keepState(arguments[0]);
+  for (size_t i = 0; run && i < arguments.size(); ++i)
+    run->noteGiven(arguments[i]);
   PyRef names = keywordsOf(what);
   std::optional<NumpyErrors> atTheirLines; // CPython warns where the program stands
-  if (!isLoggedCaller(callee) && std::any_of(arguments.begin(), arguments.end(), isNumpyData))
+  if (!isLoggedCaller(callee) && std::any_of(arguments.begin(), arguments.end(), isNumpyData) &&
+      mayWarn(callee))
     atTheirLines.emplace("raise");
   PyRef result = checked(PyObject_Vectorcall(callee, arguments.data(),
                                              arguments.size() - what.keywords.size(), names.get()));
@@ -65,8 +68,10 @@ ObjectAddress callPython(const PythonCall &what, ObjectAddress callee,
   Gil gil;
   try {
     PyRef result = callWith(what, objectAt(callee), operands);
-    if (OpaqueRun *run = OpaqueRun::current())
+    if (OpaqueRun *run = OpaqueRun::current()) {
       run->hold(result);
+      run->noteMade(result.get());
+    }
     held.push_back(reinterpret_cast<ObjectAddress>(result.release()));
     return held.back();
   } catch (const PythonError &) { // CPython raises it again

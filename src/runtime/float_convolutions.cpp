@@ -1,0 +1,384 @@
+#include "runtime/float_convolutions.h"
+
+#include "runtime/image_patches.h"
+#include "support/options.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+namespace bifront {
+namespace {
+
+constexpr int64_t kMostPatches = 1 << 20; // elements, of what windows see of one image
+// Images whose windows are the columns of one matrix have about so many together.
+constexpr int64_t kColumns = 512;
+constexpr int64_t kAlignment = 16; // elements
+
+struct Convolution {
+  Windows windows{};
+  int64_t images = 0, outputs = 0; // channels that come out
+  int64_t work() const { return images * windows.count() * windows.depth() * outputs; }
+  int64_t sizeOfImage() const { return windows.channels * windows.height * windows.width; }
+  int64_t sizeOfResult() const { return outputs * windows.count(); }
+  // Images whose columns are side by side.
+  int64_t atOnce() const {
+    return std::min(images, std::max<int64_t>(1, kColumns / windows.count()));
+  }
+};
+
+enum class Kind : uint8_t { Forward, TowardsWeights, TowardsImages };
+
+// ===- Whose is faster -------------------------------------------------------------------------===
+
+// Nanoseconds, as measured on AMD's cores with AVX-512, one thread.
+double ownCost(const Convolution &all, Kind kind) {
+  const Windows &windows = all.windows;
+  bool isBack = kind == Kind::TowardsImages;
+  auto vectors = [](int64_t elements) {
+    int64_t count = (elements + 15) / 16;
+    return static_cast<double>(count);
+  };
+  double cost = static_cast<double>(all.work()) / 90;
+  auto images = static_cast<double>(all.images);
+  if (windows.areColumns())
+    return cost + images * static_cast<double>(windows.channels) * vectors(windows.count());
+  // What was just added to is not read again as fast where windows overlap within a vector.
+  double ofRun = !isBack ? 1.5 : windows.columnStep == 1 && windows.windowWidth > 1 ? 4.5 : 2;
+  cost += ofRun * images * static_cast<double>(windows.depth() * windows.rows) *
+          vectors(windows.columns);
+  return windows.areOfSpread()
+             ? cost
+             : cost + (isBack ? 5 : 3) * images * static_cast<double>(rowsOfSpread(windows));
+}
+
+// Most of it, for small images, whatever there is to do.
+double atensCost(const Convolution &all, Kind kind) {
+  const Windows &windows = all.windows;
+  bool isBack = kind == Kind::TowardsImages, isRegular = windows.channels % 16 == 0;
+  double start = !isBack ? 40'000 : windows.columnStep == 1 ? 45'000 : 85'000;
+  double each = isBack ? (isRegular               ? 90
+                          : windows.channels >= 8 ? 40
+                                                  : 8)
+                       : (isRegular && all.outputs % 16 == 0 ? 110 : 50);
+  return start + static_cast<double>(all.work()) / (each * at::get_num_threads());
+}
+
+bool isFaster(const Convolution &all, const std::vector<Kind> &kinds) {
+  double own = 0, atens = 0;
+  for (Kind kind : kinds) {
+    own += ownCost(all, kind);
+    atens += atensCost(all, kind);
+  }
+  return own < atens;
+}
+
+// ===- What ATen gives -------------------------------------------------------------------------===
+
+// In order, as they are created.
+bool isPlain(const c10::IValue &value, int64_t dims) {
+  constexpr auto unresolved = c10::DispatchKeySet(
+      {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor});
+  if (!value.isTensor())
+    return false;
+  const at::Tensor &tensor = value.toTensor();
+  if (!tensor.defined() || tensor.dim() != dims || tensor.scalar_type() != at::kFloat ||
+      !tensor.is_cpu() || tensor.layout() != at::kStrided || tensor.key_set().has_any(unresolved))
+    return false;
+  int64_t stride = 1;
+  for (int64_t d = dims - 1; d >= 0; --d) {
+    if (tensor.size(d) == 0 || tensor.stride(d) != stride)
+      return false;
+    stride *= tensor.size(d);
+  }
+  return true;
+}
+
+bool isFullPrecision() {
+  auto precision =
+      at::globalContext().float32Precision(at::Float32Backend::MKLDNN, at::Float32Op::CONV);
+  return precision != at::Float32Precision::TF32 && precision != at::Float32Precision::BF16;
+}
+
+// From `first` on, the arguments are strides, paddings, dilations, whether it is transposed,
+// paddings of its output, and groups. Nothing where ATen is to do it.
+std::optional<Convolution> convolutionOf(const c10::IValue &image, const c10::IValue &weight,
+                                         const c10::IValue *first) {
+  if (!isPlain(image, 4) || !isPlain(weight, 4) || first[3].toBool() || first[5].toInt() != 1)
+    return std::nullopt;
+  auto pairOf = [](const c10::IValue &list) {
+    std::vector<int64_t> values = list.toIntVector();
+    return std::array<int64_t, 2>{values.front(), values.back()};
+  };
+  const at::Tensor &images = image.toTensor(), &weights = weight.toTensor();
+  auto steps = pairOf(first[0]), paddings = pairOf(first[1]), dilations = pairOf(first[2]);
+  bool isUsual = steps[0] > 0 && steps[1] > 0 && paddings[0] >= 0 && paddings[1] >= 0 &&
+                 dilations[0] == 1 && dilations[1] == 1 && images.size(1) == weights.size(1);
+  if (!isUsual)
+    return std::nullopt;
+  auto windowsAlong = [&](int64_t dim) {
+    int64_t free = images.size(dim) + 2 * paddings[dim - 2] - weights.size(dim);
+    return free < 0 ? 0 : free / steps[dim - 2] + 1;
+  };
+  Convolution made;
+  made.windows = {images.size(1),  images.size(2),  images.size(3), weights.size(2),
+                  weights.size(3), steps[0],        steps[1],       paddings[0],
+                  paddings[1],     windowsAlong(2), windowsAlong(3)};
+  made.images = images.size(0);
+  made.outputs = weights.size(0);
+  const Windows &windows = made.windows;
+  if (windows.count() == 0 || windows.count() * windows.depth() > kMostPatches ||
+      !isFullPrecision())
+    return std::nullopt;
+  return made;
+}
+
+// ===- Work on some images at once -------------------------------------------------------------===
+
+struct Room {
+  float *patches, *results, *spread, *product;
+};
+
+// Of this thread.
+Room roomFor(const Convolution &all, int64_t productSize) {
+  thread_local FloatMemory memory;
+  int64_t columns = all.atOnce() * all.windows.count();
+  std::array<int64_t, 4> sizes{all.windows.depth() * columns, all.outputs * columns,
+                               spreadSize(all.windows), productSize};
+  int64_t sum = 0;
+  for (int64_t &size : sizes)
+    sum += size = (size + kAlignment - 1) / kAlignment * kAlignment;
+  float *at = memory.get(sum);
+  return {at, at + sizes[0], at + sizes[0] + sizes[1], at + sizes[0] + sizes[1] + sizes[2]};
+}
+
+// A matrix with the columns of some images side by side; of one image, it may be the image.
+struct Columns {
+  const float *data;
+  int64_t stride;
+};
+
+Columns patchesOfImages(const Convolution &all, const float *image, int64_t count,
+                        const Room &room) {
+  const Windows &windows = all.windows;
+  int64_t each = windows.count(), stride = count * each;
+  if (count == 1 && windows.areColumns())
+    return {image, stride};
+  for (int64_t n = 0; n < count; ++n, image += all.sizeOfImage()) {
+    if (windows.areColumns()) {
+      copyRows(image, each, room.patches + n * each, stride, windows.channels, each);
+      continue;
+    }
+    const float *seen = image;
+    if (!windows.areOfSpread()) {
+      spread(windows, image, room.spread);
+      seen = room.spread;
+    }
+    patchesOf(windows, seen, room.patches + n * each, stride);
+  }
+  return {room.patches, stride};
+}
+
+// Of results, or what is to be their gradients.
+Columns resultsOfImages(const Convolution &all, const float *result, int64_t count,
+                        const Room &room) {
+  int64_t each = all.windows.count(), stride = count * each;
+  if (count == 1)
+    return {result, stride};
+  for (int64_t n = 0; n < count; ++n)
+    copyRows(result + n * all.sizeOfResult(), each, room.results + n * each, stride, all.outputs,
+             each);
+  return {room.results, stride};
+}
+
+void multiplyWith(const MatrixProduct &product, const Room &room) {
+  multiply(product, room.product);
+}
+
+template <typename Use> void forSomeImages(const Convolution &all, const Use &use) {
+  for (int64_t n = 0; n < all.images; n += all.atOnce())
+    use(n, std::min(all.atOnce(), all.images - n));
+}
+
+MatrixProduct forward(const Convolution &all, const float *weights, Columns patches) {
+  const Windows &windows = all.windows;
+  return {.rows = all.outputs,
+          .columns = patches.stride,
+          .depth = windows.depth(),
+          .left = {weights, windows.depth(), 1},
+          .right = {patches.data, patches.stride, 1},
+          .result = nullptr,
+          .resultStride = patches.stride};
+}
+
+void convolve(const Convolution &all, const float *images, const float *weights, const float *bias,
+              float *results) {
+  Columns widest{nullptr, all.atOnce() * all.windows.count()};
+  Room room = roomFor(all, productWorkspaceSize(forward(all, weights, widest)));
+  int64_t each = all.windows.count();
+  forSomeImages(all, [&](int64_t n, int64_t count) {
+    MatrixProduct product =
+        forward(all, weights, patchesOfImages(all, images + n * all.sizeOfImage(), count, room));
+    float *to = results + n * all.sizeOfResult();
+    bool isInPlace = count == 1 && !bias;
+    product.result = isInPlace ? to : room.results;
+    multiplyWith(product, room);
+    for (int64_t i = 0; i < count && !isInPlace; ++i)
+      copyRows(room.results + i * each, product.resultStride, to + i * all.sizeOfResult(), each,
+               all.outputs, each, bias);
+  });
+}
+
+// ===- Gradients -------------------------------------------------------------------------------===
+
+struct Gradients {
+  float *images, *weights, *bias; // null: not wanted
+};
+
+MatrixProduct towardsWeights(const Convolution &all, Columns results, Columns patches,
+                             float *weights) {
+  int64_t depth = all.windows.depth();
+  return {.rows = all.outputs,
+          .columns = depth,
+          .depth = results.stride,
+          .left = {results.data, results.stride, 1},
+          .right = {patches.data, 1, patches.stride},
+          .result = weights,
+          .resultStride = depth};
+}
+
+MatrixProduct towardsPatches(const Convolution &all, const float *weights, Columns results,
+                             float *patches) {
+  int64_t depth = all.windows.depth();
+  return {.rows = depth,
+          .columns = results.stride,
+          .depth = all.outputs,
+          .left = {weights, 1, depth},
+          .right = {results.data, results.stride, 1},
+          .result = patches,
+          .resultStride = results.stride};
+}
+
+void putPatches(const Convolution &all, int64_t count, const Room &room, float *images) {
+  const Windows &windows = all.windows;
+  int64_t each = windows.count(), stride = count * each;
+  for (int64_t n = 0; n < count; ++n, images += all.sizeOfImage()) {
+    if (windows.areColumns()) {
+      copyRows(room.patches + n * each, stride, images, each, windows.channels, each);
+      continue;
+    }
+    float *sums = windows.areOfSpread() ? images : room.spread;
+    std::fill_n(sums, spreadSize(windows), 0.0F);
+    addPatches(windows, room.patches + n * each, stride, sums);
+    if (sums != images)
+      gather(windows, sums, images);
+  }
+}
+
+void convolveBackward(const Convolution &all, const float *results, const float *images,
+                      const float *weights, const Gradients &gradients) {
+  Columns widest{nullptr, all.atOnce() * all.windows.count()};
+  Room room =
+      roomFor(all, std::max(productWorkspaceSize(towardsWeights(all, widest, widest, nullptr)),
+                            productWorkspaceSize(towardsPatches(all, nullptr, widest, nullptr))));
+  forSomeImages(all, [&](int64_t n, int64_t count) {
+    Columns given = resultsOfImages(all, results + n * all.sizeOfResult(), count, room);
+    for (int64_t o = 0; o < all.outputs && gradients.bias; ++o)
+      gradients.bias[o] =
+          (n > 0 ? gradients.bias[o] : 0) + sumOf(given.data + o * given.stride, given.stride);
+    if (gradients.weights) {
+      Columns patches = patchesOfImages(all, images + n * all.sizeOfImage(), count, room);
+      MatrixProduct product = towardsWeights(all, given, patches, gradients.weights);
+      product.initial = n > 0 ? gradients.weights : nullptr;
+      product.initialStride = product.resultStride;
+      multiplyWith(product, room);
+    }
+    if (gradients.images) {
+      float *to = gradients.images + n * all.sizeOfImage();
+      bool isInPlace = count == 1 && all.windows.areColumns();
+      multiplyWith(towardsPatches(all, weights, given, isInPlace ? to : room.patches), room);
+      if (!isInPlace)
+        putPatches(all, count, room, to);
+    }
+  });
+}
+
+// ===- The operators ---------------------------------------------------------------------------===
+
+const float *dataOf(const c10::IValue &tensor) { return tensor.toTensor().const_data_ptr<float>(); }
+
+// convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
+template <bool evenIfSlower> bool convolution(std::vector<c10::IValue> &stack, PackedRight *) {
+  auto all = convolutionOf(stack[0], stack[1], &stack[3]);
+  bool hasBias = !stack[2].isNone() && stack[2].toTensor().defined();
+  if (!all || (!evenIfSlower && !isFaster(*all, {Kind::Forward})) ||
+      (hasBias && (!isPlain(stack[2], 1) || stack[2].toTensor().size(0) != all->outputs)))
+    return false;
+  at::Tensor result =
+      at::empty({all->images, all->outputs, all->windows.rows, all->windows.columns},
+                stack[0].toTensor().options());
+  convolve(*all, dataOf(stack[0]), dataOf(stack[1]), hasBias ? dataOf(stack[2]) : nullptr,
+           result.mutable_data_ptr<float>());
+  stack.clear();
+  stack.emplace_back(std::move(result));
+  return true;
+}
+
+std::vector<Kind> kindsOf(const c10::List<bool> &wanted) {
+  std::vector<Kind> kinds;
+  if (wanted.get(0))
+    kinds.push_back(Kind::TowardsImages);
+  if (wanted.get(1))
+    kinds.push_back(Kind::TowardsWeights);
+  return kinds;
+}
+
+// convolution_backward(grad_output, input, weight, bias_sizes, stride, padding, dilation,
+// transposed, output_padding, groups, output_mask)
+template <bool evenIfSlower>
+bool convolutionBackward(std::vector<c10::IValue> &stack, PackedRight *) {
+  auto all = convolutionOf(stack[1], stack[2], &stack[4]);
+  if (!all || !isPlain(stack[0], 4))
+    return false;
+  const at::Tensor &given = stack[0].toTensor();
+  c10::List<bool> wanted = stack[10].toBoolList();
+  std::array<int64_t, 4> sizes{all->images, all->outputs, all->windows.rows, all->windows.columns};
+  if (given.sizes() != at::IntArrayRef(sizes) || wanted.size() != 3)
+    return false;
+  if (!evenIfSlower && !isFaster(*all, kindsOf(wanted)))
+    return false;
+  auto options = given.options();
+  at::Tensor images =
+      wanted.get(0) ? at::empty(stack[1].toTensor().sizes(), options) : at::Tensor();
+  at::Tensor weights =
+      wanted.get(1) ? at::empty(stack[2].toTensor().sizes(), options) : at::Tensor();
+  at::Tensor bias = wanted.get(2) ? at::empty({all->outputs}, options) : at::Tensor();
+  auto place = [](const at::Tensor &tensor) {
+    return tensor.defined() ? tensor.mutable_data_ptr<float>() : nullptr;
+  };
+  convolveBackward(*all, dataOf(stack[0]), dataOf(stack[1]), dataOf(stack[2]),
+                   {place(images), place(weights), place(bias)});
+  stack.clear();
+  stack.emplace_back(std::move(images));
+  stack.emplace_back(std::move(weights));
+  stack.emplace_back(std::move(bias));
+  return true;
+}
+
+} // namespace
+
+ProductFn ownConvolution(const std::string &schema, bool evenIfSlower) {
+  if (!ownProduct("aten::mm"))
+    return nullptr;
+  if (schema == "aten::convolution")
+    return evenIfSlower ? convolution<true> : convolution<false>;
+  if (schema == "aten::convolution_backward")
+    return evenIfSlower ? convolutionBackward<true> : convolutionBackward<false>;
+  return nullptr;
+}
+
+} // namespace bifront
