@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import bifront
@@ -393,3 +395,31 @@ def test_a_function_that_is_put_into_numpys_place(
         x = torch.full((3,), float(call))
         same(converted(x), x * 2.0, f"call {call}")
         assert len(seen) == call + 1
+
+
+def test_each_number_of_the_run_is_tried_out_as_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The samples of floats and bools are their own: another one's would be out of range here."""
+    most = 60
+    lines = [
+        "import numpy as np",
+        f"tables = [np.arange(n + 1.0) for n in range({most + 1})]",
+        "def step(x):",
+        f"    value, found = x[0].item() + {most + 1}.5, 0.0",
+    ]
+    for n in range(most, -1, -1):
+        lines += [
+            "    value = value - 1.0",
+            "    is_large = value > 3.0",
+            f"    found = found + float(tables[{n}][int(value)])",
+            "    found = found + float(np.where(is_large, 1.0, 2.0))",
+        ]
+    (tmp_path / "many_numbers.py").write_text("\n".join([*lines, "    return x * found", ""]))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    step = importlib.import_module("many_numbers").step
+    converted = bifront.function(step)
+    for call in range(CALLS):
+        x = torch.full((3,), call / 20, dtype=torch.float64)
+        same(converted(x), step(x), f"call {call}")
+    assert converted.stats["graph_calls"] == CALLS - 1

@@ -230,7 +230,7 @@ PyRef Interpreter::exampleOfNumber(PyObject *number, int depth) {
   constexpr int kDeepest = 64;
   if (!isGraphNumber(number))
     return PyRef::share(number);
-  auto noted = numberExamples_.find(symbolicNumber(number).get());
+  auto noted = numberExamples_.find(SymbolicScalar::of(symbolicNumber(number)));
   if (noted == numberExamples_.end() || depth > kDeepest)
     return host_.exampleOf ? host_.exampleOf(held(number)) : PyRef();
   NumberExample &example = noted->second;
@@ -319,7 +319,8 @@ PyRef Interpreter::opaqueResult(ValueId value, OpaqueObject result) {
   PyRef number =
       numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(), kindOf(*type),
                                               host_.recording->graph().unbox(value, *type)));
-  numberExamples_[symbolicNumber(number.get()).get()] = {number, sample, {}, {}, {}, true};
+  numberExamples_[SymbolicScalar::of(symbolicNumber(number.get()))] = {number, sample, {},
+                                                                       {},     {},     true};
   return number;
 }
 

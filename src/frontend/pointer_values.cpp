@@ -422,7 +422,7 @@ void Interpreter::noteComputed(PyObject *result, PyObject *left, PyObject *right
   if (!isGraphNumber(result))
     return;
   numberExamples_.try_emplace(
-      symbolicNumber(result).get(),
+      SymbolicScalar::of(symbolicNumber(result)),
       NumberExample{PyRef::share(result), {}, PyRef::share(left), PyRef::share(right), compute});
   if (!host_.policies)
     return;
