@@ -13,7 +13,9 @@ from tests.same_training import assert_same_training, in_double
 @pytest.mark.parametrize("program", ["mlp", "lenet", "transformer"])
 def test_small_programs(program: str, optimizer: str) -> None:
     build: Any = lambda: PROGRAMS[program](0, optimizer)  # noqa: E731
-    assert_same_training(in_double(build) if program == "transformer" else build, sizes=(8,))
+    # Its first steps are as large for a gradient that is all rounding.
+    magnifies = program == "transformer" or optimizer == "rmsprop"
+    assert_same_training(in_double(build) if magnifies else build, sizes=(8,))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
