@@ -24,12 +24,10 @@ def test_training(program: str, optimizer: str) -> None:
 
 def test_residual_network() -> None:
     assert_same_training(
-        lambda: PROGRAMS["resnet18"](0, "sgd", image=64, classes=10),
+        in_double(lambda: PROGRAMS["resnet18"](0, "sgd", image=64, classes=10)),
         sizes=(3, 8, 17),
         steps=6,
         dynamic=BATCH,
-        loss_tolerance=1e-3,
-        tolerance=1e-2,
     )
 
 
