@@ -114,6 +114,13 @@ def race(program: str, ways: list[str], options: argparse.Namespace, bar: Bar) -
     return runs.run(options.steps)
 
 
+def without_outputs(arguments: list[str]) -> list[str]:
+    """Where the results go says nothing of them."""
+    outputs = {"--json", "--plot", "--markdown"}
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return [word for before, word in pairs if before not in outputs and word not in outputs]
+
+
 def main() -> int:
     options = parse()
     programs, ways = chosen(options.programs), ways_of(options.peers)
@@ -137,7 +144,7 @@ def main() -> int:
 
     report = {
         "machine": machine,
-        "command": f"python -m bench {shlex.join(sys.argv[1:])}",
+        "command": f"python -m bench {shlex.join(without_outputs(sys.argv[1:]))}",
         "threads": options.threads,
         "size": options.size,
         "peaks": best,

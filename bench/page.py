@@ -1,6 +1,7 @@
 """The page of results: `python -m bench.page REPORT.json... > docs/results.md`.
 
-Of what `python -m bench --json REPORT.json` wrote, a section for each report.
+Of what `python -m bench --json REPORT.json` wrote, a section for each size. A program that several
+reports have is shown as the last one has it.
 """
 
 from __future__ import annotations
@@ -54,11 +55,9 @@ def items(title: str, lines: list[str]) -> list[str]:
     return ["", f"### {title}", "", *(f"- {line}" for line in lines)] if lines else []
 
 
-def section(report: dict[str, Any]) -> str:
-    machine, peaks, results = report["machine"], report["peaks"], results_of(report)
-    lines = [
-        f"## Size: {report['size']}",
-        "",
+def origin(report: dict[str, Any]) -> list[str]:
+    machine, peaks = report["machine"], report["peaks"]
+    return [
         f"    {report['command']}",
         "",
         f"On {machine['date']}, at commit {machine['commit']}: {machine['processor']}, "
@@ -67,12 +66,18 @@ def section(report: dict[str, Any]) -> str:
         f"Python {machine['python']}, torch {machine['torch']}. A large matrix product reaches "
         f"{peaks['flops'] / 1e9:.0f} GFLOP/s, a large copy {peaks['bytes'] / 1e9:.1f} GB/s.",
         "",
-        *summary(results),
-        "",
-        "| " + " | ".join(HEADER) + " |",
-        "|" + "---|" * len(HEADER),
     ]
-    for line in rows(results, peaks["flops"]):
+
+
+def section(size: str, reports: list[dict[str, Any]]) -> str:
+    last = {result.program: result for report in reports for result in results_of(report)}
+    results = [last[program] for program in sorted(last)]
+    lines = [f"## Size: {size}", ""]
+    for report in reports:
+        lines += origin(report)
+    lines += [*summary(results), ""]
+    lines += ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+    for line in rows(results, reports[0]["peaks"]["flops"]):
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |")
     lines += items("What the graphs call in Python", said(results, "called"))
     lines += items("Why calls ran in CPython", said(results, "note"))
@@ -80,7 +85,9 @@ def section(report: dict[str, Any]) -> str:
 
 
 def page(reports: list[dict[str, Any]]) -> str:
-    return "\n".join([INTRODUCTION, *(section(report) for report in reports)])
+    sizes = dict.fromkeys(report["size"] for report in reports)
+    sections = [section(size, [r for r in reports if r["size"] == size]) for size in sizes]
+    return "\n".join([INTRODUCTION, *sections])
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ class _Known:
         return known[name] if name in known else getattr(import_module(self._module), name)
 
 
-# Loaded long since: what they import now, one of their functions does, and no other module keeps it.
+# Loaded long since: what they import now, a function does, and no module keeps it.
 _IMPORTERS = {
     "torch._compile",
     "torch._decomp.decompositions",

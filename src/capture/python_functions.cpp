@@ -29,9 +29,7 @@ PyObject *captureActive(PyObject *, PyObject *) {
   return PyBool_FromLong(Capture::current() != nullptr);
 }
 
-PyObject *captureInfers(PyObject *, PyObject *) {
-  return PyBool_FromLong(Capture::infers());
-}
+PyObject *captureInfers(PyObject *, PyObject *) { return PyBool_FromLong(Capture::infers()); }
 
 PyObject *note(PyObject *, PyObject *object) {
   HANDLE_TH_ERRORS

@@ -480,8 +480,8 @@ bool ConvertedFunction::mayConvertMore() const {
   constexpr uint64_t kCallsForOneMore = 1000;
   uint64_t conversions = stats_.conversions - sharedConversions_, ran = stats_.graphCalls;
   uint64_t more = ran / kCallsForOneMore;
-  bool draws =
-      std::ranges::any_of(kept_, [](const auto &kept) { return !kept->graph->opaqueCalls().empty(); });
+  bool draws = std::ranges::any_of(
+      kept_, [](const auto &kept) { return !kept->graph->opaqueCalls().empty(); });
   if (draws && ran > conversions && !paths_.empty())
     more = std::max(more, std::min<uint64_t>(paths_.size() - 1, 2 * (ran - conversions)));
   return conversions < static_cast<uint64_t>(options_.maxGraphs) + more;
