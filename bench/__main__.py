@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -121,35 +122,8 @@ def without_outputs(arguments: list[str]) -> list[str]:
     return [word for before, word in pairs if before not in outputs and word not in outputs]
 
 
-def main() -> int:
-    options = parse()
-    programs, ways = chosen(options.programs), ways_of(options.peers)
-    torch.set_num_threads(options.threads)
-    machine, best = describe(), peaks()
-    bar = Bar(len(programs))
-    results = []
-    for program in programs:
-        bar.begin(program)
-        results.append(race(program, ways, options, bar))
-        bar.end()
-        print(table(results[-1:], best["flops"]), flush=True)
-        if len(programs) > 1:
-            print()
-    if len(programs) > 1:
-        print(table(results, best["flops"]))
-    for note in notes(results):
-        print(f"  {note}")
-    product, copy = best["flops"] / 1e9, best["bytes"] / 1e9
-    print(f"peak: {product:.0f} GFLOP/s (matrix product), {copy:.1f} GB/s (copy)")
-
-    report = {
-        "machine": machine,
-        "command": f"python -m bench {shlex.join(without_outputs(sys.argv[1:]))}",
-        "threads": options.threads,
-        "size": options.size,
-        "peaks": best,
-        "programs": [asdict(result) for result in results],
-    }
+def write(options: argparse.Namespace, report: dict[str, Any], results: list[Result]) -> None:
+    report["programs"] = [asdict(result) for result in results]
     for path in (options.json, options.plot, options.markdown):
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,6 +133,36 @@ def main() -> int:
         options.markdown.write_text(page([report]))
     if options.plot:
         plot(results, options.plot)
+
+
+def main() -> int:
+    options = parse()
+    programs, ways = chosen(options.programs), ways_of(options.peers)
+    torch.set_num_threads(options.threads)
+    best = peaks()
+    report = {
+        "machine": describe(),
+        "command": f"python -m bench {shlex.join(without_outputs(sys.argv[1:]))}",
+        "threads": options.threads,
+        "size": options.size,
+        "peaks": best,
+    }
+    bar = Bar(len(programs))
+    results: list[Result] = []
+    for program in programs:
+        bar.begin(program)
+        results.append(race(program, ways, options, bar))
+        bar.end()
+        print(table(results[-1:], best["flops"]), flush=True)
+        if len(programs) > 1:
+            print()
+        write(options, report, results)  # who stops it has what is done
+    if len(programs) > 1:
+        print(table(results, best["flops"]))
+    for note in notes(results):
+        print(f"  {note}")
+    product, copy = best["flops"] / 1e9, best["bytes"] / 1e9
+    print(f"peak: {product:.0f} GFLOP/s (matrix product), {copy:.1f} GB/s (copy)")
     # Eager itself must have run, or nothing was compared.
     right = all(r.ways["eager"].same and r.ways["bifront"].same for r in results)
     return 0 if right else 1
