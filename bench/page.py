@@ -77,7 +77,7 @@ def section(size: str, reports: list[dict[str, Any]]) -> str:
         lines += origin(report)
     lines += [*summary(results), ""]
     lines += ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    for line in rows(results, reports[0]["peaks"]["flops"]):
+    for line in rows(results, max(report["peaks"]["flops"] for report in reports)):
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |")
     lines += items("What the graphs call in Python", said(results, "called"))
     lines += items("Why calls ran in CPython", said(results, "note"))
