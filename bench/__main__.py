@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from bench.contestant import Failed
 from bench.machine import describe, peaks
 from bench.page import page
-from bench.race import Race, Result, fitting_batch
+from bench.race import Race, Result, Way, fitting_batch
 from bench.report import notes, plot, table
 from bench.ways import WAYS
 from programs.program import SIZES, names
@@ -94,13 +95,17 @@ def race(program: str, ways: list[str], options: argparse.Namespace, bar: Bar) -
     batch = None
     if options.size == "paper" or options.batch:
         bar.show("eager", "which batch fits")
-        batch = fitting_batch(
-            program,
-            len(ways),
-            threads=options.threads,
-            timeout=options.timeout,
-            longest=options.longest,
-        )
+        try:
+            batch = fitting_batch(
+                program,
+                len(ways),
+                threads=options.threads,
+                timeout=options.timeout,
+                longest=options.longest,
+            )
+        except Failed as failed:
+            none = {name: Way(problem=f"a small batch: {failed}") for name in ways}
+            return Result(program, options.size, None, 0.0, none)
         if batch is not None and options.batch:
             batch = options.batch
     runs = Race(

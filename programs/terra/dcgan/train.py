@@ -51,6 +51,8 @@ class Sample:
 
 
 class Training(Program):
+    chaotic = True  # two networks that train against each other, with batch norm over few images
+
     def __init__(self, dimensions: Dimensions, seed: int) -> None:
         self.dimensions = dimensions
         self.seed = seed

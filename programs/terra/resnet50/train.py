@@ -49,6 +49,8 @@ class Metrics:
 
 
 class Training(ImageClassification):
+    chaotic = True
+
     def __init__(self, dimensions: Dimensions, seed: int, patience: int = 5) -> None:
         model = ResNet50(dimensions.classes, dimensions.depths, dimensions.width)
         super().__init__(model, dimensions, seed)
