@@ -51,8 +51,6 @@ class Sample:
 
 
 class Training(Program):
-    chaotic = True  # two networks that train against each other, with batch norm over few images
-
     def __init__(self, dimensions: Dimensions, seed: int) -> None:
         self.dimensions = dimensions
         self.seed = seed
