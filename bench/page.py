@@ -38,8 +38,8 @@ def results_of(report: dict[str, Any]) -> list[Result]:
 def summary(results: list[Result]) -> list[str]:
     """Of each way: how often it is right and faster than eager, and by how much on average."""
     lines = []
-    for name in results[0].ways:
-        ways = [result.ways[name] for result in results]
+    for name in dict.fromkeys(name for result in results for name in result.ways):
+        ways = [result.ways[name] for result in results if name in result.ways]
         ratios = [way.ratio for way in ways if way.same and way.ratio is not None]
         if name == "eager" or not ratios:
             continue
