@@ -111,9 +111,12 @@ std::optional<PyRef> Interpreter::mathCall(PyObject *function, const CallArgumen
   if (!arguments.keywords.empty())
     return std::nullopt;
   if (auto result = numberFunction(function, arguments.positional)) {
-    noteComputed(
-        result->get(), arguments.positional.front().get(), arguments.positional.back().get(),
-        [function](PyObject *known, PyObject *) { return PyObject_CallOneArg(function, known); });
+    size_t count = arguments.positional.size();
+    noteComputed(result->get(), arguments.positional.front().get(),
+                 arguments.positional.back().get(), [=](PyObject *first, PyObject *last) {
+                   PyObject *known[] = {first, last};
+                   return PyObject_Vectorcall(function, known, count, nullptr);
+                 });
     return result;
   }
   if (!isOfMath(function))
