@@ -7,8 +7,6 @@ shapes, these imports give what answers them.
 
 from __future__ import annotations
 
-import functools
-import operator
 import sys
 import types
 from collections.abc import Callable
@@ -60,11 +58,11 @@ def _itself(plain: Any) -> Any:
 
 
 def _all_of(*conditions: bool) -> bool:
-    return functools.reduce(operator.and_, conditions)
+    return all(conditions)
 
 
 def _any_of(*conditions: bool) -> bool:
-    return functools.reduce(operator.or_, conditions)
+    return any(conditions)
 
 
 def _equal(one: Any, other: Any) -> bool:

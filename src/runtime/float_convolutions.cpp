@@ -1,6 +1,7 @@
 #include "runtime/float_convolutions.h"
 
 #include "runtime/image_patches.h"
+#include "runtime/plain_memory.h"
 #include "support/options.h"
 
 #include <ATen/ATen.h>
@@ -81,13 +82,10 @@ bool isFaster(const Convolution &all, const std::vector<Kind> &kinds) {
 
 // In order, as they are created.
 bool isPlain(const c10::IValue &value, int64_t dims) {
-  constexpr auto unresolved = c10::DispatchKeySet(
-      {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor});
   if (!value.isTensor())
     return false;
   const at::Tensor &tensor = value.toTensor();
-  if (!tensor.defined() || tensor.dim() != dims || tensor.scalar_type() != at::kFloat ||
-      !tensor.is_cpu() || tensor.layout() != at::kStrided || tensor.key_set().has_any(unresolved))
+  if (!isPlainMemory(tensor, at::kFloat) || tensor.dim() != dims)
     return false;
   int64_t stride = 1;
   for (int64_t d = dims - 1; d >= 0; --d) {

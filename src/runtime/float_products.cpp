@@ -1,5 +1,6 @@
 #include "runtime/float_products.h"
 
+#include "runtime/plain_memory.h"
 #include "support/options.h"
 
 #include <ATen/ATen.h>
@@ -56,11 +57,7 @@ void multiplyInParallel(const MatrixProduct &whole) {
 // ===- What ATen gives -------------------------------------------------------------------------===
 
 bool isPlainFloat(const at::Tensor &tensor, int64_t dims) {
-  constexpr auto unresolved = c10::DispatchKeySet(
-      {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor});
-  return tensor.defined() && tensor.dim() == dims && tensor.scalar_type() == at::kFloat &&
-         tensor.is_cpu() && tensor.layout() == at::kStrided &&
-         !tensor.key_set().has_any(unresolved);
+  return isPlainMemory(tensor, at::kFloat) && tensor.dim() == dims;
 }
 
 // The last two dimensions. Lines must lie side by side in one of them.

@@ -1,6 +1,7 @@
 #include "runtime/frame.h"
 
 #include "runtime/call_depth.h"
+#include "runtime/plain_memory.h"
 #include "runtime/stack_room.h"
 #include "runtime/tape.h"
 #include "support/fail_nth.h"
@@ -330,14 +331,12 @@ void Frame::kernel(uint32_t index) {
   KernelState &state = kernels[index];
   run.location = step.location;
   poll();
-  constexpr auto unresolved = c10::DispatchKeySet(
-      {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor});
   size_t inputs = step.inputs.size();
   for (size_t k = 0; k < inputs; ++k) {
     const at::Tensor &input = slots[step.inputs[k]];
     state.inputs[k] = &input;
     TORCH_CHECK(input.defined(), step.symbol, ": input ", k, " has no value");
-    if (input.key_set().has_any(unresolved)) {
+    if (!isResolved(input)) {
       state.copies[k] = at::clone(input, at::MemoryFormat::Preserve);
       state.copies[k] = state.copies[k].resolve_conj().resolve_neg();
       state.inputs[k] = &state.copies[k];

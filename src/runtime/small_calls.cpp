@@ -1,5 +1,6 @@
 #include "runtime/small_calls.h"
 
+#include "runtime/plain_memory.h"
 #include "support/options.h"
 
 #include <ATen/ATen.h>
@@ -17,14 +18,11 @@ namespace {
 constexpr int64_t kMostElements = 512;
 
 bool isSmall(const c10::IValue &value, c10::ScalarType type) {
-  constexpr auto unresolved = c10::DispatchKeySet(
-      {c10::DispatchKey::Conjugate, c10::DispatchKey::Negative, c10::DispatchKey::ZeroTensor});
   if (!value.isTensor())
     return false;
   const at::Tensor &tensor = value.toTensor();
-  return tensor.defined() && tensor.scalar_type() == type && tensor.is_cpu() &&
-         tensor.layout() == at::kStrided && !tensor.key_set().has_any(unresolved) &&
-         tensor.is_contiguous() && tensor.numel() > 0 && tensor.numel() <= kMostElements;
+  return isPlainMemory(tensor, type) && tensor.is_contiguous() && tensor.numel() > 0 &&
+         tensor.numel() <= kMostElements;
 }
 
 template <typename Element> Element *dataOf(const at::Tensor &tensor) {

@@ -60,12 +60,10 @@ static uint64_t changeOf(int64_t one, int64_t other) {
 
 // Whether they are items of one list or tuple, and alike but for that dimension.
 bool SeenCalls::areAlike(const Leaf &one, const Leaf &other, size_t dimension) {
-  bool areItems = one.path.size() > 1 && one.path.size() == other.path.size() &&
-                  one.sizes.size() == other.sizes.size() &&
-                  std::equal(one.path.begin(), one.path.end() - 1, other.path.begin());
-  for (size_t d = 0; areItems && d < one.sizes.size(); ++d)
-    areItems = d == dimension || one.sizes[d] == other.sizes[d];
-  return areItems;
+  bool areThey = areItemsOfOne(one.path, other.path) && one.sizes.size() == other.sizes.size();
+  for (size_t d = 0; areThey && d < one.sizes.size(); ++d)
+    areThey = d == dimension || one.sizes[d] == other.sizes[d];
+  return areThey;
 }
 
 // What one item varies in, those beside it will vary in too.

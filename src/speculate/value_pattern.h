@@ -5,6 +5,7 @@
 
 #include "support/py_ref.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -14,6 +15,11 @@ namespace bifront {
 
 // An argument's position (nothing in a slot), then the position in each container around a value.
 using ValuePath = std::vector<uint32_t>;
+// Whether the values are items of one container.
+inline bool areItemsOfOne(const ValuePath &one, const ValuePath &other) {
+  return one.size() > 1 && one.size() == other.size() &&
+         std::equal(one.begin(), one.end() - 1, other.begin());
+}
 
 // The objects that each call brings anew. Tensors and containers are met as often as they are named
 // and count once; numbers have no identity.

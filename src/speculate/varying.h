@@ -103,10 +103,8 @@ struct Varying {
       });
   }
   static bool areSiblings(const Dimension &one, const Dimension &other) {
-    const ValuePath &path = one.place.path, &others = other.place.path;
-    bool areItems = !one.place.slot && !other.place.slot && path.size() > 1 &&
-                    path.size() == others.size() && one.dimension == other.dimension;
-    return areItems && std::equal(path.begin(), path.end() - 1, others.begin());
+    return !one.place.slot && !other.place.slot && one.dimension == other.dimension &&
+           areItemsOfOne(one.place.path, other.place.path);
   }
   // Python is to know the numbers among the arguments. Whether there were any values there.
   bool makeChoices() {
