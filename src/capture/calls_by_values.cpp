@@ -212,6 +212,16 @@ c10::SymInt clippedLength(int64_t start, int64_t stop, const c10::SymInt &size) 
   return stop == kEnd ? length : length.max(0);
 }
 
+// The same of bounds that may be numbers of the graph.
+c10::SymInt clippedLength(const c10::SymInt &start, const c10::SymInt &stop,
+                          const c10::SymInt &size) {
+  auto clip = [&](const c10::SymInt &bound) {
+    c10::SymInt isFromEnd = (-bound).min(1).max(0);
+    return (bound + isFromEnd * size).max(0).min(size);
+  };
+  return (clip(stop) - clip(start)).max(0);
+}
+
 } // namespace
 
 bool CapturedCall::isSlicedByValues() const {
@@ -238,6 +248,7 @@ c10::SymInt CapturedCall::sliceLength(const c10::SymInt &size) {
     return by == 1 ? length : (length + (by - 1)) / by;
   };
   auto plainStart = start.maybe_as_int(), plainStop = stop.maybe_as_int();
+  c10::SymInt asked[2] = {start, stop};
   start = fromStart(start);
   stop = fromStart(stop);
   // One question in place of five.
@@ -247,9 +258,11 @@ c10::SymInt CapturedCall::sliceLength(const c10::SymInt &size) {
       all = all.maybe_as_bool() == true ? usual : all.sym_and(usual);
   // In a branch or a loop nobody may know the answer.
   bool mayAsk = all.maybe_as_bool() || !recording_.isConditional() || recording_.isDry() ||
-                recording_.decidesSizes() || !plainStart || !plainStop;
-  if (!mayAsk)
+                recording_.decidesSizes();
+  if (!mayAsk && plainStart && plainStop)
     return step(clippedLength(*plainStart, *plainStop, size));
+  if (!mayAsk && !(stop - start).maybe_as_int()) // what it is worth to know
+    return step(clippedLength(asked[0], asked[1], size));
   if (!holds(all)) {
     start = clip(start);
     stop = clip(stop);

@@ -1,6 +1,6 @@
-// The tensors of which lists of the graph have copies. A list of Python has the tensor itself: to
-// write it, by any of its names, would change the item too. So nobody may write what may be an
-// item, nor what is read of a list.
+// The tensors of which lists of the graph have copies, and those that come to have other rows
+// behind a branch or in a loop. Python has the tensor itself: to write it, by any of its names,
+// would change the item too. So nobody may write what may be an item, nor what is read of a list.
 #pragma once
 
 #include "ir/graph_recorder.h"
@@ -35,7 +35,7 @@ public:
   bool keep(ValueId value, bool isMerged) {
     ValueId base = baseOf(value);
     any_ = true;
-    kept_.insert(base);
+    isMerged = kept_.insert(base).second && isMerged; // nobody has written it since
     lastMerged_ = isMerged ? std::max(lastMerged_, base) : lastMerged_;
     return !writesMerged_ && !writtenAgain_.contains(base) && (!isMerged || writtenAgain_.empty());
   }
@@ -47,9 +47,12 @@ public:
   // Whether a write may happen now. `isOuter`: of a tensor from outside of the branch, the loop or
   // the function that the write is in, which may write it again.
   bool mayWrite(ValueId value, bool isFromOutside, bool isMerged, bool isOuter) {
-    if (isFromOutside) // no list keeps it
-      return true;
     ValueId base = baseOf(value);
+    if (isFromOutside) {
+      if (isOuter)
+        writtenAgain_.insert(base);
+      return !kept_.contains(base);
+    }
     writesMerged_ = writesMerged_ || isMerged;
     if (isOuter && !isMerged)
       writtenAgain_.insert(base);

@@ -204,6 +204,11 @@ public:
   // A list of the graph takes a copy of this tensor, which therefore nobody may write. False where
   // somebody may have.
   bool keepInList(ValueId value) { return lists_.keep(value, isMerged(lists_.baseOf(value))); }
+  // One of several tensors that all are kept.
+  void noteOneOfKept(ValueId value) {
+    noteMerged(value);
+    lists_.keep(value, /*isMerged=*/false);
+  }
   // An item of such a list, which is a copy too.
   void noteItem(ValueId value) {
     noteMerged(value);

@@ -248,7 +248,7 @@ Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
   plan.ways[0] = a, plan.ways[1] = b;
   plan.shape = shapeOf(a);
   if (!areSame(plan.shape, shapeOf(b)))
-    throw CannotMerge("a tensor has another shape or dtype on the other way");
+    return planResized(a, b);
   plan.memory = eitherOf(memoryOf(recording_, a), memoryOf(recording_, b));
   plan.result = yields_[0].size();
   for (int way : {0, 1}) {
@@ -256,6 +256,24 @@ Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
     ProxyImpl *proxy = ProxyImpl::of(tensor);
     yields_[way].push_back(proxy ? proxy->value() : recording_.outsideTensor(tensor));
   }
+  return plan;
+}
+
+// A tensor that has other rows on the other way, as `x = x[x > 0]` gives it.
+Merge::Plan Merge::planResized(const at::Tensor &then, const at::Tensor &otherwise) {
+  ProxyImpl::Shape a = shapeOf(then), b = shapeOf(otherwise);
+  if (a.in(0).dtype != b.in(0).dtype || a.device != b.device || then.dim() != otherwise.dim())
+    throw CannotMerge("a tensor has another dtype or other dimensions on the other way");
+  bool requiresGrad = then.requires_grad() || otherwise.requires_grad();
+  PyRef lists[2];
+  for (int way : {0, 1}) {
+    PyRef rows = makeStackedItems(asRows(recording_, way == 0 ? then : otherwise, requiresGrad));
+    lists[way] = checked(PyList_New(0));
+    checked(PyList_Append(lists[way].get(), rows.get()));
+  }
+  Plan plan{Plan::Kind::Resized};
+  plan.memory = eitherOf(memoryOf(recording_, then), memoryOf(recording_, otherwise));
+  plan.parts.push_back(planRowsFrom(lists[0].get(), lists[1].get(), 0));
   return plan;
 }
 
@@ -415,6 +433,16 @@ bool Merge::flattenRows(Plan &plan, std::span<PyObject *const> items,
   return true;
 }
 
+bool Merge::flattenResized(Plan &plan, const at::Tensor &tensor, std::vector<ValueId> &yields) {
+  Plan &rows = plans_[plan.parts[0]];
+  if ((tensor.requires_grad() && !rows.requiresGrad) || tensor.dim() != rows.shape.in(0).dim())
+    return false;
+  PyRef all = makeStackedItems(asRows(recording_, tensor, rows.requiresGrad));
+  PyObject *items[] = {all.get()};
+  return eitherOf(plan.memory, memoryOf(recording_, tensor)) == plan.memory &&
+         flattenRows(rows, items, yields);
+}
+
 bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields) {
   Plan &plan = plans_[value];
   switch (plan.kind) {
@@ -431,6 +459,9 @@ bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields)
     yields[plan.result] = proxy ? proxy->value() : recording_.outsideTensor(tensor);
     return eitherOf(plan.memory, memoryOf(recording_, tensor)) == plan.memory;
   }
+  case Plan::Kind::Resized:
+    return reinterpret_cast<PyObject *>(Py_TYPE(object)) == THPVariableClass &&
+           flattenResized(plan, THPVariable_Unpack(object), yields);
   case Plan::Kind::Number: {
     auto number = numberOf(object);
     if (!number || number->kind != plan.number)
@@ -555,6 +586,16 @@ PyRef Merge::makeRows(Plan &plan) {
   return makeStackedItems({growStack(tensor, {}, rows), plan.item, oneWaySite_});
 }
 
+PyRef Merge::makeResized(const Plan &plan) {
+  PyRef rows = make(plan.parts[0]);
+  const at::Tensor &tensor = stackedItems(rows.get())->stack;
+  ValueId value = ProxyImpl::of(tensor)->value();
+  if (plan.memory != Recording::Memory::Own)
+    recording_.noteMemory(value, plan.memory);
+  recording_.noteOneOfKept(value);
+  return checked(THPVariable_Wrap(tensor));
+}
+
 std::vector<std::pair<ValueId, std::pair<PyRef, PyRef>>> Merge::tensors() const {
   std::vector<std::pair<ValueId, std::pair<PyRef, PyRef>>> tensors;
   for (const Plan &plan : plans_)
@@ -577,6 +618,7 @@ PyRef Merge::make(Index value) {
         SymbolicScalar::ofValue(recording_.shared_from_this(), plan.number, results_[plan.result]));
     break;
   case Plan::Kind::Rows: plan.made = makeRows(plan); break;
+  case Plan::Kind::Resized: plan.made = makeResized(plan); break;
   case Plan::Kind::Object: plan.made = makeObject(plan); break;
   case Plan::Kind::Tuple:
   case Plan::Kind::List: {

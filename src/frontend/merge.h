@@ -81,7 +81,17 @@ public:
 
 private:
   struct Plan {
-    enum class Kind : uint8_t { Same, Tensor, Number, Object, Tuple, List, Dict, Rows } kind;
+    enum class Kind : uint8_t {
+      Same,
+      Tensor,
+      Resized, // a tensor of other rows
+      Number,
+      Object,
+      Tuple,
+      List,
+      Dict,
+      Rows
+    } kind;
     PyRef same = {};   // Same: the value; Dict: the keys
     size_t result = 0; // Tensor, Number, Object: which result of the branch
     ProxyImpl::Shape shape = {};
@@ -91,7 +101,7 @@ private:
     at::Tensor ways[2] = {}; // of a loop: what it begins and an iteration ends with
     NodePointer inLoop = {}; // the history of what an iteration begins with
     SymbolicScalar::Kind number = SymbolicScalar::Kind::Int;
-    std::vector<Index> parts = {}; // of a list, the last may be its Rows
+    std::vector<Index> parts = {}; // of a list, the last may be its Rows; of Resized, they are
     ItemForm item = {};            // Rows
     Dim rows = {{0, 0}};
     std::optional<OpaqueObject> opaque = {}; // Object: where it is such a one
@@ -112,6 +122,7 @@ private:
   PyRef makeObject(const Plan &plan);
   ValueId objectIn(PyObject *object) const;
   PyRef makeRows(Plan &plan);
+  PyRef makeResized(const Plan &plan);
   c10::SymInt lengthBehindLoop(const Plan &plan);
   c10::SymInt freeLength(const Plan &plan);
   void attachHistory(Plan &plan, const at::Tensor &tensor);
@@ -122,11 +133,13 @@ private:
   std::optional<ValueId> objectOf(PyObject *value) const;
   Plan planObject(PyObject *then, PyObject *otherwise);
   Plan planTensor(PyObject *then, PyObject *otherwise);
+  Plan planResized(const at::Tensor &then, const at::Tensor &otherwise);
   Plan planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise);
   Py_ssize_t numSingle(PyObject *then, PyObject *otherwise) const;
   Plan planGrowing(PyObject *then, PyObject *otherwise, Py_ssize_t same);
   Index planRowsFrom(PyObject *then, PyObject *otherwise, Py_ssize_t first);
   bool flattenItems(Plan &plan, PyObject *object, std::vector<ValueId> &yields);
+  bool flattenResized(Plan &plan, const at::Tensor &tensor, std::vector<ValueId> &yields);
   bool flattenRows(Plan &plan, std::span<PyObject *const> items, std::vector<ValueId> &yields);
   Index add(Plan plan);
   void checkOwn(PyObject *then, PyObject *otherwise);

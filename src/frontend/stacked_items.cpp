@@ -91,6 +91,10 @@ at::Tensor rowOf(Recording &recording, PyObject *number) {
   return at::full({}, scalarOf(recording, number), options);
 }
 
+bool isContiguous(const ProxyImpl::Shape &shape) {
+  return shape.in(0).isContiguous() && shape.in(1).isContiguous();
+}
+
 ItemForm formOfOne(const Recording &recording, PyObject *item) {
   if (const StackedItems *stacked = stackedItems(item))
     return stacked->form;
@@ -103,10 +107,9 @@ ItemForm formOfOne(const Recording &recording, PyObject *item) {
   auto memory = proxy ? recording.memoryOf(proxy->value()) : Recording::Memory::Outside;
   if (memory != Recording::Memory::Own && memory != Recording::Memory::Found) // may be written
     throw CannotMerge("a list that grows has a tensor from outside among its items");
-  const ProxyImpl::Shape &shape = proxy->shape();
-  if (!shape.in(0).isContiguous() || !shape.in(1).isContiguous())
+  if (!isContiguous(proxy->shape()))
     throw CannotMerge("a list that grows has an item that is not contiguous");
-  return {shape, tensor.requires_grad()};
+  return {proxy->shape(), tensor.requires_grad()};
 }
 
 bool areSame(const ItemForm &a, const ItemForm &b) {
@@ -158,6 +161,21 @@ PyRef makeStackedItems(StackedItems items) {
   PyRef made = checked(type ? type->tp_alloc(type, 0) : nullptr);
   reinterpret_cast<StackedObject *>(made.get())->items = new StackedItems(std::move(items));
   return made;
+}
+
+StackedItems asRows(Recording &recording, const at::Tensor &tensor, bool requiresGrad) {
+  ProxyImpl *proxy = ProxyImpl::of(tensor);
+  if (!proxy || tensor.dim() == 0 || !isContiguous(proxy->shape()))
+    throw CannotMerge("a tensor that gets other rows is not contiguous, or none of the graph");
+  if (!recording.keepInList(proxy->value()))
+    throw CannotMerge("a tensor that may be written gets other rows");
+  const ProxyImpl::Shape &shape = proxy->shape();
+  Extent row[2] = {shape.in(0), shape.in(1)};
+  for (Extent &world : row) {
+    world.sizes.erase(world.sizes.begin());
+    world.strides.erase(world.strides.begin());
+  }
+  return {tensor, {ProxyImpl::Shape::of(row[0], row[1], shape.device), requiresGrad}};
 }
 
 const StackedItems *stackedItems(PyObject *object) {

@@ -77,6 +77,7 @@ private:
   // The last of `values` are the contents of `bases` from here on.
   void takeOver(ArrayRef<Value> bases, ValueRange values, Location at);
   void holdCurrent(bf::AtenOp op);
+  void shareAgain(Operation *terminator);
   void emitStores(Operation *terminator);
   void noteIdentities(Operation *terminator);
 
@@ -500,8 +501,27 @@ LogicalResult Functionaliser::checkReturns(Operation *terminator) {
   return success();
 }
 
+// A view that was written is a value of its own here. Where its base leaves the graph as well, or
+// another view of that, the program finds one memory: the view is taken again of what that holds.
+void Functionaliser::shareAgain(Operation *terminator) {
+  SmallVector<Value> leaving(terminator->getOperands());
+  for (auto &[key, store] : attributes)
+    if (store.getValue())
+      leaving.push_back(store.getValue());
+  llvm::erase_if(leaving, [](Value value) { return !isa<RankedTensorType>(value.getType()); });
+  DenseMap<Value, DenseSet<Value>> ofBase;
+  for (Value tensor : leaving)
+    ofBase[memory.baseOf(tensor)].insert(tensor);
+  for (Value tensor : leaving)
+    if (ofBase.find(memory.baseOf(tensor))->second.size() > 1)
+      for (; const View *view = memory.viewOf(tensor); tensor = view->parent)
+        state.held.erase(tensor);
+}
+
 void Functionaliser::emitStores(Operation *terminator) {
   noteIdentities(terminator);
+  if (isEntry)
+    shareAgain(terminator);
   builder.setInsertionPoint(terminator);
   // The program's tensors are returned and assigned as what they are, others as contents.
   auto finally = [&](Value tensor) {
