@@ -127,6 +127,8 @@ class Trainer:
         from programs.program import find, in_double
 
         torch.set_num_threads(threads)
+        if double:
+            torch.set_default_dtype(torch.float64)
         changed = {} if batch is None else {"batch": batch}
         self.program = find(program)(0, size, **changed)
         if double:

@@ -94,7 +94,7 @@ class Race:
             for count in range(1, COMPARED_STEPS + 1):
                 self.each(f"step {count}", self.early_step)
             if not self.compared:
-                self.compare()
+                self.compare_all()
             self.each("memory", lambda name: self.running[name].ask("forget_peak"))
             self.take_turns(steps)
             self.each("counts", self.look_back)
@@ -106,13 +106,24 @@ class Race:
         return Result(self.program, self.size, self.batch, operations, self.ways)
 
     def compare_in_double(self) -> None:
-        """Ten steps in processes of their own, before those that are timed."""
+        """Ten steps in processes of their own, one after the other: each may take twice the
+        memory of those that are timed."""
         self.close()
-        self.each("starts", lambda name: self.start(name, double=True))
-        for count in range(1, COMPARED_STEPS + 1):
-            self.each(f"step {count} in double precision", self.early_step)
-        self.compare()
-        self.close()
+        states: dict[str, dict[str, Any]] = {}
+
+        def train(name: str) -> None:
+            if name != "eager" and "eager" not in states:
+                return
+            self.start(name, double=True)
+            for count in range(1, COMPARED_STEPS + 1):
+                self.progress(name, f"step {count} in double precision")
+                self.early_step(name)
+            state = self.state_of(name)
+            self.running.pop(name).close()
+            self.compare(name, state, states.setdefault("eager", state))
+
+        self.each("starts", train)
+        self.compared = True
         self.losses = {name: [] for name in self.ways}
         for way in self.ways.values():
             way.first_step = way.tenth_step = None
@@ -162,30 +173,27 @@ class Race:
             way.first_step = so_far
         way.tenth_step = so_far
 
-    def compare(self) -> None:
-        self.compared = True
+    def state_of(self, name: str) -> dict[str, Any]:
+        with TemporaryDirectory(prefix="bench-") as folder:
+            path = str(Path(folder) / name)
+            self.running[name].ask("save", path=path)
+            loaded: dict[str, Any] = pickle.loads(Path(path).read_bytes())
+        arrays = {k: v for k, v in loaded.items() if isinstance(v, numpy.ndarray)}
+        return loaded | {k: torch.from_numpy(v) for k, v in arrays.items()}
+
+    def compare(self, name: str, state: dict[str, Any], expected: dict[str, Any]) -> None:
+        way = self.ways[name]
+        found = [*self.different_losses(name), *differences(state, expected)]
+        way.same = not found
+        if found:
+            more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+            way.problem = f"{found[0]}{more}"
+
+    def compare_all(self) -> None:
         if "eager" not in self.running:
             return
-        with TemporaryDirectory(prefix="bench-") as folder:
-
-            def state(name: str) -> dict[str, Any]:
-                path = str(Path(folder) / name)
-                self.running[name].ask("save", path=path)
-                loaded: dict[str, Any] = pickle.loads(Path(path).read_bytes())
-                arrays = {k: v for k, v in loaded.items() if isinstance(v, numpy.ndarray)}
-                return loaded | {k: torch.from_numpy(v) for k, v in arrays.items()}
-
-            expected = state("eager")
-
-            def check(name: str) -> None:
-                way = self.ways[name]
-                found = [*self.different_losses(name), *differences(state(name), expected)]
-                way.same = not found
-                if found:
-                    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-                    way.problem = f"{found[0]}{more}"
-
-            self.each("compared", check)
+        expected = self.state_of("eager")
+        self.each("compared", lambda name: self.compare(name, self.state_of(name), expected))
 
     def different_losses(self, name: str) -> list[str]:
         found = []

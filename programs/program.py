@@ -7,6 +7,7 @@ A program is a package `programs.<paper>.<name>` with its model in `model.py` an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import random
 import sys
@@ -51,8 +52,20 @@ class Program:
 Build = Callable[[int, str], Program]
 
 
+@contextlib.contextmanager
+def default_double() -> Iterator[None]:
+    """What a program makes of its own in here is in double precision."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def in_double(program: Program) -> Program:
-    """Its modules and its inputs from now on in double precision."""
+    """Its modules and its inputs from now on in double precision. It is to be made, and to train,
+    with `default_double`."""
     for value in vars(program).values():
         if isinstance(value, nn.Module):
             value.double()
@@ -60,14 +73,16 @@ def in_double(program: Program) -> Program:
 
     def doubled() -> Iterator[tuple[Any, ...]]:
         for batch in batches():
-            yield tuple(x.double() if _is_float(x) else x for x in batch)
+            yield _doubled(batch)
 
     program.batches = doubled  # type: ignore[method-assign]
     return program
 
 
-def _is_float(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.dtype == torch.float32
+def _doubled(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(map(_doubled, value))
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
 def _collect(value: Any, name: str, found: dict[str, Any], seen: dict[int, Any]) -> None:

@@ -12,7 +12,7 @@ import bifront
 import torch
 from torch import Tensor, nn
 
-from tests.language.gradients import in_double
+from programs.program import default_double
 
 CALLS = 12
 RELATIVE, ABSOLUTE = 1e-9, 1e-11
@@ -145,7 +145,7 @@ def differences(actual: Any, expected: Any, where: str) -> Iterator[str]:
 
 
 def assert_same_steps(step: Step) -> None:
-    with in_double():
+    with default_double():
         eager, converted = Side(step, converts=False), Side(step, converts=True)
         for n in range(CALLS):
             expected, actual = eager.call(n), converted.call(n)

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import bifront
 from bifront import _core
 
+from programs.program import default_double
 from tests.language.conformance import CALLS, Program, Side, all_programs, call_both
-from tests.language.gradients import in_double
 
 KINDS = ("check", "call", "allocation", "opaque")
 # Each failed check may lead to another graph, and a conversion costs as much as many calls.
@@ -87,7 +87,7 @@ def sweep(entry: Program, events_per_kind: int, failures: collections.Counter[st
 
 
 # In double precision: training makes more and more of what is rounded in another order.
-@in_double()
+@default_double()
 def run(entries: Sequence[Program], events_per_kind: int) -> tuple[collections.Counter[str], int]:
     failures: collections.Counter[str] = collections.Counter()
     different = 0

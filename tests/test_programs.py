@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 from functools import cache
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 import programs
-from programs.program import Program, find, in_double, main_loss, names
+from programs.program import Program, default_double, find, in_double, main_loss, names
 from programs.same_state import difference, differences
 
 STEPS = 20
@@ -60,14 +61,16 @@ def random_states() -> tuple[Any, ...]:
 
 
 def train(name: str, convert: bool) -> tuple[Program, list[Any], tuple[Any, ...], Any]:
-    random.seed(0)
-    numpy.random.seed(0)
-    program = find(name)(0, "small")
-    if program.chaotic:
-        in_double(program)
-    step: Any = bifront.function(program.step) if convert else program.step
-    results = [step(*batch) for _, batch in zip(range(STEPS), program.batches(), strict=False)]
-    return program, results, random_states(), step
+    chaotic = find(name)(0, "small").chaotic
+    with default_double() if chaotic else contextlib.nullcontext():
+        random.seed(0)
+        numpy.random.seed(0)
+        program = find(name)(0, "small")
+        if chaotic:
+            in_double(program)
+        step: Any = bifront.function(program.step) if convert else program.step
+        results = [step(*batch) for _, batch in zip(range(STEPS), program.batches(), strict=False)]
+        return program, results, random_states(), step
 
 
 @cache

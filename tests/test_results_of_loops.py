@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from programs.program import default_double
 from tests.beside_eager import CALLS, Side, Step, Weights, assert_same_steps, differences, rnn, zero
-from tests.language.gradients import in_double
 
 STEPS: dict[str, Step] = {}
 LONGEST = 13
@@ -112,7 +112,7 @@ def test_as_eager(name: str) -> None:
 
 
 def test_one_graph_for_all_lengths() -> None:
-    with in_double():
+    with default_double():
         side = Side(STEPS["a_loop"], converts=True)
         for n in range(LONGEST):
             side.call(n)
@@ -122,7 +122,7 @@ def test_one_graph_for_all_lengths() -> None:
 
 
 def test_one_graph_for_both_ways() -> None:
-    with in_double():
+    with default_double():
         side = Side(STEPS["a_branch"], converts=True)
         for n in range(CALLS):
             side.call(n)
@@ -132,7 +132,7 @@ def test_one_graph_for_both_ways() -> None:
 
 def both(run: Callable[..., Any], check: Callable[[Weights, Any, Tensor], Any]) -> None:
     """What `check` returns of the results is compared, and so are all gradients."""
-    with in_double():
+    with default_double():
         sides = [Side(Step(run, argument=rows), converts) for converts in (False, True)]
         for n in range(10):
             seen = []
@@ -205,7 +205,7 @@ def test_a_result_that_is_on_the_tape_is_not_written_to_unnoticed() -> None:
 
 @pytest.mark.parametrize("goes_back", [False, True])
 def test_what_is_on_the_tape_goes_with_the_result(goes_back: bool) -> None:
-    with in_double():
+    with default_double():
         side = Side(STEPS["a_loop"], converts=True)
 
         def result_of(n: int) -> tuple[Tensor, StorageWeakRef]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import bifront
@@ -17,16 +16,6 @@ from tests.same_function import tensors_in
 LEAST_CALLS_WITH_GRADIENTS = 4
 NUMERICAL_CALL = 6
 NUDGE = 1e-6
-
-
-@contextlib.contextmanager
-def in_double() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def leaves(arguments: Any) -> list[Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from programs.program import default_double
 from tests.language.conformance import LEAST_GRAPH_CALLS, Program, all_programs
 from tests.language.gradients import (
     NUMERICAL_CALL,
@@ -15,13 +16,12 @@ from tests.language.gradients import (
     converted_forward,
     converted_whole,
     eager,
-    in_double,
     numerical,
     training,
     trains,
 )
 
-with in_double():
+with default_double():
     PROGRAMS = [entry for entry in all_programs() if trains(entry)]
 LEAST_PROGRAMS = 150
 
@@ -32,7 +32,7 @@ def close(one: float, other: float) -> bool:
 
 @pytest.fixture(autouse=True)
 def double() -> Iterator[None]:
-    with in_double():
+    with default_double():
         yield
 
 

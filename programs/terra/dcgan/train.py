@@ -51,6 +51,8 @@ class Sample:
 
 
 class Training(Program):
+    chaotic = True  # the smallest change of a logit changes what both learn from each other
+
     def __init__(self, dimensions: Dimensions, seed: int) -> None:
         self.dimensions = dimensions
         self.seed = seed

@@ -86,6 +86,8 @@ def label_regions(regions: Tensor, boxes: Tensor, labels: Tensor) -> tuple[Tenso
 
 
 class Training(Program):
+    chaotic = True  # of two boxes with like scores the better one suppresses the other
+
     def __init__(self, configuration: Configuration, dimensions: Dimensions, seed: int) -> None:
         self.dimensions = dimensions
         self.seed = seed
