@@ -2,6 +2,7 @@
 
 #include "codegen/codegen_error.h"
 #include "ir/bf_dialect.h"
+#include "ir/vector_library.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/BuiltinAttributes.h"
@@ -211,6 +212,8 @@ ElementOp elementOpOf(Operation *op) {
   result.type = type;
   if (auto compare = dyn_cast<arith::CmpFOp>(op))
     result.detail = static_cast<uint8_t>(compare.getPredicate());
+  if (op->hasAttr(bf::kFromLibraryAttr))
+    result.detail = kFromLibrary;
   if (auto compare = dyn_cast<arith::CmpIOp>(op))
     result.detail = static_cast<uint8_t>(compare.getPredicate());
   return result;

@@ -88,10 +88,13 @@ enum class Opcode : uint8_t {
   Call, // of a function of the maths library: `detail` is its number in mathFunctions()
 };
 
+// A square root that is to have the bits of MKL's (bf::kFromLibraryAttr).
+constexpr uint8_t kFromLibrary = 1;
+
 struct ElementOp {
   Opcode opcode;
   ElementType type;   // of the result
-  uint8_t detail = 0; // a predicate, as arith numbers them, or a function
+  uint8_t detail = 0; // a predicate, as arith numbers them, a function, or kFromLibrary
   std::array<uint32_t, 3> operands{};
   uint64_t constant = 0; // the bits of an integer, or of a float as a double
   bool operator==(const ElementOp &) const = default;

@@ -2,6 +2,7 @@
 
 #include "codegen/codegen_error.h"
 #include "codegen/emit_element_op.h"
+#include "codegen/native_symbols.h"
 
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/IR/Intrinsics.h"
@@ -15,6 +16,8 @@ using llvm::Value;
 
 namespace bifront {
 namespace {
+
+constexpr const char *kCallVectorFunction = "bf_vector_function"; // runtime/vector_functions.h
 
 // As many elements as a register holds of what is mostly computed: 4-byte numbers, or 8-byte ones
 // where there is nothing smaller.
@@ -49,6 +52,7 @@ private:
   void findUniformValues();
   void findUsedInputs();
   void createFunction(const std::string &symbol);
+  void callLibrary(llvm::StringRef name);
   void enterRow();
   void emitVectorLoop();
   void emitTail();
@@ -238,10 +242,44 @@ void KernelLowering::emitTail() {
   builder.SetInsertPoint(after);
 }
 
+// The library's function that the kernel is, where torch brings it.
+llvm::StringRef libraryFunctionOf(const KernelBody &body) {
+  bool isOne = body.ops.size() == 1 && body.ops[0].detail == kFromLibrary &&
+               body.ops[0].opcode == Opcode::Sqrt && body.inputs.size() == 1;
+  if (!isOne)
+    return {};
+  llvm::StringRef name = body.ops[0].type == ElementType::F64 ? "VMDSQRT_" : "VMSSQRT_";
+  return findSymbol(name) && findSymbol(kCallVectorFunction) ? name : llvm::StringRef();
+}
+
+void KernelLowering::callLibrary(llvm::StringRef name) {
+  builder.SetInsertPoint(BasicBlock::Create(context, "entry", function));
+  llvm::Type *pointer = builder.getPtrTy(), *integer = builder.getInt64Ty();
+  Value *steps = builder.CreateAlloca(integer, int64(2));
+  for (uint32_t k = 0; k < 2; ++k) {
+    Value *step = int64(accessOf(k) == InnerAccess::Contiguous ? bytesOf(operandType(k)) : 0);
+    if (accessOf(k) == InnerAccess::Strided)
+      step = builder.CreateLoad(integer, builder.CreateConstGEP1_64(integer, strides, 2 + k));
+    builder.CreateStore(step, builder.CreateConstGEP1_64(integer, steps, k));
+  }
+  auto *type = llvm::FunctionType::get(
+      builder.getVoidTy(), {pointer, integer, pointer, pointer, integer, integer, pointer}, false);
+  llvm::FunctionCallee callee =
+      module.getOrInsertFunction(name, llvm::FunctionType::get(builder.getVoidTy(), false));
+  builder.CreateCall(
+      module.getOrInsertFunction(kCallVectorFunction, type),
+      {callee.getCallee(), int64(bytesOf(operandType(0))), pointers, strides, n, m, steps});
+  builder.CreateRetVoid();
+}
+
 llvm::Function *KernelLowering::lower(const std::string &symbol) {
   findUniformValues();
   findUsedInputs();
   createFunction(symbol);
+  if (llvm::StringRef name = libraryFunctionOf(body); !name.empty()) {
+    callLibrary(name);
+    return function;
+  }
   auto *entry = BasicBlock::Create(context, "entry", function);
   builder.SetInsertPoint(entry);
   size_t operands = body.numOperands();

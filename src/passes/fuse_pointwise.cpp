@@ -1,6 +1,7 @@
 #include "passes/fuse_pointwise.h"
 
 #include "ir/aten_op.h"
+#include "ir/vector_library.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Builders.h"
@@ -26,6 +27,12 @@ bool sameSpace(RankedTensorType a, RankedTensorType b) {
     return encoding ? encoding.getDevice() : StringRef();
   };
   return haveSameShape(a, b) && deviceOf(a) == deviceOf(b);
+}
+
+// Such a group is one call.
+bool isOfLibrary(bf::PointwiseOp op) {
+  return llvm::any_of(*op.getBodyBlock(),
+                      [](Operation &inner) { return inner.hasAttr(bf::kFromLibraryAttr); });
 }
 
 // Dynamic sizes are read off the operands, so one of them must have the whole shape.
@@ -96,7 +103,7 @@ public:
     unsigned index = 0;
     for (Operation &op : block) {
       indexOf[&op] = index++;
-      if (auto pointwise = dyn_cast<bf::PointwiseOp>(op))
+      if (auto pointwise = dyn_cast<bf::PointwiseOp>(op); pointwise && !isOfLibrary(pointwise))
         place(pointwise);
       else
         op.walk([&](Operation *inner) { closeOperands(inner, kNone); });
@@ -339,7 +346,8 @@ void fusePointwise(ModuleOp module, const FusionOptions &options) {
   for (auto function : module.getOps<func::FuncOp>()) {
     function.walk([](bf::PointwiseOp op) {
       forwardExpands(op);
-      inlineSplats(op);
+      if (!isOfLibrary(op))
+        inlineSplats(op);
     });
     fuseBlocks(function.getBody(), options);
   }

@@ -2,6 +2,8 @@
 // pointwise_activations.cpp.
 #include "passes/pointwise_emissions.h"
 
+#include "ir/vector_library.h"
+
 #include "mlir/IR/Matchers.h"
 
 #include <cmath>
@@ -243,6 +245,18 @@ template <typename Op> Value emitVectorLibraryFunction(E &e) {
   return isHalf ? emitFloatFunction<Op>(e) : Value();
 }
 
+// For bf::kFromLibraryAttr: nothing but this function of the operand as it is.
+Value emitSqrt(E &e) {
+  if (e.computeDType() != DType::Float && e.computeDType() != DType::Double)
+    return emitVectorLibraryFunction<math::SqrtOp>(e);
+  Value self = e.read("self");
+  if (!isa_and_nonnull<BlockArgument>(self))
+    return {};
+  Value root = e.make<math::SqrtOp>(self);
+  root.getDefiningOp()->setAttr(bf::kFromLibraryAttr, UnitAttr::get(root.getContext()));
+  return e.toResult(root);
+}
+
 // Integers are whole already.
 template <typename Op> Value emitRounding(E &e) {
   Value self = e.read("self");
@@ -439,7 +453,7 @@ void addArithmeticEmissions(llvm::StringMap<PointwiseEmission> &table) {
   add({"sign"}, emitSign);
   add({"reciprocal"}, emitReciprocal);
   add({"rsqrt"}, emitRsqrt);
-  add({"sqrt"}, emitVectorLibraryFunction<math::SqrtOp>);
+  add({"sqrt"}, emitSqrt);
   add({"exp"}, emitVectorLibraryFunction<math::ExpOp>);
   add({"exp2"}, emitFloatFunction<math::Exp2Op>);
   add({"expm1"}, emitFloatFunction<math::ExpM1Op>);

@@ -2,6 +2,7 @@
 
 #include "codegen/native_symbols.h"
 #include "runtime/program.h"
+#include "runtime/vector_functions.h"
 #include "speculate/python_call.h"
 #include "speculate/python_objects.h"
 
@@ -27,6 +28,7 @@ void linkNativeSymbols() {
   static const bool linked = [] {
     for (const RuntimeFunction &function : runtimeFunctions())
       registerSymbol(function.name, function.address);
+    registerSymbol("bf_vector_function", reinterpret_cast<void *>(&bf_vector_function));
     addTorch();
     giveObjectReads();
     givePythonCalls();
