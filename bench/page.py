@@ -1,7 +1,7 @@
 """The page of results: `python -m bench.page REPORT.json... > docs/results.md`.
 
-Of what `python -m bench --json REPORT.json` wrote, a section for each size. A program that several
-reports have is shown as the last one has it.
+Of what `python -m bench --json REPORT.json` wrote, a section for each size. A way of a program that
+several reports have is shown as the last one has it.
 """
 
 from __future__ import annotations
@@ -33,6 +33,18 @@ def results_of(report: dict[str, Any]) -> list[Result]:
         Result(**one | {"ways": {name: Way(**way) for name, way in one["ways"].items()}})
         for one in report["programs"]
     ]
+
+
+def last_of_each(reports: list[dict[str, Any]]) -> list[Result]:
+    """A way that a later report lacks was measured beside eager as well, if with the same batch."""
+    last: dict[str, Result] = {}
+    for report in reports:
+        for result in results_of(report):
+            before = last.get(result.program)
+            if before and before.batch == result.batch:
+                result.ways = before.ways | result.ways
+            last[result.program] = result
+    return [last[program] for program in sorted(last)]
 
 
 def summary(results: list[Result]) -> list[str]:
@@ -70,8 +82,7 @@ def origin(report: dict[str, Any]) -> list[str]:
 
 
 def section(size: str, reports: list[dict[str, Any]]) -> str:
-    last = {result.program: result for report in reports for result in results_of(report)}
-    results = [last[program] for program in sorted(last)]
+    results = last_of_each(reports)
     lines = [f"## Size: {size}", ""]
     for report in reports:
         lines += origin(report)

@@ -48,3 +48,9 @@ def test_a_failing_program_shrinks() -> None:
     lines = random_programs.text_of(small.body)
     assert len(lines) == 1 and "softmax" in lines[0]
     assert not small.helper and not small.descend
+
+
+def test_examples_of_loops_in_loops_are_told_once() -> None:
+    """What each of its loops ends with follows from the ones before it, so that telling each value
+    anew would take longer than anybody waits."""
+    assert run(Generator(200061).program())["graph_calls"] > 0

@@ -4,11 +4,36 @@
 
 namespace bifront {
 
+uint64_t Activation::newRun() {
+  static uint64_t last = 0; // whoever walks has the interpreter's lock
+  return ++last;
+}
+
+namespace {
+
+// Asked by many that are computed from it, for the same run one after the other.
+Example remembering(Example example) {
+  struct Last {
+    uint64_t run = 0;
+    PyRef object = {};
+  };
+  return [example = std::move(example), last = std::make_shared<Last>()](const Activation &of) {
+    if (last->run != of.run) {
+      PyRef object = example(of);
+      *last = {of.run, std::move(object)};
+    }
+    return last->object;
+  };
+}
+
+} // namespace
+
 //===- Loops -------------------------------------------------------------------------------===//
 
 // What the next iteration begins with. False where there is none, or none that anything is known
 // of.
 bool LaneLoop::step(std::vector<PyRef> &values, const Activation &iteration) const {
+  --*stepsLeft_;
   PyRef another = goesOn ? goesOn(iteration) : PyRef();
   if (another && another.get() == Py_False)
     return false;
@@ -22,7 +47,21 @@ bool LaneLoop::step(std::vector<PyRef> &values, const Activation &iteration) con
   return isKnown || changes;
 }
 
+// They do not lie in this `outer`, but in a copy of it.
+const std::deque<Activation> &LaneLoop::runOf(const Activation &outer) const {
+  auto known = runs_.find(outer.run);
+  return known != runs_.end() ? known->second
+                              : runs_.insert_or_assign(outer.run, iterate(outer)).first->second;
+}
+
 std::deque<Activation> LaneLoop::iterationsOf(const Activation &outer) const {
+  std::deque<Activation> iterations = runOf(outer);
+  for (Activation &iteration : iterations)
+    iteration.outer = &outer;
+  return iterations;
+}
+
+std::deque<Activation> LaneLoop::iterate(const Activation &outer) const {
   constexpr size_t kMost = 256; // they are examples, after all
   std::deque<Activation> iterations;
   PyRef first = begins ? begins(outer) : PyRef();
@@ -33,17 +72,20 @@ std::deque<Activation> LaneLoop::iterationsOf(const Activation &outer) const {
     values.push_back(example ? example(outer) : PyRef());
   do
     iterations.push_back({&outer, values});
-  while (!next.empty() && iterations.size() < kMost && step(values, iterations.back()));
+  while (!next.empty() && iterations.size() < kMost && *stepsLeft_ > 0 &&
+         step(values, iterations.back()));
   return iterations;
 }
 
 PyRef LaneLoop::endOf(const Activation &outer, size_t value) const {
-  std::deque<Activation> iterations = iterationsOf(outer);
+  const std::deque<Activation> &iterations = runOf(outer);
   if (iterations.empty())
     return start[value] ? start[value](outer) : PyRef();
-  PyRef another = goesOn ? goesOn(iterations.back()) : PyRef();
+  Activation last = iterations.back();
+  last.outer = &outer;
+  PyRef another = goesOn ? goesOn(last) : PyRef();
   bool ends = another && another.get() == Py_False && value < next.size() && next[value];
-  return ends ? next[value](iterations.back()) : PyRef();
+  return ends ? next[value](last) : PyRef();
 }
 
 void LanePath::follow(const Activation &run, const std::function<void(const Activation &)> &visit,
@@ -84,7 +126,7 @@ void Lanes::leave() {
 
 void Lanes::note(ValueId value, Example example) {
   if (example)
-    known_[value] = {levels_.size() - 1, std::move(example)};
+    known_[value] = {levels_.size() - 1, remembering(std::move(example))};
 }
 
 Example Lanes::of(ValueId value) const {

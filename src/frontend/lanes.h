@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 #include <vector>
 
 namespace bifront {
@@ -19,6 +20,9 @@ namespace bifront {
 struct Activation {
   const Activation *outer = nullptr;
   std::vector<PyRef> values = {}; // of its parameters; null where they are not known
+  uint64_t run = newRun();        // no other one's, but a copy's
+
+  static uint64_t newRun();
 };
 
 // What a value is in a lane; null: nobody knows.
@@ -29,6 +33,9 @@ using LaneConditions = std::vector<std::pair<Example, bool>>;
 
 // The iterations of a loop, told from what it begins with and what one makes of what it is given.
 struct LaneLoop {
+  // `stepsLeft`: how many more iterations may be told of, of all loops together.
+  explicit LaneLoop(std::shared_ptr<size_t> stepsLeft) : stepsLeft_(std::move(stepsLeft)) {}
+
   std::vector<Example> start = {}; // of the values that it carries, in the run around it
   Example begins = {};             // whether there is an iteration
   std::vector<Example> next = {};  // in an iteration; empty while that is not known
@@ -37,9 +44,18 @@ struct LaneLoop {
   std::deque<Activation> iterationsOf(const Activation &outer) const;
   // What it ends with; null where nobody knows.
   PyRef endOf(const Activation &outer, size_t value) const;
+  // To be called when what is above has changed.
+  void forgetRuns() { runs_.clear(); }
 
 private:
   bool step(std::vector<PyRef> &values, const Activation &iteration) const;
+  std::deque<Activation> iterate(const Activation &outer) const;
+  const std::deque<Activation> &runOf(const Activation &outer) const;
+
+  std::shared_ptr<size_t> stepsLeft_;
+  // The iterations that were told once, by the run of the code around: what follows the loop, or is
+  // computed from one that follows it, asks for each value.
+  mutable std::unordered_map<uint64_t, std::deque<Activation>> runs_;
 };
 
 // Where the walk is within the function that is being walked: the loops around, and under which
@@ -91,6 +107,7 @@ public:
   const LaneConditions &conditions() const { return levels_.back().conditions; }
   static bool hold(const LaneConditions &conditions, const Activation &activation);
 
+  std::shared_ptr<LaneLoop> makeLoop() const { return std::make_shared<LaneLoop>(stepsLeft_); }
   std::vector<const Activation *> active() const;
   // What the value is in these, each object once.
   std::vector<PyRef> seen(ValueId value) const;
@@ -110,7 +127,10 @@ private:
     size_t level;
     Example example;
   };
+  static constexpr size_t kMostSteps = 16384; // loops in loops in loops would never end
+
   std::function<PyRef(ValueId)> constant_;
+  std::shared_ptr<size_t> stepsLeft_ = std::make_shared<size_t>(kMostSteps);
   std::deque<Activation> outermost_;
   std::vector<Level> levels_;
   std::map<ValueId, Known> known_;

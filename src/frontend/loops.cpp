@@ -104,7 +104,7 @@ private:
   public:
     explicit Entered(LoopWalk &walk) : walk_(walk) {
       Lanes &lanes = walk.interpreter_.lanes_;
-      auto loop = std::make_shared<LaneLoop>();
+      std::shared_ptr<LaneLoop> loop = lanes.makeLoop();
       for (size_t k = 0; k < walk.start_.size(); ++k)
         loop->start.push_back(walk.isTold(k) ? lanes.of(walk.start_[k]) : Example());
       loop->begins = walk.interpreter_.exampleOf(walk.plan_.condition.get());
@@ -133,6 +133,7 @@ private:
       for (size_t k = 0; k < next.size(); ++k)
         loop.next.push_back(walk_.isTold(k) ? walk_.interpreter_.lanes_.of(next[k]) : Example());
       loop.goesOn = loop.next.back();
+      loop.forgetRuns();
       expand();
       return iterations_.size() > before;
     }
