@@ -191,6 +191,24 @@ def a_write_in_each_iteration(x: Tensor, limit: float) -> tuple[Tensor, float]:
     return y * 1, total
 
 
+def a_write_to_one_of_two_behind_the_loop(x: Tensor, limit: float) -> tuple[Tensor, Tensor]:
+    other = x.flip(0)
+    y = x if x.sum() > limit else other
+    while y.numel() > 1:
+        y = y[: y.numel() // 2]
+    x.add_(1)
+    return y * 1, other
+
+
+def a_write_to_one_of_two_in_the_loop(x: Tensor, limit: float) -> tuple[Tensor, Tensor]:
+    other = x.flip(0)
+    y = x if x.sum() > limit else other
+    while y.numel() > 1:
+        x.add_(1)
+        y = y[: y.numel() // 2]
+    return y * 1, other
+
+
 def the_same_object(x: Tensor, limit: float) -> tuple[bool, Tensor, Tensor]:
     y = x + 1
     before = y
@@ -218,6 +236,7 @@ def the_argument_itself(x: Tensor, limit: float) -> tuple[Tensor, bool]:
     "step",
     [
         *(a_write_in_the_loop, a_write_behind_the_branch, a_write_to_an_argument),
+        *(a_write_to_one_of_two_behind_the_loop, a_write_to_one_of_two_in_the_loop),
         *(a_write_in_each_iteration, the_same_object, the_same_object_behind_a_loop),
         the_argument_itself,
     ],

@@ -47,12 +47,9 @@ public:
   // Whether a write may happen now. `isOuter`: of a tensor from outside of the branch, the loop or
   // the function that the write is in, which may write it again.
   bool mayWrite(ValueId value, bool isFromOutside, bool isMerged, bool isOuter) {
+    if (isFromOutside) // nobody keeps it
+      return true;
     ValueId base = baseOf(value);
-    if (isFromOutside) {
-      if (isOuter)
-        writtenAgain_.insert(base);
-      return !kept_.contains(base);
-    }
     writesMerged_ = writesMerged_ || isMerged;
     if (isOuter && !isMerged)
       writtenAgain_.insert(base);

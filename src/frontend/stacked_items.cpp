@@ -95,6 +95,13 @@ bool isContiguous(const ProxyImpl::Shape &shape) {
   return shape.in(0).isContiguous() && shape.in(1).isContiguous();
 }
 
+// Whether nobody writes it but the run, or nobody does at all.
+bool isOwnOrFound(const Recording &recording, const at::Tensor &tensor) {
+  ProxyImpl *proxy = ProxyImpl::of(tensor);
+  auto memory = proxy ? recording.memoryOf(proxy->value()) : Recording::Memory::Outside;
+  return memory == Recording::Memory::Own || memory == Recording::Memory::Found;
+}
+
 ItemForm formOfOne(const Recording &recording, PyObject *item) {
   if (const StackedItems *stacked = stackedItems(item))
     return stacked->form;
@@ -103,13 +110,12 @@ ItemForm formOfOne(const Recording &recording, PyObject *item) {
   if (!isTensor(item) || reinterpret_cast<PyObject *>(Py_TYPE(item)) != THPVariableClass)
     throw CannotMerge("a list that grows has other items than tensors and numbers");
   const at::Tensor &tensor = THPVariable_Unpack(item);
-  ProxyImpl *proxy = ProxyImpl::of(tensor);
-  auto memory = proxy ? recording.memoryOf(proxy->value()) : Recording::Memory::Outside;
-  if (memory != Recording::Memory::Own && memory != Recording::Memory::Found) // may be written
+  if (!isOwnOrFound(recording, tensor))
     throw CannotMerge("a list that grows has a tensor from outside among its items");
-  if (!isContiguous(proxy->shape()))
+  const ProxyImpl::Shape &shape = ProxyImpl::of(tensor)->shape();
+  if (!isContiguous(shape))
     throw CannotMerge("a list that grows has an item that is not contiguous");
-  return {proxy->shape(), tensor.requires_grad()};
+  return {shape, tensor.requires_grad()};
 }
 
 bool areSame(const ItemForm &a, const ItemForm &b) {
@@ -164,12 +170,13 @@ PyRef makeStackedItems(StackedItems items) {
 }
 
 StackedItems asRows(Recording &recording, const at::Tensor &tensor, bool requiresGrad) {
-  ProxyImpl *proxy = ProxyImpl::of(tensor);
-  if (!proxy || tensor.dim() == 0 || !isContiguous(proxy->shape()))
-    throw CannotMerge("a tensor that gets other rows is not contiguous, or none of the graph");
-  if (!recording.keepInList(proxy->value()))
+  if (!isOwnOrFound(recording, tensor))
+    throw CannotMerge("a tensor from outside gets other rows");
+  const ProxyImpl::Shape &shape = ProxyImpl::of(tensor)->shape();
+  if (tensor.dim() == 0 || !isContiguous(shape))
+    throw CannotMerge("a tensor that gets other rows is not contiguous");
+  if (!recording.keepInList(valueOf(tensor)))
     throw CannotMerge("a tensor that may be written gets other rows");
-  const ProxyImpl::Shape &shape = proxy->shape();
   Extent row[2] = {shape.in(0), shape.in(1)};
   for (Extent &world : row) {
     world.sizes.erase(world.sizes.begin());
