@@ -56,18 +56,23 @@ LogicalResult ReverseSweep::differentiateIf(scf::IfOp op, Tape through) {
   if (read.empty())
     return success();
   SmallVector<Type> types(ValueRange(read).getTypes());
-  auto made = scf::IfOp::create(builder, op.getLoc(), types, valueOf(op.getCondition()),
+  // What goes on to derivatives of others, which eager takes only where there is a gradient.
+  SmallVector<Value> computed =
+      llvm::filter_to_vector(read, [](Value value) { return value.getDefiningOp() != nullptr; });
+  SmallVector<Type> all = types;
+  all.append(computed.size(), builder.getI1Type());
+  auto made = scf::IfOp::create(builder, op.getLoc(), all, valueOf(op.getCondition()),
                                 /*addThenBlock=*/true, /*addElseBlock=*/true);
   for (auto [from, to] : llvm::zip(op->getRegions(), made->getRegions())) {
     Block &side = from.front(), &backwardSide = to.front();
     ReverseSweep inner(shared, flow, side, backwardSide, this, through);
     for (Value value : read)
       if (Value sum = gradientOf(value))
-        inner.setGradient(value, sum);
+        inner.setGradient(value, sum, presenceOf(value));
     Operation *end = side.getTerminator();
     for (auto [yielded, result] : llvm::zip(end->getOperands(), op.getResults()))
       if (Value gradient = gradientOf(result); gradient && flow.flowsThrough(yielded))
-        inner.accumulate(yielded, gradient, op.getLoc());
+        inner.accumulate(yielded, gradient, op.getLoc(), presenceOf(result));
     if (failed(inner.run(end->getPrevNode())))
       return failure();
     SmallVector<Value> sums;
@@ -76,11 +81,20 @@ LogicalResult ReverseSweep::differentiateIf(scf::IfOp op, Tape through) {
     if (failed(checkTypes(op, sums, types)))
       return failure();
     OpBuilder last = OpBuilder::atBlockEnd(&backwardSide);
+    for (Value value : computed) {
+      Value isThere = inner.presenceOf(value).isThere;
+      bool isKnown = !inner.gradientOf(value) || !isThere;
+      sums.push_back(isKnown ? arith::ConstantIntOp::create(last, op.getLoc(),
+                                                            inner.gradientOf(value) ? 1 : 0, 1)
+                             : isThere);
+    }
     scf::YieldOp::create(last, op.getLoc(), sums);
     inner.tapeValues();
   }
   for (auto [value, sum] : llvm::zip(read, made.getResults()))
     setGradient(value, sum);
+  for (auto [value, isThere] : llvm::zip(computed, made.getResults().drop_front(read.size())))
+    setGradient(value, gradientOf(value), {isThere, /*elseZero=*/true});
   return success();
 }
 
@@ -124,13 +138,13 @@ LogicalResult ReverseSweep::differentiateIteration(scf::WhileOp op, Block &block
        llvm::zip_equal(op.getAfterArguments(), values.numbers, op.getConditionOp().getArgs())) {
     Value gradient = inner.gradientOf(argument);
     if (!number && gradient && flow.flowsThrough(handedOn))
-      inner.accumulate(handedOn, gradient, loc);
+      inner.accumulate(handedOn, gradient, loc, inner.presenceOf(argument));
     if (!number || !llvm::is_contained(values.carried, *number))
       continue;
     if (Value &sum = firstOf[*number]; !sum || !inner.gradientOf(sum))
       sum = argument;
     else if (gradient)
-      inner.accumulate(sum, gradient, loc);
+      inner.accumulate(sum, gradient, loc, inner.presenceOf(argument));
   }
   OpBuilder last = OpBuilder::atBlockEnd(&block);
   Value one = arith::ConstantIntOp::create(last, loc, 1, 64);
@@ -159,13 +173,13 @@ LogicalResult ReverseSweep::differentiateWhile(scf::WhileOp op, Tape through) {
        llvm::zip_equal(op.getResults(), values.numbers, op.getConditionOp().getArgs())) {
     Value gradient = gradientOf(result);
     if (!number && gradient && flow.flowsThrough(handedOn))
-      accumulate(handedOn, gradient, loc);
+      accumulate(handedOn, gradient, loc, presenceOf(result));
     if (!number || !llvm::is_contained(values.carried, *number))
       continue;
     if (Value &sum = resultOf[*number]; !sum || !gradientOf(sum))
       sum = result;
     else if (gradient)
-      accumulate(sum, gradient, loc);
+      accumulate(sum, gradient, loc, presenceOf(result));
   }
   SmallVector<Value> inits = {valueOf(iterationsOf(op))};
   for (unsigned number : values.carried)
@@ -225,11 +239,11 @@ LogicalResult ReverseSweep::differentiateFunction(func::CallOp op, Tape through)
 
   SmallVector<Value> operands = {through.backward};
   for (Value result : op.getResults())
-    if (Value gradient = gradientOf(result))
-      operands.push_back(gradient);
+    if (gradientOf(result))
+      operands.push_back(gradientOrZero(result));
   for (auto [number, operand] : llvm::enumerate(op.getOperands()))
     if (summed[number])
-      operands.push_back(gradientOf(operand));
+      operands.push_back(gradientOrZero(operand));
   func::FuncOp reverse = pair.backward;
   if (failed(checkTypes(op, operands, SmallVector<Type>(reverse.getArgumentTypes()))))
     return failure();

@@ -149,11 +149,16 @@ LogicalResult ReverseSweep::splice(bf::AtenOp op, const DerivativeParts &parts,
   for (auto [argument, input] : llvm::zip(parts.body.getArguments(), inputs))
     forwardOf[argument] = input;
   unsigned next = inputs.size();
+  Presence presence = presenceOfAll(op.getResults());
+  bool isOnly = llvm::count(request.seeded, true) == 1;
   for (auto [index, seeded] : llvm::enumerate(request.seeded))
     if (seeded) {
       if (next >= parts.body.getNumArguments())
         return op.emitError("the derivative of `") << op.getSchema() << "` takes too few gradients";
-      map.map(parts.body.getArgument(next++), gradients.lookup(op.getResult(index)));
+      Value gradient = gradients.lookup(op.getResult(index));
+      if (!isOnly)
+        gradient = settled(gradient, presenceOf(op.getResult(index)));
+      map.map(parts.body.getArgument(next++), gradient);
     }
 
   auto backwardOf = [&](Value value) {
@@ -205,7 +210,7 @@ LogicalResult ReverseSweep::splice(bf::AtenOp op, const DerivativeParts &parts,
 
   for (auto [wanted, gradient] : llvm::zip(derivative.gradientOf, parts.gradients))
     if (request.differentiable[wanted])
-      accumulate(inputs[wanted], backwardOf(gradient), location);
+      accumulate(inputs[wanted], backwardOf(gradient), location, presence);
   return success();
 }
 
@@ -244,9 +249,51 @@ Block::iterator ReverseSweep::replaceForward(bf::AtenOp op, const DerivativePart
 
 //===- Gradients ---------------------------------------------------------------------------===//
 
-void ReverseSweep::accumulate(Value value, Value gradient, Location location) {
-  Value &sum = gradients[value];
-  sum = sum ? add(sum, gradient, location) : gradient;
+void ReverseSweep::setGradient(Value value, Value gradient, Presence presence) {
+  gradients[value] = gradient;
+  presences.erase(value);
+  if (presence.isThere)
+    presences[value] = presence;
+}
+
+void ReverseSweep::accumulate(Value value, Value gradient, Location location, Presence presence) {
+  Value sum = gradients.lookup(value);
+  if (!sum)
+    return setGradient(value, gradient, presence);
+  Presence before = presenceOf(value);
+  if (before.isThere == presence.isThere) {
+    before.elseZero = before.elseZero && presence.elseZero;
+    return setGradient(value, add(sum, gradient, location), before);
+  }
+  sum = add(settled(sum, before), settled(gradient, presence), location);
+  Presence either;
+  if (before.isThere && presence.isThere)
+    either.isThere = arith::OrIOp::create(builder, location, before.isThere, presence.isThere);
+  setGradient(value, sum, either);
+}
+
+Value ReverseSweep::settled(Value gradient, Presence presence) {
+  if (!presence.isThere || presence.elseZero)
+    return gradient;
+  return arith::SelectOp::create(builder, gradient.getLoc(), presence.isThere, gradient,
+                                 like("aten::zeros_like", gradient));
+}
+
+// Of what is computed from the gradients of all of these that have one.
+Presence ReverseSweep::presenceOfAll(ValueRange values) {
+  Presence all;
+  for (Value value : values) {
+    if (!gradients.contains(value))
+      continue;
+    Value isThere = presenceOf(value).isThere;
+    if (!isThere)
+      return {};
+    if (!all.isThere)
+      all = {isThere, /*elseZero=*/false};
+    else if (all.isThere != isThere)
+      all.isThere = arith::OrIOp::create(builder, value.getLoc(), all.isThere, isThere);
+  }
+  return all;
 }
 
 Value ReverseSweep::add(Value a, Value b, Location location) {
@@ -272,13 +319,15 @@ Value ReverseSweep::zeros(Value value) {
 
 Value ReverseSweep::gradientOrZero(Value value) {
   Value gradient = gradients.lookup(value);
-  return gradient ? gradient : zeros(value);
+  return gradient ? settled(gradient, presenceOf(value)) : zeros(value);
 }
 
 void ReverseSweep::renameValue(Value from, Value to) {
   if (Value gradient = gradients.lookup(from)) {
+    Presence presence = presenceOf(from);
     gradients.erase(from);
-    gradients[to] = gradient;
+    presences.erase(from);
+    setGradient(to, gradient, presence);
   }
   if (auto standIn = read.find(from); standIn != read.end()) {
     read[to] = standIn->second;

@@ -78,6 +78,13 @@ struct Tape {
   mlir::Value forward, backward;
 };
 
+// Whether a run of eager has a gradient where the sweep has one: not for what only the way of a
+// branch uses that is not taken. Its derivatives would be zero times what may be infinite.
+struct Presence {
+  mlir::Value isThere = {}; // null: always
+  bool elseZero = true;     // where it is not there; what comes of a derivative may be anything
+};
+
 // A derivative's function, taken apart.
 struct DerivativeParts;
 
@@ -95,11 +102,13 @@ public:
   void tapeValues();
 
   // A gradient comes to the value.
-  void accumulate(mlir::Value value, mlir::Value gradient, mlir::Location location);
+  void accumulate(mlir::Value value, mlir::Value gradient, mlir::Location location,
+                  Presence presence = {});
   // Null where none came.
   mlir::Value gradientOf(mlir::Value value) const { return gradients.lookup(value); }
   mlir::Value gradientOrZero(mlir::Value value);
-  void setGradient(mlir::Value value, mlir::Value gradient) { gradients[value] = gradient; }
+  void setGradient(mlir::Value value, mlir::Value gradient, Presence presence = {});
+  Presence presenceOf(mlir::Value value) const { return presences.lookup(value); }
   const llvm::DenseMap<mlir::Value, mlir::Value> &allGradients() const { return gradients; }
   mlir::Value like(llvm::StringRef schema, mlir::Value value);
 
@@ -122,6 +131,9 @@ private:
   mlir::Value valueOf(mlir::Value value);
   mlir::Value sizeOf(mlir::Value tensor, int64_t dim);
   mlir::Value zeros(mlir::Value like);
+  // The gradient, or zeros where it is not there.
+  mlir::Value settled(mlir::Value gradient, Presence presence);
+  Presence presenceOfAll(mlir::ValueRange values);
   mlir::Value add(mlir::Value a, mlir::Value b, mlir::Location location);
   void renameValue(mlir::Value from, mlir::Value to);
 
@@ -133,6 +145,7 @@ private:
   Tape tape;
   mlir::OpBuilder builder; // of backward ops
   llvm::DenseMap<mlir::Value, mlir::Value> gradients;
+  llvm::DenseMap<mlir::Value, Presence> presences; // of those that are not always there
   // Values of `forward` that the backward block reads, and what stands for them there.
   llvm::MapVector<mlir::Value, mlir::Operation *> read;
   llvm::DenseMap<std::pair<mlir::Value, int64_t>, mlir::Value> sizes; // of tensors of `forward`
