@@ -58,7 +58,7 @@ LogicalResult ReverseSweep::differentiateIf(scf::IfOp op, Tape through) {
   SmallVector<Type> types(ValueRange(read).getTypes());
   // What goes on to derivatives of others, which eager takes only where there is a gradient.
   SmallVector<Value> computed =
-      llvm::filter_to_vector(read, [](Value value) { return value.getDefiningOp() != nullptr; });
+      llvm::filter_to_vector(read, [&](Value value) { return goesOn(value); });
   SmallVector<Type> all = types;
   all.append(computed.size(), builder.getI1Type());
   auto made = scf::IfOp::create(builder, op.getLoc(), all, valueOf(op.getCondition()),
@@ -81,13 +81,8 @@ LogicalResult ReverseSweep::differentiateIf(scf::IfOp op, Tape through) {
     if (failed(checkTypes(op, sums, types)))
       return failure();
     OpBuilder last = OpBuilder::atBlockEnd(&backwardSide);
-    for (Value value : computed) {
-      Value isThere = inner.presenceOf(value).isThere;
-      bool isKnown = !inner.gradientOf(value) || !isThere;
-      sums.push_back(isKnown ? arith::ConstantIntOp::create(last, op.getLoc(),
-                                                            inner.gradientOf(value) ? 1 : 0, 1)
-                             : isThere);
-    }
+    for (Value value : computed)
+      sums.push_back(inner.isThere(value, last));
     scf::YieldOp::create(last, op.getLoc(), sums);
     inner.tapeValues();
   }
@@ -117,18 +112,32 @@ struct LoopValues {
 
 } // namespace
 
+Value ReverseSweep::isThere(Value value, OpBuilder &at) {
+  Value known = presenceOf(value).isThere;
+  return gradientOf(value) && known
+             ? known
+             : arith::ConstantIntOp::create(at, value.getLoc(), gradientOf(value) ? 1 : 0, 1);
+}
+
 // One iteration backwards: from the gradients of what it yields to those of what it got.
-LogicalResult ReverseSweep::differentiateIteration(scf::WhileOp op, Block &block, Tape through) {
+LogicalResult ReverseSweep::differentiateIteration(scf::WhileOp op, Block &block,
+                                                   ArrayRef<unsigned> optional, Tape through) {
   LoopValues values(op, flow);
   Location loc = op.getLoc();
   ReverseSweep inner(shared, flow, *op.getAfterBody(), block, this, through);
-  auto gradients = block.getArguments().drop_front();
+  auto areThere = block.getArguments().take_back(optional.size());
+  auto gradients = block.getArguments().drop_front().drop_back(optional.size());
   for (auto [value, sum] : llvm::zip_equal(values.read, gradients.take_back(values.read.size())))
     inner.setGradient(value, sum);
   scf::YieldOp yield = op.getYieldOp();
-  for (auto [number, gradient] : llvm::zip(values.carried, gradients))
+  for (auto [number, gradient] : llvm::zip(values.carried, gradients)) {
+    auto found = llvm::find(optional, number);
+    Presence presence;
+    if (found != optional.end())
+      presence = {areThere[found - optional.begin()], /*elseZero=*/false};
     if (Value yielded = yield->getOperand(number); flow.flowsThrough(yielded))
-      inner.accumulate(yielded, gradient, loc);
+      inner.accumulate(yielded, gradient, loc, presence);
+  }
   if (failed(inner.run(yield->getPrevNode())))
     return failure();
 
@@ -153,6 +162,8 @@ LogicalResult ReverseSweep::differentiateIteration(scf::WhileOp op, Block &block
     next.push_back(inner.gradientOrZero(firstOf.lookup(number)));
   for (Value value : values.read)
     next.push_back(inner.gradientOrZero(value));
+  for (unsigned number : optional)
+    next.push_back(inner.isThere(firstOf.lookup(number), last));
   if (failed(checkTypes(op, next, SmallVector<Type>(block.getArgumentTypes()))))
     return failure();
   last.setInsertionPointToEnd(&block);
@@ -181,6 +192,9 @@ LogicalResult ReverseSweep::differentiateWhile(scf::WhileOp op, Tape through) {
     else if (gradient)
       accumulate(sum, gradient, loc, presenceOf(result));
   }
+  SmallVector<unsigned> optional = llvm::filter_to_vector(values.carried, [&](unsigned number) {
+    return presenceOf(resultOf.lookup(number)).isThere != nullptr;
+  });
   SmallVector<Value> inits = {valueOf(iterationsOf(op))};
   for (unsigned number : values.carried)
     inits.push_back(gradientOrZero(resultOf.lookup(number)));
@@ -190,6 +204,9 @@ LogicalResult ReverseSweep::differentiateWhile(scf::WhileOp op, Tape through) {
   for (unsigned number : values.carried)
     types.push_back(op.getBeforeArguments()[number].getType());
   llvm::append_range(types, ValueRange(values.read).getTypes());
+  for (unsigned number : optional)
+    inits.push_back(presenceOf(resultOf.lookup(number)).isThere);
+  types.append(optional.size(), builder.getI1Type());
   if (failed(checkTypes(op, inits, types)))
     return failure();
 
@@ -202,15 +219,21 @@ LogicalResult ReverseSweep::differentiateWhile(scf::WhileOp op, Tape through) {
       arith::CmpIOp::create(inside, loc, arith::CmpIPredicate::sgt, before->getArgument(0), zero);
   scf::ConditionOp::create(inside, loc, more, before->getArguments());
   Block *after = inside.createBlock(&made.getAfter(), {}, types, locations);
-  if (failed(differentiateIteration(op, *after, through)))
+  if (failed(differentiateIteration(op, *after, optional, through)))
     return failure();
 
-  auto results = made.getResults().drop_front();
+  auto areThere = made.getResults().take_back(optional.size());
+  auto results = made.getResults().drop_front().drop_back(optional.size());
   for (auto [value, sum] : llvm::zip_equal(values.read, results.take_back(values.read.size())))
     setGradient(value, sum);
-  for (auto [number, gradient] : llvm::zip(values.carried, results))
+  for (auto [number, gradient] : llvm::zip(values.carried, results)) {
+    auto found = llvm::find(optional, number);
+    Presence presence;
+    if (found != optional.end())
+      presence = {areThere[found - optional.begin()], /*elseZero=*/true};
     if (Value init = op.getInits()[number]; flow.flowsThrough(init))
-      accumulate(init, gradient, loc);
+      accumulate(init, gradient, loc, presence);
+  }
   return success();
 }
 
@@ -230,12 +253,14 @@ LogicalResult ReverseSweep::differentiateFunction(func::CallOp op, Tape through)
     seeded.push_back(bool(gradientOf(result)));
   Selection wanted = shared.flows.reached(callee, dependent, seeded);
   llvm::DenseSet<Value> seen;
+  Selection optional;
   for (auto [number, operand] : llvm::enumerate(op.getOperands())) {
     wanted[number] = wanted[number] && flow.flowsThrough(operand);
     // A value that is given twice has one sum.
     summed.push_back(wanted[number] && gradientOf(operand) && seen.insert(operand).second);
+    optional.push_back(wanted[number] && !summed[number] && goesOn(operand));
   }
-  FunctionPair &pair = shared.pairFor(callee, dependent, seeded, summed);
+  FunctionPair &pair = shared.pairFor(callee, dependent, seeded, summed, optional);
 
   SmallVector<Value> operands = {through.backward};
   for (Value result : op.getResults())
@@ -252,17 +277,20 @@ LogicalResult ReverseSweep::differentiateFunction(func::CallOp op, Tape through)
   op.setCallee(pair.forward.getSymName());
   op->insertOperands(op->getNumOperands(), through.forward);
   for (bool isSum : {true, false}) {
-    unsigned next = 0;
+    unsigned next = 0, nextFlag = llvm::count(pair.wanted, true);
     for (unsigned number = 0; number < pair.wanted.size(); ++number) {
       if (!pair.wanted[number])
         continue;
       Value gradient = made.getResult(next++), operand = op.getOperand(number);
+      Presence presence;
+      if (optional[number])
+        presence.isThere = made.getResult(nextFlag++);
       if (summed[number] != isSum || !flow.flowsThrough(operand))
         continue;
       if (isSum)
         setGradient(operand, gradient);
       else
-        accumulate(operand, gradient, op.getLoc());
+        accumulate(operand, gradient, op.getLoc(), presence);
     }
   }
   return success();
@@ -293,6 +321,7 @@ static func::FuncOp declareBackward(func::FuncOp callee, const FunctionPair &pai
     if (pair.wanted[number])
       results.push_back(type);
   }
+  results.append(llvm::count(pair.optional, true), IntegerType::get(context, 1));
   auto made = func::FuncOp::create(callee.getLoc(), (callee.getSymName() + "_backward").str(),
                                    FunctionType::get(context, arguments, results));
   made.setPrivate();
@@ -302,14 +331,16 @@ static func::FuncOp declareBackward(func::FuncOp callee, const FunctionPair &pai
 }
 
 FunctionPair &Expansion::pairFor(func::FuncOp callee, const Selection &dependent,
-                                 const Selection &seeded, const Selection &summed) {
-  auto [known, isNew] = pairs.try_emplace({callee, dependent, seeded, summed});
+                                 const Selection &seeded, const Selection &summed,
+                                 const Selection &optional) {
+  auto [known, isNew] = pairs.try_emplace({callee, dependent, seeded, summed, optional});
   FunctionPair &pair = known->second;
   if (!isNew)
     return pair;
   pair.dependent = dependent;
   pair.seeded = seeded;
   pair.summed = summed;
+  pair.optional = optional;
   pair.wanted = flows.reached(callee, dependent, seeded);
   pair.forward = declareForward(callee, flows.symbolTable());
   pair.backward = declareBackward(callee, pair, flows.symbolTable());
@@ -340,6 +371,9 @@ LogicalResult Expansion::makeBodies(FunctionPair &pair) {
 
   Tape tape{body.getArguments().back(), reverse.getArgument(0)};
   ReverseSweep sweep(*this, flow, body, reverse, nullptr, tape);
+  for (BlockArgument argument : arguments)
+    if (pair.optional[argument.getArgNumber()])
+      sweep.track(argument);
   unsigned next = 1 + llvm::count(pair.seeded, true);
   for (BlockArgument argument : arguments)
     if (pair.summed[argument.getArgNumber()])
@@ -357,9 +391,12 @@ LogicalResult Expansion::makeBodies(FunctionPair &pair) {
   for (BlockArgument argument : arguments)
     if (pair.wanted[argument.getArgNumber()])
       results.push_back(sweep.gradientOrZero(argument));
+  OpBuilder last = OpBuilder::atBlockEnd(&reverse);
+  for (BlockArgument argument : arguments)
+    if (pair.optional[argument.getArgNumber()])
+      results.push_back(sweep.isThere(argument, last));
   if (failed(checkTypes(end, results, SmallVector<Type>(pair.backward.getResultTypes()))))
     return failure();
-  OpBuilder last = OpBuilder::atBlockEnd(&reverse);
   func::ReturnOp::create(last, end->getLoc(), results);
   sweep.tapeValues();
   return success();

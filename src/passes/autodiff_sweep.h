@@ -38,12 +38,12 @@ private:
 
 // A function that leaves a tape, and the one that consumes it:
 //   forward(arguments..., tape) -> results
-//   backward(tape, gradients of the seeded results..., sums...) -> gradients of the wanted
-//   arguments
+//   backward(tape, gradients of the seeded results..., sums...)
+//       -> gradients of the wanted arguments..., whether those of the optional ones are there...
 // `sums` are gradients of arguments so far, to which the backward function adds.
 struct FunctionPair {
   mlir::func::FuncOp forward, backward;
-  Selection dependent, seeded, summed, wanted; // of the callee's arguments and results
+  Selection dependent, seeded, summed, wanted, optional; // of the callee's arguments and results
 };
 
 // What all sweeps of one `bf.grad` share.
@@ -55,7 +55,8 @@ public:
 
   // The pair for a call, declared; its bodies are made by `makeFunctions`.
   FunctionPair &pairFor(mlir::func::FuncOp callee, const Selection &dependent,
-                        const Selection &seeded, const Selection &summed);
+                        const Selection &seeded, const Selection &summed,
+                        const Selection &optional);
   mlir::LogicalResult makeFunctions();
   // The op is out of the graph, but no other may take its place in memory: values are keys.
   void retire(mlir::Operation *op);
@@ -68,7 +69,8 @@ public:
 private:
   mlir::LogicalResult makeBodies(FunctionPair &pair);
 
-  std::map<std::tuple<mlir::Operation *, Selection, Selection, Selection>, FunctionPair> pairs;
+  using Key = std::tuple<mlir::Operation *, Selection, Selection, Selection, Selection>;
+  std::map<Key, FunctionPair> pairs;
   std::deque<FunctionPair *> declared;
   llvm::SmallVector<mlir::Operation *> retired;
 };
@@ -109,6 +111,10 @@ public:
   mlir::Value gradientOrZero(mlir::Value value);
   void setGradient(mlir::Value value, mlir::Value gradient, Presence presence = {});
   Presence presenceOf(mlir::Value value) const { return presences.lookup(value); }
+  // Somebody asks whether the gradient of this argument is there.
+  void track(mlir::BlockArgument argument) { tracked.insert(argument); }
+  // Whether it is there, as a value of the block that `at` builds.
+  mlir::Value isThere(mlir::Value value, mlir::OpBuilder &at);
   const llvm::DenseMap<mlir::Value, mlir::Value> &allGradients() const { return gradients; }
   mlir::Value like(llvm::StringRef schema, mlir::Value value);
 
@@ -119,8 +125,9 @@ private:
   mlir::LogicalResult differentiateIf(mlir::scf::IfOp op, Tape through);
   mlir::LogicalResult differentiateWhile(mlir::scf::WhileOp op, Tape through);
   mlir::LogicalResult differentiateFunction(mlir::func::CallOp op, Tape through);
+  // `optional`: the carried values of which it goes with them whether their gradients are there.
   mlir::LogicalResult differentiateIteration(mlir::scf::WhileOp op, mlir::Block &backward,
-                                             Tape through);
+                                             llvm::ArrayRef<unsigned> optional, Tape through);
   DerivativeRequest requestFor(bf::AtenOp op);
   mlir::LogicalResult splice(bf::AtenOp op, const DerivativeParts &parts,
                              const Derivative &derivative, const DerivativeRequest &request);
@@ -133,6 +140,10 @@ private:
   mlir::Value zeros(mlir::Value like);
   // The gradient, or zeros where it is not there.
   mlir::Value settled(mlir::Value gradient, Presence presence);
+  // Whether derivatives of other values come of its gradient.
+  bool goesOn(mlir::Value value) const {
+    return value.getDefiningOp() || tracked.contains(value) || (outer && outer->goesOn(value));
+  }
   Presence presenceOfAll(mlir::ValueRange values);
   mlir::Value add(mlir::Value a, mlir::Value b, mlir::Location location);
   void renameValue(mlir::Value from, mlir::Value to);
@@ -146,6 +157,7 @@ private:
   mlir::OpBuilder builder; // of backward ops
   llvm::DenseMap<mlir::Value, mlir::Value> gradients;
   llvm::DenseMap<mlir::Value, Presence> presences; // of those that are not always there
+  llvm::DenseSet<mlir::Value> tracked;
   // Values of `forward` that the backward block reads, and what stands for them there.
   llvm::MapVector<mlir::Value, mlir::Operation *> read;
   llvm::DenseMap<std::pair<mlir::Value, int64_t>, mlir::Value> sizes; // of tensors of `forward`
