@@ -268,7 +268,7 @@ def fitting_batch(
     more_seconds, more_bytes = ((b - a) / 2 for a, b in zip(cost[2], cost[4], strict=True))
     memory = 0.8 * available_bytes() / contestants
     batch = 64
-    while batch > 4 and (
+    while batch > 1 and (
         cost[4][0] + (batch - 4) * more_seconds > longest
         or cost[4][1] + (batch - 4) * more_bytes > memory
     ):
