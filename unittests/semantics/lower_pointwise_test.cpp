@@ -207,7 +207,7 @@ const Case kOtherCases[] = {
 bool isOfVectorLibrary(const Case &op) {
   std::string_view call = op.call;
   for (const char *name :
-       {"sqrt", "exp", "log", "log2", "log10", "sin", "cos", "tan", "tanh", "atan", "erf"})
+       {"exp", "log", "log2", "log10", "sin", "cos", "tan", "tanh", "atan", "erf"})
     if (call.starts_with("\"aten::" + std::string(name) + "\""))
       return true;
   return false;
