@@ -265,15 +265,13 @@ Merge::Plan Merge::planResized(const at::Tensor &then, const at::Tensor &otherwi
   if (a.in(0).dtype != b.in(0).dtype || a.device != b.device || then.dim() != otherwise.dim())
     throw CannotMerge("a tensor has another dtype or other dimensions on the other way");
   bool requiresGrad = then.requires_grad() || otherwise.requires_grad();
-  PyRef lists[2];
-  for (int way : {0, 1}) {
-    PyRef rows = makeStackedItems(asRows(recording_, way == 0 ? then : otherwise, requiresGrad));
-    lists[way] = checked(PyList_New(0));
-    checked(PyList_Append(lists[way].get(), rows.get()));
-  }
+  RowsOfWays rows;
+  for (int way : {0, 1})
+    rows[way].push_back(
+        makeStackedItems(asRows(recording_, way == 0 ? then : otherwise, requiresGrad)));
   Plan plan{Plan::Kind::Resized};
   plan.memory = eitherOf(memoryOf(recording_, then), memoryOf(recording_, otherwise));
-  plan.parts.push_back(planRowsFrom(lists[0].get(), lists[1].get(), 0));
+  plan.parts.push_back(planRowsOf(std::move(rows)));
   return plan;
 }
 
@@ -318,15 +316,18 @@ Merge::Plan Merge::planGrowing(PyObject *then, PyObject *otherwise, Py_ssize_t s
 }
 
 Merge::Index Merge::planRowsFrom(PyObject *then, PyObject *otherwise, Py_ssize_t first) {
-  std::vector<PyObject *> all;
-  std::vector<PyRef> items[2];
+  RowsOfWays items;
   for (int way : {0, 1}) {
     PyObject *list = way == 0 ? then : otherwise;
-    for (Py_ssize_t i = first; i < PyList_GET_SIZE(list); ++i) {
-      all.push_back(PyList_GET_ITEM(list, i));
-      items[way].push_back(PyRef::share(all.back()));
-    }
+    for (Py_ssize_t i = first; i < PyList_GET_SIZE(list); ++i)
+      items[way].push_back(PyRef::share(PyList_GET_ITEM(list, i)));
   }
+  return planRowsOf(std::move(items));
+}
+
+Merge::Index Merge::planRowsOf(RowsOfWays items) {
+  std::vector<PyObject *> all = borrowed(items[0]), others = borrowed(items[1]);
+  all.insert(all.end(), others.begin(), others.end());
   if (all.empty())
     throw CannotMerge("nothing is known of the items of a list");
   Plan plan{Plan::Kind::Rows};

@@ -10,6 +10,7 @@
 #include "frontend/python_log.h"
 #include "frontend/stacked_items.h"
 
+#include <array>
 #include <map>
 #include <optional>
 #include <span>
@@ -138,6 +139,8 @@ private:
   Py_ssize_t numSingle(PyObject *then, PyObject *otherwise) const;
   Plan planGrowing(PyObject *then, PyObject *otherwise, Py_ssize_t same);
   Index planRowsFrom(PyObject *then, PyObject *otherwise, Py_ssize_t first);
+  using RowsOfWays = std::array<std::vector<PyRef>, 2>;
+  Index planRowsOf(RowsOfWays items);
   bool flattenItems(Plan &plan, PyObject *object, std::vector<ValueId> &yields);
   bool flattenResized(Plan &plan, const at::Tensor &tensor, std::vector<ValueId> &yields);
   bool flattenRows(Plan &plan, std::span<PyObject *const> items, std::vector<ValueId> &yields);

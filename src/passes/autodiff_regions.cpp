@@ -97,6 +97,15 @@ LogicalResult ReverseSweep::differentiateIf(scf::IfOp op, Tape through) {
 
 namespace {
 
+// Of a carried value's gradient: `areThere` says it of the `optional` ones.
+Presence presenceAmong(ArrayRef<unsigned> optional, ValueRange areThere, unsigned number,
+                       bool elseZero) {
+  auto found = llvm::find(optional, number);
+  if (found == optional.end())
+    return {};
+  return {areThere[found - optional.begin()], elseZero};
+}
+
 // What a loop hands on, and from where to where.
 struct LoopValues {
   explicit LoopValues(scf::WhileOp loop, const GradientFlow &flow)
@@ -130,14 +139,10 @@ LogicalResult ReverseSweep::differentiateIteration(scf::WhileOp op, Block &block
   for (auto [value, sum] : llvm::zip_equal(values.read, gradients.take_back(values.read.size())))
     inner.setGradient(value, sum);
   scf::YieldOp yield = op.getYieldOp();
-  for (auto [number, gradient] : llvm::zip(values.carried, gradients)) {
-    auto found = llvm::find(optional, number);
-    Presence presence;
-    if (found != optional.end())
-      presence = {areThere[found - optional.begin()], /*elseZero=*/false};
+  for (auto [number, gradient] : llvm::zip(values.carried, gradients))
     if (Value yielded = yield->getOperand(number); flow.flowsThrough(yielded))
-      inner.accumulate(yielded, gradient, loc, presence);
-  }
+      inner.accumulate(yielded, gradient, loc,
+                       presenceAmong(optional, areThere, number, /*elseZero=*/false));
   if (failed(inner.run(yield->getPrevNode())))
     return failure();
 
@@ -226,14 +231,9 @@ LogicalResult ReverseSweep::differentiateWhile(scf::WhileOp op, Tape through) {
   auto results = made.getResults().drop_front().drop_back(optional.size());
   for (auto [value, sum] : llvm::zip_equal(values.read, results.take_back(values.read.size())))
     setGradient(value, sum);
-  for (auto [number, gradient] : llvm::zip(values.carried, results)) {
-    auto found = llvm::find(optional, number);
-    Presence presence;
-    if (found != optional.end())
-      presence = {areThere[found - optional.begin()], /*elseZero=*/true};
+  for (auto [number, gradient] : llvm::zip(values.carried, results))
     if (Value init = op.getInits()[number]; flow.flowsThrough(init))
-      accumulate(init, gradient, loc, presence);
-  }
+      accumulate(init, gradient, loc, presenceAmong(optional, areThere, number, /*elseZero=*/true));
   return success();
 }
 

@@ -18,8 +18,10 @@ public:
     bool isDense = inStep == bytes && outStep == bytes;
     for (int64_t done = 0; done < n;) {
       auto count = static_cast<int32_t>(std::min(n - done, isDense ? kMostAtOnce : kBuffered));
-      (isDense ? &Row::callDense : &Row::callStrided)(*this, from + done * inStep,
-                                                      to + done * outStep, count);
+      if (isDense)
+        function(&count, from + done * inStep, to + done * outStep, &kMode);
+      else
+        callBuffered(from + done * inStep, to + done * outStep, count);
       done += count;
     }
   }
@@ -27,17 +29,13 @@ public:
 private:
   static constexpr int64_t kMostAtOnce = 1 << 30, kBuffered = 256;
 
-  static void callDense(const Row &row, const char *from, char *to, int32_t count) {
-    row.function(&count, from, to, &kMode);
-  }
-
-  static void callStrided(const Row &row, const char *from, char *to, int32_t count) {
+  void callBuffered(const char *from, char *to, int32_t count) const {
     alignas(64) char in[kBuffered * sizeof(double)], out[kBuffered * sizeof(double)];
     for (int64_t i = 0; i < count; ++i)
-      std::memcpy(in + i * row.bytes, from + i * row.inStep, row.bytes);
-    row.function(&count, in, out, &kMode);
+      std::memcpy(in + i * bytes, from + i * inStep, bytes);
+    function(&count, in, out, &kMode);
     for (int64_t i = 0; i < count; ++i)
-      std::memcpy(to + i * row.outStep, out + i * row.bytes, row.bytes);
+      std::memcpy(to + i * outStep, out + i * bytes, bytes);
   }
 
   VectorFunction function;
