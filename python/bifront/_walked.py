@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import torch
+
 
 def sum_of(items: Iterable[Any], total: Any) -> Any:
     for item in items:
@@ -93,6 +95,14 @@ def sorted_places(keys: tuple[Any, ...], is_reversed: bool) -> list[int]:
     if is_reversed:
         order.reverse()
     return order
+
+
+def adaptive_avg_pool2d(tensor: torch.Tensor, sizes: Any) -> torch.Tensor:
+    """`torch._C._nn.adaptive_avg_pool2d` of what is contiguous."""
+    height, width = sizes
+    if height == 1 and width == 1:
+        return tensor.mean((-1, -2), keepdim=True)
+    return torch._adaptive_avg_pool2d(tensor, sizes)
 
 
 # The C functions of heapq, for lists alone.

@@ -106,6 +106,13 @@ c10::SymBool ProxyImpl::sym_is_contiguous_custom(at::MemoryFormat format) const 
   return false;
 }
 
+// What lies row by row is like no format with channels last, whichever of its sizes is one.
+bool ProxyImpl::is_strides_like_custom(at::MemoryFormat format) const {
+  if (shape_.dynamic && shape_.in(0).isContiguous() && shape_.in(1).isContiguous())
+    return false;
+  return TensorImpl::is_strides_like_custom(format);
+}
+
 void ProxyImpl::showShape(bool fromInput) {
   const Extent &first = shape_.in(0), &second = shape_.in(1);
   if (!shape_.dynamic) {

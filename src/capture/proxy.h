@@ -57,6 +57,9 @@ protected:
   // Whether PyTorch copies or gives the same memory. What has one row lies in many ways at once.
   c10::SymBool sym_is_contiguous_custom(at::MemoryFormat format) const override;
 
+  // As memory formats are told from strides.
+  bool is_strides_like_custom(at::MemoryFormat format) const override;
+
 private:
   static c10::IntArrayRef known(c10::SymIntArrayRef sizes, std::vector<int64_t> &ints);
   template <typename Version>

@@ -103,6 +103,8 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
   if (auto result = callOfAutograd(function, arguments))
     return *result;
   if (isStateless(function)) {
+    if (auto result = callOfPooling(function, arguments))
+      return *result;
     refuseSetter(function);
     for (const PyRef &argument : arguments.positional)
       noteAsked(argument.get());

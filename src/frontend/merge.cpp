@@ -5,6 +5,7 @@
 #include "frontend/pointers.h"
 #include "frontend/python_error.h"
 #include "runtime/growing_stack.h"
+#include "runtime/sized_tensor.h"
 #include "support/plain_constant.h"
 
 #include <torch/csrc/autograd/python_variable.h>
@@ -191,7 +192,8 @@ std::vector<ValueType> Merge::resultTypes() const {
   for (const Plan &plan : plans_)
     if (plan.kind == Plan::Kind::Object)
       types[plan.result] = ValueType::scalar(ValueType::Kind::Object);
-    else if (plan.kind == Plan::Kind::Tensor || plan.kind == Plan::Kind::Rows)
+    else if (plan.kind == Plan::Kind::Tensor || plan.kind == Plan::Kind::Resized ||
+             plan.kind == Plan::Kind::Rows)
       types[plan.result] = ValueType::ofTensor(plan.shape.type());
     else if (plan.kind == Plan::Kind::Number)
       types[plan.result] = typeOf(plan.number);
@@ -259,20 +261,67 @@ Merge::Plan Merge::planTensor(PyObject *then, PyObject *otherwise) {
   return plan;
 }
 
-// A tensor that has other rows on the other way, as `x = x[x > 0]` gives it.
+// A tensor that has other sizes on the other way, as `x = x[x > 0]` gives it.
 Merge::Plan Merge::planResized(const at::Tensor &then, const at::Tensor &otherwise) {
   ProxyImpl::Shape a = shapeOf(then), b = shapeOf(otherwise);
   if (a.in(0).dtype != b.in(0).dtype || a.device != b.device || then.dim() != otherwise.dim())
     throw CannotMerge("a tensor has another dtype or other dimensions on the other way");
-  bool requiresGrad = then.requires_grad() || otherwise.requires_grad();
-  RowsOfWays rows;
-  for (int way : {0, 1})
-    rows[way].push_back(
-        makeStackedItems(asRows(recording_, way == 0 ? then : otherwise, requiresGrad)));
   Plan plan{Plan::Kind::Resized};
+  plan.requiresGrad = then.requires_grad() || otherwise.requires_grad();
+  Dims sizes[2] = {a.in(0).sizes, a.in(1).sizes};
+  for (size_t d = 0; d < sizes[0].size(); ++d)
+    if (a.in(0).sizes[d] != b.in(0).sizes[d] || a.in(1).sizes[d] != b.in(1).sizes[d]) {
+      Dim size = recording_.freeSize();
+      plan.free.push_back(d);
+      for (int world : {0, 1})
+        sizes[world][d] = size.world[world];
+    }
+  if (plan.free.empty())
+    throw CannotMerge("a tensor lies otherwise in memory on the other way");
+  plan.shape = ProxyImpl::Shape::of(Extent::contiguous(sizes[0], a.in(0).dtype),
+                                    Extent::contiguous(sizes[1], a.in(0).dtype), a.device);
+  plan.shape.byValues = true;
   plan.memory = eitherOf(memoryOf(recording_, then), memoryOf(recording_, otherwise));
-  plan.parts.push_back(planRowsOf(std::move(rows)));
+  plan.ways[0] = then, plan.ways[1] = otherwise;
+  for (const at::Tensor &way : plan.ways)
+    keepResized(way);
+  plan.result = yields_[0].size();
+  for (int way : {0, 1})
+    yields_[way].emplace_back(ResizedYield{plans_.size(), way});
   return plan;
+}
+
+// From here on nobody may write it: it may be known by another name as well.
+void Merge::keepResized(const at::Tensor &tensor) {
+  using Memory = Recording::Memory;
+  ProxyImpl *proxy = ProxyImpl::of(tensor);
+  Memory memory = proxy ? recording_.memoryOf(proxy->value()) : Memory::Outside;
+  if (memory != Memory::Own && memory != Memory::Found)
+    throw CannotMerge("a tensor from outside gets other sizes");
+  if (!proxy->shape().in(0).isContiguous() || !proxy->shape().in(1).isContiguous())
+    throw CannotMerge("a tensor that gets other sizes is not contiguous");
+  if (!recording_.keepInList(proxy->value()))
+    throw CannotMerge("a tensor that may be written gets other sizes");
+}
+
+// The tensor as one of the plan's type.
+at::Tensor Merge::resized(const Plan &plan, const at::Tensor &tensor,
+                          const std::function<Dim(size_t)> &sizeOf) {
+  at::AutoGradMode withHistory(true); // it is the tensor itself
+  c10::SymDimVector sizes(tensor.sym_sizes());
+  for (size_t d : plan.free) {
+    ValueId number =
+        recording_.graph().dim(ProxyImpl::of(tensor)->value(), static_cast<int64_t>(d));
+    sizes[d] =
+        c10::SymInt(SymbolicScalar::ofSize(recording_.shared_from_this(), number, sizeOf(d)));
+  }
+  return sizedTensor(tensor, sizes);
+}
+
+at::Tensor Merge::asPlanned(const Plan &plan, const at::Tensor &tensor) {
+  return resized(plan, tensor, [&](size_t d) {
+    return Dim{{plan.shape.in(0).sizes[d], plan.shape.in(1).sizes[d]}};
+  });
 }
 
 Merge::Plan Merge::planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise) {
@@ -316,18 +365,15 @@ Merge::Plan Merge::planGrowing(PyObject *then, PyObject *otherwise, Py_ssize_t s
 }
 
 Merge::Index Merge::planRowsFrom(PyObject *then, PyObject *otherwise, Py_ssize_t first) {
-  RowsOfWays items;
+  std::vector<PyObject *> all;
+  std::vector<PyRef> items[2];
   for (int way : {0, 1}) {
     PyObject *list = way == 0 ? then : otherwise;
-    for (Py_ssize_t i = first; i < PyList_GET_SIZE(list); ++i)
-      items[way].push_back(PyRef::share(PyList_GET_ITEM(list, i)));
+    for (Py_ssize_t i = first; i < PyList_GET_SIZE(list); ++i) {
+      all.push_back(PyList_GET_ITEM(list, i));
+      items[way].push_back(PyRef::share(all.back()));
+    }
   }
-  return planRowsOf(std::move(items));
-}
-
-Merge::Index Merge::planRowsOf(RowsOfWays items) {
-  std::vector<PyObject *> all = borrowed(items[0]), others = borrowed(items[1]);
-  all.insert(all.end(), others.begin(), others.end());
   if (all.empty())
     throw CannotMerge("nothing is known of the items of a list");
   Plan plan{Plan::Kind::Rows};
@@ -389,6 +435,12 @@ ValueId Merge::record(const RowsYield &yield) {
   return ProxyImpl::of(stack)->value();
 }
 
+ValueId Merge::record(const ResizedYield &yield) {
+  Plan &plan = plans_[yield.plan];
+  plan.ways[yield.way] = asPlanned(plan, plan.ways[yield.way]);
+  return ProxyImpl::of(plan.ways[yield.way])->value();
+}
+
 std::vector<ValueId> Merge::yields(int way) {
   std::vector<ValueId> values;
   for (const Yield &yield : yields_[way])
@@ -435,13 +487,23 @@ bool Merge::flattenRows(Plan &plan, std::span<PyObject *const> items,
 }
 
 bool Merge::flattenResized(Plan &plan, const at::Tensor &tensor, std::vector<ValueId> &yields) {
-  Plan &rows = plans_[plan.parts[0]];
-  if ((tensor.requires_grad() && !rows.requiresGrad) || tensor.dim() != rows.shape.in(0).dim())
+  ProxyImpl::Shape shape = shapeOf(tensor);
+  auto hasSizesOf = [&](int world) {
+    const Dims &own = shape.in(world).sizes, &wanted = plan.shape.in(world).sizes;
+    for (size_t d = 0; d < own.size(); ++d)
+      if (own[d] != wanted[d] &&
+          std::find(plan.free.begin(), plan.free.end(), d) == plan.free.end())
+        return false;
+    return true;
+  };
+  if ((tensor.requires_grad() && !plan.requiresGrad) ||
+      shape.in(0).dtype != plan.shape.in(0).dtype || shape.device != plan.shape.device ||
+      shape.in(0).dim() != plan.shape.in(0).dim() || !hasSizesOf(0) || !hasSizesOf(1))
     return false;
-  PyRef all = makeStackedItems(asRows(recording_, tensor, rows.requiresGrad));
-  PyObject *items[] = {all.get()};
-  return eitherOf(plan.memory, memoryOf(recording_, tensor)) == plan.memory &&
-         flattenRows(rows, items, yields);
+  keepResized(tensor);
+  plan.ways[1] = asPlanned(plan, tensor);
+  yields[plan.result] = ProxyImpl::of(plan.ways[1])->value();
+  return eitherOf(plan.memory, memoryOf(recording_, tensor)) == plan.memory;
 }
 
 bool Merge::flatten(Index value, PyObject *object, std::vector<ValueId> &yields) {
@@ -587,9 +649,11 @@ PyRef Merge::makeRows(Plan &plan) {
   return makeStackedItems({growStack(tensor, {}, rows), plan.item, oneWaySite_});
 }
 
-PyRef Merge::makeResized(const Plan &plan) {
-  PyRef rows = make(plan.parts[0]);
-  const at::Tensor &tensor = stackedItems(rows.get())->stack;
+PyRef Merge::makeResized(Plan &plan) {
+  PyRef carried = makeTensor(plan);
+  // What a loop carries is of one type, whatever its sizes: here they are others.
+  at::Tensor tensor = resized(plan, THPVariable_Unpack(carried.get()),
+                              [&](size_t) { return recording_.freeSize(); });
   ValueId value = ProxyImpl::of(tensor)->value();
   if (plan.memory != Recording::Memory::Own)
     recording_.noteMemory(value, plan.memory);

@@ -10,7 +10,7 @@
 #include "frontend/python_log.h"
 #include "frontend/stacked_items.h"
 
-#include <array>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -85,7 +85,7 @@ private:
     enum class Kind : uint8_t {
       Same,
       Tensor,
-      Resized, // a tensor of other rows
+      Resized, // a tensor of other sizes
       Number,
       Object,
       Tuple,
@@ -102,7 +102,8 @@ private:
     at::Tensor ways[2] = {}; // of a loop: what it begins and an iteration ends with
     NodePointer inLoop = {}; // the history of what an iteration begins with
     SymbolicScalar::Kind number = SymbolicScalar::Kind::Int;
-    std::vector<Index> parts = {}; // of a list, the last may be its Rows; of Resized, they are
+    std::vector<size_t> free = {}; // Resized: the dimensions that have other sizes
+    std::vector<Index> parts = {}; // of a list, the last may be its Rows
     ItemForm item = {};            // Rows
     Dim rows = {{0, 0}};
     std::optional<OpaqueObject> opaque = {}; // Object: where it is such a one
@@ -116,31 +117,38 @@ private:
     int way;
     std::vector<PyRef> items;
   };
+  struct ResizedYield {
+    Index plan;
+    int way;
+  };
   using Single = std::variant<ValueId, c10::SymNode, int64_t, double, bool>;
-  using Yield = std::variant<Single, RowsYield>;
+  using Yield = std::variant<Single, RowsYield, ResizedYield>;
 
   PyRef makeTensor(Plan &plan);
   PyRef makeObject(const Plan &plan);
   ValueId objectIn(PyObject *object) const;
   PyRef makeRows(Plan &plan);
-  PyRef makeResized(const Plan &plan);
+  PyRef makeResized(Plan &plan);
   c10::SymInt lengthBehindLoop(const Plan &plan);
   c10::SymInt freeLength(const Plan &plan);
   void attachHistory(Plan &plan, const at::Tensor &tensor);
   bool flatten(Index value, PyObject *object, std::vector<ValueId> &yields);
   ValueId record(const Single &yield);
   ValueId record(const RowsYield &yield);
+  ValueId record(const ResizedYield &yield);
   Plan planOf(PyObject *then, PyObject *otherwise);
   std::optional<ValueId> objectOf(PyObject *value) const;
   Plan planObject(PyObject *then, PyObject *otherwise);
   Plan planTensor(PyObject *then, PyObject *otherwise);
   Plan planResized(const at::Tensor &then, const at::Tensor &otherwise);
+  void keepResized(const at::Tensor &tensor);
+  at::Tensor resized(const Plan &plan, const at::Tensor &tensor,
+                     const std::function<Dim(size_t)> &sizeOf);
+  at::Tensor asPlanned(const Plan &plan, const at::Tensor &tensor);
   Plan planItems(Plan::Kind kind, PyObject *then, PyObject *otherwise);
   Py_ssize_t numSingle(PyObject *then, PyObject *otherwise) const;
   Plan planGrowing(PyObject *then, PyObject *otherwise, Py_ssize_t same);
   Index planRowsFrom(PyObject *then, PyObject *otherwise, Py_ssize_t first);
-  using RowsOfWays = std::array<std::vector<PyRef>, 2>;
-  Index planRowsOf(RowsOfWays items);
   bool flattenItems(Plan &plan, PyObject *object, std::vector<ValueId> &yields);
   bool flattenResized(Plan &plan, const at::Tensor &tensor, std::vector<ValueId> &yields);
   bool flattenRows(Plan &plan, std::span<PyObject *const> items, std::vector<ValueId> &yields);

@@ -169,22 +169,6 @@ PyRef makeStackedItems(StackedItems items) {
   return made;
 }
 
-StackedItems asRows(Recording &recording, const at::Tensor &tensor, bool requiresGrad) {
-  if (!isOwnOrFound(recording, tensor))
-    throw CannotMerge("a tensor from outside gets other rows");
-  const ProxyImpl::Shape &shape = ProxyImpl::of(tensor)->shape();
-  if (tensor.dim() == 0 || !isContiguous(shape))
-    throw CannotMerge("a tensor that gets other rows is not contiguous");
-  if (!recording.keepInList(valueOf(tensor)))
-    throw CannotMerge("a tensor that may be written gets other rows");
-  Extent row[2] = {shape.in(0), shape.in(1)};
-  for (Extent &world : row) {
-    world.sizes.erase(world.sizes.begin());
-    world.strides.erase(world.strides.begin());
-  }
-  return {tensor, {ProxyImpl::Shape::of(row[0], row[1], shape.device), requiresGrad}};
-}
-
 const StackedItems *stackedItems(PyObject *object) {
   return object && Py_TYPE(object) == stackedType()
              ? reinterpret_cast<StackedObject *>(object)->items

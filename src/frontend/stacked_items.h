@@ -34,8 +34,6 @@ struct StackedItems {
 };
 
 PyRef makeStackedItems(StackedItems items);
-// A tensor as the rows it has. Throws CannotMerge where nobody may know it as such.
-StackedItems asRows(Recording &recording, const at::Tensor &tensor, bool requiresGrad);
 // Null for other objects.
 const StackedItems *stackedItems(PyObject *object);
 // Of a list or a tuple.

@@ -317,6 +317,7 @@ Table makeTable() {
       {"_assert_async", "_functional_assert_async", "_assert_scalar", "_functional_assert_scalar",
        "_assert_tensor_metadata"});
   table.emplace("bifront::first_rows", OpRow{OpKind::View});
+  table.emplace("bifront::sized", OpRow{OpKind::View});
   const std::vector<const char *> runningStats = {"running_mean", "running_var"};
   for (const char *name : {"native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm"})
     table.emplace(std::string("aten::") + name, OpRow{OpKind::Reduction, runningStats, "training"});

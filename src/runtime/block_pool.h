@@ -41,7 +41,7 @@ public:
 private:
   static constexpr size_t kSmallStep = 64, kSmallClasses = 16, kPerOctave = 8;
   static constexpr size_t kClasses = kSmallClasses + kPerOctave * 38;
-  static constexpr uint32_t kIdleRuns = 2;
+  static constexpr uint32_t kIdleRuns = 8;
 
   struct Block;
   explicit BlockPool(c10::Allocator &source) : source(source) {}
