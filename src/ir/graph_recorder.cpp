@@ -507,20 +507,43 @@ size_t GraphRecorder::numInputs() const { return state->inputAttrs.size(); }
 
 namespace {
 
+bool isInput(Value value) {
+  auto argument = dyn_cast<BlockArgument>(value);
+  return argument && isa_and_nonnull<func::FuncOp>(argument.getOwner()->getParentOp());
+}
+
+using Ops = llvm::SetVector<Operation *>;
+
+bool addArithmetic(Value number, Ops &ops);
+
+// Adds the views that the tensor is, whose sizes stay when somebody writes its memory.
+bool addViews(Value tensor, Ops &ops) {
+  auto view = tensor.getDefiningOp<bf::AtenOp>();
+  if (!view)
+    return isInput(tensor);
+  if (opRow(view.getSchema()).kind != OpKind::View || !writtenOperands(view).empty())
+    return false;
+  for (Value operand : view.getInputs())
+    if (isa<RankedTensorType>(operand.getType()) ? !addViews(operand, ops)
+                                                 : !addArithmetic(operand, ops))
+      return false;
+  ops.insert(view);
+  return true;
+}
+
 // Adds the ops that a number follows from, in their order; false where these are more than
-// arithmetic on numbers and sizes of the function's arguments.
-bool addArithmetic(Value number, llvm::SetVector<Operation *> &ops) {
+// arithmetic on numbers and on sizes of the function's arguments, or of views of them.
+bool addArithmetic(Value number, Ops &ops) {
   Operation *op = number.getDefiningOp();
   if (!op)
-    return isa_and_nonnull<func::FuncOp>(number.getParentBlock()->getParentOp());
+    return isInput(number);
   if (ops.contains(op))
     return true;
-  bool isSize = isa<bf::DimOp>(op) && isa<BlockArgument>(op->getOperand(0));
   StringRef dialect = op->getName().getDialectNamespace();
-  if (!isSize && !isa<bf::SizeOp>(op) && dialect != "arith" && dialect != "math")
+  if (!isa<bf::DimOp, bf::SizeOp>(op) && dialect != "arith" && dialect != "math")
     return false;
   for (Value operand : op->getOperands())
-    if (!addArithmetic(operand, ops))
+    if (isa<bf::DimOp>(op) ? !addViews(operand, ops) : !addArithmetic(operand, ops))
       return false;
   ops.insert(op);
   return true;
@@ -528,8 +551,13 @@ bool addArithmetic(Value number, llvm::SetVector<Operation *> &ops) {
 
 } // namespace
 
+bool GraphRecorder::isArithmetic(ValueId number) const {
+  Ops ops;
+  return addArithmetic(state->valueOf(number), ops);
+}
+
 ModuleOp GraphRecorder::upTo(ValueId value) const {
-  llvm::SetVector<Operation *> arithmetic;
+  Ops arithmetic;
   IRMapping copies;
   if (addArithmetic(state->valueOf(value), arithmetic)) {
     ModuleOp copy = ModuleOp::create(state->function.getLoc());

@@ -148,6 +148,9 @@ public:
   ValueType typeOf(ValueId value) const;
   size_t numInputs() const;
 
+  // Whether the number follows from numbers and sizes that are inputs, without any computing on
+  // tensors.
+  bool isArithmetic(ValueId number) const;
   // A module of its own, the caller's: what was recorded so far, returning `value`. Open blocks are
   // taken to be what is run.
   mlir::ModuleOp upTo(ValueId value) const;

@@ -62,6 +62,35 @@ IValue asNumber(const at::Tensor &value) {
   return value.is_floating_point() ? IValue(number.toDouble()) : IValue(number.toLong());
 }
 
+// Behind which ops of a block nobody asks for values of the block any more.
+class LastUses {
+public:
+  explicit LastUses(mlir::Block &block) {
+    for (mlir::Value argument : block.getArguments())
+      add(argument, nullptr);
+    for (mlir::Operation &op : block)
+      for (mlir::Value result : op.getResults())
+        add(result, &op);
+  }
+  llvm::ArrayRef<mlir::Value> of(mlir::Operation &op) const {
+    auto found = spent.find(&op);
+    return found == spent.end() ? llvm::ArrayRef<mlir::Value>() : found->second;
+  }
+
+private:
+  void add(mlir::Value value, mlir::Operation *last) {
+    for (mlir::Operation *user : value.getUsers()) {
+      mlir::Operation *here = value.getParentBlock()->findAncestorOpInBlock(*user);
+      if (!last || last->isBeforeInBlock(here))
+        last = here;
+    }
+    if (last)
+      spent[last].push_back(value);
+  }
+
+  llvm::DenseMap<mlir::Operation *, llvm::SmallVector<mlir::Value, 2>> spent;
+};
+
 class Interpreter {
 public:
   Interpreter(const InterpretOptions &options, bool aboveAutograd)
@@ -101,6 +130,7 @@ private:
   const InterpretOptions &options;
   bool aboveAutograd;
   std::map<std::pair<int64_t, int64_t>, int64_t> sizes; // of dynamic dimensions, by their worlds
+  std::map<mlir::Block *, LastUses> lastUses;
   std::vector<Pending> pending;
   struct Held {
     std::vector<ObjectAddress> objects;
@@ -185,8 +215,14 @@ std::vector<IValue> Interpreter::run(mlir::Block &block, std::span<const IValue>
       check(argument.getType(), value, *block.getParentOp(), /*isNew=*/!isOutermost);
     values[argument] = value;
   }
-  for (mlir::Operation &op : block.without_terminator())
+  const LastUses *uses =
+      options.keepsValues ? nullptr : &lastUses.try_emplace(&block, block).first->second;
+  for (mlir::Operation &op : block.without_terminator()) {
     runOp(op, values);
+    if (uses)
+      for (mlir::Value spent : uses->of(op))
+        values.erase(spent);
+  }
   return operandsOf(*block.getTerminator(), values);
 }
 
@@ -491,7 +527,7 @@ std::vector<IValue> interpret(mlir::ModuleOp module, std::span<const IValue> inp
 class RunAlong::State {
 public:
   // In the middle of recording sizes are as they are.
-  InterpretOptions options{.autograd = true, .checkTypes = false};
+  InterpretOptions options{.autograd = true, .checkTypes = false, .keepsValues = true};
   Interpreter interpreter{options, /*aboveAutograd=*/true};
   Interpreter::Values values;
   mlir::Operation *last = nullptr; // that has run

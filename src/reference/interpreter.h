@@ -26,6 +26,8 @@ struct InterpretOptions {
   bool autograd = false;
   // Check that each value is what its type says.
   bool checkTypes = true;
+  // What has run may be asked for, and blocks may change: else values go when they are spent.
+  bool keepsValues = false;
   // A bf.grad of which the results have a history, as with create_graph.
   mlir::Operation *differentiable = nullptr;
   // What PyTorch's dispatcher includes and leaves out while gradients are taken; as around the run.

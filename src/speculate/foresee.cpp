@@ -2,6 +2,7 @@
 
 #include "ir/aten_op.h"
 #include "ir/bf_dialect.h"
+#include "ir/object_ops.h"
 #include "passes/autodiff.h"
 #include "passes/drop_unread.h"
 #include "passes/functionalise.h"
@@ -16,6 +17,9 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/OwningOpRef.h"
+#include "llvm/ADT/SetVector.h"
+
+#include <ATen/ops/empty_strided.h>
 
 namespace bifront {
 namespace {
@@ -32,9 +36,78 @@ struct Contents {
   }
 };
 
+bool isEffect(mlir::Operation *op) {
+  auto call = mlir::dyn_cast<bf::AtenOp>(op);
+  return mlir::isa<bf::PycallOp>(op) || (call && opRow(call.getSchema()).kind == OpKind::Random);
+}
+
+// The ops of a block that its results, and others, are computed from.
+class Needed {
+public:
+  explicit Needed(mlir::Block &body) : body(body) { add(body.getTerminator()); }
+
+  // Draws of random numbers and opaque calls count on the ones before them.
+  bool hasEffects() const { return effects; }
+  bool contains(mlir::Operation *op) const { return ops.contains(op); }
+
+  // An assumption about what is computed anyway: where it does not hold, a run does not get there.
+  void addIfCheap(bf::AssertOp assumption) {
+    llvm::SetVector<mlir::Operation *> more;
+    if (isCheap(assumption.getCondition(), more)) {
+      ops.insert(assumption);
+      ops.insert(more.begin(), more.end());
+    }
+  }
+
+private:
+  void add(mlir::Operation *first) {
+    ops.insert(first);
+    for (size_t i = ops.size() - 1; i < ops.size(); ++i)
+      ops[i]->walk([&](mlir::Operation *op) {
+        effects = effects || isEffect(op) || mlir::isa<mlir::func::CallOp>(op);
+        for (mlir::Value operand : op->getOperands())
+          if (mlir::Operation *from = operand.getDefiningOp())
+            if (mlir::Operation *here = body.findAncestorOpInBlock(*from))
+              ops.insert(here);
+      });
+  }
+
+  bool isCheap(mlir::Value value, llvm::SetVector<mlir::Operation *> &more) const {
+    mlir::Operation *op = value.getDefiningOp();
+    if (!op || ops.contains(op) || more.contains(op))
+      return true;
+    llvm::StringRef dialect = op->getName().getDialectNamespace();
+    auto call = mlir::dyn_cast<bf::AtenOp>(op);
+    bool isView = call && opRow(call.getSchema()).kind == OpKind::View;
+    if (dialect != "arith" && dialect != "math" && !isView && !mlir::isa<bf::DimOp, bf::SizeOp>(op))
+      return false;
+    for (mlir::Value operand : op->getOperands())
+      if (!isCheap(operand, more))
+        return false;
+    more.insert(op);
+    return true;
+  }
+
+  mlir::Block &body;
+  llvm::SetVector<mlir::Operation *> ops;
+  bool effects = false;
+};
+
+// Leaves nothing but what the returned value is computed from, if no effect is among that.
+void dropEffects(mlir::func::FuncOp function) {
+  mlir::Block &body = function.getBody().front();
+  Needed needed(body);
+  if (needed.hasEffects())
+    return;
+  for (auto assumption : body.getOps<bf::AssertOp>())
+    needed.addIfCheap(assumption);
+  for (mlir::Operation &op : llvm::make_early_inc_range(llvm::reverse(body)))
+    if (!needed.contains(&op))
+      op.erase();
+}
+
 // Leaves what the returned value needs, as values.
 bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
-  // An assertion that does not hold says that the run would not get as far as the value.
   auto dropStores = [&] { eraseOps<bf::StoreOp, bf::StoreAttrOp, bf::DecideOp>(module); };
   auto valuesOnly = [&] {
     bool isDone = succeeded(functionalise(module));
@@ -43,13 +116,56 @@ bool reduce(mlir::ModuleOp module, DerivativeSource &derivatives) {
   };
   dropStores();
   dropUnread(module);
-  Contents left(module);
-  if (!left.differentiates)
-    return !left.writes || valuesOnly();
+  if (Contents(module).writes && !valuesOnly())
+    return false;
+  dropEffects(*module.getOps<mlir::func::FuncOp>().begin());
   // As the pipeline does it, up to where calls become kernels.
-  return valuesOnly() && succeeded(expandGradients(module, derivatives)) && valuesOnly() &&
-         succeeded(simplify(module));
+  return !Contents(module).differentiates ||
+         (valuesOnly() && succeeded(expandGradients(module, derivatives)) && valuesOnly() &&
+          succeeded(simplify(module)));
 }
+
+at::Tensor shapeOf(const at::Tensor &tensor) {
+  return at::empty_strided_symint(tensor.sym_sizes(), tensor.sym_strides(),
+                                  tensor.options().device(c10::kMeta));
+}
+
+// What it takes to run a part.
+struct Effort {
+  bool isSmall = true;
+  bool needsSizesOnly = true; // of tensors
+
+  explicit Effort(mlir::ModuleOp module) {
+    constexpr size_t kFewOps = 64;
+    size_t computes = 0;
+    module->walk([&](mlir::Operation *op) {
+      llvm::StringRef dialect = op->getName().getDialectNamespace();
+      if (auto call = mlir::dyn_cast<bf::AtenOp>(op)) {
+        OpKind kind = opRow(call.getSchema()).kind;
+        computes += kind != OpKind::View;
+        isSmall = isSmall && kind != OpKind::Contraction;
+        needsSizesOnly = needsSizesOnly && areTensors(call.getResultTypes());
+      } else if (mlir::isa<bf::PycallOp>(op)) {
+        isSmall = false;
+        needsSizesOnly = needsSizesOnly && !hasTensors(op->getOperandTypes());
+      } else if (dialect == "scf") {
+        isSmall = false;
+      } else if (dialect != "arith" && dialect != "math" && dialect != "builtin" &&
+                 !mlir::isa<mlir::func::FuncOp, mlir::func::ReturnOp, bf::AssertOp, bf::DimOp,
+                            bf::SizeOp, bf::IsSameOp>(op)) {
+        bool isRead = objectReadOf(op).has_value();
+        isSmall = isSmall && isRead;
+        needsSizesOnly = needsSizesOnly && isRead;
+      }
+    });
+    isSmall = isSmall && computes <= kFewOps;
+  }
+
+private:
+  static bool isTensor(mlir::Type type) { return mlir::isa<mlir::RankedTensorType>(type); }
+  static bool areTensors(mlir::TypeRange types) { return llvm::all_of(types, isTensor); }
+  static bool hasTensors(mlir::TypeRange types) { return llvm::any_of(types, isTensor); }
+};
 
 } // namespace
 
@@ -62,39 +178,57 @@ Foresight::~Foresight() = default;
 std::optional<c10::IValue> Foresight::of(ValueId value) {
   constexpr size_t kPartsFirst = 2; // most captures ask no more
   CaptureMode::Pause pause;
-  if (++asked_ > kPartsFirst && canRunAlong(value))
+  bool mayRunAlong = !recorder_.isArithmetic(value) && canRunAlong(value);
+  if (alongside_ && mayRunAlong)
     if (auto found = alongside(value))
       return found;
-  return byPart(value);
+  mlir::OwningOpRef<mlir::ModuleOp> part = partOf(value);
+  if (!part)
+    return std::nullopt;
+  Effort effort(*part);
+  if (effort.needsSizesOnly &&
+      !mlir::isa<mlir::RankedTensorType>(recorder_.recordedValue(value).getType()))
+    if (auto found = run(*part, /*sizesOnly=*/true))
+      return found;
+  if (!effort.isSmall && ++asked_ > kPartsFirst && mayRunAlong && !alongside_)
+    if (auto found = alongside(value))
+      return found;
+  return run(*part, /*sizesOnly=*/false);
 }
 
 //===- One part ----------------------------------------------------------------------------===//
 
-std::optional<c10::IValue> Foresight::byPart(ValueId value) {
+mlir::OwningOpRef<mlir::ModuleOp> Foresight::partOf(ValueId value) {
   mlir::OwningOpRef<mlir::ModuleOp> module = recorder_.upTo(value);
   bool isWhole = true; // a function that is still being recorded is not there
   module->walk([&](mlir::func::CallOp call) {
     isWhole = isWhole && module->lookupSymbol(call.getCallee());
   });
-  if (!isWhole)
-    return std::nullopt;
   mlir::ScopedDiagnosticHandler quiet(module->getContext(),
                                       [](mlir::Diagnostic &) { return mlir::success(); });
-  if (!reduce(*module, derivatives_))
-    return std::nullopt;
+  if (!isWhole || !reduce(*module, derivatives_))
+    return {};
   module->walk([&](mlir::Operation *) { ++cost_; });
+  return module;
+}
+
+// `sizesOnly`: without what is in the tensors.
+std::optional<c10::IValue> Foresight::run(mlir::ModuleOp part, bool sizesOnly) {
   std::vector<c10::IValue> inputs;
-  for (const CapturedInput &input : capture_.inputs())
+  for (const CapturedInput &input : capture_.inputs()) {
     inputs.push_back(input.now());
+    if (sizesOnly && inputs.back().isTensor() && inputs.back().toTensor().defined())
+      inputs.back() = shapeOf(inputs.back().toTensor());
+  }
   linkNativeSymbols();
   RandomState random;
   OpaqueRun opaque;
   std::optional<c10::IValue> found;
   try {
     BelowAutograd belowAutograd;
-    found = interpret(*module, inputs)[0];
+    found = interpret(part, inputs)[0];
   } catch (const std::exception &) {
-    found.reset(); // an op that throws, or an assertion that does not hold
+    found.reset(); // an op that throws, or an assumption that does not hold
   }
   random.restore();
   opaque.restore();

@@ -8,6 +8,9 @@
 #include "ir/graph_recorder.h"
 #include "passes/derivative_source.h"
 
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
 
@@ -32,7 +35,8 @@ public:
   size_t takeCost() { return std::exchange(cost_, 0); }
 
 private:
-  std::optional<c10::IValue> byPart(ValueId value);
+  mlir::OwningOpRef<mlir::ModuleOp> partOf(ValueId value);
+  std::optional<c10::IValue> run(mlir::ModuleOp part, bool sizesOnly);
   std::optional<c10::IValue> alongside(ValueId value);
   bool isOfOpenBlock(ValueId value) const;
   bool canRunAlong(ValueId value) const;
