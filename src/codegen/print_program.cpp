@@ -170,8 +170,9 @@ void ProgramPrinter::functionCall(const FunctionStep &step) {
 }
 
 void ProgramPrinter::object(const ObjectStep &step) {
-  static constexpr const char *names[] = {"attribute", "item",      "has_item", "length",
-                                          "unbox",     "is_method", "is_class", "is_equal"};
+  static constexpr const char *names[] = {"attribute", "item",    "has_item", "item",
+                                          "has_item",  "length",  "unbox",    "is_method",
+                                          "is_class",  "is_equal"};
   ref(step.result);
   out << " = " << names[static_cast<size_t>(step.read.kind)];
   if (!step.read.name.empty())

@@ -1,12 +1,14 @@
-// Items of lists and tuples under numbers that only the run knows. Arrays of numpy are chosen when
-// the graph runs; of other objects of the program the walk keeps all that it may be, for what is
-// read of their attributes.
+// Items of lists and tuples under numbers that only the run knows. Numbers, and records of plain
+// values, the run reads of a list from before the call. Arrays of numpy are chosen when the graph
+// runs; of other objects of the program the walk keeps all that it may be, for what is read of
+// their attributes.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 
 #include "capture/symbolic.h"
+#include "support/plain_constant.h"
 
 #include <algorithm>
 
@@ -28,6 +30,17 @@ bool isPlainObject(PyObject *object) {
          !PyType_Check(object) && !isTensor(object) && !isImmutable(object) && !isSequence(object);
 }
 
+bool isRecord(PyObject *object) {
+  if (!isPlainObject(object))
+    return false;
+  PyRef dict = checked(PyObject_GenericGetDict(object, nullptr));
+  PyObject *name = nullptr, *value = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Next(dict.get(), &at, &name, &value);)
+    if (!isPlainConstant(value))
+      return false;
+  return PyDict_GET_SIZE(dict.get()) > 0;
+}
+
 PyRef numbersUpTo(size_t count) {
   std::vector<PyRef> numbers;
   for (size_t i = 0; i < count; ++i)
@@ -40,9 +53,12 @@ PyRef numbersUpTo(size_t count) {
 // Null where the number has to be known.
 PyRef Interpreter::chosenItem(PyObject *sequence, PyObject *number) {
   auto size = static_cast<size_t>(PySequence_Fast_GET_SIZE(sequence));
-  bool isUnknownInt =
-      numberType(number) == &PyLong_Type && !SymbolicScalar::of(symbolicNumber(number))->isKnown();
-  if (!host_.policies || !isUnknownInt || size == 0 || size > kMostItems)
+  bool isUnknownInt = numberType(number) == &PyLong_Type && isUnknownNumber(number);
+  if (!host_.policies || !isUnknownInt || size == 0)
+    return {};
+  if (isReadByRun(sequence))
+    return itemReadByRun(sequence, number);
+  if (size > kMostItems)
     return {};
   std::vector<PyRef> items;
   for (size_t i = 0; i < size; ++i)
@@ -54,6 +70,50 @@ PyRef Interpreter::chosenItem(PyObject *sequence, PyObject *number) {
   for (size_t i = 0; i < size; ++i)
     items[i] = item(sequence, checked(PyLong_FromSize_t(i)).get());
   return chosenAmong(items, number);
+}
+
+// Numbers of one type, or records of one class, perhaps with None among them.
+bool Interpreter::isReadByRun(PyObject *sequence) const {
+  bool isKnownList = PyList_CheckExact(sequence) || PyTuple_CheckExact(sequence);
+  if (!isKnownList || !choiceAt(sequence) || policyOf(itemSite()) == Policy::OneWay ||
+      log_.isFresh(sequence) || isChangedBy(log_.writes(), sequence) ||
+      (host_.isCopy && host_.isCopy(sequence)) || (host_.isReplaced && host_.isReplaced(sequence)))
+    return false;
+  std::vector<PyRef> items, records;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence); ++i) {
+    PyObject *one = PySequence_Fast_GET_ITEM(sequence, i);
+    if (isGraphNumber(one) || pointerOf(one))
+      return false;
+    items.push_back(PyRef::share(one));
+    if (one != Py_None)
+      records.push_back(items.back());
+  }
+  if (auto type = graphTypeOf(items))
+    return type->kind != ValueType::Kind::Tensor;
+  return !records.empty() && haveOneClass(records) &&
+         std::all_of(records.begin(), records.end(),
+                     [](const PyRef &one) { return isRecord(one.get()); });
+}
+
+PyRef Interpreter::itemReadByRun(PyObject *sequence, PyObject *number) {
+  (*host_.policies)[itemSite()]; // another walk can do without
+  listsOfRuns_.push_back(PyRef::share(sequence));
+  GraphRecorder &graph = host_.recording->graph();
+  ValueId list = host_.recording->heldObject(sequence), index = held(number);
+  // A negative one counts from the end.
+  ValueId sign[] = {index, graph.constantInt(0)};
+  ValueId isNegative[] = {graph.scalar(ScalarOp::Lt, sign)};
+  ValueId length[] = {graph.scalar(ScalarOp::ToInt, isNegative), graph.lengthOf(list)};
+  ValueId sum[] = {index, graph.scalar(ScalarOp::Mul, length)};
+  ValueId read = graph.readItem(list, graph.scalar(ScalarOp::Add, sum));
+  PyObject **items = PySequence_Fast_ITEMS(sequence);
+  PyObject **end = items + PySequence_Fast_GET_SIZE(sequence);
+  PyObject *like = *std::find_if(items, end, [](PyObject *one) { return one != Py_None; });
+  if (std::find(items, end, Py_None) != end)
+    perhapsNone_.insert(read);
+  lanes_.note(read, [sample = PyRef::share(like)](const Activation &) { return sample; });
+  auto type = graphTypeOf({PyRef::share(like)});
+  return type ? unboxed(read, *type, like) : makePointer(read);
 }
 
 bool Interpreter::canBeChosen(const std::vector<PyRef> &items) const {

@@ -1,8 +1,11 @@
-// Methods of dicts, and items under ints that only the run knows: caches by a length, tables by a
-// label. Such an item is read when the graph runs, whether there is one decides the path, and what
-// the call puts there is put there behind the run, so that the walk's own dict does not have it.
+// Methods of dicts, and items under keys that only the run knows: caches by a length, tables by a
+// label, counts of objects. Such an item is read when the graph runs. Whether there is one decides
+// the path, where the program says nothing of what is to be in its place. What the call puts there
+// is put there behind the run, so that the walk's own dict does not have it.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/plain_keys.h"
+#include "frontend/pointers.h"
 
 #include "capture/proxy.h"
 #include "capture/recording.h"
@@ -26,13 +29,23 @@ bool isNumber(PyObject *key) {
   return isGraphNumber(key) || PyLong_Check(key) || PyFloat_Check(key) || PyComplex_Check(key);
 }
 
-// What was there under ints before the call; what the call has put there is found by its key.
-std::vector<NumberedItem> numberedItems(PyObject *dict) {
+// Any number of the type of one that stands in for what varies from call to call.
+PyRef numberLike(PyObject *standIn) {
+  auto *type = reinterpret_cast<PyObject *>(numberType(standIn));
+  return checked(PyObject_CallNoArgs(type));
+}
+
+// What was there before the call, under ints or under other keys; what the call has put there is
+// found by its key.
+std::vector<NumberedItem> itemsLike(PyObject *dict, PyObject *sought) {
   std::vector<NumberedItem> items;
   PyObject *key = nullptr, *value = nullptr;
-  for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &key, &value);)
-    if (PyLong_CheckExact(key) && fitsGraph(key) && !isGraphNumber(value) && !isProxyTensor(value))
-      items.push_back({PyLong_AsLongLong(key), PyRef::share(value)});
+  for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &key, &value);) {
+    bool isInt = PyLong_CheckExact(key) && fitsGraph(key);
+    if (isInt == isIntOfGraph(sought) && !isProxyTensor(value))
+      items.push_back({isInt ? PyLong_AsLongLong(key) : -1,
+                       isGraphNumber(value) ? numberLike(value) : PyRef::share(value)});
+  }
   return items;
 }
 
@@ -86,20 +99,20 @@ struct FoundSizes {
 };
 
 // Nothing where a size would have to be known.
-std::optional<FoundSizes> sizesUnder(Recording &recording, SymbolicScalar &key,
+std::optional<FoundSizes> sizesUnder(Recording &recording, SymbolicScalar *key,
                                      const std::vector<NumberedItem> &items) {
   FoundSizes sizes;
   for (int64_t d = 0; d < THPVariable_Unpack(items[0].value.get()).dim(); ++d) {
     SizeRule rule = ruleFor(items, d);
-    if (rule.kind == SizeRule::Kind::Key && !key.becomeSize())
+    if (rule.kind == SizeRule::Kind::Key && !key->becomeSize())
       return std::nullopt;
     Dim size = rule.kind == SizeRule::Kind::Constant ? Dim::fixed(rule.constant)
-               : rule.kind == SizeRule::Kind::Key    ? Dim{{key.intIn(0), key.intIn(1)}}
+               : rule.kind == SizeRule::Kind::Key    ? Dim{{key->intIn(0), key->intIn(1)}}
                                                      : recording.freeSize();
     for (int world : {0, 1})
       sizes.worlds[world].push_back(size.world[world]);
     if (size.isDynamic())
-      sizes.dynamic.push_back(rule.kind == SizeRule::Kind::Key ? key.value()
+      sizes.dynamic.push_back(rule.kind == SizeRule::Kind::Key ? key->value()
                                                                : recording.graph().constantInt(-1));
   }
   return sizes;
@@ -110,14 +123,28 @@ std::optional<FoundSizes> sizesUnder(Recording &recording, SymbolicScalar &key,
 // Whether the item under `key` is one for the run to find. Where the program does with the dict
 // what can then not be done, the walk begins anew with such keys known.
 bool Interpreter::isForTheRun(PyObject *dict, PyObject *key) const {
-  return host_.policies && policyOf(dict) != Policy::OneWay && isIntOfGraph(key) &&
-         PyDict_CheckExact(dict) && !log_.isFresh(dict) && !(host_.isCopy && host_.isCopy(dict)) &&
-         isReadByRuns(numberedItems(dict));
+  return host_.policies && policyOf(dict) != Policy::OneWay &&
+         (isIntOfGraph(key) || isKeyOfTheRun(key)) && isPlainDict(dict) && !log_.isFresh(dict) &&
+         !(host_.isCopy && host_.isCopy(dict)) && isReadByRuns(itemsLike(dict, key));
 }
 
-bool Interpreter::isSameKey(PyObject *one, PyObject *other) {
+// An object that differs from call to call, which the run can look up.
+bool Interpreter::isKeyOfTheRun(PyObject *key) const {
+  auto pointer = pointerOf(key);
+  std::vector<PyRef> seen = pointer ? lanes_.seen(*pointer) : std::vector<PyRef>();
+  return !seen.empty() && !opaque_.choice(key) &&
+         std::ranges::all_of(seen, [](const PyRef &one) { return comparesPlainly(one.get()); });
+}
+
+bool Interpreter::isSameKey(PyObject *dict, PyObject *one, PyObject *other) {
   if (one == other)
     return true;
+  if (pointerOf(one) || pointerOf(other)) {
+    if (pointerOf(one) == pointerOf(other))
+      return true;
+    throw CannotFork(dict, Policy::OneWay,
+                     "a dict is given items under several objects of the run");
+  }
   if (!isNumber(one) || !isNumber(other))
     return !isGraphNumber(one) && !isGraphNumber(other) &&
            checked(PyObject_RichCompareBool(one, other, Py_EQ));
@@ -126,9 +153,10 @@ bool Interpreter::isSameKey(PyObject *one, PyObject *other) {
 
 PyRef Interpreter::tensorUnder(ValueId item, PyObject *key, PyObject *dict) {
   auto recording = host_.recording->shared_from_this();
-  std::vector<NumberedItem> items = numberedItems(dict);
+  std::vector<NumberedItem> items = itemsLike(dict, key);
   const at::Tensor &like = THPVariable_Unpack(items[0].value.get());
-  auto sizes = sizesUnder(*recording, *SymbolicScalar::of(symbolicNumber(key)), items);
+  SymbolicScalar *number = isGraphNumber(key) ? SymbolicScalar::of(symbolicNumber(key)) : nullptr;
+  auto sizes = sizesUnder(*recording, number, items);
   if (!sizes)
     throw CannotFork(dict, Policy::OneWay, "the size of a tensor in a dict depends on a value");
   auto shape =
@@ -141,17 +169,18 @@ PyRef Interpreter::tensorUnder(ValueId item, PyObject *key, PyObject *dict) {
   return checked(THPVariable_Wrap(ProxyImpl::make(recording, tensor, std::move(shape))));
 }
 
-// The item that the run finds there; null where it finds none.
+// Whether the run finds an item there: a bool of the graph.
+PyRef Interpreter::hasItemInTheRun(PyObject *dict, PyObject *key) {
+  ValueId has = host_.recording->graph().hasItem(host_.recording->heldObject(dict), held(key));
+  return numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(),
+                                                 SymbolicScalar::Kind::Bool, has));
+}
+
+// The item that is there.
 PyRef Interpreter::itemOfTheRun(PyObject *dict, PyObject *key) {
   GraphRecorder &graph = host_.recording->graph();
-  ValueId object = host_.recording->heldObject(dict), number = held(key);
-  PyRef has = numberForPython(SymbolicScalar::ofValue(host_.recording->shared_from_this(),
-                                                      SymbolicScalar::Kind::Bool,
-                                                      graph.hasItem(object, number)));
-  if (!truth(has.get()))
-    return {};
-  ValueId item = graph.readItem(object, number);
-  std::vector<NumberedItem> items = numberedItems(dict);
+  ValueId item = graph.readItem(host_.recording->heldObject(dict), held(key));
+  std::vector<NumberedItem> items = itemsLike(dict, key);
   if (isExactTensor(items[0].value.get()))
     return tensorUnder(item, key, dict);
   ValueType type = *graphTypeOf(valuesOf(items));
@@ -160,19 +189,30 @@ PyRef Interpreter::itemOfTheRun(PyObject *dict, PyObject *key) {
 }
 
 // What is under a key of the run, or what the call has put there under one; nothing where the dict
-// is to be asked as ever.
-std::optional<PyRef> Interpreter::numberedItem(PyObject *dict, PyObject *key) {
+// is to be asked as ever. `otherwise`: what is to be in the place of one that is not there, if that
+// is known.
+std::optional<PyRef> Interpreter::numberedItem(PyObject *dict, PyObject *key,
+                                               const std::function<PyRef()> &otherwise) {
   bool forTheRun = isForTheRun(dict, key);
-  if (!forTheRun && !(log_.hasNumbered(dict) && isNumber(key)))
+  if (!forTheRun && !log_.hasNumbered(dict))
     return std::nullopt;
   std::vector<PythonLog::Put> puts = log_.putInto(dict);
   for (auto put = puts.rbegin(); put != puts.rend(); ++put)
-    if (isSameKey(put->key.get(), key))
-      return put->value;
+    if (isSameKey(dict, put->key.get(), key))
+      return put->value || !otherwise ? put->value : otherwise();
   if (!forTheRun && isIntOfGraph(key))
     throw CannotFork(dict, Policy::OneWay,
                      "a dict has items under numbers of the graph, of several kinds");
-  return forTheRun ? std::optional(itemOfTheRun(dict, key)) : std::nullopt;
+  if (!forTheRun)
+    return std::nullopt;
+  PyRef has = hasItemInTheRun(dict, key);
+  auto there = [&] { return itemOfTheRun(dict, key); };
+  if (otherwise)
+    if (auto item = forkValue(*frame_, Py_TYPE(dict), has.get(), there, otherwise))
+      return item;
+  if (truth(has.get()))
+    return there();
+  return otherwise ? otherwise() : PyRef();
 }
 
 // False where the key is none of the run.
@@ -198,7 +238,7 @@ bool Interpreter::takeNumberedItem(PyObject *dict, PyObject *key) {
     log_.putNumbered(dict, key, nullptr);
     return true;
   }
-  if (log_.hasNumbered(dict) && isNumber(key))
+  if (log_.hasNumbered(dict))
     throw CannotFork(dict, Policy::OneWay,
                      "an item is taken out of a dict that has items under numbers of the graph");
   return false;
@@ -216,14 +256,14 @@ std::optional<PyRef> Interpreter::callOfDict(PyObject *dict, std::string_view na
     arguments[1] = keyOf(key);
     key = arguments[1].get();
   }
-  auto valueOf = [&]() -> PyRef {
-    if (auto item = numberedItem(dict, key))
+  auto valueOf = [&](const std::function<PyRef()> &otherwise = {}) -> PyRef {
+    if (auto item = numberedItem(dict, key, otherwise))
       return *item;
     PyObject *value = checkedOrAbsent(PyDict_GetItemWithError(dict, key));
     if (value)
       return found(Slot::Kind::DictItem, dict, key, value);
     log_.read(Slot::Kind::DictItem, dict, key, nullptr);
-    return {};
+    return otherwise ? otherwise() : PyRef();
   };
   if (name == "__getitem__" && count == 2)
     return dictItem(dict, key);
@@ -238,8 +278,7 @@ std::optional<PyRef> Interpreter::callOfDict(PyObject *dict, std::string_view na
   if (name == "__contains__" && count == 2)
     return PyRef::share(valueOf() ? Py_True : Py_False);
   if (name == "get" && (count == 2 || count == 3)) {
-    PyRef value = valueOf();
-    return value ? value : count == 3 ? arguments[2] : PyRef::share(Py_None);
+    return valueOf([&] { return count == 3 ? arguments[2] : PyRef::share(Py_None); });
   }
   if (name == "setdefault" && (count == 2 || count == 3)) {
     if (PyRef value = valueOf())

@@ -136,6 +136,9 @@ bool Interpreter::readsWhatItWrites(const PythonEffects &effects) const {
       return true;
   if (readsWhatRunsWrite(effects))
     return true;
+  for (const PyRef &list : listsOfRuns_)
+    if (isChangedBy(effects.writes, list.get()))
+      return true;
   // A container, whose owner is not known.
   bool readsContainers = readClasses_.contains(&PyList_Type) || readClasses_.contains(&PyDict_Type);
   return readsContainers &&

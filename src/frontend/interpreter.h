@@ -286,6 +286,8 @@ private:
 
   // chosen_items.cpp
   PyRef chosenItem(PyObject *sequence, PyObject *number);
+  bool isReadByRun(PyObject *sequence) const;
+  PyRef itemReadByRun(PyObject *sequence, PyObject *number);
   bool canBeChosen(const std::vector<PyRef> &items) const;
   std::vector<PyRef> samplesOf(const std::vector<PyRef> &items) const;
   PyRef chosenAmong(const std::vector<PyRef> &items, PyObject *number);
@@ -352,10 +354,14 @@ private:
 
   // dict_items.cpp
   bool isForTheRun(PyObject *dict, PyObject *key) const;
-  bool isSameKey(PyObject *one, PyObject *other);
+  bool isSameKey(PyObject *dict, PyObject *one, PyObject *other);
   PyRef tensorUnder(ValueId item, PyObject *key, PyObject *dict);
   PyRef itemOfTheRun(PyObject *dict, PyObject *key);
-  std::optional<PyRef> numberedItem(PyObject *dict, PyObject *key); // null: there is none
+  bool isKeyOfTheRun(PyObject *key) const;
+  PyRef hasItemInTheRun(PyObject *dict, PyObject *key);
+  // Null: there is none.
+  std::optional<PyRef> numberedItem(PyObject *dict, PyObject *key,
+                                    const std::function<PyRef()> &otherwise = {});
   bool setNumberedItem(PyObject *dict, PyObject *key, PyObject *value);
   bool takeNumberedItem(PyObject *dict, PyObject *key);
 
@@ -588,6 +594,7 @@ private:
   // callables.cpp
   std::optional<PyRef> callOfCallable(PyObject *callee, CallArguments &arguments);
   PyRef calledByWrapper(PyObject *wrapper, CallArguments &arguments);
+  std::optional<PyRef> callOfPooling(PyObject *callee, CallArguments &arguments);
   std::optional<PyRef> callOnHeap(PyObject *callee, CallArguments &arguments);
   PyRef callPartial(PyObject *partial, CallArguments arguments);
   PyRef callMethodCaller(PyObject *recipe, PyObject *object);
@@ -663,6 +670,8 @@ private:
   // By calls of the objects at these addresses, with the objects.
   std::map<std::vector<PyObject *>, std::pair<std::vector<PyRef>, PyRef>> reachedFrom_;
   std::set<PyTypeObject *> readClasses_, writtenClasses_; // of pointers, and of other objects
+  std::vector<PyRef> listsOfRuns_;                        // of which runs read items
+  std::set<ValueId> perhapsNone_;                         // pointers to what is in such lists
   std::set<PyObject *> writtenByRuns_; // names of attributes of objects that pointers lead to
   size_t numGiven_ = 0;                // of what stands in for values, ahead of the walk
   std::set<uint32_t> unseenInputs_;    // those that it has not come to

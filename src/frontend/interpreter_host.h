@@ -53,6 +53,9 @@ using Policies = std::map<const void *, Policy>; // by the node of the syntax
 const void *outputSite();
 // Stands for all texts of ints and bools of the graph: Policy::OneWay where a path is to know them.
 const void *textSite();
+// Stands for all items of lists that only the run chooses: Policy::OneWay where a path is to know
+// which. A walk that has such an item notes the site.
+const void *itemSite();
 // Whether a failure says that such a text, or another value that waits for the end, was looked at.
 bool isOfText(std::string_view failure);
 

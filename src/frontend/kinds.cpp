@@ -84,6 +84,13 @@ bool isGraphNumber(PyObject *object) {
   return false;
 }
 
+bool isUnknownNumber(PyObject *object) {
+  if (!isGraphNumber(object))
+    return false;
+  SymbolicScalar *scalar = SymbolicScalar::of(symbolicNumber(object));
+  return scalar && !scalar->isKnown();
+}
+
 bool fitsGraph(PyObject *number) {
   int overflow = 0;
   if (PyLong_CheckExact(number))

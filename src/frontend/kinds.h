@@ -20,6 +20,8 @@ bool isEitherTensor(PyObject *object);
 bool isOfNoDimension(PyObject *tensor);
 // A torch.SymInt, SymFloat or SymBool.
 bool isGraphNumber(PyObject *object);
+// One of which nothing is known until the graph runs.
+bool isUnknownNumber(PyObject *object);
 // Of a plain number: not an int beyond 64 bits, which graphs have.
 bool fitsGraph(PyObject *number);
 // The type of the graph that all of these have, which are no values of the graph yet: of a number

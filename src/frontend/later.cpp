@@ -66,6 +66,11 @@ Later *asLater(PyObject *object) { return reinterpret_cast<Later *>(object); }
 
 } // namespace
 
+const void *itemSite() {
+  static const char site = 0;
+  return &site;
+}
+
 const void *textSite() {
   static const char site = 0;
   return &site;

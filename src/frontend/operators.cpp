@@ -10,6 +10,8 @@
 #include "frontend/stacked_items.h"
 #include "frontend/walked_helpers.h"
 
+#include "capture/program_asks.h"
+
 namespace bifront {
 
 using namespace syntax;
@@ -285,7 +287,7 @@ PyRef Interpreter::sameTensor(PyObject *left, PyObject *right) {
 }
 
 bool Interpreter::contains(PyObject *container, PyObject *item) {
-  if (pointerOf(container) || pointerOf(item))
+  if (pointerOf(container) || (pointerOf(item) && !isForTheRun(container, item)))
     return contains(settled(container).get(), settled(item).get());
   if (auto result = callSpecial(container, "__contains__", {item}))
     return truth(result->get());
@@ -349,6 +351,7 @@ bool Interpreter::truth(PyObject *value) {
     return truth(length.get());
   if (isMutableContainer(value) && !readsFirstItem(value))
     log_.readContainer(value);
+  ProgramAsks program;
   return letOthersRun({value}, [&] {
            return PyRef::share(checked(PyObject_IsTrue(value)) != 0 ? Py_True : Py_False);
          }).get() == Py_True;
@@ -440,7 +443,7 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
     return itemAmongRows(object, key);
   if (pointerOf(object))
     return pointerItem(object, key);
-  if (pointerOf(key))
+  if (pointerOf(key) && !isForTheRun(object, key))
     return item(object, settled(key).get());
   if (isGraphNumber(key) && (PyList_CheckExact(object) || PyTuple_CheckExact(object))) {
     PyRef chosen = chosenItem(object, key);
@@ -472,7 +475,10 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
 }
 
 PyRef Interpreter::dictItem(PyObject *dict, PyObject *sought) {
-  if (auto item = numberedItem(dict, sought)) {
+  std::function<PyRef()> missing;
+  if (isForTheRun(dict, sought) && hasWalkedMethod(dict, "__missing__"))
+    missing = [&] { return *callSpecial(dict, "__missing__", {sought}); };
+  if (auto item = numberedItem(dict, sought, missing)) {
     if (*item)
       return *item;
     PyErr_SetObject(PyExc_KeyError, sought);
@@ -503,7 +509,7 @@ void Interpreter::setItem(PyObject *object, PyObject *key, PyObject *value) {
   if (pointerOf(object))
     throw CannotInterpret("an object that differs from call to call is written");
   checkNotStacked(object);
-  if (pointerOf(key) || (isTensor(object) && pointerOf(value)))
+  if ((pointerOf(key) && !isForTheRun(object, key)) || (isTensor(object) && pointerOf(value)))
     return setItem(object, settled(key).get(), settled(value).get());
   if (isGraphNumber(key) && PyList_CheckExact(object)) {
     setItem(object, knownNumber(key).get(), value);

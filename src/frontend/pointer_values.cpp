@@ -142,7 +142,10 @@ void Interpreter::assertClasses(ValueId pointer, const std::vector<PyTypeObject 
 std::vector<PyTypeObject *> Interpreter::classesSeen(ValueId pointer) const {
   if (const OpaqueObject *opaque = opaque_.find(pointer); opaque && opaque->mayBeNone)
     return {Py_TYPE(opaque->sample.get()), Py_TYPE(Py_None)};
-  return classesOf(lanes_.seen(pointer));
+  std::vector<PyTypeObject *> classes = classesOf(lanes_.seen(pointer));
+  if (perhapsNone_.contains(pointer))
+    classes.push_back(Py_TYPE(Py_None));
+  return classes;
 }
 
 // What lanes tell of the object itself: another one than the sample may be another value.
@@ -169,7 +172,8 @@ PyRef Interpreter::pointerIsInstance(PyObject *pointer, PyObject *cls) {
   std::vector<PyRef> seen = lanes_.seen(value);
   std::vector<PyTypeObject *> classes = classesSeen(value), instances;
   if (const OpaqueObject *opaque = opaque_.find(value))
-    seen = {opaque->sample, PyRef::share(Py_None)};
+    seen = {opaque->sample};
+  seen.push_back(PyRef::share(Py_None));
   for (PyTypeObject *type : classes)
     for (const PyRef &object : seen)
       if (Py_TYPE(object.get()) == type) {

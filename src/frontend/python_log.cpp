@@ -368,6 +368,15 @@ void PythonLog::forgetLastWrites(ObjectState &state) {
     slot.lastWrite = -1;
 }
 
+bool isChangedBy(const std::vector<PythonWrite> &writes, PyObject *object) {
+  return std::ranges::any_of(writes, [&](const PythonWrite &write) {
+    return write.slot.object.get() == object ||
+           (write.kind == PythonWrite::Kind::Call &&
+            std::ranges::any_of(write.values,
+                                [&](const PyRef &value) { return value.get() == object; }));
+  });
+}
+
 //===- Items under numbers of the graph ----------------------------------------------------===//
 
 namespace {
@@ -389,9 +398,9 @@ void PythonLog::putNumbered(PyObject *dict, PyObject *number, PyObject *value) {
 }
 
 bool PythonLog::hasNumbered(PyObject *dict) const {
-  return PyDict_CheckExact(dict) &&
-         std::ranges::any_of(effects_.writes,
-                             [&](const PythonWrite &write) { return isPutNumbered(write, dict); });
+  return PyDict_Check(dict) && std::ranges::any_of(effects_.writes, [&](const PythonWrite &write) {
+           return isPutNumbered(write, dict);
+         });
 }
 
 void PythonLog::refuseNumbered(PyObject *container) const {

@@ -12,6 +12,9 @@
 
 namespace bifront {
 
+// Whether one of the writes is to the object itself, or does something with it.
+bool isChangedBy(const std::vector<PythonWrite> &writes, PyObject *object);
+
 // All functions throw PythonError where CPython raises.
 class PythonLog {
 public:

@@ -189,7 +189,12 @@ Completion Interpreter::run(PythonFrame &frame, const Raise &stmt) {
 }
 
 Completion Interpreter::run(PythonFrame &frame, const Assert &stmt) {
-  if (truth(condition(frame, *stmt.condition).get()))
+  PyRef holds = condition(frame, *stmt.condition);
+  if (isUnknownNumber(holds.get()) && !mayBeCaught(&frame)) { // where it does not, CPython raises
+    host_.recording->graph().assertTrue(conditionValue(holds.get()), "the program asserts it");
+    return Completion::Normal;
+  }
+  if (truth(holds.get()))
     return Completion::Normal;
   CallArguments arguments;
   if (stmt.message)

@@ -271,20 +271,21 @@ def Bf_ReadAttrOp : Bf_ReadOp<"read_attr"> {
 }
 
 def Bf_ReadItemOp : Bf_ReadOp<"read_item"> {
-  let summary = "an item of a list or tuple, counted from the front, or of a dict, under that int";
-  let arguments = (ins Bf_ObjectType:$object, I64:$index);
+  let summary = "an item of a list or tuple, counted from the front, or of a dict, under that key";
+  let arguments = (ins Bf_ObjectType:$object, AnyTypeOf<[I64, Bf_ObjectType]>:$index);
   let results = (outs Bf_ObjectType:$value);
-  let assemblyFormat = "$object `,` $index attr-dict";
+  let assemblyFormat = "$object `,` $index attr-dict `:` type($index)";
 }
 
 def Bf_HasItemOp : Bf_ReadOp<"has_item"> {
-  let summary = "whether a dict has an item under that int";
+  let summary = "whether a dict has an item under that key";
   let description = [{
-    The dict's keys are numbers, texts and the like, so that none of the program's code runs to compare them.
+    Keys are numbers, texts and the like, objects that are equal to themselves alone, and dataclasses of plain
+    values, so that none of the program's own code runs to compare them.
   }];
-  let arguments = (ins Bf_ObjectType:$object, I64:$key);
+  let arguments = (ins Bf_ObjectType:$object, AnyTypeOf<[I64, Bf_ObjectType]>:$key);
   let results = (outs I1:$holds);
-  let assemblyFormat = "$object `,` $key attr-dict";
+  let assemblyFormat = "$object `,` $key attr-dict `:` type($key)";
 }
 
 def Bf_LengthOp : Bf_ReadOp<"length"> {

@@ -7,18 +7,25 @@
 
 namespace bifront {
 
+static bool isObject(mlir::Value value) { return mlir::isa<bf::ObjectType>(value.getType()); }
+
 std::optional<ObjectRead> objectReadOf(mlir::Operation *op) {
   using Kind = ObjectRead::Kind;
-  std::optional<Kind> kind = llvm::TypeSwitch<mlir::Operation *, std::optional<Kind>>(op)
-                                 .Case([](bf::ReadAttrOp) { return Kind::Attribute; })
-                                 .Case([](bf::ReadItemOp) { return Kind::Item; })
-                                 .Case([](bf::HasItemOp) { return Kind::HasItem; })
-                                 .Case([](bf::LengthOp) { return Kind::Length; })
-                                 .Case([](bf::UnboxOp) { return Kind::Unbox; })
-                                 .Case([](bf::IsMethodOp) { return Kind::IsMethod; })
-                                 .Case([](bf::IsClassOp) { return Kind::IsClass; })
-                                 .Case([](bf::IsEqualOp) { return Kind::IsEqual; })
-                                 .Default([](mlir::Operation *) { return std::nullopt; });
+  std::optional<Kind> kind =
+      llvm::TypeSwitch<mlir::Operation *, std::optional<Kind>>(op)
+          .Case([](bf::ReadAttrOp) { return Kind::Attribute; })
+          .Case([](bf::ReadItemOp op) {
+            return isObject(op.getIndex()) ? Kind::ItemUnder : Kind::Item;
+          })
+          .Case([](bf::HasItemOp op) {
+            return isObject(op.getKey()) ? Kind::HasItemUnder : Kind::HasItem;
+          })
+          .Case([](bf::LengthOp) { return Kind::Length; })
+          .Case([](bf::UnboxOp) { return Kind::Unbox; })
+          .Case([](bf::IsMethodOp) { return Kind::IsMethod; })
+          .Case([](bf::IsClassOp) { return Kind::IsClass; })
+          .Case([](bf::IsEqualOp) { return Kind::IsEqual; })
+          .Default([](mlir::Operation *) { return std::nullopt; });
   if (!kind)
     return std::nullopt;
   auto name = op->getAttrOfType<mlir::StringAttr>("name");

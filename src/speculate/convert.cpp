@@ -761,6 +761,9 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
         continue;
       if (error.raised || error.question || error.isOfInputs() || error.wantsCall)
         throw;
+      if (auto items = policies.find(itemSite());
+          items != policies.end() && std::exchange(items->second, Policy::OneWay) != Policy::OneWay)
+        continue;
       if (whyOnePath.empty() && error.needed.empty() && !request.decides()) {
         whyOnePath = error.what();
         continue;

@@ -1,5 +1,6 @@
 #include "speculate/python_objects.h"
 
+#include "frontend/plain_keys.h"
 #include "frontend/pointers.h"
 #include "runtime/object_reads.h"
 #include "speculate/opaque_run.h"
@@ -40,15 +41,14 @@ bool hold(PyRef value, ObjectResult &result, std::vector<ObjectAddress> &held) {
 }
 
 // The item of a dict whose keys compare without any code of the program; nothing in a failure.
-std::optional<PyRef> itemUnder(PyObject *dict, int64_t number) {
-  if (!PyDict_CheckExact(dict))
+std::optional<PyRef> itemUnder(PyObject *dict, PyObject *sought) {
+  if (!PyDict_Check(dict) || !sought || !comparesPlainly(sought))
     return std::nullopt;
   PyObject *key = nullptr, *item = nullptr;
   for (Py_ssize_t at = 0; PyDict_Next(dict, &at, &key, &item);)
-    if (!isPlainConstant(key))
+    if (!comparesPlainly(key))
       return std::nullopt;
-  PyRef sought = PyRef::steal(PyLong_FromLongLong(number));
-  PyRef found = PyRef::share(sought ? PyDict_GetItemWithError(dict, sought.get()) : nullptr);
+  PyRef found = PyRef::share(PyDict_GetItemWithError(dict, sought));
   if (!found && PyErr_Occurred()) {
     PyErr_Clear(); // no memory
     return std::nullopt;
@@ -56,8 +56,12 @@ std::optional<PyRef> itemUnder(PyObject *dict, int64_t number) {
   return found;
 }
 
+std::optional<PyRef> itemUnder(PyObject *dict, int64_t number) {
+  return itemUnder(dict, PyRef::steal(PyLong_FromLongLong(number)).get());
+}
+
 PyRef itemOf(PyObject *object, int64_t index) {
-  if (PyDict_CheckExact(object))
+  if (PyDict_Check(object))
     return itemUnder(object, index).value_or(PyRef());
   if (!PyList_Check(object) && !PyTuple_CheckExact(object))
     return {};
@@ -148,8 +152,12 @@ bool read(const ObjectRead &what, const void *name, const ObjectAddress *operand
     return isClass(object, objectAt(operands[1])) &&
            hold(attributeOf(object, attribute), result, held);
   case ObjectRead::Kind::Item: return hold(itemOf(object, operands[1]), result, held);
-  case ObjectRead::Kind::HasItem: {
-    auto item = itemUnder(object, operands[1]);
+  case ObjectRead::Kind::ItemUnder:
+    return hold(itemUnder(object, objectAt(operands[1])).value_or(PyRef()), result, held);
+  case ObjectRead::Kind::HasItem:
+  case ObjectRead::Kind::HasItemUnder: {
+    auto item = what.kind == ObjectRead::Kind::HasItem ? itemUnder(object, operands[1])
+                                                       : itemUnder(object, objectAt(operands[1]));
     result.scalar.i = item && *item;
     return item.has_value();
   }

@@ -21,6 +21,8 @@ struct ObjectRead {
     Attribute,
     Item,
     HasItem,
+    ItemUnder, // an object as the key
+    HasItemUnder,
     Length,
     Unbox,
     IsMethod,

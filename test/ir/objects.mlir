@@ -23,7 +23,7 @@ func.func @tree(%node: !bf.object, %class: !bf.object, %none: !bf.object, %metho
   // CHECK: %[[LENGTH:.*]] = bf.length %{{.*}}
   %length = bf.length %items
   // CHECK: bf.read_item %{{.*}}, %[[LENGTH]]
-  %item = bf.read_item %items, %length
+  %item = bf.read_item %items, %length : i64
   // CHECK: bf.is_equal %{{.*}}, %{{.*}}
   %equal = bf.is_equal %item, %none
   %both = arith.andi %leaf, %equal : i1
@@ -46,8 +46,8 @@ func.func @table(%dict: !bf.object, %key: i64) -> tensor<?x3xf32> {
   // Also where nobody wants it: the dict may be none whose keys can be compared.
   // CHECK: bf.has_item %{{.*}}, %{{.*}}
   // STAYS: bf.has_item
-  %has = bf.has_item %dict, %key
-  %item = bf.read_item %dict, %key
+  %has = bf.has_item %dict, %key : i64
+  %item = bf.read_item %dict, %key : i64
   // CHECK: bf.unbox %{{.*}} sizes(%{{.*}}) : tensor<?x3xf32>
   %tensor = bf.unbox %item sizes(%key) : tensor<?x3xf32>
   return %tensor : tensor<?x3xf32>

@@ -577,6 +577,30 @@ def assert_that_sometimes_fails():
     return step
 
 
+@program(lambda call: (torch.full((3,), float(call % 3)), torch.tensor(call % 2)), graphs=1)
+def assert_in_a_branch_of_the_graph():
+    def step(x, way):
+        if way.item():
+            x = x + 1
+            assert x.sum() > 0
+            x = x * 2
+        return x
+
+    return step
+
+
+@program(lambda call: (torch.full((3,), float(call % 2)),), graphs=2)
+def assert_that_the_program_catches():
+    def step(x):
+        try:
+            assert x.sum() > 1, "too little"
+        except AssertionError as error:
+            return x - 1, str(error)
+        return x * 2, ""
+
+    return step
+
+
 @program(vector_and_number)
 def assert_without_a_message():
     def step(x, n):
