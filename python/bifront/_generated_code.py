@@ -29,8 +29,11 @@ def texts_of(code: types.CodeType) -> list[str]:
 
 
 def compares_by_fields(cls: type) -> bool:
-    """Whether `dataclasses` has made the class's `==` and its hash: they look at fields alone."""
-    return all(_is_generated(getattr(cls, name, None)) for name in ("__eq__", "__hash__"))
+    """Whether `dataclasses` has made the class's `==` and hash, of fields that do not change."""
+    parameters = getattr(cls, "__dataclass_params__", None)
+    return getattr(parameters, "frozen", False) and all(
+        _is_generated(getattr(cls, name, None)) for name in ("__eq__", "__hash__")
+    )
 
 
 def _is_generated(function: object) -> bool:

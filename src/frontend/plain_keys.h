@@ -5,8 +5,8 @@
 
 namespace bifront {
 
-// A plain value, an object that is equal to itself alone, or one of a class that `dataclasses` has
-// given its comparison, of plain values.
+// A plain value, an object that is equal to itself alone, or one of a frozen class that
+// `dataclasses` has given its comparison, of plain values.
 bool comparesPlainly(PyObject *key);
 // Whether the dict, which may be of a subclass, finds items and puts them there as a dict does.
 bool isPlainDict(PyObject *object);
