@@ -158,18 +158,23 @@ void BlockPool::takeReturned() {
 void BlockPool::endRun() {
   takeReturned();
   ++run;
-  if (run % kIdleRuns != 0)
-    return;
   size_t before = cached;
+  if (run % kIdleRuns == 0)
+    dropIdle(kIdleRuns);
+  if (run % kIdleRunsOfMuch == 0 && cached > kMuch)
+    dropIdle(kIdleRunsOfMuch);
+  if (before - cached >= kLargeMemory)
+    returnFreeMemory();
+}
+
+void BlockPool::dropIdle(uint32_t runs) {
   for (size_t c = 0; c < kClasses; ++c) {
     // The list is last in, first out, so idle blocks are at its end.
     Block **link = &freeBlocks[c];
-    while (*link && run - (*link)->lastRun <= kIdleRuns)
+    while (*link && run - (*link)->lastRun <= runs)
       link = &(*link)->next;
     giveBackList(std::exchange(*link, nullptr));
   }
-  if (before - cached >= kLargeMemory)
-    returnFreeMemory();
 }
 
 void BlockPool::giveBackList(Block *first) {

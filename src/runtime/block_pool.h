@@ -27,7 +27,8 @@ public:
   // For pointers of which that is not known: false where it is no pool's.
   static bool freeIfBlock(void *contents);
 
-  // Blocks that the last kIdleRuns runs did without go back to the source. Owner only.
+  // Blocks that the last kIdleRuns runs did without go back to the source: sizes that vary come
+  // back. Where there is much in such blocks, it is the last kIdleRunsOfMuch. Owner only.
   void endRun();
   // All free blocks go back to the source. Owner only.
   void shrink();
@@ -41,7 +42,8 @@ public:
 private:
   static constexpr size_t kSmallStep = 64, kSmallClasses = 16, kPerOctave = 8;
   static constexpr size_t kClasses = kSmallClasses + kPerOctave * 38;
-  static constexpr uint32_t kIdleRuns = 8;
+  static constexpr uint32_t kIdleRuns = 8, kIdleRunsOfMuch = 2;
+  static constexpr size_t kMuch = size_t{1} << 30;
 
   struct Block;
   explicit BlockPool(c10::Allocator &source) : source(source) {}
@@ -52,6 +54,7 @@ private:
   static void giveBack(Block *block);
   Block *fetch(size_t sizeClass);
   void keep(Block *block);
+  void dropIdle(uint32_t runs);
   void takeReturned();
   void giveBackList(Block *first);
   void dropReference();

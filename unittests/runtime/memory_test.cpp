@@ -127,6 +127,36 @@ TEST(BlockPool, LetsGoOfIdleBlocks) {
   EXPECT_EQ(CountingSource::live, 0);
 }
 
+TEST(BlockPool, KeepsSizesThatComeBack) {
+  CountingSource source;
+  BlockPool *pool = BlockPool::create(source);
+  {
+    CurrentPool current(pool);
+    constexpr size_t kSizes[] = {1 << 20, 600 << 10, 300 << 10};
+    for (int run = 0; run < 64; ++run) {
+      BlockPool::free(pool->allocate(kSizes[run % 3]));
+      pool->endRun();
+    }
+    EXPECT_EQ(pool->blocksFromSource(), 3u);
+  }
+  pool->close();
+  EXPECT_EQ(CountingSource::live, 0);
+}
+
+TEST(BlockPool, LetsGoOfMuchSooner) {
+  CountingSource source;
+  BlockPool *pool = BlockPool::create(source);
+  {
+    CurrentPool current(pool);
+    BlockPool::free(pool->allocate(size_t{3} << 29));
+    for (int run = 0; run < 4; ++run)
+      pool->endRun();
+    EXPECT_EQ(pool->cachedBytes(), 0u);
+  }
+  pool->close();
+  EXPECT_EQ(CountingSource::live, 0);
+}
+
 TEST(Arena, LivesAsLongAsALease) {
   CountingSource source;
   Arena *arena = Arena::create(source, 1024, {256, 0, 256});
