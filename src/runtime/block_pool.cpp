@@ -9,10 +9,18 @@
 #include <unordered_set>
 #include <utility>
 
+#include <unistd.h>
+
 namespace bifront {
 namespace {
 
 thread_local BlockPool *currentPool = nullptr;
+
+size_t muchMemory() {
+  static const size_t bytes =
+      static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE)) / 8;
+  return bytes;
+}
 
 // The contents of all blocks of all pools. Changed only where memory comes from the source or goes
 // back.
@@ -161,7 +169,7 @@ void BlockPool::endRun() {
   size_t before = cached;
   if (run % kIdleRuns == 0)
     dropIdle(kIdleRuns);
-  if (run % kIdleRunsOfMuch == 0 && cached > kMuch)
+  if (run % kIdleRunsOfMuch == 0 && cached > muchMemory())
     dropIdle(kIdleRunsOfMuch);
   if (before - cached >= kLargeMemory)
     returnFreeMemory();

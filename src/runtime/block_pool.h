@@ -28,7 +28,8 @@ public:
   static bool freeIfBlock(void *contents);
 
   // Blocks that the last kIdleRuns runs did without go back to the source: sizes that vary come
-  // back. Where there is much in such blocks, it is the last kIdleRunsOfMuch. Owner only.
+  // back. Where an eighth of the machine's memory is in blocks, it is the last kIdleRunsOfMuch.
+  // Owner only.
   void endRun();
   // All free blocks go back to the source. Owner only.
   void shrink();
@@ -43,7 +44,6 @@ private:
   static constexpr size_t kSmallStep = 64, kSmallClasses = 16, kPerOctave = 8;
   static constexpr size_t kClasses = kSmallClasses + kPerOctave * 38;
   static constexpr uint32_t kIdleRuns = 8, kIdleRunsOfMuch = 2;
-  static constexpr size_t kMuch = size_t{1} << 30;
 
   struct Block;
   explicit BlockPool(c10::Allocator &source) : source(source) {}

@@ -41,8 +41,8 @@ public:
   // The call's results: slots, of which some have planned places that are free during the call.
   void plan(const Program &program, const CallStep &step);
 
-  // The next time is to show what the operator allocates.
-  bool isToBeWatched() const { return mode == Mode::Watch; }
+  // The next time is the first to show what the operator allocates.
+  bool isNew() const { return mode == Mode::Watch && lessons == 0; }
 
   // Around the operator, in a run with `arena` (or none, if places cannot be used).
   void begin(AllocationScope &scope, Arena *arena, Scratch &scratch);

@@ -122,7 +122,8 @@ void Frame::begin(AllocationScope &runScope) {
     packed.forget();
   run.scope->useArena(arena);
   run.tapes.leaveOut({slots.data(), program.inputs.size()});
-  stored = run.watched = false;
+  stored = false;
+  run.calls = run.newCalls = 0;
   run.mayBeEnded = true;
   run.exception = nullptr;
   run.location = {};
@@ -168,7 +169,7 @@ void Frame::end(bool failed) {
   if (uint64_t most = run.tapes.peakBytes(); most > linked.tapeBytes)
     linked.tapeBytes = most; // of two runs at once, that of one
   run.pool->endRun();
-  if (run.watched)
+  if (2 * run.newCalls > run.calls)
     run.pool->shrink(); // the next run has other places for most of it
   run.scope->useArena(nullptr);
   run.scope = nullptr;
@@ -234,7 +235,8 @@ void Frame::call(uint32_t index) {
     case OperandRef::Kind::Bool: state.operands[i] = scalars[operand.index].i != 0; break;
     }
   }
-  run.watched |= state.allocations.isToBeWatched();
+  ++run.calls;
+  run.newCalls += state.allocations.isNew();
   state.allocations.begin(*run.scope, placing ? arena : nullptr, run.scratch);
   throwOnPurpose(Failure::Call);
   linked.calls[index].invoke(state.operands, reusedBy(step, state), state.scratch, state.results,

@@ -47,7 +47,7 @@ struct RunState {
   uint32_t steps = 0;
   Tapes tapes;
   std::vector<ObjectAddress> held; // objects that the run has met
-  bool watched = false;            // a call of this run
+  size_t calls = 0, newCalls = 0;  // of this run; that are watched for the first time
   bool mayBeEnded = true;          // by an interrupt: the outside has not been changed yet
 };
 
