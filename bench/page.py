@@ -1,4 +1,4 @@
-"""The page of results: `python -m bench.page REPORT.json... > docs/results.md`.
+"""The page of results: `python -m bench.page docs/reports/*.json > docs/results.md`.
 
 Of what `python -m bench --json REPORT.json` wrote, a section for each size. A way of a program that
 several reports have is shown as the last one has it.

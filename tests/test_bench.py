@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from dataclasses import asdict
@@ -60,6 +61,12 @@ def test_what_a_race_finds(tmp_path: Path) -> None:
     assert "| janus/an | bifront |" in written and "- bifront: as eager on 1 of 1" in written
     plot([result], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_the_page_of_results_is_that_of_the_reports() -> None:
+    docs = Path(__file__).parent.parent / "docs"
+    reports = [json.loads(path.read_text()) for path in sorted((docs / "reports").glob("*.json"))]
+    assert page(reports) == (docs / "results.md").read_text()
 
 
 def test_a_contestant_that_dies_says_how() -> None:
