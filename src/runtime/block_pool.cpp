@@ -92,6 +92,7 @@ BlockPool::Block *BlockPool::fetch(size_t sizeClass) {
   Block *block = new (at) Block{
       this, nullptr, memory.release_context(), deleter, static_cast<uint32_t>(sizeClass), run};
   ++fetched;
+  inAll += bytesOf(sizeClass);
   std::lock_guard lock(registry().mutex);
   registry().blocks.insert(block->contents());
   return block;
@@ -112,8 +113,11 @@ void *BlockPool::allocate(size_t bytes) {
       cached -= bytesOf(c);
     }
   }
-  if (!block)
+  if (!block) {
+    makeRoom(bytesOf(wanted));
     block = fetch(wanted);
+  }
+  mostUsed = std::max(mostUsed, inAll - cached);
   references.fetch_add(1, std::memory_order_relaxed);
   return block->contents();
 }
@@ -167,12 +171,26 @@ void BlockPool::endRun() {
   takeReturned();
   ++run;
   size_t before = cached;
-  if (run % kIdleRuns == 0)
+  if (run % kIdleRuns == 0) {
     dropIdle(kIdleRuns);
+    mostUsedBefore = std::exchange(mostUsed, 0);
+  }
   if (run % kIdleRunsOfMuch == 0 && cached > muchMemory())
     dropIdle(kIdleRunsOfMuch);
   if (before - cached >= kLargeMemory)
     returnFreeMemory();
+}
+
+// For a new block: what is not used is at most half of what is used at once.
+void BlockPool::makeRoom(size_t bytes) {
+  constexpr size_t kLittle = size_t{256} << 20;
+  size_t used = std::max({mostUsed, mostUsedBefore, inAll - cached + bytes});
+  size_t limit = std::max(used + used / 2, kLittle);
+  for (size_t c = kClasses; c-- > 0 && inAll + bytes > limit;)
+    while (Block *block = inAll + bytes > limit ? freeBlocks[c] : nullptr) {
+      freeBlocks[c] = std::exchange(block->next, nullptr);
+      giveBackList(block);
+    }
 }
 
 void BlockPool::dropIdle(uint32_t runs) {
@@ -189,6 +207,7 @@ void BlockPool::giveBackList(Block *first) {
   while (first) {
     Block *next = first->next;
     cached -= bytesOf(first->sizeClass);
+    inAll -= bytesOf(first->sizeClass);
     giveBack(first);
     first = next;
   }

@@ -55,6 +55,7 @@ private:
   Block *fetch(size_t sizeClass);
   void keep(Block *block);
   void dropIdle(uint32_t runs);
+  void makeRoom(size_t bytes);
   void takeReturned();
   void giveBackList(Block *first);
   void dropReference();
@@ -62,6 +63,9 @@ private:
   c10::Allocator &source;
   std::array<Block *, kClasses> freeBlocks{};
   size_t cached = 0;
+  size_t inAll = 0; // bytes of blocks from the source
+  size_t mostUsed = 0,
+         mostUsedBefore = 0; // at once: by the runs since dropIdle, and by those before
   size_t fetched = 0;
   uint32_t run = 0;
   std::atomic<Block *> returned{nullptr}; // freed by other threads

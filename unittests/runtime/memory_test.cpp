@@ -144,6 +144,20 @@ TEST(BlockPool, KeepsSizesThatComeBack) {
   EXPECT_EQ(CountingSource::live, 0);
 }
 
+TEST(BlockPool, KeepsHalfOfWhatIsUsed) {
+  CountingSource source;
+  BlockPool *pool = BlockPool::create(source);
+  {
+    CurrentPool current(pool);
+    for (size_t mebibytes : {200, 400, 800, 100, 50, 600}) {
+      BlockPool::free(pool->allocate(mebibytes << 20));
+      EXPECT_LE(pool->cachedBytes(), size_t{1350} << 20); // a half more than 800 and a bit
+    }
+  }
+  pool->close();
+  EXPECT_EQ(CountingSource::live, 0);
+}
+
 // An eighth of the machine's memory, none of which is touched.
 TEST(BlockPool, LetsGoOfMuchSooner) {
   CountingSource source;
