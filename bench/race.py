@@ -128,7 +128,8 @@ class Race:
             path = expected if name == "eager" else Path(folder.name) / name
             self.running[name].ask("save", path=str(path))
             self.running.pop(name).close()
-            self.compare(name, read_state(path), read_state(expected))
+            state = read_state(path)
+            self.compare(name, state, state if name == "eager" else read_state(expected))
 
         with folder:
             self.each("starts", train)

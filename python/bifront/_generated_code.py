@@ -28,31 +28,6 @@ def texts_of(code: types.CodeType) -> list[str]:
     return []
 
 
-def compares_by_fields(cls: type) -> bool:
-    """Whether `dataclasses` has made the class's `==` and hash, of fields that do not change."""
-    parameters = getattr(cls, "__dataclass_params__", None)
-    return getattr(parameters, "frozen", False) and all(
-        _is_generated(getattr(cls, name, None)) for name in ("__eq__", "__hash__")
-    )
-
-
-def _is_generated(function: object) -> bool:
-    if not isinstance(function, types.FunctionType) or "hash" in function.__globals__:
-        return False
-    code = function.__code__
-    return code.co_filename == "<string>" and any(
-        _says_the_same(compile(text, "<string>", "exec"), code) for text in texts_of(code)
-    )
-
-
-def _says_the_same(module: types.CodeType, code: types.CodeType) -> bool:
-    made = module.co_consts[0]
-    return isinstance(made, types.CodeType) and all(
-        getattr(made, part) == getattr(code, part)
-        for part in ("co_code", "co_consts", "co_names", "co_varnames", "co_freevars")
-    )
-
-
 def _text(code: types.CodeType, lines: list[str]) -> str:
     positional = list(code.co_varnames[: code.co_argcount])
     named = list(code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount])

@@ -108,7 +108,7 @@ c10::SymBool ProxyImpl::sym_is_contiguous_custom(at::MemoryFormat format) const 
 
 // What lies row by row is like no format with channels last, whichever of its sizes is one.
 bool ProxyImpl::is_strides_like_custom(at::MemoryFormat format) const {
-  if (shape_.dynamic && shape_.in(0).isContiguous() && shape_.in(1).isContiguous())
+  if (shape_.dynamic && shape_.isContiguous())
     return false;
   return TensorImpl::is_strides_like_custom(format);
 }

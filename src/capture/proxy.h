@@ -21,6 +21,7 @@ public:
     c10::Device device = c10::Device(c10::kCPU);
 
     const Extent &in(int which) const { return world[dynamic ? which : 0]; }
+    bool isContiguous() const { return in(0).isContiguous() && in(1).isContiguous(); }
     static Shape fixed(Extent extent, c10::Device device);
     static Shape of(Extent first, Extent second, c10::Device device);
     static Shape of(const TensorType &type);

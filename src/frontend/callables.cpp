@@ -142,8 +142,7 @@ std::optional<PyRef> Interpreter::callOfPooling(PyObject *callee, CallArguments 
       isSequence(sizes) && PySequence_Fast_GET_SIZE(sizes) == 2 &&
       std::any_of(PySequence_Fast_ITEMS(sizes), PySequence_Fast_ITEMS(sizes) + 2, isUnknownNumber);
   ProxyImpl *proxy = isTensor(tensor) ? ProxyImpl::of(THPVariable_Unpack(tensor)) : nullptr;
-  auto isContiguous = [&](int world) { return proxy->shape().in(world).isContiguous(); };
-  if (!areUnknown || !proxy || !isContiguous(0) || !isContiguous(1))
+  if (!areUnknown || !proxy || !proxy->shape().isContiguous())
     return std::nullopt;
   return call(walkedHelper("adaptive_avg_pool2d").get(), std::move(arguments));
 }

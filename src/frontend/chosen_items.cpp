@@ -5,10 +5,10 @@
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/numpy_data.h"
+#include "frontend/plain_keys.h"
 #include "frontend/pointers.h"
 
 #include "capture/symbolic.h"
-#include "support/plain_constant.h"
 
 #include <algorithm>
 
@@ -31,14 +31,8 @@ bool isPlainObject(PyObject *object) {
 }
 
 bool isRecord(PyObject *object) {
-  if (!isPlainObject(object))
-    return false;
-  PyRef dict = checked(PyObject_GenericGetDict(object, nullptr));
-  PyObject *name = nullptr, *value = nullptr;
-  for (Py_ssize_t at = 0; PyDict_Next(dict.get(), &at, &name, &value);)
-    if (!isPlainConstant(value))
-      return false;
-  return PyDict_GET_SIZE(dict.get()) > 0;
+  return isPlainObject(object) && hasPlainFields(object) &&
+         PyDict_GET_SIZE(checked(PyObject_GenericGetDict(object, nullptr)).get()) > 0;
 }
 
 PyRef numbersUpTo(size_t count) {

@@ -277,9 +277,8 @@ std::optional<PyRef> Interpreter::callOfDict(PyObject *dict, std::string_view na
   }
   if (name == "__contains__" && count == 2)
     return PyRef::share(valueOf() ? Py_True : Py_False);
-  if (name == "get" && (count == 2 || count == 3)) {
+  if (name == "get" && (count == 2 || count == 3))
     return valueOf([&] { return count == 3 ? arguments[2] : PyRef::share(Py_None); });
-  }
   if (name == "setdefault" && (count == 2 || count == 3)) {
     if (PyRef value = valueOf())
       return value;

@@ -293,12 +293,10 @@ Merge::Plan Merge::planResized(const at::Tensor &then, const at::Tensor &otherwi
 
 // From here on nobody may write it: it may be known by another name as well.
 void Merge::keepResized(const at::Tensor &tensor) {
-  using Memory = Recording::Memory;
-  ProxyImpl *proxy = ProxyImpl::of(tensor);
-  Memory memory = proxy ? recording_.memoryOf(proxy->value()) : Memory::Outside;
-  if (memory != Memory::Own && memory != Memory::Found)
+  if (!isOwnOrFound(recording_, tensor))
     throw CannotMerge("a tensor from outside gets other sizes");
-  if (!proxy->shape().in(0).isContiguous() || !proxy->shape().in(1).isContiguous())
+  ProxyImpl *proxy = ProxyImpl::of(tensor);
+  if (!proxy->shape().isContiguous())
     throw CannotMerge("a tensor that gets other sizes is not contiguous");
   if (!recording_.keepInList(proxy->value()))
     throw CannotMerge("a tensor that may be written gets other sizes");

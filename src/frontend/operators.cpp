@@ -476,7 +476,7 @@ PyRef Interpreter::item(PyObject *object, PyObject *key) {
 
 PyRef Interpreter::dictItem(PyObject *dict, PyObject *sought) {
   std::function<PyRef()> missing;
-  if (isForTheRun(dict, sought) && hasWalkedMethod(dict, "__missing__"))
+  if (hasWalkedMethod(dict, "__missing__"))
     missing = [&] { return *callSpecial(dict, "__missing__", {sought}); };
   if (auto item = numberedItem(dict, sought, missing)) {
     if (*item)

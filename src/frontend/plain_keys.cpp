@@ -1,6 +1,8 @@
 #include "frontend/plain_keys.h"
 
 #include "frontend/kinds.h"
+#include "frontend/python_error.h"
+#include "frontend/source.h"
 #include "support/plain_constant.h"
 
 #include <algorithm>
@@ -14,13 +16,30 @@ bool isComparedByIdentity(PyTypeObject *type) {
          type->tp_richcompare == PyBaseObject_Type.tp_richcompare;
 }
 
+bool isFrozen(PyTypeObject *type) {
+  PyObject *parameters = typeAttribute(type, "__dataclass_params__");
+  PyRef frozen = PyRef::steal(parameters ? PyObject_GetAttrString(parameters, "frozen") : nullptr);
+  return frozen && PyObject_IsTrue(frozen.get()) == 1;
+}
+
+// Made by `dataclasses`, of builtins alone.
+bool isGenerated(PyObject *function) {
+  return function && PyFunction_Check(function) &&
+         !PyDict_GetItemString(PyFunction_GET_GLOBALS(function), "hash") &&
+         syntax::isGenerated(reinterpret_cast<PyFunctionObject *>(function));
+}
+
 // Compiles and compares, which takes some 100 us.
 bool findComparedByFields(PyTypeObject *type) {
-  PyRef module = PyRef::steal(PyImport_ImportModule("bifront._generated_code"));
-  PyRef answer = PyRef::steal(
-      module ? PyObject_CallMethod(module.get(), "compares_by_fields", "O", type) : nullptr);
-  PyErr_Clear();
-  return answer && answer.get() == Py_True;
+  try {
+    bool answer = isFrozen(type) && isGenerated(typeAttribute(type, "__eq__")) &&
+                  isGenerated(typeAttribute(type, "__hash__"));
+    PyErr_Clear();
+    return answer;
+  } catch (const PythonError &) {
+    PyErr_Clear();
+    return false;
+  }
 }
 
 bool isComparedByFields(PyTypeObject *type) {
@@ -41,6 +60,8 @@ bool isComparedByFields(PyTypeObject *type) {
   return answer;
 }
 
+} // namespace
+
 bool hasPlainFields(PyObject *object) {
   PyRef dict = PyRef::steal(
       Py_TYPE(object)->tp_dictoffset ? PyObject_GenericGetDict(object, nullptr) : nullptr);
@@ -51,8 +72,6 @@ bool hasPlainFields(PyObject *object) {
       return false;
   return static_cast<bool>(dict);
 }
-
-} // namespace
 
 bool comparesPlainly(PyObject *key) {
   PyTypeObject *type = Py_TYPE(key);

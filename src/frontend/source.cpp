@@ -270,6 +270,14 @@ std::optional<Source> verified(const Candidate &candidate, PyCodeObject *code) {
   return Source{candidate.node, compiled, candidate.lineShift};
 }
 
+// The first of them that is the code's.
+std::optional<Source> verified(const std::vector<Candidate> &candidates, PyCodeObject *code) {
+  for (const Candidate &candidate : candidates)
+    if (std::optional<Source> source = verified(candidate, code))
+      return source;
+  return {};
+}
+
 std::vector<Candidate> snippets(PyObject *lines, PyCodeObject *code) {
   if (isLambda(code))
     return lambdaSnippets(lines, code);
@@ -283,18 +291,20 @@ Source sourceOf(PyFunctionObject *function) {
   PyCodeObject *code = codeOf(function);
   if (code->co_firstlineno < 1)
     throw Unread{kNoSource};
-  for (const Candidate &candidate : generated(code))
-    if (std::optional<Source> source = verified(candidate, code))
-      return *source;
+  if (std::optional<Source> source = verified(generated(code), code))
+    return *source;
   PyRef lines = fileLines(function);
   // Parsing a file takes up to 100 ms, a snippet some 100 us.
-  for (const Candidate &candidate : snippets(lines.get(), code))
-    if (std::optional<Source> source = verified(candidate, code))
-      return *source;
-  for (const Candidate &candidate : wholeFile(lines.get(), code))
-    if (std::optional<Source> source = verified(candidate, code))
-      return *source;
+  if (std::optional<Source> source = verified(snippets(lines.get(), code), code))
+    return *source;
+  if (std::optional<Source> source = verified(wholeFile(lines.get(), code), code))
+    return *source;
   throw Unread{kOtherSource};
+}
+
+bool isGenerated(PyFunctionObject *function) {
+  PyCodeObject *code = codeOf(function);
+  return verified(generated(code), code).has_value();
 }
 
 PyRef codeWith(PyFunctionObject *function,

@@ -17,6 +17,9 @@ struct Source {
 // Throws Unread.
 Source sourceOf(PyFunctionObject *function);
 
+// Whether `dataclasses` has made the function.
+bool isGenerated(PyFunctionObject *function);
+
 // The function's code compiled from its nodes as `change` leaves them. Throws Unread.
 PyRef codeWith(PyFunctionObject *function,
                const std::function<void(PyObject *node, int lineShift)> &change);

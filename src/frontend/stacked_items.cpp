@@ -91,17 +91,6 @@ at::Tensor rowOf(Recording &recording, PyObject *number) {
   return at::full({}, scalarOf(recording, number), options);
 }
 
-bool isContiguous(const ProxyImpl::Shape &shape) {
-  return shape.in(0).isContiguous() && shape.in(1).isContiguous();
-}
-
-// Whether nobody writes it but the run, or nobody does at all.
-bool isOwnOrFound(const Recording &recording, const at::Tensor &tensor) {
-  ProxyImpl *proxy = ProxyImpl::of(tensor);
-  auto memory = proxy ? recording.memoryOf(proxy->value()) : Recording::Memory::Outside;
-  return memory == Recording::Memory::Own || memory == Recording::Memory::Found;
-}
-
 ItemForm formOfOne(const Recording &recording, PyObject *item) {
   if (const StackedItems *stacked = stackedItems(item))
     return stacked->form;
@@ -113,7 +102,7 @@ ItemForm formOfOne(const Recording &recording, PyObject *item) {
   if (!isOwnOrFound(recording, tensor))
     throw CannotMerge("a list that grows has a tensor from outside among its items");
   const ProxyImpl::Shape &shape = ProxyImpl::of(tensor)->shape();
-  if (!isContiguous(shape))
+  if (!shape.isContiguous())
     throw CannotMerge("a list that grows has an item that is not contiguous");
   return {shape, tensor.requires_grad()};
 }
@@ -160,6 +149,12 @@ ProxyImpl::Shape ItemForm::stackOf(const Dim &rows) const {
   ProxyImpl::Shape made = ProxyImpl::Shape::of(worlds[0], worlds[1], shape.device);
   made.byValues = true;
   return made;
+}
+
+bool isOwnOrFound(const Recording &recording, const at::Tensor &tensor) {
+  ProxyImpl *proxy = ProxyImpl::of(tensor);
+  auto memory = proxy ? recording.memoryOf(proxy->value()) : Recording::Memory::Outside;
+  return memory == Recording::Memory::Own || memory == Recording::Memory::Found;
 }
 
 PyRef makeStackedItems(StackedItems items) {

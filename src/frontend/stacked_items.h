@@ -33,6 +33,9 @@ struct StackedItems {
   const void *site = nullptr;
 };
 
+// Whether nobody writes the tensor but the run, or nobody does at all: false for one from outside.
+bool isOwnOrFound(const Recording &recording, const at::Tensor &tensor);
+
 PyRef makeStackedItems(StackedItems items);
 // Null for other objects.
 const StackedItems *stackedItems(PyObject *object);

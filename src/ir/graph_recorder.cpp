@@ -1,5 +1,6 @@
 #include "ir/graph_recorder.h"
 
+#include "ir/arithmetic.h"
 #include "ir/aten_op.h"
 #include "ir/scalar_semantics.h"
 
@@ -539,8 +540,7 @@ bool addArithmetic(Value number, Ops &ops) {
     return isInput(number);
   if (ops.contains(op))
     return true;
-  StringRef dialect = op->getName().getDialectNamespace();
-  if (!isa<bf::DimOp, bf::SizeOp>(op) && dialect != "arith" && dialect != "math")
+  if (!bifront::isArithmetic(op))
     return false;
   for (Value operand : op->getOperands())
     if (isa<bf::DimOp>(op) ? !addViews(operand, ops) : !addArithmetic(operand, ops))

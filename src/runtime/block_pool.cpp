@@ -186,9 +186,10 @@ void BlockPool::makeRoom(size_t bytes) {
   constexpr size_t kLittle = size_t{256} << 20;
   size_t used = std::max({mostUsed, mostUsedBefore, inAll - cached + bytes});
   size_t limit = std::max(used + used / 2, kLittle);
-  for (size_t c = kClasses; c-- > 0 && inAll + bytes > limit;)
-    while (Block *block = inAll + bytes > limit ? freeBlocks[c] : nullptr) {
-      freeBlocks[c] = std::exchange(block->next, nullptr);
+  for (size_t c = kClasses; c-- > 0;)
+    while (freeBlocks[c] && inAll + bytes > limit) {
+      Block *block = std::exchange(freeBlocks[c], freeBlocks[c]->next);
+      block->next = nullptr;
       giveBackList(block);
     }
 }

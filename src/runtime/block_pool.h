@@ -64,8 +64,8 @@ private:
   std::array<Block *, kClasses> freeBlocks{};
   size_t cached = 0;
   size_t inAll = 0; // bytes of blocks from the source
-  size_t mostUsed = 0,
-         mostUsedBefore = 0; // at once: by the runs since dropIdle, and by those before
+  // At once: by the last runs, fewer than kIdleRuns, and by the kIdleRuns before them.
+  size_t mostUsed = 0, mostUsedBefore = 0;
   size_t fetched = 0;
   uint32_t run = 0;
   std::atomic<Block *> returned{nullptr}; // freed by other threads

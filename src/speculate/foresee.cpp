@@ -1,5 +1,6 @@
 #include "speculate/foresee.h"
 
+#include "ir/arithmetic.h"
 #include "ir/aten_op.h"
 #include "ir/bf_dialect.h"
 #include "ir/object_ops.h"
@@ -76,10 +77,9 @@ private:
     mlir::Operation *op = value.getDefiningOp();
     if (!op || ops.contains(op) || more.contains(op))
       return true;
-    llvm::StringRef dialect = op->getName().getDialectNamespace();
     auto call = mlir::dyn_cast<bf::AtenOp>(op);
     bool isView = call && opRow(call.getSchema()).kind == OpKind::View;
-    if (dialect != "arith" && dialect != "math" && !isView && !mlir::isa<bf::DimOp, bf::SizeOp>(op))
+    if (!isView && !isArithmetic(op))
       return false;
     for (mlir::Value operand : op->getOperands())
       if (!isCheap(operand, more))
@@ -139,7 +139,6 @@ struct Effort {
     constexpr size_t kFewOps = 64;
     size_t computes = 0;
     module->walk([&](mlir::Operation *op) {
-      llvm::StringRef dialect = op->getName().getDialectNamespace();
       if (auto call = mlir::dyn_cast<bf::AtenOp>(op)) {
         OpKind kind = opRow(call.getSchema()).kind;
         computes += kind != OpKind::View;
@@ -148,11 +147,11 @@ struct Effort {
       } else if (mlir::isa<bf::PycallOp>(op)) {
         isSmall = false;
         needsSizesOnly = needsSizesOnly && !hasTensors(op->getOperandTypes());
-      } else if (dialect == "scf") {
+      } else if (op->getName().getDialectNamespace() == "scf") {
         isSmall = false;
-      } else if (dialect != "arith" && dialect != "math" && dialect != "builtin" &&
-                 !mlir::isa<mlir::func::FuncOp, mlir::func::ReturnOp, bf::AssertOp, bf::DimOp,
-                            bf::SizeOp, bf::IsSameOp>(op)) {
+      } else if (!isArithmetic(op) &&
+                 !mlir::isa<mlir::ModuleOp, mlir::func::FuncOp, mlir::func::ReturnOp, bf::AssertOp,
+                            bf::IsSameOp>(op)) {
         bool isRead = objectReadOf(op).has_value();
         isSmall = isSmall && isRead;
         needsSizesOnly = needsSizesOnly && isRead;
@@ -186,7 +185,7 @@ std::optional<c10::IValue> Foresight::of(ValueId value) {
   if (!part)
     return std::nullopt;
   Effort effort(*part);
-  if (effort.needsSizesOnly &&
+  if (effort.needsSizesOnly && !effort.isSmall &&
       !mlir::isa<mlir::RankedTensorType>(recorder_.recordedValue(value).getType()))
     if (auto found = run(*part, /*sizesOnly=*/true))
       return found;

@@ -9,6 +9,7 @@
 
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <thread>
 
 namespace bifront {
@@ -39,41 +40,41 @@ struct CurrentPool {
   BlockPool *before;
 };
 
-TEST(BlockPool, GivesAlignedMemoryOfEverySize) {
+// A pool that is current, and has given all back when it is closed.
+class BlockPoolTest : public testing::Test {
+protected:
+  void TearDown() override {
+    current.reset();
+    pool->close();
+    EXPECT_EQ(CountingSource::live, 0);
+  }
+
   CountingSource source;
   BlockPool *pool = BlockPool::create(source);
-  {
-    CurrentPool current(pool);
-    for (size_t bytes : {1ul, 63ul, 64ul, 65ul, 1023ul, 1024ul, 1025ul, 2047ul, 2048ul, 2049ul,
-                         100000ul, (1ul << 20) + 1, (1ul << 22)}) {
-      void *memory = pool->allocate(bytes);
-      EXPECT_EQ(reinterpret_cast<uintptr_t>(memory) % 64, 0u);
-      std::memset(memory, 1, bytes);
-      BlockPool::free(memory);
-      EXPECT_EQ(pool->allocate(bytes), memory);
-      BlockPool::free(memory);
-    }
+  std::optional<CurrentPool> current{pool};
+};
+
+TEST_F(BlockPoolTest, GivesAlignedMemoryOfEverySize) {
+  for (size_t bytes : {1ul, 63ul, 64ul, 65ul, 1023ul, 1024ul, 1025ul, 2047ul, 2048ul, 2049ul,
+                       100000ul, (1ul << 20) + 1, (1ul << 22)}) {
+    void *memory = pool->allocate(bytes);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(memory) % 64, 0u);
+    std::memset(memory, 1, bytes);
+    BlockPool::free(memory);
+    EXPECT_EQ(pool->allocate(bytes), memory);
+    BlockPool::free(memory);
   }
-  pool->close();
-  EXPECT_EQ(CountingSource::live, 0);
 }
 
-TEST(BlockPool, UsesALargerBlockButNotAMuchLargerOne) {
-  CountingSource source;
-  BlockPool *pool = BlockPool::create(source);
-  {
-    CurrentPool current(pool);
-    void *big = pool->allocate(1 << 20);
-    BlockPool::free(big);
-    void *tiny = pool->allocate(1000);
-    EXPECT_NE(tiny, big);
-    void *close = pool->allocate((1 << 20) - (1 << 16));
-    EXPECT_EQ(close, big);
-    BlockPool::free(tiny);
-    BlockPool::free(close);
-  }
-  pool->close();
-  EXPECT_EQ(CountingSource::live, 0);
+TEST_F(BlockPoolTest, UsesALargerBlockButNotAMuchLargerOne) {
+  void *big = pool->allocate(1 << 20);
+  BlockPool::free(big);
+  void *tiny = pool->allocate(1000);
+  EXPECT_NE(tiny, big);
+  void *close = pool->allocate((1 << 20) - (1 << 16));
+  EXPECT_EQ(close, big);
+  BlockPool::free(tiny);
+  BlockPool::free(close);
 }
 
 TEST(BlockPool, BlocksOutliveTheirOwner) {
@@ -88,90 +89,55 @@ TEST(BlockPool, BlocksOutliveTheirOwner) {
   EXPECT_EQ(CountingSource::live, 0);
 }
 
-TEST(BlockPool, TakesBackWhatOtherThreadsFree) {
-  CountingSource source;
-  BlockPool *pool = BlockPool::create(source);
-  {
-    CurrentPool current(pool);
-    for (int round = 0; round < 50; ++round) {
-      std::vector<void *> blocks;
-      for (int i = 0; i < 64; ++i)
-        blocks.push_back(pool->allocate(64 + 100 * (i % 7)));
-      std::vector<std::thread> threads;
-      for (int t = 0; t < 4; ++t)
-        threads.emplace_back([&, t] {
-          for (size_t i = t; i < blocks.size(); i += 4)
-            BlockPool::free(blocks[i]);
-        });
-      for (std::thread &thread : threads)
-        thread.join();
-    }
-    EXPECT_LE(pool->blocksFromSource(), 64u);
+TEST_F(BlockPoolTest, TakesBackWhatOtherThreadsFree) {
+  for (int round = 0; round < 50; ++round) {
+    std::vector<void *> blocks;
+    for (int i = 0; i < 64; ++i)
+      blocks.push_back(pool->allocate(64 + 100 * (i % 7)));
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] {
+        for (size_t i = t; i < blocks.size(); i += 4)
+          BlockPool::free(blocks[i]);
+      });
+    for (std::thread &thread : threads)
+      thread.join();
   }
-  pool->close();
-  EXPECT_EQ(CountingSource::live, 0);
+  EXPECT_LE(pool->blocksFromSource(), 64u);
 }
 
-TEST(BlockPool, LetsGoOfIdleBlocks) {
-  CountingSource source;
-  BlockPool *pool = BlockPool::create(source);
-  {
-    CurrentPool current(pool);
-    BlockPool::free(pool->allocate(1 << 20));
-    for (int run = 0; run < 64; ++run) {
-      BlockPool::free(pool->allocate(256));
-      pool->endRun();
-    }
-    EXPECT_EQ(pool->cachedBytes(), 256u);
+TEST_F(BlockPoolTest, LetsGoOfIdleBlocks) {
+  BlockPool::free(pool->allocate(1 << 20));
+  for (int run = 0; run < 64; ++run) {
+    BlockPool::free(pool->allocate(256));
+    pool->endRun();
   }
-  pool->close();
-  EXPECT_EQ(CountingSource::live, 0);
+  EXPECT_EQ(pool->cachedBytes(), 256u);
 }
 
-TEST(BlockPool, KeepsSizesThatComeBack) {
-  CountingSource source;
-  BlockPool *pool = BlockPool::create(source);
-  {
-    CurrentPool current(pool);
-    constexpr size_t kSizes[] = {1 << 20, 600 << 10, 300 << 10};
-    for (int run = 0; run < 64; ++run) {
-      BlockPool::free(pool->allocate(kSizes[run % 3]));
-      pool->endRun();
-    }
-    EXPECT_EQ(pool->blocksFromSource(), 3u);
+TEST_F(BlockPoolTest, KeepsSizesThatComeBack) {
+  constexpr size_t kSizes[] = {1 << 20, 600 << 10, 300 << 10};
+  for (int run = 0; run < 64; ++run) {
+    BlockPool::free(pool->allocate(kSizes[run % 3]));
+    pool->endRun();
   }
-  pool->close();
-  EXPECT_EQ(CountingSource::live, 0);
+  EXPECT_EQ(pool->blocksFromSource(), 3u);
 }
 
-TEST(BlockPool, KeepsHalfOfWhatIsUsed) {
-  CountingSource source;
-  BlockPool *pool = BlockPool::create(source);
-  {
-    CurrentPool current(pool);
-    for (size_t mebibytes : {200, 400, 800, 100, 50, 600}) {
-      BlockPool::free(pool->allocate(mebibytes << 20));
-      EXPECT_LE(pool->cachedBytes(), size_t{1350} << 20); // a half more than 800 and a bit
-    }
+TEST_F(BlockPoolTest, KeepsHalfOfWhatIsUsed) {
+  for (size_t mebibytes : {200, 400, 800, 100, 50, 600}) {
+    BlockPool::free(pool->allocate(mebibytes << 20));
+    EXPECT_LE(pool->cachedBytes(), size_t{1350} << 20); // a half more than 800 and a bit
   }
-  pool->close();
-  EXPECT_EQ(CountingSource::live, 0);
 }
 
 // An eighth of the machine's memory, none of which is touched.
-TEST(BlockPool, LetsGoOfMuchSooner) {
-  CountingSource source;
-  BlockPool *pool = BlockPool::create(source);
-  {
-    CurrentPool current(pool);
-    auto pages = static_cast<size_t>(sysconf(_SC_PHYS_PAGES));
-    BlockPool::free(pool->allocate(pages * static_cast<size_t>(sysconf(_SC_PAGESIZE)) / 7));
-    for (int run = 0; run < 4; ++run)
-      pool->endRun();
-    EXPECT_EQ(pool->cachedBytes(), 0u);
-  }
-  pool->close();
-  EXPECT_EQ(CountingSource::live, 0);
+TEST_F(BlockPoolTest, LetsGoOfMuchSooner) {
+  auto pages = static_cast<size_t>(sysconf(_SC_PHYS_PAGES));
+  BlockPool::free(pool->allocate(pages * static_cast<size_t>(sysconf(_SC_PAGESIZE)) / 7));
+  for (int run = 0; run < 4; ++run)
+    pool->endRun();
+  EXPECT_EQ(pool->cachedBytes(), 0u);
 }
 
 TEST(Arena, LivesAsLongAsALease) {
