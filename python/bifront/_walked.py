@@ -105,6 +105,17 @@ def adaptive_avg_pool2d(tensor: torch.Tensor, sizes: Any) -> torch.Tensor:
     return torch._adaptive_avg_pool2d(tensor, sizes)
 
 
+def upsampled(
+    function: Any, tensor: torch.Tensor, sizes: Any, *alignment_and_factors: Any
+) -> torch.Tensor:
+    """What `function` of `torch._C._nn` makes of it, whose C++ multiplies no sizes of graphs."""
+    *alignment, factors = alignment_and_factors
+    if factors is None:
+        return function(tensor, sizes, *alignment)
+    sizes = [int(size * factor) for size, factor in zip(tensor.shape[2:], factors, strict=True)]
+    return function(tensor, sizes, *alignment, *factors)
+
+
 # The C functions of heapq, for lists alone.
 
 

@@ -101,7 +101,7 @@ std::optional<PyRef> Interpreter::callOfCallable(PyObject *callee, CallArguments
     return callPartial(callee, std::move(arguments));
   if (auto result = callOnHeap(callee, arguments))
     return result;
-  if (auto result = callOfPooling(callee, arguments))
+  if (auto result = callOfResizing(callee, arguments))
     return result;
   if (type == types().converted)
     return call(attributeOf(callee, "__wrapped__").get(), std::move(arguments));
@@ -125,26 +125,6 @@ std::optional<PyRef> Interpreter::callOfCallable(PyObject *callee, CallArguments
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(keys); ++i)
     PyTuple_SET_ITEM(result.get(), i, get(PyTuple_GET_ITEM(keys, i)).release());
   return result;
-}
-
-// Averages of as many parts as only the run knows: of one part PyTorch takes the mean, a branch.
-std::optional<PyRef> Interpreter::callOfPooling(PyObject *callee, CallArguments &arguments) {
-  auto poolingOf = [](const char *name) {
-    PyRef module = PyRef::steal(PyImport_ImportModule(name));
-    return module ? PyObject_GetAttrString(module.get(), "adaptive_avg_pool2d") : nullptr;
-  };
-  static PyObject *const known[] = {poolingOf("torch._C._nn"), poolingOf("torch.nn.functional")};
-  if ((callee != known[0] && callee != known[1]) || !arguments.keywords.empty() ||
-      arguments.positional.size() != 2)
-    return std::nullopt;
-  PyObject *tensor = arguments.positional[0].get(), *sizes = arguments.positional[1].get();
-  bool areUnknown =
-      isSequence(sizes) && PySequence_Fast_GET_SIZE(sizes) == 2 &&
-      std::any_of(PySequence_Fast_ITEMS(sizes), PySequence_Fast_ITEMS(sizes) + 2, isUnknownNumber);
-  ProxyImpl *proxy = isTensor(tensor) ? ProxyImpl::of(THPVariable_Unpack(tensor)) : nullptr;
-  if (!areUnknown || !proxy || !proxy->shape().isContiguous())
-    return std::nullopt;
-  return call(walkedHelper("adaptive_avg_pool2d").get(), std::move(arguments));
 }
 
 // A heap that the call has made: what C does to others may be an opaque call.

@@ -102,8 +102,8 @@ PyRef Interpreter::call(PyObject *callee, CallArguments arguments) {
 PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
   if (auto result = callOfAutograd(function, arguments))
     return *result;
-  if (isStateless(function)) {
-    if (auto result = callOfPooling(function, arguments))
+  if (isStateless(function) && !resizesInside(function, arguments)) {
+    if (auto result = callOfResizing(function, arguments))
       return *result;
     refuseSetter(function);
     for (const PyRef &argument : arguments.positional)

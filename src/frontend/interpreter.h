@@ -295,10 +295,21 @@ private:
   [[noreturn]] void refuseChoice(const Choice &choice) const;
   void refuseChoice(PyObject *object) const; // others pass
 
+  // image_sizes.cpp
+  std::optional<PyRef> callOfResizing(PyObject *callee, CallArguments &arguments);
+  bool resizesInside(PyObject *function, const CallArguments &arguments) const;
+  std::optional<PyRef> callOfPooling(PyObject *callee, CallArguments &arguments);
+  std::optional<PyRef> callOfUpsampling(PyObject *callee, CallArguments &arguments);
+
   // selected_rows.cpp
   ValueId selectorOf(PyObject *function, const CallArguments &arguments);
   PyRef numberOfRows(PyObject *array, ValueId selector);
-  PyRef tensorOfSelected(PyObject *array, ValueId value, const OpaqueObject &made);
+  PyRef sizesOfSelected(PyObject *array, PyObject *made);
+
+  // array_sizes.cpp
+  PyRef sizesOfResult(PyObject *function, const CallArguments &arguments) const;
+  PyRef knownSizesOf(PyObject *array) const;
+  PyRef tensorOfSizes(ValueId value, const OpaqueObject &made, PyObject *sizes);
   PyRef tensorOfArray(PyObject *array, ValueId value, OpaqueObject made);
 
   // loop_returns.cpp
@@ -594,7 +605,6 @@ private:
   // callables.cpp
   std::optional<PyRef> callOfCallable(PyObject *callee, CallArguments &arguments);
   PyRef calledByWrapper(PyObject *wrapper, CallArguments &arguments);
-  std::optional<PyRef> callOfPooling(PyObject *callee, CallArguments &arguments);
   std::optional<PyRef> callOnHeap(PyObject *callee, CallArguments &arguments);
   PyRef callPartial(PyObject *partial, CallArguments arguments);
   PyRef callMethodCaller(PyObject *recipe, PyObject *object);

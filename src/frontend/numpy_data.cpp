@@ -154,6 +154,16 @@ bool isNumpyArray(PyObject *object) { return isOfC(Py_TYPE(object), "numpy.ndarr
 
 bool isNumpyScalar(PyObject *object) { return isScalarClass(Py_TYPE(object)); }
 
+bool isMask(PyObject *data) {
+  if (!data || !isNumpyArray(data))
+    return false;
+  PyRef type = checked(PyObject_GetAttrString(data, "dtype"));
+  PyRef kind = checked(PyObject_GetAttrString(type.get(), "kind"));
+  PyRef rank = checked(PyObject_GetAttrString(data, "ndim"));
+  return PyUnicode_CompareWithASCIIString(kind.get(), "b") == 0 &&
+         PyLong_AsLongLong(rank.get()) > 0;
+}
+
 PyRef ownerOfMemory(PyObject *array) {
   PyRef owner = PyRef::share(array);
   while (isNumpyArray(owner.get())) {

@@ -15,6 +15,8 @@ struct CallArguments;
 // Of exactly a class of numpy's.
 bool isNumpyArray(PyObject *object);
 bool isNumpyScalar(PyObject *object);
+// An array of bools; null is none.
+bool isMask(PyObject *data);
 inline bool isNumpyData(PyObject *object) { return isNumpyArray(object) || isNumpyScalar(object); }
 
 // Of such data: an array of objects would call their code. Throws PythonError.

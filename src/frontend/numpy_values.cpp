@@ -71,6 +71,8 @@ PyRef Interpreter::callPure(PyObject *function, const CallArguments &arguments) 
     look(argument.get());
   result.sample = sampleOf(function, arguments);
   result.selectedBy = selectorOf(function, arguments);
+  if (isNumpyArray(result.sample.get()))
+    result.sizes = sizesOfResult(function, arguments);
   ValueId value = recordCall(function, arguments);
   if (makesNewData(function) ||
       (!isNumpyArray(result.sample.get()) && !isTensor(result.sample.get())))
@@ -176,6 +178,10 @@ PyRef Interpreter::dataAttribute(PyObject *object, PyObject *like, PyObject *nam
     return {};
   if (Py_IS_TYPE(descriptor, &PyMethodDescr_Type))
     return checked(PyMethod_New(descriptor, object));
+  PyRef sizes =
+      PyUnicode_CompareWithASCIIString(name, "shape") == 0 ? knownSizesOf(object) : PyRef();
+  if (sizes)
+    return sizes;
   for (const char *known :
        {"T", "dtype", "imag", "itemsize", "nbytes", "ndim", "real", "shape", "size"})
     if (PyUnicode_CompareWithASCIIString(name, known) == 0)

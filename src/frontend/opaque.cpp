@@ -12,6 +12,8 @@
 #include "capture/symbolic.h"
 #include "support/pending_exception.h"
 
+#include <torch/csrc/Size.h>
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -41,6 +43,9 @@ std::array<PyObject *, 3> partsOf(PyObject *object) {
   return {slice->start, slice->stop, slice->step};
 }
 
+// One that each run makes again of its items. torch.Size is a tuple.
+bool isMadeOfItems(PyObject *object) { return isSequence(object) || THPSize_Check(object); }
+
 // What is the same object, or as good as that, at each run.
 bool isConstant(PyObject *object) {
   if (PyTuple_CheckExact(object)) {
@@ -66,17 +71,24 @@ PyObject *makeDict(PyObject *, PyObject *items) {
   return made.release();
 }
 
-// A function that returns its arguments, as a list, a tuple or a dict; borrowed.
+// A function that returns its arguments, as a list, a tuple, a torch.Size or a dict; borrowed.
 PyObject *containerMaker(PyObject *like) {
   static PyMethodDef definitions[] = {
       {"tuple", [](PyObject *, PyObject *items) { return Py_NewRef(items); }, METH_VARARGS,
        nullptr},
       {"list", [](PyObject *, PyObject *items) { return PySequence_List(items); }, METH_VARARGS,
        nullptr},
-      {"dict", makeDict, METH_VARARGS, nullptr}};
-  static PyObject *makers[] = {PyCFunction_New(&definitions[0], nullptr),
-                               PyCFunction_New(&definitions[1], nullptr),
-                               PyCFunction_New(&definitions[2], nullptr)};
+      {"dict", makeDict, METH_VARARGS, nullptr},
+      {"Size",
+       [](PyObject *, PyObject *items) {
+         return PyObject_CallOneArg(reinterpret_cast<PyObject *>(&THPSizeType), items);
+       },
+       METH_VARARGS, nullptr}};
+  static PyObject *makers[] = {
+      PyCFunction_New(&definitions[0], nullptr), PyCFunction_New(&definitions[1], nullptr),
+      PyCFunction_New(&definitions[2], nullptr), PyCFunction_New(&definitions[3], nullptr)};
+  if (THPSize_Check(like))
+    return makers[3];
   return makers[PyDict_Check(like) ? 2 : PyList_Check(like) ? 1 : 0];
 }
 
@@ -130,7 +142,7 @@ std::optional<PyRef> Interpreter::callOpaque(PyObject *callee, const CallArgumen
 void Interpreter::checkOperand(PyObject *operand, int depth) {
   if (isConstant(operand) || isGraphNumber(operand))
     return;
-  if (isSequence(operand)) {
+  if (isMadeOfItems(operand)) {
     if (depth > kDeepestSequence)
       throw CannotInterpret("an opaque call is given lists in lists");
     if (PyList_Check(operand))
@@ -207,7 +219,7 @@ PyRef Interpreter::sampleOf(PyObject *function, const CallArguments &arguments) 
 PyRef Interpreter::exampleFor(PyObject *operand) {
   if (PyRef sample = opaqueSample(operand))
     return sample;
-  if (isSequence(operand) && !isConstant(operand)) {
+  if (isMadeOfItems(operand) && !isConstant(operand)) {
     PyRef items = checked(PyList_New(0));
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(operand); ++i)
       checked(PyList_Append(items.get(), exampleFor(PySequence_Fast_GET_ITEM(operand, i)).get()));
@@ -281,7 +293,7 @@ ValueId Interpreter::operandOf(PyObject *object, bool isLogged) {
   bool isItself = isLogged && PyList_Check(object) && !log_.isFresh(object);
   bool isOwnDict = isLogged && PyDict_CheckExact(object) && log_.isFresh(object);
   if (!isOwnDict &&
-      (isConstant(object) || isItself || (!isSequence(object) && !PySlice_Check(object))))
+      (isConstant(object) || isItself || (!isMadeOfItems(object) && !PySlice_Check(object))))
     return held(object);
   std::vector<ValueId> items;
   if (PySlice_Check(object)) {

@@ -83,6 +83,7 @@ std::optional<OpaqueObject> OpaqueObjects::merged(PyObject *one, PyObject *other
   if (!result || (!second && other != Py_None) ||
       (second && Py_TYPE(result->sample.get()) != Py_TYPE(second->sample.get())))
     return std::nullopt;
+  result->sizes = PyRef();
   result->mayBeNone = result->mayBeNone || !second || second->mayBeNone;
   if (second && second->selectedBy != result->selectedBy)
     result->selectedBy = kNoValue;

@@ -30,6 +30,8 @@ struct OpaqueObject {
   bool mayBeNone = false; // or of the sample's class
   // Of an array: which array of bools has selected its rows. A hint.
   ValueId selectedBy = kNoValue;
+  // Of an array: a tuple of ints and numbers of the graph. Null where the walk does not know them.
+  PyRef sizes = {};
 
   bool sharesWithTensor() const; // of which the graph has a copy
 };

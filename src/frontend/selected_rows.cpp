@@ -16,20 +16,6 @@
 namespace bifront {
 namespace {
 
-int64_t rankOf(PyObject *array) {
-  return PyLong_AsLongLong(checked(PyObject_GetAttrString(array, "ndim")).get());
-}
-
-bool holdsBools(PyObject *array) {
-  PyRef type = checked(PyObject_GetAttrString(array, "dtype"));
-  PyRef kind = checked(PyObject_GetAttrString(type.get(), "kind"));
-  return PyUnicode_CompareWithASCIIString(kind.get(), "b") == 0;
-}
-
-bool isMask(PyObject *array) {
-  return array && isNumpyArray(array) && holdsBools(array) && rankOf(array) > 0;
-}
-
 // Whether what it returns has the rows that its first argument has.
 bool keepsRows(PyObject *function) {
   std::string name = attributeText(function, "__name__");
@@ -60,44 +46,17 @@ PyRef Interpreter::numberOfRows(PyObject *array, ValueId selector) {
   return checked(PyObject_CallMethod(selected.get(), "size", "i", 0));
 }
 
-// What `torch.from_numpy` and the like make of an array: `value`. Null where that is of the sizes
-// that it has in this call.
-PyRef Interpreter::tensorOfSelected(PyObject *array, ValueId value, const OpaqueObject &made) {
+// Those of the tensor `made` of an array whose rows were selected; null for other arrays.
+PyRef Interpreter::sizesOfSelected(PyObject *array, PyObject *made) {
   auto from = opaque_.of(array);
   if (!from || from->selectedBy == kNoValue || host_.recording->decidesSizes())
     return {};
-  const at::Tensor &like = THPVariable_Unpack(made.sample.get());
-  PyRef rows = numberOfRows(array, from->selectedBy);
-  SymbolicScalar *size =
-      isGraphNumber(rows.get()) ? SymbolicScalar::of(symbolicNumber(rows.get())) : nullptr;
-  if (!size || !size->becomeSize() || size->intIn(0) == size->intIn(1))
-    return {};
-  Extent worlds[2];
-  for (int world : {0, 1}) {
-    Dims sizes(like.sizes().begin(), like.sizes().end());
-    sizes[0] = size->intIn(world);
-    worlds[world] = Extent::contiguous(sizes, like.scalar_type());
-  }
-  auto shape = ProxyImpl::Shape::of(worlds[0], worlds[1], like.device());
-  shape.byValues = true;
-  auto recording = host_.recording->shared_from_this();
-  opaque_.note(value, made);
-  ValueId sizes[] = {size->value()};
-  ValueId tensor = recording->graph().unbox(value, ValueType::ofTensor(shape.type()), sizes);
-  recording->noteMerged(tensor);
-  recording->noteMemory(tensor, Recording::Memory::Found);
-  objects_[tensor] = value;
-  return checked(THPVariable_Wrap(ProxyImpl::make(recording, tensor, std::move(shape))));
-}
-
-// The tensor that a pure function has made of an array.
-PyRef Interpreter::tensorOfArray(PyObject *array, ValueId value, OpaqueObject made) {
-  PyRef tensor = tensorOfSelected(array, value, made);
-  if (!tensor)
-    tensor = opaqueResult(value, std::move(made));
-  if (isMask(dataOf(array).get()))
-    maskTensors_[held(array)] = tensor;
-  return tensor;
+  const at::Tensor &like = THPVariable_Unpack(made);
+  PyRef sizes = checked(PyTuple_New(like.dim()));
+  PyTuple_SET_ITEM(sizes.get(), 0, numberOfRows(array, from->selectedBy).release());
+  for (int64_t i = 1; i < like.dim(); ++i)
+    PyTuple_SET_ITEM(sizes.get(), i, checked(PyLong_FromLongLong(like.size(i))).release());
+  return sizes;
 }
 
 } // namespace bifront
