@@ -1,11 +1,11 @@
 #include "runtime/float_products.h"
 
+#include "runtime/parallel.h"
 #include "runtime/plain_memory.h"
 #include "support/options.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
 
 #include <array>
 #include <optional>
@@ -35,7 +35,7 @@ void multiplyInParallel(const MatrixProduct &whole) {
   int64_t unit = byColumns ? kPanelColumns : kRows, size = byColumns ? whole.columns : whole.rows;
   int64_t other = byColumns ? whole.rows : whole.columns;
   int64_t grain = std::max<int64_t>(1, kWorkPerThread / (unit * other * whole.depth));
-  at::parallel_for(0, (size + unit - 1) / unit, grain, [&](int64_t begin, int64_t end) {
+  parallelFor((size + unit - 1) / unit, grain, [&](int64_t begin, int64_t end) {
     int64_t first = begin * unit, count = std::min(size, end * unit) - first;
     MatrixProduct part = whole;
     if (byColumns) {
@@ -150,13 +150,13 @@ void multiplyAll(const Factors &factors, const at::Tensor &result, const Initial
   if (factors.batch == 1)
     return multiplyInParallel(one);
   int64_t work = one.rows * one.columns * one.depth;
-  at::parallel_for(0, factors.batch, std::max<int64_t>(1, kWorkPerThread / work),
-                   [&](int64_t begin, int64_t end) {
-                     for (int64_t i = begin; i < end; ++i) {
-                       MatrixProduct part = advance(one, i);
-                       multiply(part, workspace(productWorkspaceSize(part)));
-                     }
-                   });
+  parallelFor(factors.batch, std::max<int64_t>(1, kWorkPerThread / work),
+              [&](int64_t begin, int64_t end) {
+                for (int64_t i = begin; i < end; ++i) {
+                  MatrixProduct part = advance(one, i);
+                  multiply(part, workspace(productWorkspaceSize(part)));
+                }
+              });
 }
 
 at::Tensor makeResult(const Factors &factors, const at::Tensor &like, int64_t dims) {

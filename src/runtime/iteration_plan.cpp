@@ -1,5 +1,7 @@
 #include "runtime/iteration_plan.h"
 
+#include "runtime/parallel.h"
+
 #include <ATen/Parallel.h>
 #include <c10/core/ScalarType.h>
 
@@ -332,14 +334,14 @@ void IterationPlan::run(char *const *pointers, const Scalar64 *scalars) const {
   int64_t allRows = rows * outerCount;
   if (allRows >= 4 * at::get_num_threads() || allRows > inner) {
     int64_t grain = std::max<int64_t>(1, kParallelElements / inner);
-    at::parallel_for(0, allRows, grain, [&](int64_t first, int64_t end) {
+    parallelFor(allRows, grain, [&](int64_t first, int64_t end) {
       runRows(pointers, scalars, first, end, 0, inner);
     });
   } else {
     // Few long rows: each thread takes a piece of every row, whole cache lines of it.
     constexpr int64_t kPiece = 64;
     int64_t grain = std::max<int64_t>(1, kParallelElements / allRows / kPiece);
-    at::parallel_for(0, (inner + kPiece - 1) / kPiece, grain, [&](int64_t first, int64_t end) {
+    parallelFor((inner + kPiece - 1) / kPiece, grain, [&](int64_t first, int64_t end) {
       runRows(pointers, scalars, 0, allRows, first * kPiece, std::min(end * kPiece, inner));
     });
   }

@@ -1,0 +1,89 @@
+#include "runtime/parallel.h"
+
+#include <ATen/Parallel.h>
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <utility>
+
+namespace bifront {
+namespace {
+
+struct OpenMP {
+  // GOMP_parallel: each thread of a team of `threads` calls the function with the data.
+  void (*run)(void (*function)(void *), void *data, unsigned threads, unsigned flags) = nullptr;
+  int (*threadNumber)() = nullptr;
+  int (*teamSize)() = nullptr;
+};
+
+// Nothing in it where ATen does without, or with another compiler's library.
+OpenMP ofAten() {
+  OpenMP found;
+  Dl_info info;
+  if (!dladdr(reinterpret_cast<const void *>(&at::get_num_threads), &info) || !info.dli_fname)
+    return found;
+  void *library =
+      dlopen(info.dli_fname, RTLD_NOLOAD | RTLD_LAZY); // is looked up with what it needs
+  if (!library)
+    return found;
+  auto find = [&](auto &function, const char *name) {
+    function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(library, name));
+  };
+  find(found.run, "GOMP_parallel");
+  find(found.threadNumber, "omp_get_thread_num");
+  find(found.teamSize, "omp_get_num_threads");
+  return found.threadNumber && found.teamSize ? found : OpenMP();
+}
+
+const OpenMP &openMP() {
+  static const OpenMP found = ofAten();
+  return found;
+}
+
+struct Loop {
+  int64_t count;
+  c10::function_ref<void(int64_t, int64_t)> part;
+  std::atomic<bool> failed = false;
+  std::exception_ptr error = nullptr;
+  // What orders the parts behind the caller and ahead of it for ThreadSanitizer, too, which does
+  // not see the library's barriers.
+  std::atomic<int> parts = 0;
+};
+
+void runPart(void *data) {
+  Loop &loop = *static_cast<Loop *>(data);
+  loop.parts.fetch_add(1, std::memory_order_acq_rel);
+  int64_t team = openMP().teamSize(), each = (loop.count + team - 1) / team;
+  int64_t begin = openMP().threadNumber() * each;
+  if (begin >= loop.count)
+    return;
+  try {
+    loop.part(begin, std::min(begin + each, loop.count));
+  } catch (...) {
+    if (!loop.failed.exchange(true))
+      loop.error = std::current_exception();
+  }
+  loop.parts.fetch_add(1, std::memory_order_acq_rel);
+}
+
+} // namespace
+
+void parallelFor(int64_t count, int64_t grain, c10::function_ref<void(int64_t, int64_t)> part) {
+  int64_t threads = std::min<int64_t>(at::get_num_threads(), count / std::max<int64_t>(1, grain));
+  if (threads <= 1 || at::in_parallel_region() || !openMP().run) {
+    if (count > 0)
+      part(0, count);
+    return;
+  }
+  Loop loop{count, part};
+  loop.parts.store(0, std::memory_order_release);
+  openMP().run(runPart, &loop, static_cast<unsigned>(threads), 0);
+  loop.parts.load(std::memory_order_acquire);
+  if (loop.error)
+    std::rethrow_exception(loop.error);
+}
+
+} // namespace bifront
