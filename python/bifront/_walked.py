@@ -7,7 +7,7 @@ methods are called.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -106,10 +106,10 @@ def adaptive_avg_pool2d(tensor: torch.Tensor, sizes: Any) -> torch.Tensor:
 
 
 def upsampled(
-    function: Any, tensor: torch.Tensor, sizes: Any, *alignment_and_factors: Any
+    function: Callable[..., torch.Tensor], tensor: torch.Tensor, sizes: Any, *others: Any
 ) -> torch.Tensor:
     """What `function` of `torch._C._nn` makes of it, whose C++ multiplies no sizes of graphs."""
-    *alignment, factors = alignment_and_factors
+    *alignment, factors = others
     if factors is None:
         return function(tensor, sizes, *alignment)
     sizes = [int(size * factor) for size, factor in zip(tensor.shape[2:], factors, strict=True)]
