@@ -133,12 +133,12 @@ def _grad_attribute() -> property:
 
     def set(self: Any, value: Any) -> None:
         if _core.capture_active():
-            (_core.capture_drop_grad if value is None else _core.capture_note)(self)
+            _core.capture_set_grad(self, value)
         original.__set__(self, value)
 
     def delete(self: Any) -> None:
         if _core.capture_active():
-            _core.capture_note(self)
+            _core.capture_set_grad(self, None)
         original.__delete__(self)
 
     return property(get, set, delete)

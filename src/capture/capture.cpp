@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <numeric>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace bifront {
 namespace {
@@ -149,6 +150,8 @@ public:
   std::vector<CapturedInput> inputs;
   std::unordered_map<const c10::TensorImpl *, uint32_t> byTensor; // inputs and arguments' proxies
   std::unordered_map<const c10::TensorImpl *, uint32_t> argumentGrads;
+  // Tensors whose `.grad` the program has set, maybe to what was there in this call.
+  std::unordered_set<const c10::TensorImpl *> gradsSet;
   std::vector<std::pair<uint32_t, at::Tensor>> arguments; // inputs and their proxies
   std::vector<std::pair<at::Tensor, NodePointer>> outsideHistories;
   OutsideTensors outside;
@@ -327,8 +330,11 @@ void Capture::end() {
 
 void Capture::endProgram() {
   Inputs &recording = *recording_;
-  auto record = [&](uint32_t input, const at::Tensor &before, const at::Tensor &now) {
-    if (before.is_same(now))
+  auto isSet = [&](const at::Tensor &tensor) {
+    return recording.gradsSet.contains(tensor.unsafeGetTensorImpl());
+  };
+  auto record = [&](uint32_t input, const at::Tensor &before, const at::Tensor &now, bool set) {
+    if (before.is_same(now) && !set)
       return;
     std::optional<ValueId> value;
     if (now.defined())
@@ -347,14 +353,15 @@ void Capture::endProgram() {
     constexpr int64_t kOfSnapshots = 2;
     if (snapshot.asked && snapshot.tensor.use_count() > kOfSnapshots)
       recording.inputOfOutside(snapshot.tensor);
-    if (snapshot.gradLookedAt || !now.is_same(snapshot.grad)) {
+    bool set = isSet(snapshot.tensor);
+    if (snapshot.gradLookedAt || set || !now.is_same(snapshot.grad)) {
       uint32_t input = recording.inputOfOutside(snapshot.tensor);
       if (snapshot.gradLookedAt)
         gradPresence_.emplace_back(input, snapshot.grad.defined());
       if (snapshot.gradDroppedFirst &&
           !recording.byTensor.contains(snapshot.grad.unsafeGetTensorImpl()))
         gradsDroppedFirst_.push_back(input);
-      record(input, snapshot.grad, now);
+      record(input, snapshot.grad, now, set);
     }
   }
   for (auto &[input, proxy] : recording.arguments) {
@@ -365,7 +372,7 @@ void Capture::endProgram() {
       continue;
     if (real.requires_grad() || proxy.requires_grad())
       gradPresence_.emplace_back(input, real.grad().defined());
-    record(input, real.grad(), proxy.grad());
+    record(input, real.grad(), proxy.grad(), isSet(proxy));
   }
   noteSharedGrads();
 }
@@ -453,12 +460,15 @@ void Capture::noteGradRead(const at::Tensor &tensor) {
     recording_->outside.note(tensor).gradLookedAt = true;
 }
 
-void Capture::noteGradDropped(const at::Tensor &tensor) {
-  recording_->refuseInScope("a .grad is dropped");
-  if (!tensor.defined() || ProxyImpl::of(tensor))
+void Capture::noteGradSet(const at::Tensor &tensor, bool isDropped) {
+  recording_->refuseInScope("a .grad is set");
+  if (!tensor.defined())
+    return;
+  recording_->gradsSet.insert(tensor.unsafeGetTensorImpl());
+  if (ProxyImpl::of(tensor))
     return;
   OutsideTensors::Snapshot &snapshot = recording_->outside.note(tensor);
-  if (snapshot.grad.defined() && !recording_->hasOps())
+  if (isDropped && snapshot.grad.defined() && !recording_->hasOps())
     snapshot.gradDroppedFirst = true;
 }
 

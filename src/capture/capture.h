@@ -114,7 +114,7 @@ public:
   // For the hooks in Python. `tensor` is about to change in a way that no op tells of.
   void note(const at::Tensor &tensor);
   void noteGradRead(const at::Tensor &tensor);
-  void noteGradDropped(const at::Tensor &tensor);
+  void noteGradSet(const at::Tensor &tensor, bool isDropped);
   [[noreturn]] void fail(const std::string &message);
 
   Recording &recording();

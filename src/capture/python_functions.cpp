@@ -47,10 +47,11 @@ PyObject *noteGrad(PyObject *, PyObject *object) {
   END_HANDLE_TH_ERRORS
 }
 
-PyObject *dropGrad(PyObject *, PyObject *object) {
+PyObject *setGrad(PyObject *, PyObject *const *args, Py_ssize_t count) {
   HANDLE_TH_ERRORS
-  if (THPVariable_Check(object))
-    runningCapture().noteGradDropped(THPVariable_Unpack(object));
+  TORCH_CHECK_TYPE(count == 2, "capture_set_grad takes a tensor and a value");
+  if (THPVariable_Check(args[0]))
+    runningCapture().noteGradSet(THPVariable_Unpack(args[0]), /*isDropped=*/args[1] == Py_None);
   return none();
   END_HANDLE_TH_ERRORS
 }
@@ -156,7 +157,8 @@ PyMethodDef functions[] = {
      "Whether this thread captures, and asks PyTorch what an op would return."},
     {"capture_note", note, METH_O, "A tensor is about to change in a way that no op tells of."},
     {"capture_note_grad", noteGrad, METH_O, "The program looks at a tensor's `.grad`."},
-    {"capture_drop_grad", dropGrad, METH_O, "The program sets a tensor's `.grad` to None."},
+    {"capture_set_grad", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(setGrad)),
+     METH_FASTCALL, "The program sets a tensor's `.grad`."},
     {"capture_note_history", noteHistoryRead, METH_O,
      "The program looks whether a tensor requires grad, is a leaf or has a `.grad_fn`."},
     {"capture_fail", fail, METH_O, "Ends the capture with a reason."},

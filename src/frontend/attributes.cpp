@@ -288,6 +288,7 @@ void Interpreter::setAttribute(PyObject *object, PyObject *name, PyObject *value
       log_.mutate(dictOf(object), set, arguments, std::size(arguments), nullptr);
       return;
     }
+    noteAsked(object); // it may be set to what it is in this call
     letOthersRun({object, value ? value : Py_None}, [&] {
       checked(value ? PyObject_SetAttr(object, name, value) : PyObject_DelAttr(object, name));
       return PyRef();
