@@ -241,25 +241,55 @@ PyRef Interpreter::eval(PythonFrame &frame, const syntax::Yield &expression) {
   if (!expression.from)
     return frame.generator->yield(evalOrNone(frame, expression.value));
   PyRef inner = iterate(eval(frame, *expression.value).get());
-  PyRef sent = PyRef::share(Py_None);
-  while (true) {
-    PyRef value;
-    if (sent.get() == Py_None && !hasWalkedMethod(inner.get(), "__next__")) {
-      value = PyRef::steal(Py_TYPE(inner.get())->tp_iternext(inner.get()));
-    } else {
-      CallArguments arguments;
-      if (sent.get() != Py_None)
-        arguments.positional.push_back(sent);
-      PyRef name = checked(PyUnicode_FromString(sent.get() == Py_None ? "__next__" : "send"));
-      try {
-        value = call(attribute(inner.get(), name.get()).get(), std::move(arguments));
-      } catch (const PythonError &) {
-        value = {};
-      }
+  PyRef value = sendTo(inner.get(), Py_None);
+  while (value) {
+    PyRef sent;
+    try {
+      sent = frame.generator->yield(std::move(value));
+    } catch (const PythonError &) {
+      value = throwInto(inner.get());
+      continue;
     }
-    if (!value)
-      return stopValue();
-    sent = frame.generator->yield(std::move(value));
+    value = sendTo(inner.get(), sent.get());
+  }
+  return stopValue();
+}
+
+// The iterator's next value; null where it has raised.
+PyRef Interpreter::sendTo(PyObject *iterator, PyObject *value) {
+  if (value == Py_None && !hasWalkedMethod(iterator, "__next__"))
+    return PyRef::steal(Py_TYPE(iterator)->tp_iternext(iterator));
+  CallArguments arguments;
+  if (value != Py_None)
+    arguments.positional.push_back(PyRef::share(value));
+  return callOrNull(iterator, value == Py_None ? "__next__" : "send", std::move(arguments));
+}
+
+// What is thrown into a generator where it waits for another iterator goes on to that one, but for
+// what closes both: the other one first.
+PyRef Interpreter::throwInto(PyObject *iterator) {
+  PyRef exception = takeException();
+  bool closes = PyErr_GivenExceptionMatches(exception.get(), PyExc_GeneratorExit) != 0;
+  const char *name = closes ? "close" : "throw";
+  bool isTold = typeAttribute(Py_TYPE(iterator), name) != nullptr;
+  if (isTold && !closes) {
+    CallArguments arguments;
+    arguments.positional.push_back(exception);
+    return callOrNull(iterator, name, std::move(arguments));
+  }
+  if (isTold && !callOrNull(iterator, name, {}))
+    throw PythonError();
+  PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
+  throw PythonError();
+}
+
+// Null where the method has raised.
+PyRef Interpreter::callOrNull(PyObject *object, const char *method, CallArguments arguments) {
+  PyRef name = checked(PyUnicode_FromString(method));
+  try {
+    return call(attribute(object, name.get()).get(), std::move(arguments));
+  } catch (const PythonError &) {
+    return {};
   }
 }
 

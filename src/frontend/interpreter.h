@@ -514,6 +514,9 @@ private:
   PyRef makeGenerator(std::unique_ptr<PythonFrame> frame, PyRef function,
                       std::shared_ptr<const syntax::Function> syntax,
                       std::function<PyRef(PythonFrame &)> body);
+  PyRef sendTo(PyObject *iterator, PyObject *value);
+  PyRef throwInto(PyObject *iterator);
+  PyRef callOrNull(PyObject *object, const char *method, CallArguments arguments);
   PyRef decorated(std::vector<PyRef> decorators, PyRef value);
 
   // native.cpp

@@ -92,15 +92,23 @@ void PythonLog::releaseCells() {
 }
 
 void PythonLog::releaseIterators() {
-  std::vector<PyRef> ended; // with the last references to generators, whose end comes here again
-  std::erase_if(iterators_, [&](PyObject *iterator) {
-    auto found = fresh_.find(iterator);
-    if (found == fresh_.end() || Py_REFCNT(iterator) > 1)
-      return found == fresh_.end();
-    ended.push_back(std::move(found->second.object));
-    fresh_.erase(found);
-    return true;
-  });
+  // Those that only others know which end, as zip() does, end behind these, the last one first.
+  for (bool isFirst = true, anyEnded = true; anyEnded; isFirst = false) {
+    std::vector<PyRef> ended; // with the last references to generators, whose end comes here again
+    std::erase_if(iterators_, [&](PyObject *iterator) {
+      auto found = fresh_.find(iterator);
+      if (found == fresh_.end() || Py_REFCNT(iterator) > 1)
+        return found == fresh_.end();
+      ended.push_back(std::move(found->second.object));
+      fresh_.erase(found);
+      return true;
+    });
+    anyEnded = !ended.empty();
+    if (!isFirst)
+      std::reverse(ended.begin(), ended.end());
+    for (PyRef &iterator : ended)
+      iterator = PyRef();
+  }
 }
 
 void PythonLog::noteFreshWith(PyObject *whole, PyObject *part) {

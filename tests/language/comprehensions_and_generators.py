@@ -618,3 +618,85 @@ def comprehension_in_a_class_body():
         return x * Table.total, Table.sizes
 
     return step
+
+
+@program(vector)
+def zip_of_generators_in_a_variable():
+    def numbers(count):
+        for number in range(count):
+            yield number
+
+    def step(x):
+        pairs = zip(numbers(3), numbers(5))
+        for i, k in pairs:
+            x = x + i * k
+        return x
+
+    return step
+
+
+@program(vector)
+def generators_that_are_left_within_others():
+    ended = []
+
+    def inner(count):
+        try:
+            for number in range(count):
+                yield number
+        finally:
+            ended.append("inner")
+
+    def outer(count):
+        numbers = inner(count)
+        try:
+            yield from numbers
+        finally:
+            ended.append("outer")
+
+    def step(x):
+        ended.clear()
+        first = next(outer(4)) + next(enumerate(outer(3), start=2))[0]
+        for i, k in zip(outer(2), map(abs, outer(3))):
+            x = x * (i + 1) + k
+        return x + first, list(ended)
+
+    return step
+
+
+@program(vector)
+def exceptions_thrown_through_yield_from():
+    def inner(log):
+        while True:
+            try:
+                yield len(log)
+            except ValueError as error:
+                log.append(str(error))
+                if len(log) > 2:
+                    return "done"
+            finally:
+                log.append("inner")
+
+    def outer(log):
+        try:
+            result = yield from inner(log)
+            log.append(result)
+            yield from [10, 20]
+        except KeyError as error:
+            log.append(repr(error))
+            yield -1
+
+    def step(x):
+        log = []
+        numbers = outer(log)
+        total = next(numbers) + numbers.throw(ValueError("first"))
+        total += numbers.throw(ValueError("second")) + numbers.throw(KeyError("list"))
+        numbers.close()
+        other = outer(log)
+        next(other)
+        try:
+            other.throw(TypeError("not caught"))
+        except TypeError as error:
+            log.append(str(error))
+        return x * total, log
+
+    return step

@@ -428,3 +428,19 @@ def conditional_branch_modules():
         return model(x, extra).detach(), dict(model.uses)
 
     return step
+
+
+@program(matrix)
+def parameters_of_two_modules_in_step():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+    average = copy.deepcopy(model).requires_grad_(False)
+
+    def step(x):
+        with torch.no_grad():
+            for own, mean in zip(model.parameters(), average.parameters()):
+                mean.lerp_(own, 0.1)
+                own.mul_(0.9)
+        x = x.to(next(model.parameters()).dtype)
+        return average(x), next(average.parameters()).sum()
+
+    return step
