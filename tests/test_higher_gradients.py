@@ -119,12 +119,12 @@ def hvp_loop(m: Weights, x: Tensor, n: Any) -> Any:
 # --- torch.func, forward mode --------------------------------------------------------------------
 
 
-@step(in_graph=0)
+@step()
 def func_grad(m: Weights, x: Tensor, n: Any) -> Any:
     return torch.func.grad(lambda a: (a @ m.w.detach()).sin().sum())(x[0])
 
 
-@step(in_graph=0)
+@step()
 def func_grad_params(m: Weights, x: Tensor, n: Any) -> Any:
     zero(m)
     g = torch.func.grad(lambda w: (x[0] @ w).tanh().pow(2).sum())(m.w)
@@ -133,12 +133,12 @@ def func_grad_params(m: Weights, x: Tensor, n: Any) -> Any:
     return loss.detach()
 
 
-@step(in_graph=0)
+@step()
 def func_vmap(m: Weights, x: Tensor, n: Any) -> Any:
     return torch.func.vmap(lambda a: a @ m.w.detach())(x)
 
 
-@step(in_graph=0)
+@step()
 def func_vmap_grad(m: Weights, x: Tensor, n: Any) -> Any:
     def f(w, a):
         return (a @ w).tanh().sum()
@@ -146,7 +146,7 @@ def func_vmap_grad(m: Weights, x: Tensor, n: Any) -> Any:
     return torch.func.vmap(torch.func.grad(f), in_dims=(None, 0))(m.w.detach(), x[:, 0])
 
 
-@step(in_graph=0)
+@step()
 def func_vmap_train(m: Weights, x: Tensor, n: Any) -> Any:
     zero(m)
     y = torch.vmap(lambda a: torch.tanh(a @ m.w))(x)

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_flatten, tree_map
+
+from bifront import _transforms
 
 
 def sum_of(items: Iterable[Any], total: Any) -> Any:
@@ -200,3 +203,75 @@ def _sift_up(heap: list[Any], place: int, is_greatest: bool) -> None:
         heap[place], heap[child] = heap[child], heap[place]
         place = child
     _sift_down(heap, start, place, is_greatest)
+
+
+# torch.func's gradients; its vmap batches the graph's tensors by itself.
+
+
+def grad_and_value(
+    func: Callable[..., Any],
+    argnums: Any,
+    has_aux: bool,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> tuple[Any, Any]:
+    tracked = torch.is_grad_enabled()
+    leaves: list[torch.Tensor] = []
+
+    def own(argument: Any) -> torch.Tensor:
+        leaf, given = _transforms.own(argument, tracked)
+        leaves.append(leaf)
+        return given
+
+    given = list(args)
+    with torch.enable_grad():
+        numbers = _transforms.numbers_of(argnums, len(args))
+        for number in numbers:
+            given[number] = tree_map(own, args[number])
+        output, aux = _transforms.output_of(func(*given, **kwargs), has_aux)
+        found = list(_transforms.gradients(output, leaves, tracked))
+        gradients = tuple([tree_map(lambda _: found.pop(0), args[n]) for n in numbers])
+        output = _transforms.settled(output, leaves, tracked)
+        if has_aux:
+            aux = tree_map(lambda value: _transforms.settled(value, leaves, tracked), aux)
+    result = gradients[0] if isinstance(argnums, int) else gradients
+    return result, (output, aux) if has_aux else output
+
+
+def vjp_with_argnums(
+    func: Callable[..., Any], *primals: Any, argnums: Any = None, has_aux: bool = False
+) -> Any:
+    tracked = torch.is_grad_enabled()
+    leaves: list[torch.Tensor] = []
+
+    def own(argument: Any) -> torch.Tensor:
+        leaf, given = _transforms.own(argument, tracked)
+        leaves.append(leaf)
+        return given
+
+    given = list(primals)
+    everything = tuple(range(len(primals)))
+    numbers = _transforms.numbers_of(everything if argnums is None else argnums, len(primals))
+    with torch.enable_grad():
+        for number in numbers:
+            given[number] = tree_map(own, primals[number])
+        output, aux = _transforms.output_of(func(*given), has_aux, scalar=False)
+        outputs, spec = tree_flatten(output)
+        result = tree_map(lambda value: _transforms.settled(value, leaves, tracked), output)
+        if has_aux:
+            aux = tree_map(lambda value: _transforms.settled(value, leaves, tracked), aux)
+
+    def products(
+        cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None
+    ) -> Any:
+        if create_graph is None:
+            create_graph = torch.is_grad_enabled()
+        flat, form = tree_flatten(cotangents)
+        _transforms.require_same(form, spec)
+        found = list(
+            _transforms.products(tuple(outputs), leaves, tuple(flat), retain_graph, create_graph)
+        )
+        parts = [tree_map(lambda _: found.pop(0), primals[number]) for number in numbers]
+        return parts[0] if isinstance(argnums, int) else tuple(parts)
+
+    return (result, products, aux) if has_aux else (result, products)

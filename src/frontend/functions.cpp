@@ -3,6 +3,8 @@
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
 #include "frontend/left_at.h"
+#include "frontend/numpy_data.h"
+#include "frontend/walked_helpers.h"
 
 #include <exception>
 #include <string_view>
@@ -64,6 +66,20 @@ bool isStateless(PyObject *function) {
   return false;
 }
 
+// What differentiates on a level of torch.func's own, and what does the same by autograd alone:
+// the name of a helper, or null.
+const char *helperForTransform(PyObject *function) {
+  static const char *const name = "torch._functorch.eager_transforms";
+  PyObject *module = PyFunction_GET_MODULE(function); // as its decorators have left it
+  if (!module || !PyUnicode_Check(module) || PyUnicode_CompareWithASCIIString(module, name) != 0)
+    return nullptr;
+  for (auto [known, helper] : {std::pair{"grad_and_value_impl", "grad_and_value"},
+                               std::pair{"_vjp_with_argnums", "vjp_with_argnums"}})
+    if (ofModule(name, known) == function)
+      return helper;
+  return nullptr;
+}
+
 PyObject *builtinsOf(PyObject *function) {
   return reinterpret_cast<PyFunctionObject *>(function)->func_builtins;
 }
@@ -112,6 +128,8 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
     readAnswerOfTorch(function, arguments, result.get());
     return result;
   }
+  if (const char *helper = helperForTransform(function))
+    return call(walkedHelper(helper).get(), std::move(arguments));
   constexpr int kAsync = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE;
   if (reinterpret_cast<PyCodeObject *>(PyFunction_GET_CODE(function))->co_flags & kAsync)
     throw CannotInterpret("an async function is called");

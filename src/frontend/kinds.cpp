@@ -9,6 +9,7 @@
 #include "frontend/pointers.h"
 #include "frontend/python_error.h"
 
+#include <ATen/functorch/BatchedTensorImpl.h>
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/pybind.h>
 #include <torch/csrc/utils/python_symnode.h>
@@ -67,7 +68,10 @@ bool isTensor(PyObject *object) {
 bool isExactTensor(PyObject *object) { return THPVariable_CheckExact(object); }
 
 bool isProxyTensor(PyObject *object) {
-  return isTensor(object) && ProxyImpl::of(THPVariable_Unpack(object));
+  if (!isTensor(object))
+    return false;
+  const at::Tensor &tensor = THPVariable_Unpack(object);
+  return ProxyImpl::of(tensor) || at::functorch::isBatchedTensor(tensor);
 }
 
 bool isOfNoDimension(PyObject *tensor) { return THPVariable_Unpack(tensor).dim() == 0; }

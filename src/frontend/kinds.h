@@ -14,6 +14,7 @@ namespace bifront {
 
 bool isTensor(PyObject *object);
 bool isExactTensor(PyObject *object); // of no subclass
+// A tensor of the graph, or within vmap a batch of these.
 bool isProxyTensor(PyObject *object);
 // A tensor that is one or another, as the run takes one way of a branch or the other.
 bool isEitherTensor(PyObject *object);

@@ -180,10 +180,12 @@ ValueId Interpreter::objectToWrite(PyObject *value) const {
 // The tensor, where the run has to make an object of it; null for what is one. It is then this
 // object by all of its names: so there is nobody who could write it.
 const at::Tensor *Interpreter::tensorToWrite(PyObject *value) const {
-  if (!isProxyTensor(value))
+  if (!isTensor(value))
     return nullptr;
   const at::Tensor &tensor = THPVariable_Unpack(value);
   ProxyImpl *proxy = ProxyImpl::of(tensor);
+  if (!proxy)
+    return nullptr;
   const Recording &recording = *host_.recording;
   ValueId made = proxy->value();
   if (objects_.contains(made))
