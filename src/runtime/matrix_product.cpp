@@ -17,7 +17,7 @@ constexpr int64_t kLanes = 16;
 static_assert(kPanelColumns == 2 * kLanes);
 constexpr int64_t kMostPanelRows = 14;
 constexpr int64_t kBlockDepth = 256;   // a panel of the right: 32 KiB
-constexpr int64_t kBlockColumns = 512; // of the right, packed: half a megabyte
+constexpr int64_t kBlockColumns = 1024; // of the right, packed: a megabyte
 constexpr int64_t kBlockRows = 10 * kMostPanelRows;
 
 constexpr int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
