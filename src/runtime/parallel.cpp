@@ -9,6 +9,19 @@
 #include <exception>
 #include <utility>
 
+// ThreadSanitizer does not see the library's barriers.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#include <sanitizer/tsan_interface.h>
+#define BARRIER_AHEAD(object) __tsan_release(object)
+#define BARRIER_BEHIND(object) __tsan_acquire(object)
+#endif
+#endif
+#ifndef BARRIER_AHEAD
+#define BARRIER_AHEAD(object)
+#define BARRIER_BEHIND(object)
+#endif
+
 namespace bifront {
 namespace {
 
@@ -48,25 +61,21 @@ struct Loop {
   c10::function_ref<void(int64_t, int64_t)> part;
   std::atomic<bool> failed = false;
   std::exception_ptr error = nullptr;
-  // What orders the parts behind the caller and ahead of it for ThreadSanitizer, too, which does
-  // not see the library's barriers.
-  std::atomic<int> parts = 0;
 };
 
 void runPart(void *data) {
+  BARRIER_BEHIND(data);
   Loop &loop = *static_cast<Loop *>(data);
-  loop.parts.fetch_add(1, std::memory_order_acq_rel);
   int64_t team = openMP().teamSize(), each = (loop.count + team - 1) / team;
   int64_t begin = openMP().threadNumber() * each;
-  if (begin >= loop.count)
-    return;
   try {
-    loop.part(begin, std::min(begin + each, loop.count));
+    if (begin < loop.count)
+      loop.part(begin, std::min(begin + each, loop.count));
   } catch (...) {
     if (!loop.failed.exchange(true))
       loop.error = std::current_exception();
   }
-  loop.parts.fetch_add(1, std::memory_order_acq_rel);
+  BARRIER_AHEAD(data);
 }
 
 } // namespace
@@ -79,9 +88,9 @@ void parallelFor(int64_t count, int64_t grain, c10::function_ref<void(int64_t, i
     return;
   }
   Loop loop{count, part};
-  loop.parts.store(0, std::memory_order_release);
+  BARRIER_AHEAD(&loop);
   openMP().run(runPart, &loop, static_cast<unsigned>(threads), 0);
-  loop.parts.load(std::memory_order_acquire);
+  BARRIER_BEHIND(&loop);
   if (loop.error)
     std::rethrow_exception(loop.error);
 }
