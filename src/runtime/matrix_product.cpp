@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kLanes = 16;
 static_assert(kPanelColumns == 2 * kLanes);
 constexpr int64_t kMostPanelRows = 14;
-constexpr int64_t kBlockDepth = 256;   // a panel of the right: 32 KiB
+constexpr int64_t kBlockDepth = 256;    // a panel of the right: 32 KiB
 constexpr int64_t kBlockColumns = 1024; // of the right, packed: a megabyte
 constexpr int64_t kBlockRows = 10 * kMostPanelRows;
 
