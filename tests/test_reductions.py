@@ -115,8 +115,7 @@ def test_gradient(name: str) -> None:
         parts = result if isinstance(result, tuple) else (result,)
         return torch.autograd.grad(sum((p * p).sum() for p in parts), x)
 
-    # cosine_similarity clamps norms behind autograd's back.
-    in_graph = name not in ("cov", "cosine")
+    in_graph = name != "cov"
     arguments = lambda: (torch.randn(4, 4, 5, requires_grad=True),)  # noqa: E731
     assert_same(fn, arguments, loosen=200, in_graph=in_graph)
 

@@ -567,6 +567,21 @@ bool likeSecond(RuleCall &call) {
   return true;
 }
 
+// (grad_output, self), in whatever order `self` lies.
+bool contiguousLikeSecond(RuleCall &call) {
+  const Extent *self = call.tensor(1);
+  call.returns(plain(self->sizes, self->dtype));
+  return true;
+}
+
+// (self, target, p, margin, weight, reduction)
+bool lossOfRows(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  bool isEachRows = call.integer(5) == at::Reduction::None && self->dim() == 2;
+  call.returns(plain(isEachRows ? Dims{self->sizes[0]} : Dims{}, self->dtype));
+  return true;
+}
+
 // (self, target, ...) with what to do with the elements' losses at `reductionAt`.
 template <size_t reductionAt> bool loss(RuleCall &call) {
   const Extent *self = call.tensor(0), *target = call.tensor(1);
@@ -746,6 +761,9 @@ const std::unordered_map<std::string_view, ShapeRule> &rules() {
       {"aten::constant_pad_nd", pad},
       {"aten::_adaptive_avg_pool2d", adaptivePool},
       {"aten::_adaptive_avg_pool2d_backward", likeSecond},
+      {"aten::_ctc_loss_backward.Tensor", contiguousLikeSecond},
+      {"aten::multi_margin_loss", lossOfRows},
+      {"aten::multi_margin_loss_backward", contiguousLikeSecond},
       {"aten::binary_cross_entropy", loss<3>},
       {"aten::binary_cross_entropy_backward", lossBackward},
       {"aten::binary_cross_entropy_with_logits", loss<4>},

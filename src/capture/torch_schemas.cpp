@@ -1,5 +1,6 @@
 #include "capture/torch_schemas.h"
 
+#include "capture/other_contents.h"
 #include "ir/schema.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -24,7 +25,7 @@ std::optional<std::string> schemaText(std::string_view name) {
 } // namespace
 
 void useTorchSchemas() {
-  static const bool used = (setSchemaProvider(schemaText), true);
+  static const bool used = (defineOtherContents(), setSchemaProvider(schemaText), true);
   (void)used;
 }
 

@@ -67,6 +67,18 @@ bool bincount(RuleCall &call) {
   return true;
 }
 
+// (log_probs, targets, ...): the losses, and what the backward reads, which the longest target
+// decides.
+bool ctcLoss(RuleCall &call) {
+  const Extent *self = call.tensor(0);
+  if (self->dim() != 3)
+    return false;
+  int64_t batch = self->sizes[1];
+  call.returns(Extent::contiguous({batch}, self->dtype));
+  call.returns(Extent::contiguous({batch, self->sizes[0], call.byValues()}, self->dtype));
+  return true;
+}
+
 } // namespace
 
 ShapeRule valueShapeRule(std::string_view name) {
@@ -78,6 +90,7 @@ ShapeRule valueShapeRule(std::string_view name) {
       {"aten::unique_consecutive", uniqueConsecutive},
       {"aten::repeat_interleave.Tensor", repeatInterleave},
       {"aten::bincount", bincount},
+      {"aten::_ctc_loss.Tensor", ctcLoss},
   };
   auto found = table.find(name);
   return found == table.end() ? nullptr : found->second;

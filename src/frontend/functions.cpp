@@ -25,6 +25,12 @@ bool mayWarn(PyObject *function) {
   return checked(PySequence_Contains(names.get(), name)) != 0;
 }
 
+// The answer is a branch of the walk.
+bool asksForValues(PyObject *function) {
+  static PyObject *const known = ofModule("torch.nn.functional", "gaussian_nll_loss");
+  return function == known;
+}
+
 // Python functions of torch that read nothing of the program but their arguments: CPython runs them
 // faster.
 bool isStateless(PyObject *function) {
@@ -36,7 +42,7 @@ bool isStateless(PyObject *function) {
   if (name.starts_with("bifront.") && name != "bifront._walked")
     return true;
   if (name == "torch.nn.functional")
-    return !mayWarn(function);
+    return !mayWarn(function) && !asksForValues(function);
   for (std::string_view known : {"torch",
                                  "torch.functional",
                                  "torch._tensor",

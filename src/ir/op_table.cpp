@@ -318,6 +318,7 @@ Table makeTable() {
        "_assert_tensor_metadata"});
   table.emplace("bifront::first_rows", OpRow{OpKind::View});
   table.emplace("bifront::sized", OpRow{OpKind::View});
+  table.emplace("bifront::other_contents", OpRow{OpKind::Data});
   const std::vector<const char *> runningStats = {"running_mean", "running_var"};
   for (const char *name : {"native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm"})
     table.emplace(std::string("aten::") + name, OpRow{OpKind::Reduction, runningStats, "training"});

@@ -71,9 +71,10 @@ private:
   LogicalResult checkWritable(Operation *op, Value target);
   LogicalResult checkApart(func::CallOp op, ValueRange operands, unsigned written);
   bool hasHistory(Value origin);
-  LogicalResult keepsHistory(bf::AtenOp op, Value target);
+  bool leavesHistory(bf::AtenOp op, Value target);
+  Value withHistory(Operation *at, Value before, Value contents);
   void findGradients();
-  LogicalResult write(Operation *at, Value tensor, Value contents);
+  LogicalResult write(Operation *at, Value tensor, Value contents, bool keepsHistory = false);
   // The last of `values` are the contents of `bases` from here on.
   void takeOver(ArrayRef<Value> bases, ValueRange values, Location at);
   void holdCurrent(bf::AtenOp op);
@@ -158,7 +159,8 @@ void Functionaliser::useContents(Operation *op) {
       operand.set(contentsOf(operand.get()));
 }
 
-LogicalResult Functionaliser::write(Operation *at, Value tensor, Value contents) {
+LogicalResult Functionaliser::write(Operation *at, Value tensor, Value contents,
+                                    bool keepsHistory) {
   Value base = memory.baseOf(tensor);
   // From the view up to its base, all with the new version.
   SmallVector<std::pair<Value, Value>> fresh = {{tensor, contents}};
@@ -172,6 +174,9 @@ LogicalResult Functionaliser::write(Operation *at, Value tensor, Value contents)
     tensor = view->parent;
     fresh.emplace_back(tensor, contents);
   }
+  if (keepsHistory)
+    for (auto &[name, value] : fresh)
+      value = withHistory(at, contentsOf(name), value);
   uint64_t version = state.versions[base] = ++lastVersion;
   for (auto [name, value] : fresh)
     state.held[name] = {value, version};
@@ -226,9 +231,8 @@ bool Functionaliser::hasHistory(Value origin) {
 }
 
 // Writes that autograd does not see (under no_grad, or through detach) leave the history of a
-// tensor as it was, with other contents; a value cannot say that, so such a tensor must have no
-// history.
-LogicalResult Functionaliser::keepsHistory(bf::AtenOp op, Value target) {
+// tensor as it was, with other contents.
+bool Functionaliser::leavesHistory(bf::AtenOp op, Value target) {
   bool unseen = op.getNoGrad();
   while (const View *view = memory.viewOf(target)) {
     bf::AtenOp op = view->op;
@@ -237,10 +241,15 @@ LogicalResult Functionaliser::keepsHistory(bf::AtenOp op, Value target) {
   }
   bool gradientsFollow = gradientsAhead > 0 || gradientsElsewhere;
   TensorMemory::Tensors origins = memory.originsOf(target);
-  if (!unseen || !gradientsFollow ||
-      llvm::none_of(origins, [&](Value origin) { return hasHistory(origin); }))
-    return success();
-  return op.emitError() << "writes a tensor behind autograd's back, and gradients are taken later";
+  return unseen && gradientsFollow &&
+         llvm::any_of(origins, [&](Value origin) { return hasHistory(origin); });
+}
+
+Value Functionaliser::withHistory(Operation *at, Value before, Value contents) {
+  AtenArg args[] = {{AtenArg::Operand{0}}, {AtenArg::Operand{1}}};
+  return createAten(builder, at->getLoc(), "bifront::other_contents", args, {before, contents},
+                    before.getType())
+      .getResult(0);
 }
 
 // Those of the function's own block come in order; a loop's, and another function's, may come
@@ -254,9 +263,12 @@ void Functionaliser::findGradients() {
 
 LogicalResult Functionaliser::rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> written) {
   SmallVector<Value> recorded(op.getInputs());
-  for (uint32_t operand : written)
-    if (failed(checkWritable(op, recorded[operand])) || failed(keepsHistory(op, recorded[operand])))
+  DenseMap<uint32_t, bool> unseen;
+  for (uint32_t operand : written) {
+    if (failed(checkWritable(op, recorded[operand])))
       return failure();
+    unseen[operand] = leavesHistory(op, recorded[operand]);
+  }
   StringRef name = op.getBaseName();
   std::vector<std::pair<unsigned, uint32_t>> aliases = aliasedResults(op);
   useContents(op);
@@ -274,7 +286,7 @@ LogicalResult Functionaliser::rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> wri
              name == "aten::resize_" || name == "aten::resize_as_") {
     return op.emitError() << "changes the shape or the memory of a tensor in place";
   } else if (Value contents = emitPureTwin(builder, op)) {
-    if (failed(write(op, recorded[0], contents)))
+    if (failed(write(op, recorded[0], contents, unseen[0])))
       return failure();
   } else {
     bf::AtenOp functional = emitFunctionalForm(builder, op, written);
@@ -285,7 +297,7 @@ LogicalResult Functionaliser::rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> wri
         op.getResult(i).replaceAllUsesWith(functional.getResult(i));
     }
     for (auto [i, operand] : llvm::enumerate(written))
-      if (failed(write(op, recorded[operand], functional.getResult(own + i))))
+      if (failed(write(op, recorded[operand], functional.getResult(own + i), unseen[operand])))
         return failure();
   }
   // A result that is the written tensor itself goes by its name from here on.

@@ -223,6 +223,14 @@ LogicalResult dropAliases(bf::AtenOp op, PatternRewriter &rewriter, bool takesGr
   return forward(op, op->getOperand(0), rewriter, takesGradients);
 }
 
+// What a tensor is behind a write that autograd did not see: where no gradient is taken any more,
+// what was written.
+LogicalResult dropHistories(bf::AtenOp op, PatternRewriter &rewriter, bool takesGradients) {
+  if (takesGradients || op.getSchema() != "bifront::other_contents")
+    return failure();
+  return forward(op, op->getOperand(1), rewriter, takesGradients);
+}
+
 // Where rows are added up that an embedding has taken, nothing needs a table of all rows that holds
 // the summand alone.
 LogicalResult addRowsInPlace(bf::AtenOp op, PatternRewriter &rewriter, bool takesGradients) {
@@ -376,7 +384,7 @@ LogicalResult simplify(ModuleOp module, bool combinesBranches) {
       module.walk([](bf::GradOp) { return WalkResult::interrupt(); }).wasInterrupted();
   for (CallPattern::Rewrite rewrite :
        {addRowsInPlace, multiplyPart, writeConstantsInPlace, mergePermutations, mergeReshapes,
-        dropCopies, dropIdentities, dropAliases})
+        dropCopies, dropIdentities, dropAliases, dropHistories})
     patterns.add<CallPattern>(context, rewrite, takesGradients);
   for (Dialect *dialect : context->getLoadedDialects())
     dialect->getCanonicalizationPatterns(patterns);

@@ -158,3 +158,18 @@ func.func @detach(%x: tensor<4xf32>) -> tensor<4xf32> {
   %2 = bf.aten "aten::exp"(%0) : (tensor<4xf32>) -> tensor<4xf32>
   return %2 : tensor<4xf32>
 }
+// -----
+// A write behind autograd's back leaves the history as it was: of the view, and of its base.
+// CHECK-LABEL: func.func @behind_autograd
+func.func @behind_autograd(%x: tensor<4xf32>) -> tensor<4xf32> {
+  // CHECK: %[[Y:.*]] = bf.aten "aten::sin"(%arg0)
+  %0 = bf.aten "aten::sin"(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK: %[[D:.*]] = bf.aten "aten::detach"(%[[Y]])
+  %d = bf.aten "aten::detach"(%0) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK: %[[M:.*]] = bf.aten "aten::mul.Scalar"(%[[D]], 2)
+  // CHECK: bf.aten "bifront::other_contents"(%[[Y]], %{{.*}})
+  %1 = bf.aten "aten::mul_.Scalar"(%d, 2) : (tensor<4xf32>) -> tensor<4xf32>
+  // CHECK: bf.grad outputs(%[[NEW:.*]]) seeds()
+  %g = bf.grad outputs(%0) seeds() wrt(%x) : (tensor<4xf32>), (), (tensor<4xf32>) -> (tensor<4xf32>)
+  return %g : tensor<4xf32>
+}

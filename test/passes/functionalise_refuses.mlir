@@ -67,15 +67,6 @@ func.func @transposed(%x: tensor<2x4xf32>) {
   return
 }
 // -----
-func.func @behind_autograd(%x: tensor<4xf32>) -> tensor<4xf32> {
-  %0 = bf.aten "aten::exp"(%x) : (tensor<4xf32>) -> tensor<4xf32>
-  %d = bf.aten "aten::detach"(%0) : (tensor<4xf32>) -> tensor<4xf32>
-  // expected-error@+1 {{writes a tensor behind autograd's back, and gradients are taken later}}
-  %1 = bf.aten "aten::mul_.Scalar"(%d, 2) : (tensor<4xf32>) -> tensor<4xf32>
-  %g = bf.grad outputs(%0) seeds() wrt(%x) : (tensor<4xf32>), (), (tensor<4xf32>) -> (tensor<4xf32>)
-  return %g : tensor<4xf32>
-}
-// -----
 // expected-error@+1 {{a function of several blocks is not functionalised}}
 func.func @branch(%x: tensor<4xf32>) {
   func.return
