@@ -154,7 +154,7 @@ def func_vmap_train(m: Weights, x: Tensor, n: Any) -> Any:
     return y.detach()
 
 
-@step(in_graph=0)
+@step()
 def func_jacrev(m: Weights, x: Tensor, n: Any) -> Any:
     return torch.func.jacrev(lambda a: torch.tanh(a @ m.w.detach()))(x[0, 0])
 

@@ -162,6 +162,15 @@ def products_of_parameters(world: World, x: Tensor) -> Any:
     return value.detach(), found.detach(), found.requires_grad, value.requires_grad
 
 
+def jacobians(world: World, x: Tensor) -> Any:
+    of_one = torch.func.jacrev(lambda a: torch.tanh(a * x[1]))(x[0])
+    of_two = torch.func.jacrev(lambda a, b: {"y": a.outer(b)[:2]}, argnums=(0, 1))(x[0], x[1])
+    of_parameters = torch.func.jacrev(lambda p: functional_call(world.model, p, (x[0],)))(
+        world.plain()
+    )
+    return of_one, of_two["y"], of_parameters
+
+
 def of_integers(world: World, x: Tensor) -> Any:
     return vmap(lambda a: a + 1)(x.long()), vmap(torch.dot)(x, x)
 
@@ -204,6 +213,7 @@ STEPS: list[Step] = [
     randomness,
     products,
     products_of_parameters,
+    jacobians,
     of_integers,
     branch_of_values_outside,
     in_a_loop,
@@ -277,11 +287,23 @@ def test_refused_as_in_eager(name: str) -> None:
 def test_what_stays_with_cpython() -> None:
     @bifront.function
     def step(x: Tensor) -> Any:
-        return torch.func.jacrev(lambda a: a.sin())(x), torch.func.jvp(torch.sin, (x,), (x,))[1]
+        return torch.func.jacfwd(lambda a: a.sin())(x), torch.func.jvp(torch.sin, (x,), (x,))[1]
 
     for _ in range(4):
         x = torch.randn(3)
         jacobian, product = step(x)
         torch.testing.assert_close(jacobian, torch.diag(x.cos()))
         torch.testing.assert_close(product, x.cos() * x)
+
+
+def test_many_vectors_are_left_to_cpython() -> None:
+    @bifront.function
+    def step(x: Tensor) -> Tensor:
+        jacobian: Tensor = torch.func.jacrev(lambda a: a.sin())(x)
+        return jacobian
+
+    for _ in range(3):
+        x = torch.randn(100)
+        torch.testing.assert_close(step(x), torch.diag(x.cos()))
+    assert step.stats["graph_calls"] == 0
     assert torch._C._functorch.maybe_current_level() is None

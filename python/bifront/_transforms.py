@@ -16,6 +16,7 @@ from torch import Tensor
 from bifront import _core
 
 _functorch = torch._C._functorch
+MOST_VECTORS = 64  # each is a backward of its own in the graph
 
 
 def numbers_of(argnums: Any, count: int) -> tuple[int, ...]:
@@ -79,15 +80,27 @@ def products(
     retain_graph: bool,
     create_graph: bool,
 ) -> tuple[Tensor, ...]:
-    """Vector-Jacobian products."""
+    """Vector-Jacobian products; of a batch of vectors, as jacrev asks for, one after the other."""
     for output, cotangent in zip(outputs, cotangents, strict=True):
         same = isinstance(cotangent, Tensor) and cotangent.shape == output.shape
-        if not same or any(map(_functorch.is_batchedtensor, (output, cotangent, *leaves))):
+        if not same or any(map(_functorch.is_batchedtensor, (output, *leaves))):
             _core.capture_fail("torch.func.vjp is used under vmap, or with other shapes")
-    found = _gradients(
-        outputs, leaves, cotangents, retain_graph=retain_graph, create_graph=create_graph
+    if not any(map(_functorch.is_batchedtensor, cotangents)):
+        found = _gradients(
+            outputs, leaves, cotangents, retain_graph=retain_graph, create_graph=create_graph
+        )
+        return tuple(settled(gradient, leaves, create_graph) for gradient in found)
+    if len(levels := _levels()) != 1 or levels[0][1] > MOST_VECTORS:
+        _core.capture_fail("torch.func.vjp is given batches of batches, or many vectors")
+    batches = [_unbatched(cotangent) for cotangent in cotangents]
+    rows = [
+        _gradients(outputs, leaves, seeds, retain_graph=True, create_graph=create_graph)
+        for seeds in zip(*batches, strict=True)
+    ]
+    return tuple(
+        _batched(torch.stack([settled(part, leaves, create_graph) for part in parts]))
+        for parts in zip(*rows, strict=True)
     )
-    return tuple(settled(gradient, leaves, create_graph) for gradient in found)
 
 
 def settled(value: Any, leaves: list[Tensor], tracked: bool) -> Tensor:
