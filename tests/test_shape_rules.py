@@ -206,7 +206,17 @@ LIKE: list[tuple[Any, ...]] = [
     (dense(4, 1, 6).transpose(0, 2)[:, :, ::2],),
 ]
 
+
 # What each rule is tried on: a function and its arguments. The rest of this file tries the others.
+def ctc_gradient(x: Tensor) -> Tensor:
+    lengths = torch.tensor([5, 5]), torch.tensor([2, 1])
+    losses, alpha = aten._ctc_loss.Tensor(x, torch.tensor([[1, 2], [3, 0]]), *lengths)
+    gradient: Tensor = aten._ctc_loss_backward.Tensor(
+        torch.ones_like(losses), x, torch.tensor([[1, 2], [3, 0]]), *lengths, losses, alpha, 0
+    )
+    return gradient
+
+
 CASES: dict[str, list[tuple[Any, ...]]] = {
     "aten::embedding": [
         (lambda w, i: aten.embedding(w, i), dense(9, 5), indices(3, 4, below=9)),
@@ -342,6 +352,21 @@ CASES: dict[str, list[tuple[Any, ...]]] = {
     "aten::_adaptive_avg_pool2d_backward": [
         (lambda g, x: aten._adaptive_avg_pool2d_backward(g, x), dense(2, 4, 3, 2), X)
     ],
+    "aten::multi_margin_loss": [
+        (
+            lambda x, r=r: aten.multi_margin_loss(x, torch.tensor([0, 2, 1]), reduction=r),
+            dense(3, 4),
+        )
+        for r in range(3)
+    ],
+    "aten::multi_margin_loss_backward": [
+        (
+            lambda g, x: aten.multi_margin_loss_backward(g, x, torch.tensor([0, 2, 1]), 1, 1.0),
+            torch.ones(()),
+            dense(3, 4),
+        )
+    ],
+    "aten::_ctc_loss_backward.Tensor": [(ctc_gradient, dense(5, 2, 4))],
     "aten::binary_cross_entropy": [
         (lambda x, y, r=r: aten.binary_cross_entropy(x, y, None, r), PROBABILITY, PROBABILITY)
         for r in range(3)
@@ -388,7 +413,8 @@ TRIED_ABOVE = (
 @pytest.mark.parametrize("name", CASES)
 def test_rule(name: str) -> None:
     for function, *arguments in CASES[name]:
-        assert_inferred(function, *arguments, meta="attention" not in name)
+        meta = not any(word in name for word in ("attention", "ctc", "multi_margin"))
+        assert_inferred(function, *arguments, meta=meta)
 
 
 RANDOM_STATE = {f"bifront::{name}" for name in ("get_rng_state", "set_rng_state", "manual_seed")}
