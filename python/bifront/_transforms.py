@@ -64,7 +64,7 @@ def output_of(result: Any, has_aux: bool, scalar: bool = True) -> tuple[Any, Any
 
 def gradients(output: Tensor, leaves: list[Tensor], tracked: bool) -> tuple[Tensor, ...]:
     total = _unbatched(output).sum()
-    found = _gradients((total,), leaves, None, retain_graph=None, create_graph=True)
+    found = _gradients((total,), leaves, (None,), create_graph=True)
     return tuple(_batched(settled(gradient, leaves, tracked)) for gradient in found)
 
 
@@ -115,7 +115,7 @@ def settled(value: Any, leaves: list[Tensor], tracked: bool) -> Tensor:
 def _gradients(
     outputs: tuple[Any, ...], leaves: list[Tensor], seeds: Any, **options: Any
 ) -> list[Tensor]:
-    pairs = [(o, None if seeds is None else seeds[i]) for i, o in enumerate(outputs)]
+    pairs = zip(outputs, seeds, strict=True)
     known = [(output, seed) for output, seed in pairs if output.requires_grad]
     found: tuple[Tensor | None, ...] = (None,) * len(leaves)
     if known:

@@ -216,50 +216,31 @@ def grad_and_value(
     kwargs: dict[str, Any],
 ) -> tuple[Any, Any]:
     tracked = torch.is_grad_enabled()
-    leaves: list[torch.Tensor] = []
-
-    def own(argument: Any) -> torch.Tensor:
-        leaf, given = _transforms.own(argument, tracked)
-        leaves.append(leaf)
-        return given
-
-    given = list(args)
+    numbers = _transforms.numbers_of(argnums, len(args))
     with torch.enable_grad():
-        numbers = _transforms.numbers_of(argnums, len(args))
-        for number in numbers:
-            given[number] = tree_map(own, args[number])
+        given, leaves = _differentiated(args, numbers, tracked)
         output, aux = _transforms.output_of(func(*given, **kwargs), has_aux)
         found = list(_transforms.gradients(output, leaves, tracked))
-        gradients = tuple([tree_map(lambda _: found.pop(0), args[n]) for n in numbers])
+        gradients = _of_arguments(found, args, numbers, argnums)
         output = _transforms.settled(output, leaves, tracked)
         if has_aux:
-            aux = tree_map(lambda value: _transforms.settled(value, leaves, tracked), aux)
-    result = gradients[0] if isinstance(argnums, int) else gradients
-    return result, (output, aux) if has_aux else output
+            aux = _settled(aux, leaves, tracked)
+    return gradients, (output, aux) if has_aux else output
 
 
 def vjp_with_argnums(
     func: Callable[..., Any], *primals: Any, argnums: Any = None, has_aux: bool = False
 ) -> Any:
     tracked = torch.is_grad_enabled()
-    leaves: list[torch.Tensor] = []
-
-    def own(argument: Any) -> torch.Tensor:
-        leaf, given = _transforms.own(argument, tracked)
-        leaves.append(leaf)
-        return given
-
-    given = list(primals)
     everything = tuple(range(len(primals)))
     numbers = _transforms.numbers_of(everything if argnums is None else argnums, len(primals))
     with torch.enable_grad():
-        for number in numbers:
-            given[number] = tree_map(own, primals[number])
+        given, leaves = _differentiated(primals, numbers, tracked)
         output, aux = _transforms.output_of(func(*given), has_aux, scalar=False)
         outputs, spec = tree_flatten(output)
-        result = tree_map(lambda value: _transforms.settled(value, leaves, tracked), output)
+        result = _settled(output, leaves, tracked)
         if has_aux:
-            aux = tree_map(lambda value: _transforms.settled(value, leaves, tracked), aux)
+            aux = _settled(aux, leaves, tracked)
 
     def products(
         cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None
@@ -271,7 +252,34 @@ def vjp_with_argnums(
         found = list(
             _transforms.products(tuple(outputs), leaves, tuple(flat), retain_graph, create_graph)
         )
-        parts = [tree_map(lambda _: found.pop(0), primals[number]) for number in numbers]
-        return parts[0] if isinstance(argnums, int) else tuple(parts)
+        return _of_arguments(found, primals, numbers, argnums)
 
     return (result, products, aux) if has_aux else (result, products)
+
+
+def _differentiated(
+    args: tuple[Any, ...], numbers: tuple[int, ...], tracked: bool
+) -> tuple[list[Any], list[torch.Tensor]]:
+    """What the function is given, and what is differentiated of it."""
+    given, leaves = list(args), []
+
+    def own(argument: Any) -> torch.Tensor:
+        leaf, inside = _transforms.own(argument, tracked)
+        leaves.append(leaf)
+        return inside
+
+    for number in numbers:
+        given[number] = tree_map(own, args[number])
+    return given, leaves
+
+
+def _of_arguments(
+    found: list[torch.Tensor], args: tuple[Any, ...], numbers: tuple[int, ...], argnums: Any
+) -> Any:
+    """In the form of the arguments that they are the gradients of."""
+    parts = [tree_map(lambda _: found.pop(0), args[number]) for number in numbers]
+    return parts[0] if isinstance(argnums, int) else tuple(parts)
+
+
+def _settled(tree: Any, leaves: list[torch.Tensor], tracked: bool) -> Any:
+    return tree_map(lambda value: _transforms.settled(value, leaves, tracked), tree)

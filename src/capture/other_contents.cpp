@@ -1,5 +1,7 @@
 #include "capture/other_contents.h"
 
+#include "runtime/operator_named.h"
+
 #include <ATen/ATen.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -16,9 +18,8 @@ at::Tensor otherContents(const at::Tensor & /*tensor*/, const at::Tensor &conten
 }
 
 at::Tensor callOtherContents(const at::Tensor &tensor, const at::Tensor &contents) {
-  static auto op = c10::Dispatcher::singleton()
-                       .findSchemaOrThrow("bifront::other_contents", "")
-                       .typed<at::Tensor(const at::Tensor &, const at::Tensor &)>();
+  static auto op =
+      operatorNamed<at::Tensor(const at::Tensor &, const at::Tensor &)>("bifront::other_contents");
   return op.call(tensor, contents);
 }
 

@@ -7,7 +7,6 @@
 #include "capture/proxy.h"
 #include "capture/symbolic.h"
 
-#include <torch/csrc/Size.h>
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <algorithm>
@@ -16,12 +15,14 @@
 namespace bifront {
 namespace {
 
+// Null for other objects.
+SymbolicScalar *graphScalarOf(PyObject *number) {
+  return isGraphNumber(number) ? SymbolicScalar::of(symbolicNumber(number)) : nullptr;
+}
+
 bool isSize(PyObject *number) {
-  if (PyLong_CheckExact(number))
-    return true;
-  SymbolicScalar *known =
-      isGraphNumber(number) ? SymbolicScalar::of(symbolicNumber(number)) : nullptr;
-  return known && known->kind() == SymbolicScalar::Kind::Int;
+  SymbolicScalar *known = graphScalarOf(number);
+  return PyLong_CheckExact(number) || (known && known->kind() == SymbolicScalar::Kind::Int);
 }
 
 // The argument of that name, or at that position; borrowed, null where there is none.
@@ -36,14 +37,11 @@ PyObject *argumentOf(const CallArguments &arguments, size_t position, const char
 PyRef sizesOfShape(PyObject *shape) {
   if (shape && isSize(shape))
     return checked(PyTuple_Pack(1, shape));
-  if (!shape || !(isSequence(shape) || THPSize_Check(shape)) ||
+  if (!shape || !isMadeOfItems(shape) ||
       !std::all_of(PySequence_Fast_ITEMS(shape),
                    PySequence_Fast_ITEMS(shape) + PySequence_Fast_GET_SIZE(shape), isSize))
     return {};
-  PyRef sizes = checked(PyTuple_New(PySequence_Fast_GET_SIZE(shape)));
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(shape); ++i)
-    PyTuple_SET_ITEM(sizes.get(), i, Py_NewRef(PySequence_Fast_GET_ITEM(shape, i)));
-  return sizes;
+  return checked(PySequence_Tuple(shape));
 }
 
 // A function of numpy's that is given a shape.
@@ -126,13 +124,12 @@ PyRef Interpreter::tensorOfSizes(ValueId value, const OpaqueObject &made, PyObje
   const at::Tensor &like = THPVariable_Unpack(made.sample.get());
   if (!sizes || like.dim() != PyTuple_GET_SIZE(sizes) || !like.is_contiguous())
     return {};
-  Extent worlds[2];
   std::vector<ValueId> dynamic;
   bool byValues = false;
   Dims dims[2];
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(sizes); ++i) {
     PyObject *item = PyTuple_GET_ITEM(sizes, i);
-    SymbolicScalar *size = isGraphNumber(item) ? SymbolicScalar::of(symbolicNumber(item)) : nullptr;
+    SymbolicScalar *size = graphScalarOf(item);
     if (size && !size->becomeSize())
       return {};
     for (int world : {0, 1})
@@ -144,9 +141,8 @@ PyRef Interpreter::tensorOfSizes(ValueId value, const OpaqueObject &made, PyObje
   }
   if (dynamic.empty())
     return {};
-  for (int world : {0, 1})
-    worlds[world] = Extent::contiguous(dims[world], like.scalar_type());
-  auto shape = ProxyImpl::Shape::of(worlds[0], worlds[1], like.device());
+  auto shape = ProxyImpl::Shape::of(Extent::contiguous(dims[0], like.scalar_type()),
+                                    Extent::contiguous(dims[1], like.scalar_type()), like.device());
   shape.byValues = byValues;
   auto recording = host_.recording->shared_from_this();
   opaque_.note(value, made);

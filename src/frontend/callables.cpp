@@ -4,7 +4,6 @@
 #include "frontend/kinds.h"
 #include "frontend/walked_helpers.h"
 
-#include "capture/proxy.h"
 #include "capture/symbolic.h"
 
 #include <torch/csrc/autograd/python_variable.h>

@@ -2,21 +2,19 @@
 // at those wanted, which only the run may know.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/numpy_data.h"
 #include "frontend/walked_helpers.h"
 
 #include "capture/proxy.h"
 
-#include <torch/csrc/autograd/python_variable.h>
-
 #include <algorithm>
-#include <string_view>
 
 namespace bifront {
 namespace {
 
+// Which stays, whatever a program puts in its place.
 PyObject *ofTorch(const char *module, const char *name) {
-  PyRef imported = PyRef::steal(PyImport_ImportModule(module));
-  return imported ? PyObject_GetAttrString(imported.get(), name) : nullptr;
+  return Py_XNewRef(ofModule(module, name));
 }
 
 bool isUpsampling(PyObject *callee) {
@@ -31,11 +29,6 @@ bool isUpsampling(PyObject *callee) {
     return functions;
   }();
   return PyCFunction_Check(callee) && std::find(known.begin(), known.end(), callee) != known.end();
-}
-
-// Null unless it is a tensor of the graph.
-ProxyImpl *proxyOf(PyObject *value) {
-  return isTensor(value) ? ProxyImpl::of(THPVariable_Unpack(value)) : nullptr;
 }
 
 template <typename Predicate> bool hasSuch(PyObject *sizes, const Predicate &predicate) {

@@ -10,6 +10,7 @@
 #include "frontend/python_error.h"
 
 #include <ATen/functorch/BatchedTensorImpl.h>
+#include <torch/csrc/Size.h>
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/pybind.h>
 #include <torch/csrc/utils/python_symnode.h>
@@ -76,8 +77,14 @@ bool isProxyTensor(PyObject *object) {
 
 bool isOfNoDimension(PyObject *tensor) { return THPVariable_Unpack(tensor).dim() == 0; }
 
+ProxyImpl *proxyOf(PyObject *value) {
+  return isTensor(value) ? ProxyImpl::of(THPVariable_Unpack(value)) : nullptr;
+}
+
+bool isMadeOfItems(PyObject *object) { return isSequence(object) || THPSize_Check(object); }
+
 bool isEitherTensor(PyObject *object) {
-  ProxyImpl *proxy = isTensor(object) ? ProxyImpl::of(THPVariable_Unpack(object)) : nullptr;
+  ProxyImpl *proxy = proxyOf(object);
   return proxy && proxy->recording()->isMerged(proxy->value());
 }
 

@@ -12,12 +12,16 @@
 
 namespace bifront {
 
+class ProxyImpl;
+
 bool isTensor(PyObject *object);
 bool isExactTensor(PyObject *object); // of no subclass
 // A tensor of the graph, or within vmap a batch of these.
 bool isProxyTensor(PyObject *object);
 // A tensor that is one or another, as the run takes one way of a branch or the other.
 bool isEitherTensor(PyObject *object);
+// Null for other objects.
+ProxyImpl *proxyOf(PyObject *value);
 bool isOfNoDimension(PyObject *tensor);
 // A torch.SymInt, SymFloat or SymBool.
 bool isGraphNumber(PyObject *object);
@@ -48,6 +52,8 @@ PyObject *negatedNumber(PyObject *number);
 inline bool isSequence(PyObject *object) {
   return PyList_CheckExact(object) || PyTuple_CheckExact(object);
 }
+// Or a torch.Size, which is a tuple.
+bool isMadeOfItems(PyObject *object);
 // Borrowed.
 PyObject *builtinFunction(const char *name);
 PyRef tupleOf(const std::vector<PyRef> &values);

@@ -229,7 +229,7 @@ Merge::Plan Merge::planObject(PyObject *then, PyObject *otherwise) {
 std::optional<ValueId> Merge::objectOf(PyObject *value) const {
   if (pointerOf(value) || value == Py_None)
     return objectIn(value);
-  ProxyImpl *proxy = isTensor(value) ? ProxyImpl::of(THPVariable_Unpack(value)) : nullptr;
+  ProxyImpl *proxy = proxyOf(value);
   auto found = proxy ? objects_.find(proxy->value()) : objects_.end();
   return found == objects_.end() ? std::nullopt : std::optional(found->second);
 }

@@ -43,9 +43,6 @@ std::array<PyObject *, 3> partsOf(PyObject *object) {
   return {slice->start, slice->stop, slice->step};
 }
 
-// One that each run makes again of its items. torch.Size is a tuple.
-bool isMadeOfItems(PyObject *object) { return isSequence(object) || THPSize_Check(object); }
-
 // What is the same object, or as good as that, at each run.
 bool isConstant(PyObject *object) {
   if (PyTuple_CheckExact(object)) {

@@ -6,9 +6,6 @@
 #include "frontend/numpy_data.h"
 #include "frontend/pointers.h"
 
-#include "capture/proxy.h"
-#include "capture/symbolic.h"
-
 #include <torch/csrc/autograd/python_variable.h>
 
 #include <string_view>

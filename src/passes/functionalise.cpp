@@ -263,12 +263,9 @@ void Functionaliser::findGradients() {
 
 LogicalResult Functionaliser::rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> written) {
   SmallVector<Value> recorded(op.getInputs());
-  DenseMap<uint32_t, bool> unseen;
-  for (uint32_t operand : written) {
+  for (uint32_t operand : written)
     if (failed(checkWritable(op, recorded[operand])))
       return failure();
-    unseen[operand] = leavesHistory(op, recorded[operand]);
-  }
   StringRef name = op.getBaseName();
   std::vector<std::pair<unsigned, uint32_t>> aliases = aliasedResults(op);
   useContents(op);
@@ -286,7 +283,7 @@ LogicalResult Functionaliser::rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> wri
              name == "aten::resize_" || name == "aten::resize_as_") {
     return op.emitError() << "changes the shape or the memory of a tensor in place";
   } else if (Value contents = emitPureTwin(builder, op)) {
-    if (failed(write(op, recorded[0], contents, unseen[0])))
+    if (failed(write(op, recorded[0], contents, leavesHistory(op, recorded[0]))))
       return failure();
   } else {
     bf::AtenOp functional = emitFunctionalForm(builder, op, written);
@@ -297,7 +294,8 @@ LogicalResult Functionaliser::rewriteWrite(bf::AtenOp op, ArrayRef<uint32_t> wri
         op.getResult(i).replaceAllUsesWith(functional.getResult(i));
     }
     for (auto [i, operand] : llvm::enumerate(written))
-      if (failed(write(op, recorded[operand], functional.getResult(own + i), unseen[operand])))
+      if (failed(write(op, recorded[operand], functional.getResult(own + i),
+                       leavesHistory(op, recorded[operand]))))
         return failure();
   }
   // A result that is the written tensor itself goes by its name from here on.

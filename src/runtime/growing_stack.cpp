@@ -1,5 +1,7 @@
 #include "runtime/growing_stack.h"
 
+#include "runtime/operator_named.h"
+
 #include <ATen/ATen.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -14,10 +16,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-template <typename Signature> auto operatorNamed(const char *name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
-}
 
 at::Tensor firstRows(const at::Tensor &stack, const c10::SymInt &rows) {
   static auto op =

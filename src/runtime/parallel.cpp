@@ -1,5 +1,7 @@
 #include "runtime/parallel.h"
 
+#include "runtime/atens_library.h"
+
 #include <ATen/Parallel.h>
 
 #include <dlfcn.h>
@@ -35,11 +37,7 @@ struct OpenMP {
 // Nothing in it where ATen does without, or with another compiler's library.
 OpenMP ofAten() {
   OpenMP found;
-  Dl_info info;
-  if (!dladdr(reinterpret_cast<const void *>(&at::get_num_threads), &info) || !info.dli_fname)
-    return found;
-  void *library =
-      dlopen(info.dli_fname, RTLD_NOLOAD | RTLD_LAZY); // is looked up with what it needs
+  void *library = atensLibrary();
   if (!library)
     return found;
   auto find = [&](auto &function, const char *name) {

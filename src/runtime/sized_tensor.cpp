@@ -1,5 +1,7 @@
 #include "runtime/sized_tensor.h"
 
+#include "runtime/operator_named.h"
+
 #include <ATen/ATen.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -43,9 +45,8 @@ at::Tensor sizedWithHistory(const at::Tensor &tensor, c10::SymIntArrayRef sizes)
 } // namespace
 
 at::Tensor sizedTensor(const at::Tensor &tensor, c10::SymIntArrayRef sizes) {
-  static auto op = c10::Dispatcher::singleton()
-                       .findSchemaOrThrow("bifront::sized", "")
-                       .typed<at::Tensor(const at::Tensor &, c10::SymIntArrayRef)>();
+  static auto op =
+      operatorNamed<at::Tensor(const at::Tensor &, c10::SymIntArrayRef)>("bifront::sized");
   return op.call(tensor, sizes);
 }
 
