@@ -16,7 +16,7 @@ import torch
 from bench.contestant import Failed
 from bench.machine import describe, peaks
 from bench.page import page
-from bench.race import Race, Result, Way, fitting_batch
+from bench.race import Race, Result, Way, fit
 from bench.report import notes, plot, table
 from bench.ways import WAYS
 from programs.program import SIZES, names
@@ -92,30 +92,29 @@ def ways_of(peers: str) -> list[str]:
 
 
 def race(program: str, ways: list[str], options: argparse.Namespace, bar: Bar) -> Result:
-    batch = None
-    if options.size == "paper" or options.batch:
-        bar.show("eager", "which batch fits")
-        try:
-            batch = fitting_batch(
-                program,
-                len(ways),
-                threads=options.threads,
-                timeout=options.timeout,
-                longest=options.longest,
-            )
-        except Failed as failed:
-            none = {name: Way(problem=f"a small batch: {failed}") for name in ways}
-            return Result(program, options.size, None, 0.0, none)
-        if batch is not None and options.batch:
-            batch = options.batch
+    bar.show("eager", "which batch fits")
+    try:
+        fitting = fit(
+            program,
+            len(ways),
+            size=options.size,
+            batch=options.batch,
+            threads=options.threads,
+            timeout=options.timeout,
+            longest=options.longest,
+        )
+    except Failed as failed:
+        none = {name: Way(problem=f"a small batch: {failed}") for name in ways}
+        return Result(program, options.size, None, 0.0, none)
     runs = Race(
         program,
         ways,
         size=options.size,
-        batch=batch,
+        batch=fitting.batch,
         threads=options.threads,
         timeout=options.timeout,
         progress=bar.show,
+        together=fitting.together,
     )
     return runs.run(options.steps)
 

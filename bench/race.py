@@ -69,7 +69,8 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 class Race:
-    """One program, all ways. Eager is among them: the others are measured beside it."""
+    """One program, all ways. Eager is among them: the others are measured beside it. Where they
+    do not fit into the memory together, each of the others has a heat with eager of its own."""
 
     def __init__(
         self,
@@ -81,40 +82,68 @@ class Race:
         threads: int,
         timeout: float,
         progress: Progress,
+        together: bool = True,
     ) -> None:
         self.program, self.size, self.batch, self.threads = program, size, batch, threads
         self.timeout, self.progress = timeout, progress
         self.ways = {name: Way() for name in ways}
+        others = [name for name in ways if name != "eager"]
+        self.heats = [ways] if together or not others else [["eager", name] for name in others]
+        self.heat = self.heats[0]
         self.running: dict[str, Contestant] = {}
         self.failed: set[str] = set()
         self.compared = False
-        self.losses: dict[str, list[list[float]]] = {name: [] for name in ways}
-        self.turns: dict[str, list[list[float]]] = {name: [] for name in ways}
+        self.losses: dict[str, list[list[float]]] = {}
+        self.turns: dict[str, list[list[float]]] = {}
+        self.operations = 0.0
 
     def run(self, steps: int) -> Result:
-        operations = 0.0
         try:
-            self.each("starts", self.start)
-            if any(contestant.chaotic for contestant in self.running.values()):
-                self.compare_in_double()
-            for count in range(1, COMPARED_STEPS + 1):
-                self.each(f"step {count}", self.early_step)
-            if not self.compared:
-                self.compare_all()
-            self.each("memory", lambda name: self.running[name].ask("forget_peak"))
-            self.take_turns(steps)
-            self.each("counts", self.look_back)
-            if "eager" in self.running:
-                operations = self.running["eager"].ask("operations", count=3)
+            self.run_heat(steps)
+            eager = self.ways["eager"]
+            for heat in self.heats[1:]:
+                self.heat = heat
+                self.ways["eager"] = Way(same=eager.same, problem=eager.problem)
+                if len(self.contenders()) == 2:
+                    self.run_heat(steps)
+            self.ways["eager"] = eager
         finally:
             self.close()
-        self.figures(operations)
-        return Result(self.program, self.size, self.batch, operations, self.ways)
+        return Result(self.program, self.size, self.batch, self.operations, self.ways)
+
+    def contenders(self) -> list[str]:
+        return [name for name in self.heat if name not in self.failed]
+
+    def run_heat(self, steps: int) -> None:
+        self.losses = {name: [] for name in self.heat}
+        self.turns = {name: [] for name in self.heat}
+        self.each("starts", self.start)
+        if not self.compared and any(one.chaotic for one in self.running.values()):
+            self.compare_in_double()
+        for count in range(1, COMPARED_STEPS + 1):
+            if self.heat is not self.heats[0] and self.contenders() == ["eager"]:
+                break  # its figures are those of the first heat
+            self.each(f"step {count}", self.early_step)
+        else:
+            self.finish_heat(steps)
+        self.close()
+
+    def finish_heat(self, steps: int) -> None:
+        if not self.compared:
+            self.compare_all()
+        self.each("memory", lambda name: self.running[name].ask("forget_peak"))
+        self.take_turns(steps)
+        self.each("counts", self.look_back)
+        if "eager" in self.running and not self.operations:
+            self.operations = self.running["eager"].ask("operations", count=3)
+        self.figures()
 
     def compare_in_double(self) -> None:
         """Ten steps in processes of their own, one after the other: each may take twice the
         memory of those that are timed."""
         self.close()
+        self.heat = list(self.ways)
+        self.losses = {name: [] for name in self.heat}
         folder = TemporaryDirectory(prefix="bench-")  # eager's state is not to fill the memory
         expected = Path(folder.name) / "eager"
 
@@ -134,9 +163,10 @@ class Race:
         with folder:
             self.each("starts", train)
         self.compared = True
-        self.losses = {name: [] for name in self.ways}
         for way in self.ways.values():
             way.first_step = way.tenth_step = None
+        self.heat = self.heats[0]
+        self.losses = {name: [] for name in self.heat}
         self.each("starts", self.start)
 
     def close(self) -> None:
@@ -146,9 +176,7 @@ class Race:
 
     def each(self, doing: str, do: Callable[[str], object]) -> None:
         """One that fails leaves the race, and the others go on."""
-        for name in list(self.ways):
-            if name in self.failed:
-                continue
+        for name in self.contenders():
             self.progress(name, doing)
             try:
                 do(name)
@@ -239,9 +267,9 @@ class Race:
         way.counts = self.running[name].ask("counts")
         way.peak_bytes = self.running[name].ask("peak")
 
-    def figures(self, operations: float) -> None:
-        for name, way in self.ways.items():
-            times, beside = self.turns[name], self.turns["eager"]
+    def figures(self) -> None:
+        for name in self.heat:
+            way, times, beside = self.ways[name], self.turns[name], self.turns["eager"]
             if not times or len(times) != len(beside):
                 continue
             way.step = statistics.median(chain.from_iterable(times))
@@ -250,35 +278,54 @@ class Race:
             way.ratio = statistics.median(ratios)
             way.ratio_low = ratios[len(ratios) // 10]
             way.ratio_high = ratios[-1 - len(ratios) // 10]
-            way.flops = operations / way.step
+            way.flops = self.operations / way.step
 
 
-def fitting_batch(
-    program: str, contestants: int, *, threads: int, timeout: float, longest: float
-) -> int | None:
-    """The largest batch, halved from the paper's, with which all contestants fit into the memory
-    together and an eager step takes at most `longest` seconds. None where a program's batch is
-    not to choose."""
+@dataclass
+class Fit:
+    batch: int | None
+    """None where a program's batch is not to choose."""
+    together: bool
+    """All contestants fit into the memory at once."""
+
+
+def fit(
+    program: str,
+    contestants: int,
+    *,
+    size: str,
+    batch: int | None,
+    threads: int,
+    timeout: float,
+    longest: float,
+) -> Fit:
+    """With the batch that is asked for. In the papers' size else the largest one, halved from
+    theirs, with which all contestants fit into the memory together and an eager step takes at
+    most `longest` seconds."""
     build = find(program)
     if "batch" not in inspect.signature(build).parameters:
-        return None
+        return Fit(None, together=True)
+    if size != "paper":
+        return Fit(batch, together=True)
     cost = {}
-    for batch in (2, 4):
+    for few in (2, 4):
         contestant = Contestant(
-            program, "eager", size="paper", batch=batch, threads=threads, timeout=timeout
+            program, "eager", size=size, batch=few, threads=threads, timeout=timeout
         )
         try:
             contestant.ask("steps", count=1)
             seconds = contestant.ask("steps", count=1)["times"][0]
-            cost[batch] = (seconds, contestant.ask("peak"))
+            cost[few] = (seconds, contestant.ask("peak"))
         finally:
             contestant.close()
     more_seconds, more_bytes = ((b - a) / 2 for a, b in zip(cost[2], cost[4], strict=True))
-    memory = 0.8 * available_bytes() / contestants
-    batch = 64
-    while batch > 1 and (
-        cost[4][0] + (batch - 4) * more_seconds > longest
-        or cost[4][1] + (batch - 4) * more_bytes > memory
-    ):
-        batch //= 2
-    return batch
+
+    def fits(batch: int) -> bool:
+        needed: float = cost[4][1] + (batch - 4) * more_bytes
+        return contestants * needed <= 0.8 * available_bytes()
+
+    if batch is None:
+        batch = 64
+        while batch > 1 and (cost[4][0] + (batch - 4) * more_seconds > longest or not fits(batch)):
+            batch //= 2
+    return Fit(batch, fits(batch))

@@ -15,7 +15,7 @@ import torch
 from bench.contestant import Contestant, Failed, Trainer, answer
 from bench.machine import describe, peaks
 from bench.page import page
-from bench.race import Race, Result
+from bench.race import Fit, Race, Result, fit
 from bench.report import plot, table
 
 
@@ -23,7 +23,7 @@ def contestant(way: str = "eager") -> Contestant:
     return Contestant("janus/an", way, size="small", batch=None, threads=1, timeout=60)
 
 
-def race(ways: list[str]) -> Result:
+def race(ways: list[str], *, together: bool = True) -> Result:
     runs = Race(
         "janus/an",
         ways,
@@ -32,6 +32,7 @@ def race(ways: list[str]) -> Result:
         threads=1,
         timeout=60,
         progress=lambda way, doing: None,
+        together=together,
     )
     return runs.run(16)
 
@@ -61,6 +62,67 @@ def test_what_a_race_finds(tmp_path: Path) -> None:
     assert "| janus/an | bifront |" in written and "- bifront: as eager on 1 of 1" in written
     plot([result], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+class Counted(Race):
+    """Counts who runs at once."""
+
+    most = 0
+
+    def start(self, name: str, double: bool = False) -> None:
+        super().start(name, double)
+        Counted.most = max(Counted.most, len(self.running))
+
+
+@pytest.mark.parametrize("chaotic", [False, True])
+def test_where_memory_is_short_each_way_runs_beside_eager_alone(
+    monkeypatch: pytest.MonkeyPatch, chaotic: bool
+) -> None:
+    monkeypatch.setitem(globals(), "Race", Counted)
+    monkeypatch.setattr(Counted, "most", 0)
+    pretended = property(lambda _: chaotic, lambda *_: None)
+    monkeypatch.setattr(Contestant, "chaotic", pretended, raising=False)
+    result = race(["eager", "bifront", "no such way", "script"], together=False)
+    assert Counted.most == 2
+    eager, bifront, unknown, script = result.ways.values()
+    for way in (eager, bifront, script):
+        assert way.same and not way.problem
+        assert way.ratio and way.flops and way.peak_bytes and way.first_step and way.tenth_step
+    assert eager.ratio == 1.0
+    assert unknown.problem.startswith("KeyError") and unknown.step is None
+
+
+def test_what_fits_into_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = {
+        2: (1.0, 300 << 20),
+        4: (1.5, 400 << 20),
+    }  # half a second and 200 MiB; 0.25 s and 50 MiB an image
+
+    class Measured:
+        chaotic = False
+
+        def __init__(self, *_: Any, batch: int, **__: Any) -> None:
+            self.seconds, self.bytes = costs[batch]
+
+        def ask(self, request: str, **_: Any) -> Any:
+            return {"times": [self.seconds]} if request == "steps" else self.bytes
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("bench.race.Contestant", Measured)
+
+    def fitted(gib: float, batch: int | None = None, longest: float = 100.0) -> Fit:
+        monkeypatch.setattr("bench.race.available_bytes", lambda: int(gib * (1 << 30)))
+        return fit(
+            "terra/gpt2", 4, size="paper", batch=batch, threads=1, timeout=60, longest=longest
+        )
+
+    assert fitted(100.0) == Fit(64, together=True)
+    assert fitted(100.0, longest=5.0) == Fit(16, together=True)
+    assert fitted(5.0) == Fit(16, together=True)
+    assert fitted(1.0) == Fit(1, together=False)
+    assert fitted(5.0, batch=64) == Fit(64, together=False)
 
 
 def test_the_page_of_results_is_that_of_the_reports() -> None:
