@@ -1,5 +1,6 @@
 #include "runtime/aten_bridge.h"
 
+#include "runtime/batch_norms.h"
 #include "runtime/below_autograd.h"
 #include "runtime/float_convolutions.h"
 #include "runtime/small_calls.h"
@@ -24,6 +25,8 @@ ProductFn ownFunction(const std::string &schema) {
     return product;
   if (ProductFn convolution = ownConvolution(schema))
     return convolution;
+  if (ProductFn batchNorm = ownBatchNorm(schema))
+    return batchNorm;
   return ownSmallCall(schema);
 }
 

@@ -21,6 +21,8 @@ constexpr int64_t kFewestColumns = 4, kFewRows = 4, kLargeForFewRows = 1 << 13;
 constexpr int64_t kWorkPerThread = 1 << 18; // at least
 // Packing takes a small part of the time of a product of more rows.
 constexpr int64_t kMostRowsForPacked = 128;
+// Where ATen's products are fast, its calls still take longer, and it packs columns no faster.
+constexpr int64_t kMostWorkBesideAten = 1 << 14, kMostWorkOfColumnsBesideAten = 1 << 22;
 
 // Of this thread, for as long as it lives; no more than a block of each operand.
 float *workspace(int64_t size) {
@@ -74,8 +76,21 @@ struct Factors {
   int64_t leftStep = 0, rightStep = 0; // from one of the batch to the next
 };
 
+bool canBePacked(const Factors &factors, const PackedRight *packed) {
+  return packed && factors.batch == 1 && factors.product.rows <= kMostRowsForPacked;
+}
+
+bool isFaster(const Factors &factors, const PackedRight *packed) {
+  const MatrixProduct &one = factors.product;
+  int64_t most = one.right.rowStride == 1 ? kMostWorkOfColumnsBesideAten : kMostWorkBesideAten;
+  return !atensProductsAreFast() || canBePacked(factors, packed) ||
+         factors.batch * one.rows * one.columns * one.depth <= most;
+}
+
 // Nothing where ATen is to do it.
-std::optional<Factors> factorsOf(const at::Tensor &left, const at::Tensor &right, int64_t dims) {
+template <bool evenIfSlower>
+std::optional<Factors> factorsOf(const at::Tensor &left, const at::Tensor &right, int64_t dims,
+                                 const PackedRight *packed) {
   if (!isPlainFloat(left, dims) || !isPlainFloat(right, dims))
     return std::nullopt;
   Factors factors;
@@ -101,6 +116,8 @@ std::optional<Factors> factorsOf(const at::Tensor &left, const at::Tensor &right
     return std::nullopt;
   product.left = *viewOfLeft;
   product.right = *viewOfRight;
+  if (!evenIfSlower && !isFaster(factors, packed))
+    return std::nullopt;
   return factors;
 }
 
@@ -129,7 +146,7 @@ std::optional<Initial> initialOf(const at::Tensor &initial, const Factors &facto
 void multiplyAll(const Factors &factors, const at::Tensor &result, const Initial *initial,
                  PackedRight *packed) {
   MatrixProduct one = factors.product;
-  if (packed && factors.batch == 1 && one.rows <= kMostRowsForPacked) {
+  if (canBePacked(factors, packed)) {
     one.packedRight = packed->of(one.right, one.depth, one.columns);
     one.packedColumns = one.columns;
   }
@@ -169,9 +186,10 @@ at::Tensor makeResult(const Factors &factors, const at::Tensor &like, int64_t di
 // ===- The operators ---------------------------------------------------------------------------===
 
 // mm and bmm
-template <int64_t dims> bool product(std::vector<c10::IValue> &stack, PackedRight *packed) {
+template <bool evenIfSlower, int64_t dims>
+bool product(std::vector<c10::IValue> &stack, PackedRight *packed) {
   const at::Tensor &left = stack[0].toTensor();
-  auto factors = factorsOf(left, stack[1].toTensor(), dims);
+  auto factors = factorsOf<evenIfSlower>(left, stack[1].toTensor(), dims, packed);
   if (!factors)
     return false;
   at::Tensor result = makeResult(*factors, left, dims);
@@ -183,12 +201,12 @@ template <int64_t dims> bool product(std::vector<c10::IValue> &stack, PackedRigh
 
 // addmm and baddbmm: beta * self + alpha * (left @ right); NaNs of self do not count where beta is
 // zero.
-template <int64_t dims, bool inPlace>
+template <bool evenIfSlower, int64_t dims, bool inPlace>
 bool sumWithProduct(std::vector<c10::IValue> &stack, PackedRight *packed) {
   const at::Tensor &self = stack[0].toTensor(), &left = stack[1].toTensor(),
                    &right = stack[2].toTensor();
   double beta = stack[3].toScalar().toDouble(), alpha = stack[4].toScalar().toDouble();
-  auto factors = factorsOf(left, right, dims);
+  auto factors = factorsOf<evenIfSlower>(left, right, dims, packed);
   if (!factors || alpha == 0)
     return false;
   auto initial = initialOf(self, *factors, dims);
@@ -211,10 +229,25 @@ bool sumWithProduct(std::vector<c10::IValue> &stack, PackedRight *packed) {
   return true;
 }
 
-bool isFasterHere() {
+template <bool evenIfSlower> ProductFn productOf(const std::string &schema) {
+  constexpr std::array<std::pair<const char *, ProductFn>, 6> kProducts = {{
+      {"aten::mm", product<evenIfSlower, 2>},
+      {"aten::bmm", product<evenIfSlower, 3>},
+      {"aten::addmm", sumWithProduct<evenIfSlower, 2, false>},
+      {"aten::addmm_", sumWithProduct<evenIfSlower, 2, true>},
+      {"aten::baddbmm", sumWithProduct<evenIfSlower, 3, false>},
+      {"aten::baddbmm_", sumWithProduct<evenIfSlower, 3, true>},
+  }};
+  for (const auto &[name, fn] : kProducts)
+    if (schema == name)
+      return fn;
+  return nullptr;
+}
+
+bool hasVectors() {
 #if defined(__x86_64__)
-  static const bool is = __builtin_cpu_supports("avx512f") && !__builtin_cpu_is("intel");
-  return is;
+  static const bool has = __builtin_cpu_supports("avx512f");
+  return has;
 #else
   return false;
 #endif
@@ -249,21 +282,19 @@ const float *PackedRight::of(const MatrixView &right, int64_t newDepth, int64_t 
   return packed;
 }
 
-ProductFn ownProduct(const std::string &schema) {
-  constexpr std::array<std::pair<const char *, ProductFn>, 6> kProducts = {{
-      {"aten::mm", product<2>},
-      {"aten::bmm", product<3>},
-      {"aten::addmm", sumWithProduct<2, false>},
-      {"aten::addmm_", sumWithProduct<2, true>},
-      {"aten::baddbmm", sumWithProduct<3, false>},
-      {"aten::baddbmm_", sumWithProduct<3, true>},
-  }};
-  if (!isFasterHere() || !options().ownProducts)
+bool atensProductsAreFast() {
+#if defined(__x86_64__)
+  static const bool are = __builtin_cpu_is("intel");
+  return are;
+#else
+  return true;
+#endif
+}
+
+ProductFn ownProduct(const std::string &schema, bool evenIfSlower) {
+  if (!hasVectors() || !options().ownProducts)
     return nullptr;
-  for (const auto &[name, fn] : kProducts)
-    if (schema == name)
-      return fn;
-  return nullptr;
+  return evenIfSlower ? productOf<true>(schema) : productOf<false>(schema);
 }
 
 } // namespace bifront

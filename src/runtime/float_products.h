@@ -1,5 +1,6 @@
-// Matrix products of ATen in the executor's own way, on machines where that is faster: ATen's
-// library (MKL) leaves AVX-512 unused on other makers' processors.
+// Matrix products of ATen in the executor's own way, where that is faster: ATen's library (MKL)
+// leaves AVX-512 unused on other makers' processors, and packs what several products share for
+// each.
 #pragma once
 
 #include "runtime/matrix_product.h"
@@ -44,7 +45,11 @@ private:
 // returns false: for other kinds of tensors, small products, and whatever raises.
 using ProductFn = bool (*)(std::vector<c10::IValue> &stack, PackedRight *packed);
 
-// Null where the operator is no product, or ATen's is as fast on this machine.
-ProductFn ownProduct(const std::string &schema);
+// Null where the operator is no product, or this machine lacks AVX-512. What ATen is as fast at it
+// is left to do, unless `evenIfSlower`.
+ProductFn ownProduct(const std::string &schema, bool evenIfSlower = false);
+
+// Whether ATen's library uses all that this machine has for products.
+bool atensProductsAreFast();
 
 } // namespace bifront

@@ -17,4 +17,15 @@ inline bool isPlainMemory(const at::Tensor &tensor, c10::ScalarType type) {
          tensor.layout() == at::kStrided && isResolved(tensor);
 }
 
+// In order, as tensors are created, and not empty.
+inline bool liesInOrder(const at::Tensor &tensor) {
+  int64_t stride = 1;
+  for (int64_t d = tensor.dim() - 1; d >= 0; --d) {
+    if (tensor.size(d) == 0 || tensor.stride(d) != stride)
+      return false;
+    stride *= tensor.size(d);
+  }
+  return true;
+}
+
 } // namespace bifront

@@ -182,7 +182,7 @@ std::unique_ptr<at::ObserverContext> countProducts(const at::RecordFunction &cal
 TEST(BoundCall, TakesProductsOfOurOwnBelowAutogradOnly) {
   if (!ownProduct("aten::mm"))
     GTEST_SKIP() << "products are left to ATen on this machine";
-  at::Tensor a = at::randn({20, 64}), b = at::randn({64, 64});
+  at::Tensor a = at::randn({8, 32}), b = at::randn({32, 32});
   BoundCall product({"aten::mm", {operand(0), operand(1)}, {}});
   BoundCall::Scratch scratch;
   std::vector<c10::IValue> operands = {a, b}, results;
