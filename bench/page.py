@@ -1,7 +1,7 @@
 """The page of results: `python -m bench.page docs/reports/*.json > docs/results.md`.
 
-Of what `python -m bench --json REPORT.json` wrote, a section for each size. A way of a program that
-several reports have is shown as the last one has it.
+Of what `python -m bench --json REPORT.json` wrote, a section for each size and kind of processor. A
+way of a program that several reports have is shown as the last one has it.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def origin(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def section(size: str, reports: list[dict[str, Any]]) -> str:
+def section(size: str, processor: str, reports: list[dict[str, Any]]) -> str:
     results = last_of_each(reports)
-    lines = [f"## Size: {size}", ""]
+    lines = [f"## Size: {size}, on {processor}", ""]
     for report in reports:
         lines += origin(report)
     lines += [*summary(results), ""]
@@ -95,9 +95,14 @@ def section(size: str, reports: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def kind(report: dict[str, Any]) -> tuple[str, str]:
+    return report["size"], report["machine"]["processor"]
+
+
 def page(reports: list[dict[str, Any]]) -> str:
-    sizes = dict.fromkeys(report["size"] for report in reports)
-    sections = [section(size, [r for r in reports if r["size"] == size]) for size in sizes]
+    sizes = list(dict.fromkeys(report["size"] for report in reports))
+    kinds = sorted(dict.fromkeys(map(kind, reports)), key=lambda one: sizes.index(one[0]))
+    sections = [section(*one, [r for r in reports if kind(r) == one]) for one in kinds]
     return "\n".join([INTRODUCTION, *sections])
 
 

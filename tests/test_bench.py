@@ -60,6 +60,10 @@ def test_what_a_race_finds(tmp_path: Path) -> None:
     }
     written = page([report])
     assert "| janus/an | bifront |" in written and "- bifront: as eager on 1 of 1" in written
+    other = report | {"machine": describe() | {"processor": "Another"}}
+    written = page([report, other])
+    assert written.count("| janus/an | bifront |") == 2
+    assert "## Size: small, on Another" in written
     plot([result], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
