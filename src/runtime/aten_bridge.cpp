@@ -3,6 +3,7 @@
 #include "runtime/batch_norms.h"
 #include "runtime/below_autograd.h"
 #include "runtime/float_convolutions.h"
+#include "runtime/pools.h"
 #include "runtime/small_calls.h"
 
 #include <ATen/ATen.h>
@@ -27,6 +28,8 @@ ProductFn ownFunction(const std::string &schema) {
     return convolution;
   if (ProductFn batchNorm = ownBatchNorm(schema))
     return batchNorm;
+  if (ProductFn pool = ownPool(schema))
+    return pool;
   return ownSmallCall(schema);
 }
 

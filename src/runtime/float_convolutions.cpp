@@ -147,14 +147,10 @@ std::optional<Convolution> convolutionOf(const c10::IValue &image, const c10::IV
                  dilations[0] == 1 && dilations[1] == 1 && images.size(1) == weights.size(1);
   if (!isUsual)
     return std::nullopt;
-  auto windowsAlong = [&](int64_t dim) {
-    int64_t free = images.size(dim) + 2 * paddings[dim - 2] - weights.size(dim);
-    return free < 0 ? 0 : free / steps[dim - 2] + 1;
-  };
   Convolution made;
-  made.windows = {images.size(1),  images.size(2),  images.size(3), weights.size(2),
-                  weights.size(3), steps[0],        steps[1],       paddings[0],
-                  paddings[1],     windowsAlong(2), windowsAlong(3)};
+  made.windows = windowsOver(images.size(1), {images.size(2), images.size(3)},
+                             {weights.size(2), weights.size(3)}, {steps[0], steps[1]},
+                             {paddings[0], paddings[1]});
   made.images = images.size(0);
   made.outputs = weights.size(0);
   const Windows &windows = made.windows;

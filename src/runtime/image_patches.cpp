@@ -56,9 +56,9 @@ void putRuns(const float *from, int64_t fromStep, float *to, int64_t toStep, int
       putRun<Kind>(from + i * fromStep, to + i * toStep, size);
 }
 
-void clearRun(float *to, int64_t size) {
+void fillRun(float *to, int64_t size, float value) {
   for (int64_t x = 0; x < size; x += kLanes)
-    _mm512_mask_storeu_ps(to + x, firstLanes(size - x), _mm512_setzero_ps());
+    _mm512_mask_storeu_ps(to + x, firstLanes(size - x), _mm512_set1_ps(value));
 }
 
 // to[n] = from[n * step]
@@ -124,7 +124,52 @@ template <typename Use> void forEachRow(const Windows &of, const Use &use) {
   }
 }
 
+// For vectors of windows side by side: their row, their first column, and which are there.
+template <typename Use> void forSomeWindows(const Windows &of, const Use &use) {
+  for (int64_t row = 0; row < of.rows; ++row)
+    for (int64_t column = 0; column < of.columns; column += kLanes)
+      use(row, column, firstLanes(of.columns - column));
+}
+
+// Of windows over one channel: what the first one sees at each of its places in the spread image.
+struct Places {
+  explicit Places(const Windows &of) : rowStep(Spread(of).rowAt(0, of.rowStep, 0)) {
+    forEachPlace(of, [&](int64_t k, int64_t inSpread) { first[k] = inSpread; });
+  }
+  __m512 of(const float *spread, int64_t place, int64_t row, int64_t column,
+            __mmask16 lanes) const {
+    return _mm512_maskz_loadu_ps(lanes, spread + first[place] + row * rowStep + column);
+  }
+  int64_t rowStep, first[kMostPlaces];
+};
+
+void storeAsLong(__m512i values, __mmask16 lanes, int64_t *to) {
+  _mm512_mask_storeu_epi64(to, static_cast<__mmask8>(lanes),
+                           _mm512_cvtepi32_epi64(_mm512_castsi512_si256(values)));
+  _mm512_mask_storeu_epi64(to + kLanes / 2, static_cast<__mmask8>(lanes >> (kLanes / 2)),
+                           _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(values, 1)));
+}
+
+int64_t countAlong(int64_t size, int64_t window, int64_t step, int64_t padding) {
+  int64_t free = size + 2 * padding - window;
+  return free < 0 ? 0 : free / step + 1;
+}
+
 } // namespace
+
+Windows windowsOver(int64_t channels, Extent image, Extent window, Extent step, Extent padding) {
+  return {channels,
+          image.rows,
+          image.columns,
+          window.rows,
+          window.columns,
+          step.rows,
+          step.columns,
+          padding.rows,
+          padding.columns,
+          countAlong(image.rows, window.rows, step.rows, padding.rows),
+          countAlong(image.columns, window.columns, step.columns, padding.columns)};
+}
 
 int64_t spreadSize(const Windows &windows) { return Spread(windows).size(windows.channels); }
 
@@ -133,25 +178,25 @@ int64_t rowsOfSpread(const Windows &windows) {
   return windows.channels * spread.height * spread.phases;
 }
 
-void spread(const Windows &windows, const float *image, float *to) {
+void spread(const Windows &windows, const float *image, float *to, float padding) {
   int64_t width = Spread(windows).width, step = windows.columnStep;
   forEachRow(windows, [&](const Phase &phase, int64_t inSpread, int64_t inImage) {
     float *out = to + inSpread;
     if (inImage < 0)
-      return clearRun(out, width);
+      return fillRun(out, width, padding);
     const float *in = image + inImage + (phase.first + phase.begin * step);
-    clearRun(out, phase.begin);
+    fillRun(out, phase.begin, padding);
     if (step == 1)
       putRun<Copied>(in, out + phase.begin, phase.end - phase.begin);
     else
       takeEach(in, step, out + phase.begin, phase.end - phase.begin);
-    clearRun(out + phase.end, width - phase.end);
+    fillRun(out + phase.end, width - phase.end, padding);
   });
 }
 
 void gather(const Windows &windows, const float *from, float *image) {
   int64_t step = windows.columnStep;
-  clearRun(image, windows.channels * windows.height * windows.width);
+  fillRun(image, windows.channels * windows.height * windows.width, 0);
   forEachRow(windows, [&](const Phase &phase, int64_t inSpread, int64_t inImage) {
     if (inImage < 0)
       return;
@@ -178,6 +223,60 @@ void addPatches(const Windows &windows, const float *matrix, int64_t stride, flo
   forEachPlace(windows, [&](int64_t row, int64_t inSpread) {
     putRuns<Added>(matrix + row * stride, windows.columns, spread + inSpread, step, windows.rows,
                    windows.columns);
+  });
+}
+
+void averagePatches(const Windows &windows, const float *spread, const float *rowCounts,
+                    const float *columnCounts, float *averages) {
+  const Places places(windows);
+  forSomeWindows(windows, [&](int64_t row, int64_t column, __mmask16 lanes) {
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t k = 0; k < windows.depth(); ++k)
+      sum = _mm512_add_ps(sum, places.of(spread, k, row, column, lanes));
+    __m512 counts = _mm512_mul_ps(_mm512_set1_ps(rowCounts[row]),
+                                  _mm512_maskz_loadu_ps(lanes, columnCounts + column));
+    _mm512_mask_storeu_ps(averages + row * windows.columns + column, lanes,
+                          _mm512_maskz_div_ps(lanes, sum, counts));
+  });
+}
+
+void divideByCounts(const Windows &windows, const float *from, const float *rowCounts,
+                    const float *columnCounts, float *to) {
+  forSomeWindows(windows, [&](int64_t row, int64_t column, __mmask16 lanes) {
+    int64_t at = row * windows.columns + column;
+    __m512 counts = _mm512_mul_ps(_mm512_set1_ps(rowCounts[row]),
+                                  _mm512_maskz_loadu_ps(lanes, columnCounts + column));
+    _mm512_mask_storeu_ps(
+        to + at, lanes,
+        _mm512_maskz_div_ps(lanes, _mm512_maskz_loadu_ps(lanes, from + at), counts));
+  });
+}
+
+void greatestPatches(const Windows &windows, const float *spread, float *values, int64_t *places) {
+  const Places seen(windows);
+  const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  const __m512i apart =
+      _mm512_mullo_epi32(lane, _mm512_set1_epi32(static_cast<int>(windows.columnStep)));
+  forSomeWindows(windows, [&](int64_t row, int64_t column, __mmask16 lanes) {
+    int64_t top = row * windows.rowStep - windows.rowPadding;
+    int64_t left = column * windows.columnStep - windows.columnPadding;
+    auto rowAt = [&](int64_t y) { return _mm512_set1_epi32(static_cast<int>(y * windows.width)); };
+    const __m512i lefts = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(left)), apart);
+    __m512 most = _mm512_set1_ps(-__builtin_inff());
+    __m512i at =
+        _mm512_add_epi32(rowAt(top > 0 ? top : 0), _mm512_max_epi32(lefts, _mm512_setzero_si512()));
+    for (int64_t i = 0, k = 0; i < windows.windowHeight; ++i)
+      for (int64_t j = 0; j < windows.windowWidth; ++j, ++k) {
+        __m512 next = seen.of(spread, k, row, column, lanes);
+        __mmask16 isMore = _mm512_cmp_ps_mask(next, most, _CMP_GT_OQ) |
+                           _mm512_cmp_ps_mask(next, next, _CMP_UNORD_Q);
+        most = _mm512_mask_mov_ps(most, isMore, next);
+        at = _mm512_mask_add_epi32(at, isMore, rowAt(top + i),
+                                   _mm512_add_epi32(lefts, _mm512_set1_epi32(static_cast<int>(j))));
+      }
+    int64_t to = row * windows.columns + column;
+    _mm512_mask_storeu_ps(values + to, lanes, most);
+    storeAsLong(at, lanes, places + to);
   });
 }
 

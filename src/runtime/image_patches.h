@@ -1,10 +1,16 @@
-// What the windows of a convolution see of an image, as columns of a matrix. Plain memory and
-// numbers: nothing of torch is named here. Tested by unittests/runtime/float_convolutions_test.cpp.
+// What the windows of a convolution see of an image, as columns of a matrix, and what those of
+// pools make of it. Plain memory and numbers: nothing of torch is named here. Tested by
+// unittests/runtime/float_convolutions_test.cpp and pools_test.cpp.
 #pragma once
 
 #include <cstdint>
 
 namespace bifront {
+
+// Rows and columns, of an image, a window, or a step.
+struct Extent {
+  int64_t rows, columns;
+};
 
 struct Windows {
   int64_t channels, height, width; // of the image
@@ -23,11 +29,14 @@ struct Windows {
   bool areColumns() const { return areOfSpread() && windowHeight == 1 && windowWidth == 1; }
 };
 
+// All that lie within the image and its padding; `rows` or `columns` is 0 where none does.
+Windows windowsOver(int64_t channels, Extent image, Extent window, Extent step, Extent padding);
+
 // The columns that windows side by side see lie side by side in a spread image: the padding is in
 // it, and each row is columnStep rows, of every columnStep-th column.
 int64_t spreadSize(const Windows &windows);
 int64_t rowsOfSpread(const Windows &windows);
-void spread(const Windows &windows, const float *image, float *spread);
+void spread(const Windows &windows, const float *image, float *spread, float padding = 0);
 // The image that a spread one is of; where no window looks, zero.
 void gather(const Windows &windows, const float *spread, float *image);
 
@@ -35,6 +44,17 @@ void gather(const Windows &windows, const float *spread, float *image);
 void patchesOf(const Windows &windows, const float *spread, float *matrix, int64_t stride);
 // Adds the rows of the matrix to what they are of.
 void addPatches(const Windows &windows, const float *matrix, int64_t stride, float *spread);
+
+// Of windows over one channel, with no more than so many places.
+constexpr int64_t kMostPlaces = 128;
+// The sum of what each sees, by rowCounts[row] * columnCounts[column].
+void averagePatches(const Windows &windows, const float *spread, const float *rowCounts,
+                    const float *columnCounts, float *averages);
+void divideByCounts(const Windows &windows, const float *from, const float *rowCounts,
+                    const float *columnCounts, float *to);
+// The first of the greatest that each sees, or the last that is no number, and where in the image
+// it is. The padding is minus infinity, and no window lies in it.
+void greatestPatches(const Windows &windows, const float *spread, float *values, int64_t *places);
 
 // `count` rows of `size` elements, and what is added to each row; null: nothing.
 void copyRows(const float *from, int64_t fromStride, float *to, int64_t toStride, int64_t count,
