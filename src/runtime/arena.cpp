@@ -39,6 +39,16 @@ Arena *Arena::create(c10::Allocator &source, int64_t bytes, std::vector<int64_t>
   return arena;
 }
 
+Arena *Arena::createOver(Arena *other, int64_t bytes, std::vector<int64_t> offsets) {
+  if (other->bytes < bytes || other->references.load(std::memory_order_acquire) != 1)
+    return nullptr;
+  auto *arena = new Arena(std::move(other->memory), other->bytes, std::move(offsets));
+  std::lock_guard lock(registry().mutex);
+  registry().arenas[arena->base] = arena;
+  delete other;
+  return arena;
+}
+
 void Arena::release() {
   if (references.fetch_sub(1, std::memory_order_acq_rel) != 1)
     return;

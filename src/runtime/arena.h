@@ -17,6 +17,9 @@ class Arena {
 public:
   // Memory whose leases at `offsets` are told apart.
   static Arena *create(c10::Allocator &source, int64_t bytes, std::vector<int64_t> offsets);
+  // One over the memory of another, which is no more. Null where that is too small or its owner is
+  // not the only one who has it.
+  static Arena *createOver(Arena *other, int64_t bytes, std::vector<int64_t> offsets);
   void retain() { references.fetch_add(1, std::memory_order_relaxed); }
   void release();
 

@@ -214,6 +214,20 @@ void BlockPool::giveBackList(Block *first) {
   }
 }
 
+void BlockPool::takeFrom(BlockPool &other) {
+  other.takeReturned();
+  for (Block *&list : other.freeBlocks)
+    while (list) {
+      Block *block = std::exchange(list, list->next);
+      size_t bytes = bytesOf(block->sizeClass);
+      other.cached -= bytes;
+      other.inAll -= bytes;
+      inAll += bytes;
+      block->pool = this;
+      keep(block);
+    }
+}
+
 void BlockPool::shrink() {
   size_t before = cached;
   for (Block *&list : freeBlocks)

@@ -4,6 +4,7 @@
 
 #include <c10/core/Allocator.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -33,11 +34,15 @@ public:
   void endRun();
   // All free blocks go back to the source. Owner only.
   void shrink();
+  // Its free blocks are this pool's from now on. By the owner of both.
+  void takeFrom(BlockPool &other);
 
   // The owner needs the pool no more; blocks in use stay valid. The pointer is dead afterwards.
   void close();
 
   size_t cachedBytes() const { return cached; }
+  // At once, by the last runs.
+  size_t mostUsedBytes() const { return std::max(mostUsed, mostUsedBefore); }
   size_t blocksFromSource() const { return fetched; }
 
 private:

@@ -2,6 +2,7 @@
 
 #include "runtime/below_autograd.h"
 #include "runtime/frame.h"
+#include "runtime/idle_frames.h"
 
 #include <c10/util/SmallVector.h>
 
@@ -64,6 +65,12 @@ size_t Executor::numFrames() const {
 }
 
 std::unique_ptr<Frame> Executor::takeFrame() {
+  std::unique_ptr<Frame> frame = takeIdleFrame();
+  IdleFrames::instance().wake(*frame);
+  return frame;
+}
+
+std::unique_ptr<Frame> Executor::takeIdleFrame() {
   std::lock_guard lock(mutex);
   if (idle.empty()) {
     ++frames;
@@ -192,6 +199,7 @@ RunResult Executor::run(std::span<const c10::IValue> inputs, std::vector<c10::IV
     result.status = RunResult::Status::Threw;
     result.exception = std::current_exception();
   }
+  IdleFrames::instance().add(*frame);
   std::lock_guard lock(mutex);
   idle.push_back(std::move(frame));
   return result;

@@ -51,6 +51,7 @@ private:
     c10::Device device = c10::kCPU;
   };
   std::unique_ptr<Frame> takeFrame();
+  std::unique_ptr<Frame> takeIdleFrame(); // or a new one
   void bind(Frame &frame, std::span<const c10::IValue> inputs) const;
   void bindTensor(Frame &frame, size_t input, const at::Tensor &tensor,
                   std::span<int64_t> dynamicSizes) const;

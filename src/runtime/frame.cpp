@@ -1,6 +1,7 @@
 #include "runtime/frame.h"
 
 #include "runtime/call_depth.h"
+#include "runtime/idle_frames.h"
 #include "runtime/plain_memory.h"
 #include "runtime/stack_room.h"
 #include "runtime/tape.h"
@@ -91,6 +92,7 @@ void Frame::prepareSteps() {
 }
 
 Frame::~Frame() {
+  IdleFrames::instance().remove(*this);
   functions.clear();
   slots.clear();
   headers.clear();
@@ -106,6 +108,37 @@ std::vector<int64_t> Frame::plannedOffsets() const {
     if (slot.offset >= 0)
       offsets.push_back(slot.offset);
   return offsets;
+}
+
+void Frame::letGoOfArena() {
+  for (at::Tensor &header : headers)
+    header.reset();
+  if (arena)
+    arena->release();
+  arena = nullptr;
+}
+
+size_t Frame::keptBytes() const {
+  return run.pool->cachedBytes() + (arena ? static_cast<size_t>(arena->size()) : 0);
+}
+
+size_t Frame::neededBytes() const {
+  return run.pool->mostUsedBytes() + static_cast<size_t>(program.arenaBytes);
+}
+
+void Frame::takeOver(Frame &idle) {
+  bool hasEnough = ranBefore && run.pool->cachedBytes() >= run.pool->mostUsedBytes();
+  if (!hasEnough)
+    run.pool->takeFrom(*idle.run.pool);
+  if (arena || !idle.arena || static_cast<size_t>(program.arenaBytes) < kLargeMemory)
+    return;
+  for (at::Tensor &header : idle.headers)
+    header.reset();
+  arena = Arena::createOver(idle.arena, program.arenaBytes, plannedOffsets());
+  if (arena)
+    idle.arena = nullptr;
+  else
+    idle.letGoOfArena(); // it may have a larger one when it runs again
 }
 
 void Frame::begin(AllocationScope &runScope) {
@@ -158,12 +191,8 @@ void Frame::end(bool failed) {
   bool kept = arena && arena->leased() != 0;
   for (const at::Tensor &header : headers)
     kept |= header.defined() && (header.use_count() > 1 || header.storage().use_count() > 1);
-  if (kept) {
-    for (at::Tensor &header : headers)
-      header.reset();
-    arena->release();
-    arena = nullptr;
-  }
+  if (kept)
+    letGoOfArena();
   if (!run.held.empty())
     objectReads().release(run.held);
   if (uint64_t most = run.tapes.peakBytes(); most > linked.tapeBytes)

@@ -62,6 +62,12 @@ struct Frame {
 
   BlockPool *allocationPool() const { return run.pool; }
 
+  // Between runs. What it has, what it is known to need, and to take over what an idle frame has
+  // of that.
+  size_t keptBytes() const;
+  size_t neededBytes() const;
+  void takeOver(Frame &idle);
+
   // Between begin and end the frame allocates through the scope.
   void begin(AllocationScope &scope);
   // Forgets the run's values. `failed`: also what an interrupted call left behind.
@@ -119,6 +125,7 @@ private:
   };
 
   std::vector<int64_t> plannedOffsets() const;
+  void letGoOfArena();
   void takeResult(const OperandRef &place, c10::IValue &&value);
   void plan(const KernelStep &step, KernelState &state);
   // Of the program, whose contents only a store may change.

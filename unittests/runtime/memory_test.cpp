@@ -140,6 +140,51 @@ TEST_F(BlockPoolTest, LetsGoOfMuchSooner) {
   EXPECT_EQ(pool->cachedBytes(), 0u);
 }
 
+TEST_F(BlockPoolTest, TakesOverWhatAnotherOneHas) {
+  BlockPool *other = BlockPool::create(source);
+  void *used = nullptr;
+  {
+    CurrentPool inUse(other);
+    used = other->allocate(100);
+    for (size_t bytes : {1000ul, 100000ul})
+      BlockPool::free(other->allocate(bytes));
+  }
+  size_t fetched = pool->blocksFromSource();
+  pool->takeFrom(*other);
+  EXPECT_EQ(other->cachedBytes(), 0u);
+  BlockPool::free(pool->allocate(1000));
+  BlockPool::free(pool->allocate(100000));
+  EXPECT_EQ(pool->blocksFromSource(), fetched);
+  BlockPool::free(used); // is still the other one's, and comes back to it
+  EXPECT_EQ(other->cachedBytes(), 0u);
+  {
+    CurrentPool inUse(other);
+    BlockPool::free(other->allocate(100));
+  }
+  EXPECT_EQ(other->blocksFromSource(), 3u);
+  other->close();
+}
+
+TEST(Arena, IsMadeOverAnother) {
+  CountingSource source;
+  Arena *first = Arena::create(source, 1000, {0, 64});
+  const char *at = first->at(0);
+  EXPECT_EQ(Arena::createOver(first, 2000, {0}), nullptr); // too small
+  {
+    c10::DataPtr held = first->hold(0);
+    EXPECT_EQ(Arena::createOver(first, 500, {0}), nullptr); // somebody else has it too
+  }
+  Arena *second = Arena::createOver(first, 500, {128});
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->at(0), at);
+  {
+    c10::DataPtr lease = second->lease(128);
+  } // is found where it lies
+  EXPECT_EQ(second->leased(), 0u);
+  second->release();
+  EXPECT_EQ(CountingSource::live, 0);
+}
+
 TEST(Arena, LivesAsLongAsALease) {
   CountingSource source;
   Arena *arena = Arena::create(source, 1024, {256, 0, 256});
