@@ -1,4 +1,4 @@
-"""Programs that run in turn have their memory in turn: together they keep what the larger one needs."""
+"""Programs that run in turn have their memory in turn: what the larger one needs."""
 
 from __future__ import annotations
 
