@@ -307,17 +307,18 @@ def fit(
         return Fit(None, together=True)
     if size != "paper":
         return Fit(batch, together=True)
-    cost = {}
-    for few in (2, 4):
+
+    def cost_of(batch: int) -> tuple[float, int]:
         contestant = Contestant(
-            program, "eager", size=size, batch=few, threads=threads, timeout=timeout
+            program, "eager", size=size, batch=batch, threads=threads, timeout=timeout
         )
         try:
             contestant.ask("steps", count=1)
-            seconds = contestant.ask("steps", count=1)["times"][0]
-            cost[few] = (seconds, contestant.ask("peak"))
+            return contestant.ask("steps", count=1)["times"][0], contestant.ask("peak")
         finally:
             contestant.close()
+
+    cost = {few: cost_of(few) for few in (2, 4)}
     more_seconds, more_bytes = ((b - a) / 2 for a, b in zip(cost[2], cost[4], strict=True))
 
     def fits(batch: int) -> bool:
@@ -328,4 +329,9 @@ def fit(
         batch = 64
         while batch > 1 and (cost[4][0] + (batch - 4) * more_seconds > longest or not fits(batch)):
             batch //= 2
+        if batch == 1:
+            try:
+                cost_of(batch)
+            except Failed:
+                batch = 2  # what is normalised over a batch cannot be alone in it
     return Fit(batch, fits(batch))

@@ -97,15 +97,15 @@ def test_where_memory_is_short_each_way_runs_beside_eager_alone(
 
 
 def test_what_fits_into_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    costs = {
-        2: (1.0, 300 << 20),
-        4: (1.5, 400 << 20),
-    }  # half a second and 200 MiB; 0.25 s and 50 MiB an image
+    # Half a second and 200 MiB; a quarter and 50 MiB for each image.
+    costs = {1: (0.75, 250 << 20), 2: (1.0, 300 << 20), 4: (1.5, 400 << 20)}
 
     class Measured:
         chaotic = False
 
         def __init__(self, *_: Any, batch: int, **__: Any) -> None:
+            if batch not in costs:
+                raise Failed("one image is too few")
             self.seconds, self.bytes = costs[batch]
 
         def ask(self, request: str, **_: Any) -> Any:
@@ -127,6 +127,8 @@ def test_what_fits_into_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fitted(5.0) == Fit(16, together=True)
     assert fitted(1.0) == Fit(1, together=False)
     assert fitted(5.0, batch=64) == Fit(64, together=False)
+    costs.pop(1)
+    assert fitted(1.0) == Fit(2, together=False)
 
 
 def test_the_page_of_results_is_that_of_the_reports() -> None:
