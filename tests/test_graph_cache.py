@@ -169,6 +169,33 @@ def test_graphs_beyond_the_memory_are_dropped() -> None:
     assert counts["4"] < counts[""], counts
 
 
+def test_large_graphs_that_run_in_turn_are_kept() -> None:
+    """Each has the memory of the other one: dropping that one would win nothing."""
+    program = """if True:
+        import torch, bifront
+        def step(x, names):
+            for _ in range(3):
+                x = torch.softmax(x, 0)
+            return {name: x.sum() for name in names}
+        converted = bifront.function(step)
+        x = torch.rand(4096, 2560)
+        for name in "abababababab":
+            converted(x, {name: None})
+        print(converted.stats["arena_bytes"], converted.stats["forms"],
+              converted.stats["conversions"])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**__import__("os").environ, "BIFRONT_GRAPH_MEGABYTES": "60"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    arenas, forms, conversions = map(int, done.stdout.split())
+    assert arenas > 120 << 20
+    assert (forms, conversions) == (2, 2)
+
+
 #  ---- explain ----
 
 

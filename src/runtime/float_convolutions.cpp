@@ -2,7 +2,6 @@
 
 #include "runtime/image_patches.h"
 #include "runtime/plain_memory.h"
-#include "support/options.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Context.h>

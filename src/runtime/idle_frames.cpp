@@ -4,8 +4,6 @@
 
 namespace bifront {
 
-constexpr size_t kWorthTakingOver = size_t{64} << 20;
-
 IdleFrames &IdleFrames::instance() {
   static auto *all = new IdleFrames; // programs may die while the process ends
   return *all;

@@ -13,6 +13,9 @@ struct Frame;
 
 class IdleFrames {
 public:
+  // What keeps less has its memory to itself.
+  static constexpr size_t kWorthTakingOver = size_t{64} << 20;
+
   // Of the process.
   static IdleFrames &instance();
 

@@ -1,5 +1,6 @@
 #include "speculate/converted_function.h"
 
+#include "runtime/idle_frames.h"
 #include "speculate/compile_later.h"
 #include "speculate/convert.h"
 #include "speculate/forms.h"
@@ -422,13 +423,19 @@ void ConvertedFunction::unite(const std::shared_ptr<Kept> &made, const Misfits &
   }
 }
 
-// The newest stays: it is about to run.
+// The newest stays: it is about to run. Large memory graphs have in turn: of that the largest one's
+// counts, beyond what the newest takes over.
 void ConvertedFunction::boundMemory() {
   auto bytes = [&] {
-    int64_t sum = 0;
-    for (const auto &graph : graphs())
-      sum += graph->bytes();
-    return sum;
+    int64_t sum = 0, largest = kept_[0]->graph->arenaBytes();
+    for (const auto &graph : graphs()) {
+      int64_t each = graph->bytes();
+      if (each < static_cast<int64_t>(IdleFrames::kWorthTakingOver))
+        sum += each;
+      else
+        largest = std::max(largest, each);
+    }
+    return sum + largest - kept_[0]->graph->arenaBytes();
   };
   while (kept_.size() > 1 && bytes() > options().graphMegabytes << 20) {
     auto least =

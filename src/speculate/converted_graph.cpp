@@ -173,8 +173,10 @@ std::optional<Difference> ConvertedGraph::differs(PyObject *const *args, size_t 
   return difference;
 }
 
+int64_t ConvertedGraph::arenaBytes() const { return executor->program().arenaBytes; }
+
 int64_t ConvertedGraph::bytes() const {
-  return executor->program().arenaBytes * static_cast<int64_t>(executor->numFrames());
+  return arenaBytes() * static_cast<int64_t>(executor->numFrames());
 }
 
 std::vector<std::pair<std::string, std::string>> ConvertedGraph::opaqueCalls() const {

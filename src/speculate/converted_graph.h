@@ -137,6 +137,8 @@ public:
   std::optional<Difference> differs(PyObject *const *args, size_t count, PyObject *names) const;
   // What it keeps for its tensors.
   int64_t bytes() const;
+  // Of that, what one run has.
+  int64_t arenaBytes() const;
   // Expressions of the program that are opaque calls in it: the lines, and what is called.
   std::vector<std::pair<std::string, std::string>> opaqueCalls() const;
   bool callsPython() const; // for whatever reason

@@ -23,7 +23,8 @@
   X(failOnPurpose, bool, "BIFRONT_FAIL_ON_PURPOSE", false,                                         \
     "For tests: let them name a check, operator or allocation that fails although all is well.")   \
   X(ownProducts, bool, "BIFRONT_OWN_PRODUCTS", true,                                               \
-    "Multiply, convolve and draw in code of our own where that is faster; 0 leaves all to ATen.")  \
+    "Multiply, convolve, normalise, pool and draw in code of our own where that is faster; 0 "     \
+    "leaves all to ATen.")                                                                         \
   X(graphMegabytes, int64_t, "BIFRONT_GRAPH_MEGABYTES", 4096,                                      \
     "Memory that the graphs of one function may keep for their tensors; the least used one goes.") \
   X(cacheMegabytes, int64_t, "BIFRONT_CACHE_MEGABYTES", 1024,                                      \
