@@ -17,7 +17,7 @@ import numpy
 import torch
 
 from bench.contestant import Contestant, Failed
-from bench.memory import available_bytes
+from bench.memory import available_bytes, give_back
 from programs.program import find
 from programs.same_state import differences
 
@@ -162,6 +162,7 @@ class Race:
 
         with folder:
             self.each("starts", train)
+        give_back()  # states of gigabytes leave as much behind
         self.compared = True
         for way in self.ways.values():
             way.first_step = way.tenth_step = None
@@ -323,7 +324,8 @@ def fit(
 
     def fits(batch: int) -> bool:
         needed: float = cost[4][1] + (batch - 4) * more_bytes
-        return contestants * needed <= 0.8 * available_bytes()
+        # A converted program may take twice as much.
+        return (contestants + 1) * needed <= 0.8 * available_bytes()
 
     if batch is None:
         batch = 64

@@ -124,7 +124,7 @@ def test_what_fits_into_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert fitted(100.0) == Fit(64, together=True)
     assert fitted(100.0, longest=5.0) == Fit(16, together=True)
-    assert fitted(5.0) == Fit(16, together=True)
+    assert fitted(5.0) == Fit(8, together=True)
     assert fitted(1.0) == Fit(1, together=False)
     assert fitted(5.0, batch=64) == Fit(64, together=False)
     costs.pop(1)
