@@ -120,6 +120,8 @@ class Race:
         self.each("starts", self.start)
         if not self.compared and any(one.chaotic for one in self.running.values()):
             self.compare_in_double()
+            self.run_heat(steps)
+            return
         for count in range(1, COMPARED_STEPS + 1):
             if self.heat is not self.heats[0] and self.contenders() == ["eager"]:
                 break  # its figures are those of the first heat
@@ -167,8 +169,6 @@ class Race:
         for way in self.ways.values():
             way.first_step = way.tenth_step = None
         self.heat = self.heats[0]
-        self.losses = {name: [] for name in self.heat}
-        self.each("starts", self.start)
 
     def close(self) -> None:
         for contestant in self.running.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import subprocess
 import sys
 import threading
@@ -142,6 +143,18 @@ def test_a_size_that_has_to_be_known_leaves_the_numbers_inputs() -> None:
     assert converted.stats["graph_calls"] == 11, bifront.explain(converted)
 
 
+def printed_numbers(program: str, megabytes: str) -> list[int]:
+    """Of a process whose functions' graphs may keep so much."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"BIFRONT_GRAPH_MEGABYTES": megabytes},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [int(word) for word in done.stdout.split()]
+
+
 def test_graphs_beyond_the_memory_are_dropped() -> None:
     """Of some sizes that each have a graph of their own, the least used one goes."""
     program = """if True:
@@ -158,14 +171,7 @@ def test_graphs_beyond_the_memory_are_dropped() -> None:
     """
     counts = {}
     for megabytes in ("", "4"):
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env={**__import__("os").environ, "BIFRONT_GRAPH_MEGABYTES": megabytes},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        counts[megabytes] = int(done.stdout.split()[0])
+        counts[megabytes] = printed_numbers(program, megabytes)[0]
     assert counts["4"] < counts[""], counts
 
 
@@ -184,14 +190,7 @@ def test_large_graphs_that_run_in_turn_are_kept() -> None:
         print(converted.stats["arena_bytes"], converted.stats["forms"],
               converted.stats["conversions"])
     """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**__import__("os").environ, "BIFRONT_GRAPH_MEGABYTES": "60"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    arenas, forms, conversions = map(int, done.stdout.split())
+    arenas, forms, conversions = printed_numbers(program, "60")
     assert arenas > 120 << 20
     assert (forms, conversions) == (2, 2)
 

@@ -21,14 +21,14 @@ c10::OperatorHandle resolve(const std::string &schema) {
                                                         overload.c_str());
 }
 
-ProductFn ownFunction(const std::string &schema) {
-  if (ProductFn product = ownProduct(schema))
+OwnFunction ownFunctionOf(const std::string &schema) {
+  if (OwnFunction product = ownProduct(schema))
     return product;
-  if (ProductFn convolution = ownConvolution(schema))
+  if (OwnFunction convolution = ownConvolution(schema))
     return convolution;
-  if (ProductFn batchNorm = ownBatchNorm(schema))
+  if (OwnFunction batchNorm = ownBatchNorm(schema))
     return batchNorm;
-  if (ProductFn pool = ownPool(schema))
+  if (OwnFunction pool = ownPool(schema))
     return pool;
   return ownSmallCall(schema);
 }
@@ -58,7 +58,7 @@ BoundCall::Accepts BoundCall::acceptsOf(const c10::TypePtr &type) {
 }
 
 BoundCall::BoundCall(const AtenCall &call)
-    : op(resolve(call.schema)), own(ownFunction(call.schema)), name(call.schema) {
+    : op(resolve(call.schema)), own(ownFunctionOf(call.schema)), name(call.schema) {
   const c10::FunctionSchema &schema = op.schema();
   TORCH_CHECK(call.args.size() <= schema.arguments().size(), name, " takes at most ",
               schema.arguments().size(), " arguments, not ", call.args.size());

@@ -68,7 +68,7 @@ private:
   static c10::IValue coerced(const c10::IValue &operand, Accepts accepts);
 
   c10::OperatorHandle op;
-  ProductFn own; // tried before it; or null
+  OwnFunction own; // tried before it; or null
   std::string name;
   std::vector<c10::IValue> arguments; // the stack before operands are put in
   std::vector<ListTemplate> lists;

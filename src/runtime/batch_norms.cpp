@@ -2,11 +2,9 @@
 
 #include "runtime/channels.h"
 #include "runtime/parallel.h"
-#include "runtime/plain_memory.h"
 
 #include <ATen/ATen.h>
 
-#include <array>
 #include <cmath>
 #include <optional>
 
@@ -23,34 +21,19 @@ struct Images {
 };
 
 std::optional<Images> imagesOf(const c10::IValue &value) {
-  if (!value.isTensor())
+  int64_t dims = isThere(value) ? value.toTensor().dim() : 0;
+  if (dims < 3 || !areFloatsInOrder(value, dims))
     return std::nullopt;
   const at::Tensor &tensor = value.toTensor();
-  if (!isPlainMemory(tensor, at::kFloat) || tensor.dim() < 3 || !liesInOrder(tensor))
-    return std::nullopt;
   int64_t images = tensor.size(0), channels = tensor.size(1), size = tensor.stride(1);
   if (size < kFewestElements || images * size == 1)
     return std::nullopt;
   return Images{channels, {images, size, channels * size}};
 }
 
-bool isThere(const c10::IValue &value) { return value.isTensor() && value.toTensor().defined(); }
-
 // One for each channel.
 bool areOfChannels(const c10::IValue &value, const Images &images) {
-  if (!isThere(value))
-    return false;
-  const at::Tensor &tensor = value.toTensor();
-  return isPlainMemory(tensor, at::kFloat) && tensor.dim() == 1 &&
-         tensor.size(0) == images.channels && liesInOrder(tensor);
-}
-
-// Null where there are none.
-const float *valuesOf(const c10::IValue &value) {
-  return isThere(value) ? value.toTensor().const_data_ptr<float>() : nullptr;
-}
-float *placeOf(const c10::IValue &value) {
-  return isThere(value) ? value.toTensor().mutable_data_ptr<float>() : nullptr;
+  return areFloatsInOrder(value, 1) && value.toTensor().size(0) == images.channels;
 }
 
 template <typename Use> void forEachChannel(const Images &images, const Use &use) {
@@ -93,10 +76,7 @@ bool batchNorm(std::vector<c10::IValue> &stack, PackedRight *) {
     float shift = (biases ? biases[c] : 0) - saveMean[c] * scale;
     scaleAndShift(images->channel, from + first, scale, shift, to + first);
   });
-  stack.clear();
-  stack.emplace_back(std::move(result));
-  stack.emplace_back(std::move(savedMeans));
-  stack.emplace_back(std::move(savedScales));
+  giveResults(stack, std::move(result), std::move(savedMeans), std::move(savedScales));
   return true;
 }
 
@@ -139,21 +119,17 @@ bool batchNormBackward(std::vector<c10::IValue> &stack, PackedRight *) {
                                scales[c] * (weights ? weights[c] : 1)};
     putGradients(images->channel, from + first, gradients + first, gradient, toImages + first);
   });
-  stack.clear();
-  stack.emplace_back(std::move(ofImages));
-  stack.emplace_back(std::move(ofWeights));
-  stack.emplace_back(std::move(ofBiases));
+  giveResults(stack, std::move(ofImages), std::move(ofWeights), std::move(ofBiases));
   return true;
 }
 
 } // namespace
 
-ProductFn ownBatchNorm(const std::string &schema) {
-  if (!ownProduct("aten::mm", /*evenIfSlower=*/true))
+OwnFunction ownBatchNorm(const std::string &schema) {
+  if (!hasOwnVectors())
     return nullptr;
-  if (schema == "aten::native_batch_norm")
-    return batchNorm;
-  return schema == "aten::native_batch_norm_backward" ? batchNormBackward : nullptr;
+  return functionNamed(schema, {{"aten::native_batch_norm", batchNorm},
+                                {"aten::native_batch_norm_backward", batchNormBackward}});
 }
 
 } // namespace bifront

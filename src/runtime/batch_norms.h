@@ -2,11 +2,11 @@
 // it is in the cache, and in vectors, which ATen's sums are not.
 #pragma once
 
-#include "runtime/float_products.h"
+#include "runtime/own_function.h"
 
 namespace bifront {
 
-// As ownProduct: nothing is a product, but null and false say the same.
-ProductFn ownBatchNorm(const std::string &schema);
+// Null where the operator is neither that nor its gradient, or there are no vectors of our own.
+OwnFunction ownBatchNorm(const std::string &schema);
 
 } // namespace bifront

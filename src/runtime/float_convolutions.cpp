@@ -1,7 +1,6 @@
 #include "runtime/float_convolutions.h"
 
 #include "runtime/image_patches.h"
-#include "runtime/plain_memory.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
@@ -117,13 +116,6 @@ bool isFaster(const Convolution &all, const std::vector<Kind> &kinds) {
 
 // ===- What ATen gives -------------------------------------------------------------------------===
 
-bool isPlain(const c10::IValue &value, int64_t dims) {
-  if (!value.isTensor())
-    return false;
-  const at::Tensor &tensor = value.toTensor();
-  return isPlainMemory(tensor, at::kFloat) && tensor.dim() == dims && liesInOrder(tensor);
-}
-
 bool isFullPrecision() {
   auto precision =
       at::globalContext().float32Precision(at::Float32Backend::MKLDNN, at::Float32Op::CONV);
@@ -134,7 +126,8 @@ bool isFullPrecision() {
 // paddings of its output, and groups. Nothing where ATen is to do it.
 std::optional<Convolution> convolutionOf(const c10::IValue &image, const c10::IValue &weight,
                                          const c10::IValue *first) {
-  if (!isPlain(image, 4) || !isPlain(weight, 4) || first[3].toBool() || first[5].toInt() != 1)
+  if (!areFloatsInOrder(image, 4) || !areFloatsInOrder(weight, 4) || first[3].toBool() ||
+      first[5].toInt() != 1)
     return std::nullopt;
   auto pairOf = [](const c10::IValue &list) {
     std::vector<int64_t> values = list.toIntVector();
@@ -331,22 +324,18 @@ void convolveBackward(const Convolution &all, const float *results, const float 
 
 // ===- The operators ---------------------------------------------------------------------------===
 
-const float *dataOf(const c10::IValue &tensor) { return tensor.toTensor().const_data_ptr<float>(); }
-
 // convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
 template <bool evenIfSlower> bool convolution(std::vector<c10::IValue> &stack, PackedRight *) {
   auto all = convolutionOf(stack[0], stack[1], &stack[3]);
-  bool hasBias = !stack[2].isNone() && stack[2].toTensor().defined();
+  bool hasBias = isThere(stack[2]);
   if (!all || (!evenIfSlower && !isFaster(*all, {Kind::Forward})) ||
-      (hasBias && (!isPlain(stack[2], 1) || stack[2].toTensor().size(0) != all->outputs)))
+      (hasBias && (!areFloatsInOrder(stack[2], 1) || stack[2].toTensor().size(0) != all->outputs)))
     return false;
   at::Tensor result =
       at::empty({all->images, all->outputs, all->windows.rows, all->windows.columns},
                 stack[0].toTensor().options());
-  convolve(*all, dataOf(stack[0]), dataOf(stack[1]), hasBias ? dataOf(stack[2]) : nullptr,
-           result.mutable_data_ptr<float>());
-  stack.clear();
-  stack.emplace_back(std::move(result));
+  convolve(*all, valuesOf(stack[0]), valuesOf(stack[1]), valuesOf(stack[2]), placeOf(result));
+  giveResults(stack, std::move(result));
   return true;
 }
 
@@ -364,7 +353,7 @@ std::vector<Kind> kindsOf(const c10::List<bool> &wanted) {
 template <bool evenIfSlower>
 bool convolutionBackward(std::vector<c10::IValue> &stack, PackedRight *) {
   auto all = convolutionOf(stack[1], stack[2], &stack[4]);
-  if (!all || !isPlain(stack[0], 4))
+  if (!all || !areFloatsInOrder(stack[0], 4))
     return false;
   const at::Tensor &given = stack[0].toTensor();
   c10::List<bool> wanted = stack[10].toBoolList();
@@ -379,22 +368,16 @@ bool convolutionBackward(std::vector<c10::IValue> &stack, PackedRight *) {
   at::Tensor weights =
       wanted.get(1) ? at::empty(stack[2].toTensor().sizes(), options) : at::Tensor();
   at::Tensor bias = wanted.get(2) ? at::empty({all->outputs}, options) : at::Tensor();
-  auto place = [](const at::Tensor &tensor) {
-    return tensor.defined() ? tensor.mutable_data_ptr<float>() : nullptr;
-  };
-  convolveBackward(*all, dataOf(stack[0]), dataOf(stack[1]), dataOf(stack[2]),
-                   {place(images), place(weights), place(bias)});
-  stack.clear();
-  stack.emplace_back(std::move(images));
-  stack.emplace_back(std::move(weights));
-  stack.emplace_back(std::move(bias));
+  convolveBackward(*all, valuesOf(stack[0]), valuesOf(stack[1]), valuesOf(stack[2]),
+                   {placeOf(images), placeOf(weights), placeOf(bias)});
+  giveResults(stack, std::move(images), std::move(weights), std::move(bias));
   return true;
 }
 
 } // namespace
 
-ProductFn ownConvolution(const std::string &schema, bool evenIfSlower) {
-  if (!ownProduct("aten::mm", /*evenIfSlower=*/true))
+OwnFunction ownConvolution(const std::string &schema, bool evenIfSlower) {
+  if (!hasOwnVectors())
     return nullptr;
   if (schema == "aten::convolution")
     return evenIfSlower ? convolution<true> : convolution<false>;

@@ -7,6 +7,6 @@
 namespace bifront {
 
 // As ownProduct; what ATen is as fast at it is left to do, unless `evenIfSlower`.
-ProductFn ownConvolution(const std::string &schema, bool evenIfSlower = false);
+OwnFunction ownConvolution(const std::string &schema, bool evenIfSlower = false);
 
 } // namespace bifront

@@ -7,7 +7,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 
-#include <array>
 #include <optional>
 
 namespace bifront {
@@ -194,8 +193,7 @@ bool product(std::vector<c10::IValue> &stack, PackedRight *packed) {
     return false;
   at::Tensor result = makeResult(*factors, left, dims);
   multiplyAll(*factors, result, nullptr, packed);
-  stack.clear();
-  stack.emplace_back(std::move(result));
+  giveResults(stack, std::move(result));
   return true;
 }
 
@@ -224,33 +222,17 @@ bool sumWithProduct(std::vector<c10::IValue> &stack, PackedRight *packed) {
   }
   at::Tensor result = inPlace ? self : makeResult(*factors, left, dims);
   multiplyAll(*factors, result, beta == 0 ? nullptr : &*initial, packed);
-  stack.clear();
-  stack.emplace_back(std::move(result));
+  giveResults(stack, std::move(result));
   return true;
 }
 
-template <bool evenIfSlower> ProductFn productOf(const std::string &schema) {
-  constexpr std::array<std::pair<const char *, ProductFn>, 6> kProducts = {{
-      {"aten::mm", product<evenIfSlower, 2>},
-      {"aten::bmm", product<evenIfSlower, 3>},
-      {"aten::addmm", sumWithProduct<evenIfSlower, 2, false>},
-      {"aten::addmm_", sumWithProduct<evenIfSlower, 2, true>},
-      {"aten::baddbmm", sumWithProduct<evenIfSlower, 3, false>},
-      {"aten::baddbmm_", sumWithProduct<evenIfSlower, 3, true>},
-  }};
-  for (const auto &[name, fn] : kProducts)
-    if (schema == name)
-      return fn;
-  return nullptr;
-}
-
-bool hasVectors() {
-#if defined(__x86_64__)
-  static const bool has = __builtin_cpu_supports("avx512f");
-  return has;
-#else
-  return false;
-#endif
+template <bool evenIfSlower> OwnFunction productOf(const std::string &schema) {
+  return functionNamed(schema, {{"aten::mm", product<evenIfSlower, 2>},
+                                {"aten::bmm", product<evenIfSlower, 3>},
+                                {"aten::addmm", sumWithProduct<evenIfSlower, 2, false>},
+                                {"aten::addmm_", sumWithProduct<evenIfSlower, 2, true>},
+                                {"aten::baddbmm", sumWithProduct<evenIfSlower, 3, false>},
+                                {"aten::baddbmm_", sumWithProduct<evenIfSlower, 3, true>}});
 }
 
 } // namespace
@@ -282,6 +264,15 @@ const float *PackedRight::of(const MatrixView &right, int64_t newDepth, int64_t 
   return packed;
 }
 
+bool hasOwnVectors() {
+#if defined(__x86_64__)
+  static const bool has = __builtin_cpu_supports("avx512f");
+  return has && options().ownProducts;
+#else
+  return false;
+#endif
+}
+
 bool atensProductsAreFast() {
 #if defined(__x86_64__)
   static const bool are = __builtin_cpu_is("intel");
@@ -291,8 +282,8 @@ bool atensProductsAreFast() {
 #endif
 }
 
-ProductFn ownProduct(const std::string &schema, bool evenIfSlower) {
-  if (!hasVectors() || !options().ownProducts)
+OwnFunction ownProduct(const std::string &schema, bool evenIfSlower) {
+  if (!hasOwnVectors())
     return nullptr;
   return evenIfSlower ? productOf<true>(schema) : productOf<false>(schema);
 }

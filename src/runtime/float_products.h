@@ -4,13 +4,10 @@
 #pragma once
 
 #include "runtime/matrix_product.h"
-
-#include <ATen/core/ivalue.h>
+#include "runtime/own_function.h"
 
 #include <cstdlib>
 #include <memory>
-#include <string>
-#include <vector>
 
 namespace bifront {
 
@@ -41,13 +38,9 @@ private:
   bool isMade = false;
 };
 
-// Does what the operator does to the stack of its arguments, or leaves the stack as it is and
-// returns false: for other kinds of tensors, small products, and whatever raises.
-using ProductFn = bool (*)(std::vector<c10::IValue> &stack, PackedRight *packed);
-
-// Null where the operator is no product, or this machine lacks AVX-512. What ATen is as fast at it
-// is left to do, unless `evenIfSlower`.
-ProductFn ownProduct(const std::string &schema, bool evenIfSlower = false);
+// Null where the operator is no product, or there are no vectors of our own. What ATen is as fast
+// at it is left to do, unless `evenIfSlower`.
+OwnFunction ownProduct(const std::string &schema, bool evenIfSlower = false);
 
 // Whether ATen's library uses all that this machine has for products.
 bool atensProductsAreFast();

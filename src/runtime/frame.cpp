@@ -12,6 +12,7 @@
 #include <ATen/EmptyTensor.h>
 
 #include <atomic>
+#include <utility>
 
 namespace bifront {
 namespace {
@@ -110,12 +111,10 @@ std::vector<int64_t> Frame::plannedOffsets() const {
   return offsets;
 }
 
-void Frame::letGoOfArena() {
+Arena *Frame::giveUpArena() {
   for (at::Tensor &header : headers)
     header.reset();
-  if (arena)
-    arena->release();
-  arena = nullptr;
+  return std::exchange(arena, nullptr);
 }
 
 size_t Frame::keptBytes() const {
@@ -132,13 +131,10 @@ void Frame::takeOver(Frame &idle) {
     run.pool->takeFrom(*idle.run.pool);
   if (arena || !idle.arena || static_cast<size_t>(program.arenaBytes) < kLargeMemory)
     return;
-  for (at::Tensor &header : idle.headers)
-    header.reset();
-  arena = Arena::createOver(idle.arena, program.arenaBytes, plannedOffsets());
-  if (arena)
-    idle.arena = nullptr;
-  else
-    idle.letGoOfArena(); // it may have a larger one when it runs again
+  Arena *given = idle.giveUpArena();
+  arena = Arena::createOver(given, program.arenaBytes, plannedOffsets());
+  if (!arena)
+    given->release(); // it may have a larger one when it runs again
 }
 
 void Frame::begin(AllocationScope &runScope) {
@@ -192,7 +188,7 @@ void Frame::end(bool failed) {
   for (const at::Tensor &header : headers)
     kept |= header.defined() && (header.use_count() > 1 || header.storage().use_count() > 1);
   if (kept)
-    letGoOfArena();
+    giveUpArena()->release();
   if (!run.held.empty())
     objectReads().release(run.held);
   if (uint64_t most = run.tapes.peakBytes(); most > linked.tapeBytes)

@@ -125,7 +125,8 @@ private:
   };
 
   std::vector<int64_t> plannedOffsets() const;
-  void letGoOfArena();
+  // Its owner has it from now on; the headers over it are gone. Null where there is none.
+  Arena *giveUpArena();
   void takeResult(const OperandRef &place, c10::IValue &&value);
   void plan(const KernelStep &step, KernelState &state);
   // Of the program, whose contents only a store may change.

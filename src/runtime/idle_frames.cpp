@@ -26,13 +26,10 @@ void IdleFrames::remove(Frame &frame) {
 }
 
 void IdleFrames::wake(Frame &frame) {
-  if (count == 0)
+  remove(frame);
+  if (count == 0 || frame.neededBytes() < kWorthTakingOver)
     return;
   std::lock_guard lock(mutex);
-  std::erase(frames, &frame);
-  count = frames.size();
-  if (frame.neededBytes() < kWorthTakingOver)
-    return;
   for (Frame *idle : frames)
     frame.takeOver(*idle);
   std::erase_if(frames, [](Frame *idle) { return idle->keptBytes() < kWorthTakingOver; });

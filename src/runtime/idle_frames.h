@@ -23,7 +23,7 @@ public:
   void add(Frame &frame);
   // The frame is about to run: it takes over what it needs of others' memory.
   void wake(Frame &frame);
-  // The frame is no more.
+  // The frame is no more, or no longer idle.
   void remove(Frame &frame);
 
 private:

@@ -1,8 +1,8 @@
 #include "runtime/pools.h"
 
+#include "runtime/float_products.h"
 #include "runtime/image_patches.h"
 #include "runtime/parallel.h"
-#include "runtime/plain_memory.h"
 
 #include <ATen/ATen.h>
 
@@ -26,11 +26,6 @@ struct Pool {
   }
 };
 
-bool isPlainImage(const c10::IValue &value) {
-  return value.isTensor() && isPlainMemory(value.toTensor(), at::kFloat) &&
-         value.toTensor().dim() == 4 && liesInOrder(value.toTensor());
-}
-
 // A list of one number is for both. Nothing where it has neither one nor two.
 std::optional<Extent> extentOf(const c10::IValue &list) {
   std::vector<int64_t> values = list.toIntVector();
@@ -41,7 +36,7 @@ std::optional<Extent> extentOf(const c10::IValue &list) {
 
 // `first` is the window's size; its step, the padding follow. Nothing where ATen is to do it.
 std::optional<Pool> poolOf(const c10::IValue &images, const c10::IValue *first) {
-  if (!isPlainImage(images))
+  if (!areFloatsInOrder(images, 4))
     return std::nullopt;
   auto window = extentOf(first[0]), padding = extentOf(first[2]);
   auto step = first[1].toIntVector().empty() ? window : extentOf(first[1]);
@@ -119,15 +114,14 @@ bool average(std::vector<c10::IValue> &stack, PackedRight *) {
     return false;
   const Windows &windows = pool->windows;
   at::Tensor result = at::empty(pool->sizesOfResult(), stack[0].toTensor().options());
-  const auto *from = stack[0].toTensor().const_data_ptr<float>();
-  auto *to = result.mutable_data_ptr<float>();
+  const float *from = valuesOf(stack[0]);
+  float *to = placeOf(result);
   forEachPlane(*pool, spreadSize(windows), [&](int64_t plane, float *room) {
     spread(windows, from + plane * pool->sizeOfPlane(), room);
     averagePatches(windows, room, counts->rows.data(), counts->columns.data(),
                    to + plane * windows.count());
   });
-  stack.clear();
-  stack.emplace_back(std::move(result));
+  giveResults(stack, std::move(result));
   return true;
 }
 
@@ -136,13 +130,13 @@ bool average(std::vector<c10::IValue> &stack, PackedRight *) {
 bool averageBackward(std::vector<c10::IValue> &stack, PackedRight *) {
   auto pool = poolOf(stack[1], &stack[2]);
   auto counts = pool ? countsOf(*pool, &stack[5]) : std::nullopt;
-  if (!counts || !isPlainImage(stack[0]) ||
+  if (!counts || !areFloatsInOrder(stack[0], 4) ||
       stack[0].toTensor().sizes() != at::IntArrayRef(pool->sizesOfResult()))
     return false;
   const Windows &windows = pool->windows;
   at::Tensor result = at::empty(stack[1].toTensor().sizes(), stack[1].toTensor().options());
-  const auto *from = stack[0].toTensor().const_data_ptr<float>();
-  auto *to = result.mutable_data_ptr<float>();
+  const float *from = valuesOf(stack[0]);
+  float *to = placeOf(result);
   int64_t size = spreadSize(windows);
   forEachPlane(*pool, size + windows.count(), [&](int64_t plane, float *room) {
     float *shares = room + size;
@@ -152,8 +146,7 @@ bool averageBackward(std::vector<c10::IValue> &stack, PackedRight *) {
     addPatches(windows, shares, /*stride=*/0, room); // each place has the same share
     gather(windows, room, to + plane * pool->sizeOfPlane());
   });
-  stack.clear();
-  stack.emplace_back(std::move(result));
+  giveResults(stack, std::move(result));
   return true;
 }
 
@@ -169,34 +162,26 @@ bool greatest(std::vector<c10::IValue> &stack, PackedRight *) {
   auto options = stack[0].toTensor().options();
   at::Tensor result = at::empty(pool->sizesOfResult(), options);
   at::Tensor indices = at::empty(pool->sizesOfResult(), options.dtype(at::kLong));
-  const auto *from = stack[0].toTensor().const_data_ptr<float>();
-  auto *to = result.mutable_data_ptr<float>();
+  const float *from = valuesOf(stack[0]);
+  float *to = placeOf(result);
   auto *places = indices.mutable_data_ptr<int64_t>();
   forEachPlane(*pool, spreadSize(windows), [&](int64_t plane, float *room) {
     spread(windows, from + plane * pool->sizeOfPlane(), room,
            -std::numeric_limits<float>::infinity());
     greatestPatches(windows, room, to + plane * windows.count(), places + plane * windows.count());
   });
-  stack.clear();
-  stack.emplace_back(std::move(result));
-  stack.emplace_back(std::move(indices));
+  giveResults(stack, std::move(result), std::move(indices));
   return true;
 }
 
 } // namespace
 
-ProductFn ownPool(const std::string &schema) {
-  constexpr std::array<std::pair<const char *, ProductFn>, 3> kPools = {{
-      {"aten::avg_pool2d", average},
-      {"aten::avg_pool2d_backward", averageBackward},
-      {"aten::max_pool2d_with_indices", greatest},
-  }};
-  if (!ownProduct("aten::mm", /*evenIfSlower=*/true))
+OwnFunction ownPool(const std::string &schema) {
+  if (!hasOwnVectors())
     return nullptr;
-  for (const auto &[name, fn] : kPools)
-    if (schema == name)
-      return fn;
-  return nullptr;
+  return functionNamed(schema, {{"aten::avg_pool2d", average},
+                                {"aten::avg_pool2d_backward", averageBackward},
+                                {"aten::max_pool2d_with_indices", greatest}});
 }
 
 } // namespace bifront

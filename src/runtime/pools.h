@@ -1,11 +1,11 @@
 // Pools of images in the executor's own way: in vectors, which ATen's are not.
 #pragma once
 
-#include "runtime/float_products.h"
+#include "runtime/own_function.h"
 
 namespace bifront {
 
-// As ownProduct: nothing is a product, but null and false say the same.
-ProductFn ownPool(const std::string &schema);
+// Null where the operator is no such pool, or there are no vectors of our own.
+OwnFunction ownPool(const std::string &schema);
 
 } // namespace bifront

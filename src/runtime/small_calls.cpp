@@ -7,7 +7,6 @@
 #include <ATen/EmptyTensor.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <optional>
 
@@ -46,11 +45,6 @@ std::optional<Rows> rowsOf(const at::Tensor &tensor, int64_t dim, bool keepsDim)
   return rows;
 }
 
-void give(std::vector<c10::IValue> &stack, at::Tensor result) {
-  stack.clear();
-  stack.emplace_back(std::move(result));
-}
-
 // The greatest, or the first that is not a number.
 int64_t greatest(const float *from, int64_t size) {
   int64_t best = 0;
@@ -79,7 +73,7 @@ bool logSumExp(std::vector<c10::IValue> &stack, PackedRight *) {
       sum += std::exp(from[i] - most);
     dataOf<float>(result)[row] = std::log(sum) + most;
   }
-  give(stack, std::move(result));
+  giveResults(stack, std::move(result));
   return true;
 }
 
@@ -95,7 +89,7 @@ bool allAlong(std::vector<c10::IValue> &stack, PackedRight *) {
   const bool *from = self.const_data_ptr<bool>();
   for (int64_t row = 0; row < rows->count; ++row, from += rows->size)
     dataOf<bool>(result)[row] = std::all_of(from, from + rows->size, [](bool is) { return is; });
-  give(stack, std::move(result));
+  giveResults(stack, std::move(result));
   return true;
 }
 
@@ -107,7 +101,7 @@ bool isAllTrue(std::vector<c10::IValue> &stack, PackedRight *) {
   const bool *from = self.const_data_ptr<bool>();
   at::Tensor result = at::detail::empty_cpu(at::IntArrayRef{}, at::kBool);
   *dataOf<bool>(result) = std::all_of(from, from + self.numel(), [](bool is) { return is; });
-  give(stack, std::move(result));
+  giveResults(stack, std::move(result));
   return true;
 }
 
@@ -138,23 +132,19 @@ bool multinomial(std::vector<c10::IValue> &stack, PackedRight *) {
   at::Tensor result = at::detail::empty_cpu(rows->results, at::kLong);
   for (int64_t row = 0; row < rows->count; ++row)
     dataOf<int64_t>(result)[row] = greatest(wait + row * rows->size, rows->size);
-  give(stack, std::move(result));
+  giveResults(stack, std::move(result));
   return true;
 }
 
 } // namespace
 
-ProductFn ownSmallCall(const std::string &schema) {
-  constexpr std::array<std::pair<const char *, ProductFn>, 4> kCalls = {{
-      {"aten::logsumexp", logSumExp},
-      {"aten::all.dim", allAlong},
-      {"aten::_is_all_true", isAllTrue},
-      {"aten::multinomial", multinomial},
-  }};
-  for (const auto &[name, fn] : kCalls)
-    if (schema == name && options().ownProducts)
-      return fn;
-  return nullptr;
+OwnFunction ownSmallCall(const std::string &schema) {
+  if (!options().ownProducts)
+    return nullptr;
+  return functionNamed(schema, {{"aten::logsumexp", logSumExp},
+                                {"aten::all.dim", allAlong},
+                                {"aten::_is_all_true", isAllTrue},
+                                {"aten::multinomial", multinomial}});
 }
 
 } // namespace bifront

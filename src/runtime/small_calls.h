@@ -2,12 +2,12 @@
 // set up loops for longer than these run.
 #pragma once
 
-#include "runtime/float_products.h"
+#include "runtime/own_function.h"
 
 namespace bifront {
 
 // As ownProduct. Results have the bits of ATen's but for the order of sums and the last bit of
 // exponentials; draws are ATen's.
-ProductFn ownSmallCall(const std::string &schema);
+OwnFunction ownSmallCall(const std::string &schema);
 
 } // namespace bifront
