@@ -166,6 +166,19 @@ def test_a_window_is_clipped_as_python_clips_it() -> None:
     assert converted.stats["graph_calls"] > ALL // 2, bifront.explain(converted)
 
 
+def test_as_many_as_there_are() -> None:
+    """Bounds that more or fewer rows than they ask for lie between: no question is asked."""
+
+    def fn(x: Tensor) -> Any:
+        kept = x[x > 0]
+        kept[:2] *= 2
+        kept[-2:].add_(1)
+        middle = kept[1:-1]
+        return kept[:3], kept[-3:] * 2, middle, middle[::2], kept[4:2], kept[:3].shape[0], kept
+
+    assert "AssertionFailed" not in run(fn, ALL).stats["exits"]
+
+
 # ===- Questions -----------------------------------------------------------------------------------
 
 
@@ -387,6 +400,19 @@ def test_gradients(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
         return value.detach(), w.grad
 
     run(fn, ALL - 6)  # some derivatives ask whether there are less than two elements
+
+
+def test_gradients_of_as_many_as_there_are() -> None:
+    w = weights(ELEMENTS)
+
+    def fn(x: Tensor) -> Any:
+        w.grad = None
+        kept = (x * w)[x > 0]
+        value = kept[:3].pow(2).sum() + (kept[-2:] * w[:1]).exp().sum()
+        value.backward()
+        return value.detach(), w.grad
+
+    assert "AssertionFailed" not in run(fn, ALL).stats["exits"]
 
 
 def test_results_that_train() -> None:

@@ -100,7 +100,7 @@ void CapturedCall::keepDimensions() {
 bool CapturedCall::inferByValues() {
   if (traits_.schema == "aten::repeat_interleave.Tensor" && !args_[1].isNone())
     return apply(traits_.valueRule, {{0, 0}});
-  bool isSlice = traits_.slices && isSlicedByValues();
+  bool isSlice = traits_.slices && (isSlicedByValues() || isGivenForAnySize());
   std::vector<at::Tensor> masks = this->masks();
   if (traits_.putsByMask) {
     // Where sizes are numbers, this one has to be known for the values' gradient.
@@ -256,11 +256,11 @@ c10::SymInt CapturedCall::sliceLength(const c10::SymInt &size) {
   for (const c10::SymBool &usual : {start.sym_ge(0), start.sym_le(stop), stop.sym_le(size)})
     if (usual.maybe_as_bool() != true)
       all = all.maybe_as_bool() == true ? usual : all.sym_and(usual);
-  // In a branch or a loop nobody may know the answer.
-  bool mayAsk = all.maybe_as_bool() || !recording_.isConditional() || recording_.isDry() ||
-                recording_.decidesSizes();
+  // An answer would hold for some of the calls; and in a branch or a loop nobody may know it.
+  bool mayAsk = all.maybe_as_bool() || recording_.isDry() || recording_.decidesSizes();
   if (!mayAsk && plainStart && plainStop)
     return step(clippedLength(*plainStart, *plainStop, size));
+  mayAsk = mayAsk || !recording_.isConditional();
   if (!mayAsk && !(stop - start).maybe_as_int()) // what it is worth to know
     return step(clippedLength(asked[0], asked[1], size));
   if (!holds(all)) {

@@ -56,6 +56,8 @@ private:
   ProxyImpl::Shape shapeOf(Extent first, std::optional<Extent> second) const;
   // Slices that are told by values.
   bool isSlicedByValues() const;
+  // What a derivative is made for has said what it returns.
+  bool isGivenForAnySize() const { return dynamic_ && recording_.expectedResults(); }
   void inferSlice();
   c10::SymInt sliceLength(const c10::SymInt &size);
   void inferByMetaKernel();

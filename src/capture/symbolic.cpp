@@ -319,8 +319,8 @@ bool SymbolicScalar::isCount() const {
     return kind_ == Kind::Int && ints_[0] >= 0;
   if (form_ == Form::Dim || isSize_)
     return ints_[0] >= 0 && ints_[1] >= 0;
-  return form_ == Form::Expression && kind_ == Kind::Int &&
-         (op_ == ScalarOp::Add || op_ == ScalarOp::Mul) && operands_[0]->isCount() &&
+  bool staysCount = op_ == ScalarOp::Add || op_ == ScalarOp::Mul || op_ == ScalarOp::Min;
+  return form_ == Form::Expression && kind_ == Kind::Int && staysCount && operands_[0]->isCount() &&
          operands_[1]->isCount();
 }
 
