@@ -566,22 +566,41 @@ std::string SymbolicScalar::str() {
 }
 
 std::string SymbolicScalar::text(bool withSizes) const {
+  std::string text;
+  appendText(text, withSizes);
+  return text;
+}
+
+// What is used twice stands there twice, and so does what that is computed from: up to a length.
+void SymbolicScalar::appendText(std::string &text, bool withSizes) const {
+  constexpr size_t kLongest = 400;
   switch (form_) {
   case Form::Constant:
-    return kind_ == Kind::Float  ? std::to_string(floats_[0])
-           : kind_ == Kind::Bool ? (ints_[0] ? "True" : "False")
-                                 : std::to_string(ints_[0]);
+    text += kind_ == Kind::Float  ? std::to_string(floats_[0])
+            : kind_ == Kind::Bool ? (ints_[0] ? "True" : "False")
+                                  : std::to_string(ints_[0]);
+    return;
   case Form::Dim:
-    if (!known_)
-      return "a size that values decide";
-    return withSizes ? "size " + std::to_string(ints_[0]) : "a size";
-  case Form::Recorded: return "a tensor's value";
+    text += !known_     ? "a size that values decide"
+            : withSizes ? "size " + std::to_string(ints_[0])
+                        : "a size";
+    return;
+  case Form::Recorded: text += "a tensor's value"; return;
   case Form::Expression: break;
   }
+  if (text.size() > kLongest) {
+    text += "...";
+    return;
+  }
   if (!operands_[1])
-    return std::string(symbolOf(op_)) + "(" + operands_[0]->text(withSizes) + ")";
-  return "(" + operands_[0]->text(withSizes) + " " + symbolOf(op_) + " " +
-         operands_[1]->text(withSizes) + ")";
+    text += symbolOf(op_);
+  text += "(";
+  operands_[0]->appendText(text, withSizes);
+  if (operands_[1]) {
+    text += std::string(" ") + symbolOf(op_) + " ";
+    operands_[1]->appendText(text, withSizes);
+  }
+  text += ")";
 }
 
 //===- Layouts -----------------------------------------------------------------------------===//

@@ -136,6 +136,7 @@ private:
   using Nodes = c10::ArrayRef<c10::SymNode>;
 
   std::string text(bool withSizes = true) const; // for messages
+  void appendText(std::string &text, bool withSizes) const;
   // What Python asks of it differs for other sizes.
   [[noreturn]] void needSizes(const std::string &why) const;
   void noteNeeded() const;

@@ -11,18 +11,21 @@ uint64_t Activation::newRun() {
 
 namespace {
 
-// Asked by many that are computed from it, for the same run one after the other.
+// Asked by many that are computed from it, for the same run one after the other. Copies share it:
+// each holds what it is computed from, perhaps twice, and so on.
 Example remembering(Example example) {
-  struct Last {
+  struct Told {
+    Example example;
     uint64_t run = 0;
     PyRef object = {};
   };
-  return [example = std::move(example), last = std::make_shared<Last>()](const Activation &of) {
-    if (last->run != of.run) {
-      PyRef object = example(of);
-      *last = {of.run, std::move(object)};
+  return [told = std::make_shared<Told>(std::move(example))](const Activation &of) {
+    if (told->run != of.run) {
+      PyRef object = told->example(of);
+      told->run = of.run;
+      told->object = std::move(object);
     }
-    return last->object;
+    return told->object;
   };
 }
 
