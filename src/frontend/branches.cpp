@@ -41,6 +41,8 @@ void Interpreter::noteOneWay(const char *what, const std::string &why) const {
 }
 
 Policy Interpreter::policyOf(const void *site) const {
+  if (!host_.policies)
+    return Policy::OneWay;
   auto found = host_.policies->find(site);
   return found == host_.policies->end() ? Policy::Whole : found->second;
 }

@@ -178,13 +178,13 @@ std::optional<PyRef> Interpreter::callOverGenerator(PythonFrame &frame, const Ca
     frame.slots.push_back(expression.args.size() > 1 ? eval(frame, *expression.args[1])
                                                      : checked(PyLong_FromLong(0)));
   };
-  PyRef iterable;
+  Iterable iterable;
   if (comprehendInGraph(frame, *generator, iterable, begin, element)) {
     refusePoison(frame.slots[total].get());
     return made ? made : frame.slots[total];
   }
   CallArguments arguments;
-  arguments.positional.push_back(generatorOf(frame, *generator, iterable.get()));
+  arguments.positional.push_back(generatorOf(frame, *generator, iterable.object.get()));
   if (expression.args.size() > 1)
     arguments.positional.push_back(eval(frame, *expression.args[1]));
   int line = frame.line;

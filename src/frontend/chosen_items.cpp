@@ -52,7 +52,7 @@ PyRef Interpreter::chosenItem(PyObject *sequence, PyObject *number) {
     return {};
   if (isReadByRun(sequence))
     return itemReadByRun(sequence, number);
-  if (size > kMostItems)
+  if (size > kMostItems || isInLongLoop())
     return {};
   std::vector<PyRef> items;
   for (size_t i = 0; i < size; ++i)

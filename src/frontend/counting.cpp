@@ -251,15 +251,14 @@ private:
 
 std::optional<Interpreter::Counting>
 Interpreter::Counting::find(Interpreter &in, PythonFrame &frame, const Expr &iterated,
-                            const void *site, PyRef &iterable) {
-  if (!in.host_.policies) {
-    iterable = in.eval(frame, iterated);
-    return std::nullopt;
-  }
+                            const void *site, Iterable &iterable) {
   Search::Found found = Search(in, frame, site).ofExpression(iterated);
-  if (found.counting && (found.counting->isOfGraph() || in.loopsInGraph(site, false, false)))
+  bool counts = found.counting && in.host_.policies &&
+                (found.counting->isOfGraph() || in.loopsInGraph(site, false, false));
+  if (counts)
     return std::move(found.counting);
-  iterable = found.counting ? found.counting->iterable(in) : found.iterable;
+  iterable.mayCount = found.counting.has_value();
+  iterable.object = found.counting ? found.counting->iterable(in) : found.iterable;
   return std::nullopt;
 }
 

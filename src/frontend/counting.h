@@ -25,10 +25,10 @@ struct Interpreter::Counting {
   bool tellsTrips = true;           // how many there are as a size
   std::vector<Counting> parts = {}; // Zip, Enumerate
 
-  // Nothing where the graph does not count the items: then it is evaluated, as `iterable`.
+  // Nothing where the graph does not count the items: then it is evaluated.
   static std::optional<Counting> find(Interpreter &in, PythonFrame &frame,
                                       const syntax::Expr &iterated, const void *site,
-                                      PyRef &iterable);
+                                      Iterable &iterable);
 
   PyRef itemAt(Interpreter &in, const PyRef &number) const;
   // How many there still are from the number on; null where that is not known as a size.

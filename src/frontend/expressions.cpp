@@ -1,6 +1,7 @@
 // Expressions, but for operators and calls.
 #include "frontend/interpreter.h"
 #include "frontend/kinds.h"
+#include "frontend/unrolling.h"
 
 namespace bifront {
 
@@ -261,14 +262,18 @@ PyRef Interpreter::eval(PythonFrame &frame, const Comprehension &comprehension) 
     else
       checked(PyDict_SetItem(made.get(), value.get(), eval(frame, *comprehension.value).get()));
   };
-  PyRef iterable;
+  Iterable iterable;
   if (comprehension.kind != Kind::List)
-    iterable = eval(frame, *comprehension.clauses[0].iterable);
+    iterable.object = eval(frame, *comprehension.clauses[0].iterable);
   else if (comprehendInGraph(frame, comprehension, iterable, [] {}, element))
     return made;
-  PyRef first = iterate(iterable.get());
+  PyRef first = iterate(iterable.object.get());
   makeCells(frame, comprehension);
-  comprehend(frame, comprehension, 0, first, element);
+  Unrolling unrolling(*this, iterable.mayCount ? &comprehension : nullptr);
+  comprehend(frame, comprehension, 0, first, [&] {
+    unrolling.goesOn();
+    element();
+  });
   return made;
 }
 

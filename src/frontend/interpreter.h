@@ -56,6 +56,8 @@ public:
   PythonEffects finish();
   // Whether that has ended a generator which then did something.
   bool endedWithEffects() const { return endedWithEffects_; }
+  // Whether it walks an iteration of one of Policies::longLoops.
+  bool isInLongLoop() const { return longWalks_ > 0; }
   // Whether it walks one way of a branch, outside of loops and functions of the graph.
   bool isInBranch() const { return !forks_.empty() && loopWalks_ == 0 && functions_.empty(); }
   // Of CPython's frames, at most, from one call of a function of the graph to its call of itself; 0
@@ -269,10 +271,16 @@ private:
   bool walkLoop(PythonFrame &, const LoopPlan &plan);
   bool loopsInGraph(const void *site, bool isGraphCondition, bool isFirst) const;
   using LoopBody = std::function<Completion()>;
+  class Unrolling;
+  // What a loop goes through that is none of the graph; `mayCount`: it could be one.
+  struct Iterable {
+    PyRef object;
+    bool mayCount = false;
+  };
   Completion runUnrolled(PythonFrame &, const LoopBody &body, const void *site);
   Completion runCounting(PythonFrame &, const CountedLoop &loop);
   Completion runBehind(PythonFrame &, const CountedLoop &loop, bool endsEarly);
-  bool comprehendInGraph(PythonFrame &, const syntax::Comprehension &, PyRef &iterable,
+  bool comprehendInGraph(PythonFrame &, const syntax::Comprehension &, Iterable &iterable,
                          const std::function<void()> &begin, const std::function<void()> &element);
   void comprehendItem(PythonFrame &, const syntax::Comprehension &, size_t clause, size_t condition,
                       const std::function<void()> &element);
@@ -639,6 +647,7 @@ private:
   bool endedWithEffects_ = false;
   std::vector<Fork> forks_; // ways that are being walked
   int loopWalks_ = 0;       // of these, iterations of loops of the graph
+  int longWalks_ = 0;       // and of these, of Policies::longLoops
   struct Poison {
     PyRef object; // in the place of a value that is not known
     const void *site;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -47,7 +48,12 @@ enum class Policy : uint8_t {
   Function,  // a Python function that calls itself: one of the graph, rather than unrolled
   Unrolled,  // after all
 };
-using Policies = std::map<const void *, Policy>; // by the node of the syntax
+// By the node of the syntax.
+struct Policies : std::map<const void *, Policy> {
+  // Of the graph for their length: they are unrolled if Python has to know what differs between
+  // their iterations.
+  std::set<const void *> longLoops;
+};
 
 // Stands for all that the program says: Policy::OneWay where that does not wait for the end.
 const void *outputSite();
@@ -73,6 +79,11 @@ struct CannotFork : std::runtime_error {
   Policy policy;
 };
 
+// Unrolled, the loop would make a large graph.
+struct LongLoop : CannotFork {
+  explicit LongLoop(const void *site) : CannotFork(site, Policy::Loop, "a loop is long") {}
+};
+
 struct WrittenOperand;
 
 // What the interpreter asks of those who make the graph.
@@ -82,6 +93,7 @@ struct InterpreterHost {
   std::function<void(const std::string &)> note = {};
   // Null: all branches and loops go the one way that is foreseen. The interpreter adds to them.
   Policies *policies = nullptr;
+  bool refusesLongLoops = false; // LongLoop may be thrown
   // The places that a Python function (or object) reaches when CPython runs it, for
   // PythonLog::readPlaces.
   std::function<PyRef(PyObject *function, PyObject *arguments)> reachable;

@@ -5,6 +5,7 @@
 #include "frontend/numpy_data.h"
 #include "frontend/pending.h"
 #include "frontend/recursion.h"
+#include "frontend/unrolling.h"
 #include "frontend/way.h"
 
 #include <algorithm>
@@ -168,11 +169,17 @@ private:
   }
 
   Way walkIteration(const Carried *carried, Merge *merge = nullptr) {
+    bool isLong = interpreter_.host_.policies->longLoops.contains(plan_.site);
     ++interpreter_.loopWalks_;
+    interpreter_.longWalks_ += isLong;
     struct Leave {
-      int &walks;
-      ~Leave() { --walks; }
-    } leave{interpreter_.loopWalks_};
+      Interpreter &interpreter;
+      bool isLong;
+      ~Leave() {
+        --interpreter.loopWalks_;
+        interpreter.longWalks_ -= isLong;
+      }
+    } leave{interpreter_, isLong};
     interpreter_.written_->takeBack(written_);
     size_t looks = interpreter_.looksAtMemory_.size();
     Way iteration = interpreter_.walkWay(
@@ -365,6 +372,7 @@ Completion Interpreter::runLoop(PythonFrame &frame, const While &stmt) {
   bool endsEarly = false;
   PyRef peeled;   // whether the loop goes on behind its first iteration, where that may end it
   int failed = 0; // where only the graph knew whether there is another
+  Unrolling unrolling(*this, stmt.otherwise.empty() ? &stmt : nullptr);
   for (bool isFirst = true;; isFirst = false) {
     PyRef goesOn = peeled ? std::exchange(peeled, {}) : condition();
     // The first iterations are those of any size.
@@ -382,6 +390,7 @@ Completion Interpreter::runLoop(PythonFrame &frame, const While &stmt) {
     }
     if (!truth(goesOn.get()))
       return run(frame, stmt.otherwise);
+    unrolling.goesOn();
     Completion completion =
         stmt.otherwise.empty() && LoopWalk::peels(*this, &stmt, isFirst)
             ? LoopWalk::peel(*this, frame, body, &stmt, &stmt.body, condition, peeled)
@@ -482,12 +491,14 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
 }
 
 Completion Interpreter::runLoop(PythonFrame &frame, const For &stmt) {
-  PyRef iterable;
+  Iterable iterable;
   auto body = [&] { return run(frame, stmt.body); };
   if (auto counting = Counting::find(*this, frame, *stmt.iterable, &stmt, iterable))
     return runCounting(frame, {&stmt, *counting, *stmt.target, body, &stmt.otherwise});
-  PyRef iterator = iterate(iterable.get());
+  PyRef iterator = iterate(iterable.object.get());
+  Unrolling unrolling(*this, iterable.mayCount && stmt.otherwise.empty() ? &stmt : nullptr);
   while (PyRef value = next(iterator.get())) {
+    unrolling.goesOn();
     assign(frame, *stmt.target, std::move(value));
     Completion completion = runUnrolled(frame, body, &stmt);
     if (completion == Completion::Break)
@@ -502,7 +513,7 @@ Completion Interpreter::runLoop(PythonFrame &frame, const For &stmt) {
 // counts its items. `begin` is called ahead of them. False: it does not, and `iterable` is what
 // there is to iterate over.
 bool Interpreter::comprehendInGraph(PythonFrame &frame, const Comprehension &comprehension,
-                                    PyRef &iterable, const std::function<void()> &begin,
+                                    Iterable &iterable, const std::function<void()> &begin,
                                     const std::function<void()> &element) {
   const ComprehensionClause &clause = comprehension.clauses[0];
   auto counting = Counting::find(*this, frame, *clause.iterable, &comprehension, iterable);

@@ -81,7 +81,8 @@ std::vector<Slot> slotsOf(const Varying &varying) {
 
 // Calls the function on proxies.
 Interpretation callOnProxies(Capture &capture, const ConversionRequest &request, Proxies &proxies,
-                             Policies *policies, const std::function<PyRef(ValueId)> &exampleOf,
+                             Policies *policies, bool unrollsAll,
+                             const std::function<PyRef(ValueId)> &exampleOf,
                              const std::function<size_t()> &numDecided) {
   std::vector<PyRef> values = proxies.rebuildArguments();
   if (PyErr_Occurred())
@@ -97,6 +98,7 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                  .reachable = reachableStateHook(),
                  .assumesInBranches = request.assumesInBranches,
                  .policies = policies,
+                 .refusesLongLoops = !unrollsAll,
                  .varying = slotsOf(request.varying),
                  .inputFor =
                      [&](const Slot &slot, PyObject *value) {
@@ -289,8 +291,10 @@ void refusePaths(const Capture &capture, const ResultReader &reader, const Varyi
 struct Attempts {
   bool decidesSizes = false; // that depend on values: else they are sizes of the graph
   bool metSizes = false;     // there was one
+  bool unrollsAll = false;   // loops of any length
   size_t foreseenOps = 0;
-  bool makesCalls = false; // opaque ones with effects
+  bool foresawTooMuch = false; // more numbers, or ops, than there may be
+  bool makesCalls = false;     // opaque ones with effects
 };
 
 // The array is in slots that a call may change as well: read in the run, it is no input.
@@ -408,9 +412,9 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     if (needsNumbers(recorder, capture, arguments, captured, value))
       return std::nullopt;
     assumedInts += recorder.typeOf(value).kind == ValueType::Kind::Int;
-    if (++foreseen > kMostForeseen || !mayForesee())
-      return std::nullopt;
-    return foreseeNumber(value);
+    bool isTooMuch = ++foreseen > kMostForeseen || !mayForesee();
+    attempts.foresawTooMuch = attempts.foresawTooMuch || isTooMuch;
+    return isTooMuch ? std::nullopt : foreseeNumber(value);
   };
   if (policies)
     capture.recording().decide = decisions(recorder, capture, captured, begun, [&](ValueId value) {
@@ -430,8 +434,8 @@ void capture(const ConversionRequest &request, Arguments &arguments, Captured &c
     YoungObjects young;
     forgetLeftAt();
     capture.begin();
-    Interpretation interpretation =
-        callOnProxies(capture, request, proxies, policies, exampleOf, numDecided);
+    Interpretation interpretation = callOnProxies(capture, request, proxies, policies,
+                                                  attempts.unrollsAll, exampleOf, numDecided);
     // What the capture itself has refused the program sees as an exception too.
     raised = !interpretation.result && !capture.recording().failure();
     if (!interpretation.result)
@@ -732,17 +736,21 @@ Varying pointersOf(const ConversionRequest &request) {
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
   constexpr int kMostRestarts = 32;
   Attempts attempts;
+  Policies policies = request.policies;
   if (!request.forks) {
     try {
       return convertOnce(request, attempts, nullptr);
+    } catch (const LongLoop &loop) {
+      policies[loop.site] = loop.policy;
+      policies.longLoops.insert(loop.site);
     } catch (const ConversionError &error) {
-      bool mayFork = attempts.metSizes && !error.raised && error.needed.empty() &&
-                     !error.isOfInputs() && !error.wantsCall;
+      bool mayFork = (attempts.metSizes || attempts.foresawTooMuch) && !error.raised &&
+                     error.needed.empty() && !error.isOfInputs() && !error.wantsCall;
       if (!request.options.walked || !(mayFork || isOfText(error.what())))
         throw;
-    } // a loop over what values decide needs to be one of the graph, a text that is read a path
+    } // a loop that values decide needs to be one of the graph, a text that is read a path
+    attempts.foreseenOps = 0;
   }
-  Policies policies = request.policies;
   std::string whyNot, whyOnePath, lastFork;
   Varying needed;
   for (int start = 0; start < kMostRestarts; ++start) {
@@ -755,6 +763,8 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
     } catch (const CannotFork &branch) {
       Policy &policy = policies[branch.site];
       policy = std::max(branch.policy, static_cast<Policy>(static_cast<int>(policy) + 1));
+      if (dynamic_cast<const LongLoop *>(&branch))
+        policies.longLoops.insert(branch.site);
       lastFork = branch.what();
     } catch (const ConversionError &error) { // it may be what the branches have led to
       if (isOfText(error.what()) && policies.emplace(textSite(), Policy::OneWay).second)
@@ -777,6 +787,7 @@ std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) 
   if (!pointersOf(request).empty() || request.decides())
     throw ConversionError(ExitReason::CaptureFailed, whyNot.empty() ? lastFork : whyNot, needed);
   std::string note = whyNot.empty() ? "" : "with both ways of its branches: " + whyNot;
+  attempts.unrollsAll = true;
   try {
     auto graph = convertOnce(request, attempts, nullptr);
     if (!note.empty())

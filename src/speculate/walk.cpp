@@ -79,6 +79,7 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
             interpretation.notes.push_back(note);
           },
       .policies = request.policies,
+      .refusesLongLoops = request.refusesLongLoops,
       .reachable =
           [&](PyObject *function, PyObject *arguments) {
             return checked(
@@ -108,8 +109,9 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
   Interpreter interpreter(host);
   capture.recording().walkedLine = [&] { return lineOf(interpreter.programFrame()); };
   capture.recording().refusesAssumption = [&] {
-    return request.policies && !request.assumesInBranches && capture.recording().isConditional() &&
-           interpreter.isInBranch();
+    return interpreter.isInLongLoop() ||
+           (request.policies && !request.assumesInBranches && capture.recording().isConditional() &&
+            interpreter.isInBranch());
   };
   struct Reset {
     Capture &capture;
