@@ -84,6 +84,9 @@ double atensSpeed(const Convolution &all, Kind kind) {
   bool isRegular = windows.channels % 16 == 0;
   if (areProductsOfAten(all))
     return kind == Kind::TowardsImages ? speeds().productTowardsImages : speeds().product;
+  // Its vectors hold channels, but up to three have code of their own.
+  if (kind == Kind::TowardsWeights && windows.channels > 3 && windows.channels < 16)
+    return 4.5 * static_cast<double>(std::min<int64_t>(windows.channels, 8));
   if (kind != Kind::TowardsImages)
     return isRegular && all.outputs % 16 == 0 ? speeds().forward : 50;
   if (windows.channels < 8)
