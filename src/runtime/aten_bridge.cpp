@@ -2,6 +2,7 @@
 
 #include "runtime/batch_norms.h"
 #include "runtime/below_autograd.h"
+#include "runtime/chosen_rows.h"
 #include "runtime/float_convolutions.h"
 #include "runtime/pools.h"
 #include "runtime/small_calls.h"
@@ -30,6 +31,8 @@ OwnFunction ownFunctionOf(const std::string &schema) {
     return batchNorm;
   if (OwnFunction pool = ownPool(schema))
     return pool;
+  if (OwnFunction rows = ownRows(schema))
+    return rows;
   return ownSmallCall(schema);
 }
 
