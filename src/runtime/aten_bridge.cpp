@@ -2,6 +2,7 @@
 
 #include "runtime/batch_norms.h"
 #include "runtime/below_autograd.h"
+#include "runtime/bernoulli_draws.h"
 #include "runtime/chosen_rows.h"
 #include "runtime/float_convolutions.h"
 #include "runtime/pools.h"
@@ -33,6 +34,8 @@ OwnFunction ownFunctionOf(const std::string &schema) {
     return pool;
   if (OwnFunction rows = ownRows(schema))
     return rows;
+  if (OwnFunction draws = ownDraws(schema))
+    return draws;
   return ownSmallCall(schema);
 }
 
