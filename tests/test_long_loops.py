@@ -280,3 +280,21 @@ def test_a_loop_with_an_else() -> None:
         return x
 
     assert "scf.while" not in run(lambda: step)
+
+
+def test_ints_of_more_than_64_bits() -> None:
+    """The run of such a loop finds them; the next graph knows them."""
+
+    def step(x: Tensor) -> Any:
+        product = 1
+        for i in range(1, ITERATIONS):
+            product *= i
+            x = (x * 0.5).sin() + 0.1
+        return x, product % 1_000_007
+
+    converted = bifront.function(step)
+    for call in range(10):
+        x = torch.randn(3, 4)
+        assert_same_value(converted(x), step(x), f"call {call}")
+    assert converted.stats["graph_calls"] > 3, bifront.explain(converted)
+    assert "scf.while" not in converted.graph_texts[0]

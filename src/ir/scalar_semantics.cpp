@@ -1,5 +1,6 @@
 #include "ir/scalar_semantics.h"
 
+#include "ir/assertion_texts.h"
 #include "ir/bf_dialect.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -100,14 +101,14 @@ Value ScalarEmitter::toIntChecked(Value value) {
 Value ScalarEmitter::checkedSum(Value a, Value b) {
   Value sum = make<arith::AddIOp>(a, b);
   Value flips = make<arith::AndIOp>(make<arith::XOrIOp>(a, sum), make<arith::XOrIOp>(b, sum));
-  require(compare(CmpIPredicate::sge, flips, integer(0)), "an int sum fits 64 bits");
+  require(compare(CmpIPredicate::sge, flips, integer(0)), fitsInt64("an int sum"));
   return sum;
 }
 
 Value ScalarEmitter::checkedDifference(Value a, Value b) {
   Value difference = make<arith::SubIOp>(a, b);
   Value flips = make<arith::AndIOp>(make<arith::XOrIOp>(a, b), make<arith::XOrIOp>(a, difference));
-  require(compare(CmpIPredicate::sge, flips, integer(0)), "an int difference fits 64 bits");
+  require(compare(CmpIPredicate::sge, flips, integer(0)), fitsInt64("an int difference"));
   return difference;
 }
 
@@ -116,7 +117,7 @@ Value ScalarEmitter::checkedProduct(Value a, Value b) {
   // The double product is within one part in 2^52, so a bound of 2^62 is safe and simple.
   Value estimate = make<math::AbsFOp>(make<arith::MulFOp>(toFloat(a), toFloat(b)));
   require(compare(CmpFPredicate::OLT, estimate, number(4611686018427387904.0)),
-          "an int product fits 64 bits");
+          fitsInt64("an int product"));
   return product;
 }
 
@@ -143,7 +144,7 @@ Value ScalarEmitter::divideFloor(Value a, Value b) {
   Value overflows = make<arith::AndIOp>(
       compare(CmpIPredicate::eq, a, integer(std::numeric_limits<int64_t>::min())),
       compare(CmpIPredicate::eq, b, integer(-1)));
-  require(make<arith::XOrIOp>(overflows, truth(true)), "an int quotient fits 64 bits");
+  require(make<arith::XOrIOp>(overflows, truth(true)), fitsInt64("an int quotient"));
   Value quotient = make<arith::DivSIOp>(a, b), rest = make<arith::RemSIOp>(a, b);
   Value adjusts =
       make<arith::AndIOp>(compare(CmpIPredicate::ne, rest, integer(0)),
@@ -182,7 +183,7 @@ Value ScalarEmitter::power(Value a, Value b) {
     require(compare(CmpIPredicate::sge, b, integer(0)), "an int power has an exponent >= 0");
     Value estimate = make<math::AbsFOp>(make<math::PowFOp>(toFloat(a), toFloat(b)));
     require(compare(CmpFPredicate::OLT, estimate, number(4611686018427387904.0)),
-            "an int power fits 64 bits");
+            fitsInt64("an int power"));
     return make<math::IPowIOp>(a, b);
   }
   a = toFloat(a), b = toFloat(b);

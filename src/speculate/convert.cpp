@@ -692,8 +692,11 @@ Varying pointersOf(const ConversionRequest &request) {
 
 std::shared_ptr<const ConvertedGraph> convert(const ConversionRequest &request) {
   constexpr int kMostRestarts = 32;
-  Attempts attempts;
+  Attempts attempts{.unrollsAll = request.unrollsAll};
   Policies policies = request.policies;
+  if (request.unrollsAll)
+    for (const void *loop : std::exchange(policies.longLoops, {}))
+      policies.erase(loop);
   if (!request.forks) {
     try {
       return convertOnce(request, attempts, nullptr);

@@ -62,6 +62,7 @@ struct ConversionRequest {
   std::vector<std::shared_ptr<const ConvertedGraph>> ofOthers = {};
   LaterCompiler *later = nullptr; // where another thread is to compile
   Policies policies = {};         // that the branches of the function are known to need
+  bool unrollsAll = false;        // loops of any length
 };
 
 // Of what varies: objects of which the graph would know the class alone.

@@ -1,5 +1,6 @@
 #include "speculate/converted_function.h"
 
+#include "ir/assertion_texts.h"
 #include "runtime/idle_frames.h"
 #include "speculate/compile_later.h"
 #include "speculate/convert.h"
@@ -571,6 +572,7 @@ std::shared_ptr<ConvertedFunction::Kept> ConvertedFunction::convert(PyObject *co
         request.ofOthers.push_back(std::move(graph));
     if (!request.ofOthers.empty())
       request.policies = request.ofOthers[0]->policies;
+    request.unrollsAll = intsOverflow_;
     auto graph = convertWithCalls(std::move(request));
     learnPaths(*graph);
     if (seen_.waited() && std::ranges::any_of(kept_, [&](const auto &kept) {
@@ -647,6 +649,8 @@ std::optional<PyObject *> ConvertedFunction::run(Kept &kept, PyObject **leaves,
   case GraphRun::Status::AssertionFailed:
     ++wastedRuns_;
     this->count(ExitReason::AssertionFailed, outcome.message, outcome.location);
+    if (outcome.message.ends_with(kFitsInt64))
+      intsOverflow_ = true;
     if (!opaque.hasLogged())
       return std::nullopt;
     failed_ = shared(kept);

@@ -167,7 +167,8 @@ private:
   uint64_t nextAttempt_ = 0;                       // the call that may try again
   // For objects that had come back: their graphs run a program that was there.
   uint64_t sharedConversions_ = 0;
-  std::atomic<uint64_t> wastedRuns_{0}; // that ended in a failed assumption
+  std::atomic<uint64_t> wastedRuns_{0};   // that ended in a failed assumption
+  std::atomic<bool> intsOverflow_{false}; // one of them, for Python's have more than 64 bits
   std::atomic<uint64_t> missesInARow_{0};
   ExitReason lastMiss_ = ExitReason::CaptureFailed; // why the last of them was one
 };
