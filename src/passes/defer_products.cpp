@@ -96,14 +96,14 @@ class Origins {
 public:
   explicit Origins(ModuleOp module) {
     for (auto function : module.getOps<func::FuncOp>())
-      if (function.isPrivate())
+      if (isSummarised(function))
         for (OpOperand &operand : endOf(function)->getOpOperands())
           if (isLarge(operand.get().getType()))
             summaries[{function, operand.getOperandNumber()}] = {};
     for (bool changed = true; changed;) {
       changed = false;
       for (auto function : module.getOps<func::FuncOp>())
-        if (function.isPrivate())
+        if (isSummarised(function))
           changed |= update(function);
     }
   }
@@ -150,6 +150,11 @@ public:
   }
 
 private:
+  // Whether all its calls are known, and what it does.
+  static bool isSummarised(func::FuncOp function) {
+    return function.isPrivate() && !function.isDeclaration();
+  }
+
   Origin trace(Value value) {
     Region *region = value.getParentRegion();
     while (value.getParentRegion() == region && !isa<BlockArgument>(value)) {
@@ -466,9 +471,14 @@ class UnusedSizes {
 public:
   explicit UnusedSizes(ModuleOp module) {
     auto note = [&](Type type) {
-      if (isa<RankedTensorType>(type))
-        for (const Dim &dim : valueTypeOf(type).tensor.dims)
-          largest = std::max({largest, dim.world[0], dim.world[1]});
+      auto tensor = dyn_cast<RankedTensorType>(type); // perhaps of a dtype that graphs do not have
+      if (!tensor)
+        return;
+      for (int64_t size : tensor.getShape())
+        largest = std::max(largest, size);
+      if (auto encoding = dyn_cast_or_null<bf::TensorEncodingAttr>(tensor.getEncoding()))
+        for (int64_t size : encoding.getWorlds())
+          largest = std::max(largest, size);
     };
     module.walk([&](Operation *op) { llvm::for_each(op->getResultTypes(), note); });
     module.walk([&](Block *block) { llvm::for_each(block->getArgumentTypes(), note); });
@@ -484,6 +494,8 @@ private:
 
 // What a sum may end as: outer regions first, and what is behind in one first.
 void findEnds(Region &region, SmallVectorImpl<OpResult> &ends) {
+  if (region.empty())
+    return;
   for (Operation &op : llvm::reverse(region.front()))
     if (isa<scf::IfOp, scf::WhileOp, func::CallOp>(op))
       for (OpResult result : op.getResults())
@@ -492,8 +504,7 @@ void findEnds(Region &region, SmallVectorImpl<OpResult> &ends) {
   for (Operation &op : region.front())
     if (isa<scf::IfOp, scf::WhileOp>(op))
       for (Region &inner : op.getRegions())
-        if (!inner.empty())
-          findEnds(inner, ends);
+        findEnds(inner, ends);
 }
 
 class DeferProductsPass : public PassWrapper<DeferProductsPass, OperationPass<ModuleOp>> {

@@ -152,3 +152,13 @@ func.func @descend(%w: tensor<512x256xf32>, %sum: tensor<512x256xf32>, %g: tenso
   }
   return %0#1, %1 : tensor<512x256xf32>, tensor<512x256xf32>
 }
+
+// -----
+
+// A function of elsewhere, and elements that no tensor of a graph has.
+// CHECK-LABEL: func.func private @declared
+func.func private @declared(tensor<?xf32, #bf.tensor<worlds = [[7, 3]]>>)
+// CHECK-LABEL: func.func @strange
+func.func @strange(%a: tensor<4xi3>) {
+  return
+}
