@@ -160,7 +160,7 @@ class Race:
             self.start(name, double=True)
             for count in range(1, COMPARED_LOSSES + 1):
                 self.progress(name, f"step {count} in double precision")
-                self.early_step(name)
+                self.early_step(name, COMPARED_LOSSES)
             path = expected if name == "eager" else Path(folder.name) / name
             self.running[name].ask("save", path=str(path))
             self.running.pop(name).close()
@@ -207,9 +207,11 @@ class Race:
             double=double,
         )
 
-    def early_step(self, name: str) -> None:
+    def early_step(self, name: str, steps: int = COMPARED_STEPS) -> None:
+        """One of so many; the way's patience is that of COMPARED_STEPS."""
         way = self.ways[name]
-        left = max(0.0, self.timeout - (way.tenth_step or 0.0))
+        patience = self.timeout * steps / COMPARED_STEPS
+        left = max(0.0, patience - (way.tenth_step or 0.0))
         made = self.running[name].ask("steps", timeout=left, count=1)
         self.losses[name] += made["losses"]
         so_far = (way.tenth_step or 0.0) + made["times"][0]

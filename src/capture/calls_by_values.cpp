@@ -257,11 +257,11 @@ c10::SymInt CapturedCall::sliceLength(const c10::SymInt &size) {
     if (usual.maybe_as_bool() != true)
       all = all.maybe_as_bool() == true ? usual : all.sym_and(usual);
   // An answer would hold for some of the calls; and in a branch or a loop nobody may know it.
-  bool mayAsk = all.maybe_as_bool() || recording_.isDry() || recording_.decidesSizes();
-  if (!mayAsk && plainStart && plainStop)
+  bool isAnswered = all.maybe_as_bool() || recording_.isDry() || recording_.decidesSizes();
+  if (!isAnswered && plainStart && plainStop)
     return step(clippedLength(*plainStart, *plainStop, size));
-  mayAsk = mayAsk || !recording_.isConditional();
-  if (!mayAsk && !(stop - start).maybe_as_int()) // what it is worth to know
+  bool isWorthAsking = !recording_.isConditional() || (stop - start).maybe_as_int();
+  if (!isAnswered && !isWorthAsking)
     return step(clippedLength(asked[0], asked[1], size));
   if (!holds(all)) {
     start = clip(start);

@@ -93,7 +93,7 @@ struct InterpreterHost {
   std::function<void(const std::string &)> note = {};
   // Null: all branches and loops go the one way that is foreseen. The interpreter adds to them.
   Policies *policies = nullptr;
-  bool refusesLongLoops = false; // LongLoop may be thrown
+  bool unrollsAll = true; // loops of any length, where LongLoop is thrown else
   // The places that a Python function (or object) reaches when CPython runs it, for
   // PythonLog::readPlaces.
   std::function<PyRef(PyObject *function, PyObject *arguments)> reachable;

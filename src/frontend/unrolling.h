@@ -23,7 +23,7 @@ public:
       return;
     const InterpreterHost &host = interpreter_.host_;
     bool isNew = !host.policies || interpreter_.policyOf(site_) == Policy::Whole;
-    if (host.refusesLongLoops && isNew)
+    if (!host.unrollsAll && isNew)
       throw LongLoop(site_);
   }
 

@@ -24,19 +24,11 @@ c10::OperatorHandle resolve(const std::string &schema) {
 }
 
 OwnFunction ownFunctionOf(const std::string &schema) {
-  if (OwnFunction product = ownProduct(schema))
-    return product;
-  if (OwnFunction convolution = ownConvolution(schema))
-    return convolution;
-  if (OwnFunction batchNorm = ownBatchNorm(schema))
-    return batchNorm;
-  if (OwnFunction pool = ownPool(schema))
-    return pool;
-  if (OwnFunction rows = ownRows(schema))
-    return rows;
-  if (OwnFunction draws = ownDraws(schema))
-    return draws;
-  return ownSmallCall(schema);
+  for (OwnFunction own : {ownProduct(schema), ownConvolution(schema), ownBatchNorm(schema),
+                          ownPool(schema), ownRows(schema), ownDraws(schema), ownSmallCall(schema)})
+    if (own)
+      return own;
+  return nullptr;
 }
 
 c10::TypePtr withoutOptional(c10::TypePtr type) {

@@ -1,6 +1,7 @@
 #include "runtime/chosen_rows.h"
 
 #include "runtime/parallel.h"
+#include "support/options.h"
 
 #include <ATen/ATen.h>
 
@@ -50,7 +51,7 @@ bool index(std::vector<c10::IValue> &stack, PackedRight *) {
 } // namespace
 
 OwnFunction ownRows(const std::string &schema) {
-  return functionNamed(schema, {{"aten::index.Tensor", index}});
+  return options().ownProducts ? functionNamed(schema, {{"aten::index.Tensor", index}}) : nullptr;
 }
 
 } // namespace bifront

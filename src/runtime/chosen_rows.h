@@ -6,7 +6,7 @@
 
 namespace bifront {
 
-// Null where the operator is another one.
+// Null where the operator is another one, or the user wants none of our own.
 OwnFunction ownRows(const std::string &schema);
 
 } // namespace bifront

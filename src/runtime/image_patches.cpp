@@ -61,36 +61,19 @@ void fillRun(float *to, int64_t size, float value) {
     _mm512_mask_storeu_ps(to + x, firstLanes(size - x), _mm512_set1_ps(value));
 }
 
-// Of the `size` floats that are there, every second.
-__m512 evenLanes(const float *from, int64_t size) {
-  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-  __m512 first = _mm512_maskz_loadu_ps(firstLanes(size), from), second = _mm512_setzero_ps();
-  if (size > kLanes)
-    second = _mm512_maskz_loadu_ps(firstLanes(size - kLanes), from + kLanes);
-  return _mm512_permutex2var_ps(first, even, second);
-}
-
 // to[n] = from[n * step]
 void takeEach(const float *from, int64_t step, float *to, int64_t size) {
-  if (step != 2 && step != 4) {
-    for (int64_t n = 0; n < size; ++n)
-      to[n] = from[n * step];
-    return;
-  }
-  for (int64_t n = 0; n < size; n += kLanes, from += kLanes * step) {
-    int64_t seen = step * (size - n - 1) + 1;
-    __m512 taken;
-    if (step == 2) {
-      taken = evenLanes(from, seen);
-    } else {
-      alignas(64) float halves[2 * kLanes];
-      _mm512_store_ps(halves, evenLanes(from, seen));
-      _mm512_store_ps(halves + kLanes, seen > 2 * kLanes
-                                           ? evenLanes(from + 2 * kLanes, seen - 2 * kLanes)
-                                           : _mm512_setzero_ps());
-      taken = evenLanes(halves, 2 * kLanes);
-    }
-    _mm512_mask_storeu_ps(to + n, firstLanes(size - n), taken);
+  for (int64_t n = 0; step != 2 && n < size; ++n)
+    to[n] = from[n * step];
+  const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  for (int64_t n = 0; step == 2 && n < size; n += kLanes) {
+    const float *begin = from + n * step;
+    int64_t seen = 2 * (size - n) - 1;
+    __m512 first = _mm512_maskz_loadu_ps(firstLanes(seen), begin), second = _mm512_setzero_ps();
+    if (seen > kLanes)
+      second = _mm512_maskz_loadu_ps(firstLanes(seen - kLanes), begin + kLanes);
+    _mm512_mask_storeu_ps(to + n, firstLanes(size - n),
+                          _mm512_permutex2var_ps(first, even, second));
   }
 }
 
@@ -127,9 +110,9 @@ struct Phase {
 // the image is, or -1.
 template <typename Use> void forEachRow(const Windows &of, const Use &use) {
   const Spread spread(of);
-  for (int64_t channel = 0; channel < of.channels; ++channel) // which stays in the cache
-    for (int64_t p = 0; p < spread.phases; ++p) {
-      const Phase phase(of, spread, p);
+  for (int64_t p = 0; p < spread.phases; ++p) {
+    const Phase phase(of, spread, p);
+    for (int64_t channel = 0; channel < of.channels; ++channel)
       for (int64_t y = 0, inStep = 0; y < spread.height; ++y) {
         int64_t row = y - of.rowPadding;
         bool isThere = row >= 0 && row < of.height;
@@ -138,7 +121,7 @@ template <typename Use> void forEachRow(const Windows &of, const Use &use) {
               isThere ? (channel * of.height + row) * of.width : -1);
         inStep = inStep + 1 == of.rowStep ? 0 : inStep + 1;
       }
-    }
+  }
 }
 
 // For vectors of windows side by side: their row, their first column, and which are there.

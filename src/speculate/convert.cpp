@@ -98,7 +98,7 @@ Interpretation callOnProxies(Capture &capture, const ConversionRequest &request,
                  .reachable = reachableStateHook(),
                  .assumesInBranches = request.assumesInBranches,
                  .policies = policies,
-                 .refusesLongLoops = !unrollsAll,
+                 .unrollsAll = unrollsAll,
                  .varying = slotsOf(request.varying),
                  .inputFor =
                      [&](const Slot &slot, PyObject *value) {

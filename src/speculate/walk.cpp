@@ -79,7 +79,7 @@ Interpretation walk(Capture &capture, const WalkRequest &request) {
             interpretation.notes.push_back(note);
           },
       .policies = request.policies,
-      .refusesLongLoops = request.refusesLongLoops,
+      .unrollsAll = request.unrollsAll,
       .reachable =
           [&](PyObject *function, PyObject *arguments) {
             return checked(

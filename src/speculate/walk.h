@@ -28,7 +28,7 @@ struct WalkRequest {
   // As InterpreterHost's; may be null.
   bool assumesInBranches = true; // as ConversionRequest's
   Policies *policies = nullptr;
-  bool refusesLongLoops = false;
+  bool unrollsAll = true;
   // Asked for before the walk, so that C functions too find the inputs in their places.
   std::vector<Slot> varying;
   // As InterpreterHost's; may be empty.
