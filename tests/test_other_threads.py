@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,6 +92,16 @@ class State:
         return [self.rate, self.hidden, State.kind, *list(self.items), *list(self.names.values())]
 
 
+@pytest.fixture(params=[5e-3, 1e-6], ids=["as CPython", "at once"])
+def switching(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How soon another thread that waits may run where Python's code is running."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(request.param)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("switching")
 def test_another_sees_the_values_of_the_program_and_changes_them() -> None:
     states: list[State] = [State()]
 

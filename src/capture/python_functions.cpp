@@ -145,9 +145,7 @@ PyObject *symbolic(PyObject *, PyObject *number) {
   if (!symbol)
     throw CaptureError("a symbolic number of another tracer is used");
   c10::SymNode result = (symbol->*method)();
-  if (result->is_int())
-    return pybind11::cast(c10::SymInt(result)).release().ptr();
-  return pybind11::cast(c10::SymFloat(nodeForPython(result))).release().ptr();
+  return newSymbolicNumber(result);
   END_HANDLE_TH_ERRORS
 }
 

@@ -49,6 +49,22 @@ c10::SymNode nodeFromPython(const c10::SymNode &node) {
   return pybind11::isinstance<c10::SymNodeImpl>(object) ? object.cast<c10::SymNode>() : node;
 }
 
+// As the `__init__` of these classes does, which is Python's.
+PyObject *newSymbolicNumber(const c10::SymNode &node) {
+  pybind11::handle cls = node->is_int()     ? torch::get_symint_class()
+                         : node->is_float() ? torch::get_symfloat_class()
+                                            : torch::get_symbool_class();
+  auto *python = dynamic_cast<torch::impl::PythonSymNodeImpl *>(node.get());
+  auto held = python ? pybind11::reinterpret_borrow<pybind11::object>(python->getPyObj())
+                     : pybind11::cast(node);
+  static PyObject *const nothing = PyTuple_New(0);
+  auto *type = reinterpret_cast<PyTypeObject *>(cls.ptr());
+  PyRef number = PyRef::steal(PyBaseObject_Type.tp_new(type, nothing, nullptr));
+  if (!number || PyObject_SetAttrString(number.get(), "node", held.ptr()) < 0)
+    return nullptr;
+  return number.release();
+}
+
 at::Tensor tensorBesideNumber(const c10::IValue &number) {
   at::Scalar meaningless = number.isSymInt() ? at::Scalar(int64_t{7777777})
                            : number.isSymBool()
@@ -57,11 +73,12 @@ at::Tensor tensorBesideNumber(const c10::IValue &number) {
   at::Tensor tensor =
       at::detail::scalar_tensor_static(meaningless, meaningless.type(), at::Device(at::kCPU));
   tensor.unsafeGetTensorImpl()->set_wrapped_number(true);
-  auto held = [](const auto &symbol) { return nodeForPython(symbol.toSymNodeImpl()); };
-  pybind11::object object = number.isSymInt() ? pybind11::cast(number.toSymInt())
-                            : number.isSymBool()
-                                ? pybind11::cast(c10::SymBool(held(number.toSymBool())))
-                                : pybind11::cast(c10::SymFloat(held(number.toSymFloat())));
+  c10::SymNode node = number.isSymInt()    ? number.toSymInt().toSymNode()
+                      : number.isSymBool() ? number.toSymBool().toSymNodeImpl()
+                                           : number.toSymFloat().toSymNodeImpl();
+  auto object = pybind11::reinterpret_steal<pybind11::object>(newSymbolicNumber(node));
+  if (!object)
+    throw python_error();
   auto wrapped = pybind11::reinterpret_steal<pybind11::object>(THPVariable_Wrap(tensor));
   if (PyObject_SetAttrString(wrapped.ptr(), "_wrapped_number", object.ptr()) < 0)
     throw python_error();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ir/graph_recorder.h"
+#include "support/py_ref.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
@@ -19,6 +20,10 @@ c10::SymNode symbolicNumberBeside(const at::Tensor &tensor);
 // it was. A node of another kind comes back as it is.
 c10::SymNode nodeForPython(const c10::SymNode &node);
 c10::SymNode nodeFromPython(const c10::SymNode &node);
+
+// A torch.SymInt, SymFloat or SymBool. It runs no code of Python's, which would let other threads
+// run. Needs the GIL; null with an exception set.
+PyObject *newSymbolicNumber(const c10::SymNode &node);
 
 // The reverse of symbolicNumberBeside: a tensor that says nothing but stands beside `number`. Needs
 // the GIL.

@@ -164,12 +164,7 @@ c10::SymNode symbolicNumber(PyObject *number) {
   return handle.cast<c10::SymBool>().toSymNodeImpl();
 }
 
-PyRef numberForPython(const c10::SymNode &node) {
-  pybind11::object made = node->is_int()     ? pybind11::cast(c10::SymInt(node))
-                          : node->is_float() ? pybind11::cast(c10::SymFloat(nodeForPython(node)))
-                                             : pybind11::cast(c10::SymBool(nodeForPython(node)));
-  return PyRef::steal(made.release().ptr());
-}
+PyRef numberForPython(const c10::SymNode &node) { return checked(newSymbolicNumber(node)); }
 
 PyRef graphCondition(PyObject *value) {
   PyRef number = PyRef::share(value);
