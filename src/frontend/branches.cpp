@@ -219,7 +219,7 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
     PythonFrame &frame;
     Way &way;
     ModesGuard modes = {};
-    std::vector<PyRef> slots = frame.slots;
+    std::vector<PyRef> variables = variablesOf(frame);
     PyRef returned = frame.returned;
     int line = frame.line; // by which later calls know a decision
     ~TakeBack() {
@@ -227,7 +227,8 @@ Interpreter::Way Interpreter::walkWay(PythonFrame &frame, const WayBody &body,
       way.block = interpreter.host_.recording->graph().leaveBlock();
       interpreter.log_.rollBack(interpreter.forks_.back().mark);
       interpreter.forks_.pop_back();
-      way.slots = std::exchange(frame.slots, std::move(slots));
+      way.slots = variablesOf(frame);
+      setVariables(frame, variables);
       way.returned = std::exchange(frame.returned, std::move(returned));
       frame.line = line;
     }
@@ -278,10 +279,10 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
   Merge::Index value = merge.plan(then.value.get(), otherwise.value.get());
   Merge::Index returned = returns ? merge.plan(then.returned.get(), otherwise.returned.get()) : 0;
 
-  std::vector<std::optional<Merge::Index>> slots;
-  std::vector<PyRef> poisons(frame.slots.size());
-  for (size_t i = 0; i < frame.slots.size() && !returns; ++i) {
-    slots.emplace_back();
+  size_t firstSlot = returns ? frame.slots.size() : 0; // nobody will look at the frame's own
+  std::vector<std::optional<Merge::Index>> slots(then.slots.size());
+  std::vector<PyRef> poisons(then.slots.size());
+  for (size_t i = firstSlot; i < slots.size(); ++i) {
     try {
       slots[i] = merge.plan(then.slots[i].get(), otherwise.slots[i].get());
     } catch (const CannotMerge &why) { // nobody may ever look
@@ -352,8 +353,8 @@ void Interpreter::mergeWays(PythonFrame &frame, const void *site, PyObject *cond
   merged.value = merge.make(value);
   if (returns)
     frame.returned = merge.make(returned);
-  for (size_t i = 0; i < slots.size(); ++i)
-    frame.slots[i] = slots[i] ? merge.make(*slots[i]) : poisons[i];
+  for (size_t i = firstSlot; i < slots.size(); ++i)
+    variableAt(frame, i) = slots[i] ? merge.make(*slots[i]) : poisons[i];
   for (const Place &place : places)
     fillPlace(place.change, merge.make(place.value).get());
 }

@@ -157,8 +157,8 @@ std::optional<PyRef> Interpreter::callOverGenerator(PythonFrame &frame, const Ca
   if (!generator || generator->kind != Comprehension::Kind::Generator ||
       std::holds_alternative<Starred>(expression.args.back()->node))
     return std::nullopt;
-  // What has been added up is a value of the frame, so that the loop carries it.
-  size_t total = frame.slots.size();
+  AddedSlots added(frame); // what has been added up
+  const size_t total = added.first;
   PyRef made = isList ? checked(PyList_New(0)) : PyRef();
   if (made)
     log_.noteFresh(made.get());
@@ -169,11 +169,6 @@ std::optional<PyRef> Interpreter::callOverGenerator(PythonFrame &frame, const Ca
     refusePoison(frame.slots[total].get());
     frame.slots[total] = binary(BinaryOp::Add, frame.slots[total].get(), value.get());
   };
-  struct Drop {
-    PythonFrame &frame;
-    size_t size;
-    ~Drop() { frame.slots.resize(size); }
-  } drop{frame, total};
   auto begin = [&] {
     frame.slots.push_back(expression.args.size() > 1 ? eval(frame, *expression.args[1])
                                                      : checked(PyLong_FromLong(0)));

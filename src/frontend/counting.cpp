@@ -87,6 +87,7 @@ public:
   struct Found {
     std::optional<Counting> counting;
     PyRef iterable;
+    PyRef first = {}; // as Iterable's
   };
 
   Search(Interpreter &in, PythonFrame &frame, const void *site)
@@ -140,11 +141,22 @@ private:
       rest.keywords.emplace_back(keyword.name, in_.eval(frame_, *keyword.value));
     if (auto counting = counted(callee, parts, rest))
       return {std::move(counting), {}};
+    if (isOf(callee, PyEnum_Type) && in_.ownGenerator(parts[0].iterable))
+      if (PyRef first = firstNumber(rest))
+        return {std::nullopt, std::move(parts[0].iterable), std::move(first)};
     for (size_t i = 0; i < numParts; ++i)
       rest.positional.insert(rest.positional.begin() + static_cast<ptrdiff_t>(i),
-                             parts[i].counting ? parts[i].counting->iterable(in_)
-                                               : parts[i].iterable);
+                             iterableOf(std::move(parts[i])));
     return ofValue(in_.call(callee, std::move(rest)));
+  }
+
+  PyRef iterableOf(Found part) {
+    if (part.counting)
+      return part.counting->iterable(in_);
+    if (!part.first)
+      return std::move(part.iterable);
+    return in_.call(reinterpret_cast<PyObject *>(&PyEnum_Type),
+                    {{std::move(part.iterable), std::move(part.first)}, {}});
   }
 
   // Nothing where CPython's is to be called.
@@ -258,7 +270,8 @@ Interpreter::Counting::find(Interpreter &in, PythonFrame &frame, const Expr &ite
   if (counts)
     return std::move(found.counting);
   iterable.mayCount = found.counting.has_value();
-  iterable.object = found.counting ? found.counting->iterable(in) : found.iterable;
+  iterable.object = found.counting ? found.counting->iterable(in) : std::move(found.iterable);
+  iterable.first = std::move(found.first);
   return std::nullopt;
 }
 

@@ -7,6 +7,7 @@
 
 #include <c10/core/SymInt.h>
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -50,6 +51,15 @@ private:
   // What CPython would go through.
   PyRef iterable(Interpreter &in) const;
   static PyRef listOfNumbers(Interpreter &in, PyObject *tensor);
+};
+
+// A loop whose items are told by counting.
+struct Interpreter::CountedLoop {
+  const void *site, *end; // of the whole, and of its ends ahead of the last item
+  const Counting &counting;
+  std::function<void(PyRef item)> begin; // an iteration
+  LoopBody body;
+  const syntax::Body *otherwise = nullptr;
 };
 
 // The `object.tolist` of `object.tolist()`; null for others.

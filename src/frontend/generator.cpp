@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include "frontend/counting.h"
 #include "frontend/kinds.h"
 #include "support/pending_exception.h"
 #include <new>
@@ -45,7 +46,8 @@ private:
 Generator::Generator(Interpreter &interpreter, std::unique_ptr<PythonFrame> frame,
                      std::shared_ptr<const syntax::Function> syntax, PyRef function, Body body)
     : interpreter_(interpreter), frame_(std::move(frame)), syntax_(std::move(syntax)),
-      function_(std::move(function)), body_(std::move(body)) {
+      function_(std::move(function)), body_(std::move(body)),
+      isUnguarded_(frame_->syntax.isGenerator && !frame_->syntax.guardsYields) {
   frame_->generator = this;
 }
 
@@ -112,6 +114,32 @@ PyObject *Generator::resume(PyObject *sent) {
       PyErr_SetObject(PyExc_StopIteration, stop.get());
   }
   return nullptr;
+}
+
+PyRef Generator::walkThrough(PythonFrame &consumer, const PythonFrame::Take &take) {
+  started_ = finished_ = true;
+  PyRef ofLoop; // the exception that has come from there
+  PythonFrame::Take taking = [&](PythonFrame &yielding, PyRef value) {
+    try {
+      take(yielding, std::move(value));
+    } catch (const PythonError &) {
+      ofLoop = takeException();
+      setException(ofLoop);
+      throw;
+    }
+  };
+  frame_->generator = consumer.generator; // whose fiber this is
+  frame_->consumer = &consumer;
+  frame_->take = &taking;
+  try {
+    return interpreter_.runBody(*frame_);
+  } catch (const PythonError &) {
+    PyRef exception = takeException();
+    setException(exception);
+    if (exception.get() != ofLoop.get() && PyErr_ExceptionMatches(PyExc_StopIteration))
+      PyErr_SetString(PyExc_RuntimeError, "generator raised StopIteration");
+    throw;
+  }
 }
 
 PyRef Generator::yield(PyRef value) {
@@ -234,6 +262,8 @@ PyRef stopValue() {
 } // namespace
 
 PyRef Interpreter::eval(PythonFrame &frame, const syntax::Yield &expression) {
+  if (frame.take)
+    return giveToLoop(frame, expression);
   if (!forks_.empty() && forks_.back().generator == frame.generator)
     throw CannotInterpret("a generator yields in a branch");
   if (!frame.generator)
@@ -252,6 +282,33 @@ PyRef Interpreter::eval(PythonFrame &frame, const syntax::Yield &expression) {
     }
     value = sendTo(inner.get(), sent.get());
   }
+  return stopValue();
+}
+
+// In a generator that is walked within the loop over it, to which nobody sends anything.
+PyRef Interpreter::giveToLoop(PythonFrame &frame, const syntax::Yield &expression) {
+  if (!expression.from) {
+    (*frame.take)(frame, evalOrNone(frame, expression.value));
+    return PyRef::share(Py_None);
+  }
+  Iterable iterable;
+  if (auto counting = Counting::find(*this, frame, *expression.value, &expression, iterable)) {
+    PyRef item;
+    auto give = [&] {
+      (*frame.take)(frame, std::move(item));
+      return Completion::Normal;
+    };
+    auto begin = [&](PyRef next) { item = std::move(next); };
+    runCounting(frame, {&expression, expression.value.get(), *counting, begin, give});
+    return PyRef::share(Py_None);
+  }
+  Generator *inner = iterable.first ? nullptr : ownGenerator(iterable.object);
+  if (inner)
+    return inner->walkThrough(frame, *frame.take);
+  PyRef iterator = iterate(iterable.object.get());
+  iterable = {};
+  while (PyRef value = sendTo(iterator.get(), Py_None))
+    (*frame.take)(frame, std::move(value));
   return stopValue();
 }
 

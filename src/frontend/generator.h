@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace bifront {
 
@@ -26,6 +27,12 @@ public:
   bool waits() const override { return started_ && !finished_; }
   void end() override;
 
+  // Whether it can be walked from its first value to its last, since it has not begun and none of
+  // its `try` and `with` sees how a yield ends.
+  bool canBeWalkedThrough() const { return !started_ && !finished_ && isUnguarded_; }
+  // Walks it here, with `take` called for each value. What it returns.
+  PyRef walkThrough(PythonFrame &consumer, const PythonFrame::Take &take);
+
   // Inside: hands `value` out and waits. What is sent back; throws what is raised inside.
   PyRef yield(PyRef value);
 
@@ -42,6 +49,7 @@ private:
   PyRef function_;
   Body body_;
   std::unique_ptr<Fiber> fiber_; // from the first value to the last
+  bool isUnguarded_;
   bool started_ = false, finished_ = false, running_ = false, abandoned_ = false;
   PyRef handled_; // the exception that was handled where it waits
   PyRef outwards_, inwards_;

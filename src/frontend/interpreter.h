@@ -268,6 +268,7 @@ private:
   class LoopWalk;
   struct Counting;
   struct CountedLoop;
+  struct GeneratorLoop;
   bool walkLoop(PythonFrame &, const LoopPlan &plan);
   bool loopsInGraph(const void *site, bool isGraphCondition, bool isFirst) const;
   using LoopBody = std::function<Completion()>;
@@ -276,12 +277,14 @@ private:
   struct Iterable {
     PyRef object;
     bool mayCount = false;
+    PyRef first = {}; // of the numbers that enumerate() gives to the values of a generator
   };
   Completion runUnrolled(PythonFrame &, const LoopBody &body, const void *site);
   Completion runCounting(PythonFrame &, const CountedLoop &loop);
   Completion runBehind(PythonFrame &, const CountedLoop &loop, bool endsEarly);
   bool comprehendInGraph(PythonFrame &, const syntax::Comprehension &, Iterable &iterable,
-                         const std::function<void()> &begin, const std::function<void()> &element);
+                         const std::function<void()> &prepare,
+                         const std::function<void()> &element);
   void comprehendItem(PythonFrame &, const syntax::Comprehension &, size_t clause, size_t condition,
                       const std::function<void()> &element);
   void setCarried(PythonFrame &, const Carried &, Merge &);
@@ -519,6 +522,9 @@ private:
   PyRef makeFunction(PythonFrame &, const syntax::NestedCode &code,
                      const std::vector<syntax::ExprPtr> &defaults,
                      const std::vector<std::pair<PyRef, syntax::ExprPtr>> &keywordDefaults);
+  Generator *ownGenerator(const PyRef &object) const;
+  PyRef giveToLoop(PythonFrame &, const syntax::Yield &);
+  Completion runThrough(PythonFrame &, Generator &generator, const GeneratorLoop &loop);
   PyRef makeGenerator(std::unique_ptr<PythonFrame> frame, PyRef function,
                       std::shared_ptr<const syntax::Function> syntax,
                       std::function<PyRef(PythonFrame &)> body);

@@ -24,6 +24,9 @@ void forgetLeftAt() { last() = {}; }
 
 void noteLeaving(const PythonFrame &frame) {
   LeftAt &at = last();
+  for (const PythonFrame *loop = frame.consumer; loop; loop = loop->consumer)
+    if (at.next == loop)
+      return;            // it comes from there
   if (at.next != &frame) // another exception
     at = {};
   at.next = frame.caller;
@@ -31,6 +34,12 @@ void noteLeaving(const PythonFrame &frame) {
   const char *file = PyUnicode_AsUTF8(code->co_filename);
   if (at.line.line == 0 && file && !isLibraryFile(file))
     at.line = {file, frame.line};
+}
+
+void noteRaisedIn(const PythonFrame &frame) {
+  LeftAt &at = last();
+  if (at.next != &frame)
+    at = {{}, &frame};
 }
 
 } // namespace bifront

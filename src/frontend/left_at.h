@@ -12,5 +12,7 @@ void forgetLeftAt();
 
 struct PythonFrame;
 void noteLeaving(const PythonFrame &frame); // for each frame, innermost first
+// The frame is the next that it leaves, though it goes through a generator's first.
+void noteRaisedIn(const PythonFrame &frame);
 
 } // namespace bifront

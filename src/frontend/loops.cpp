@@ -1,6 +1,7 @@
 // Loops whose number of iterations only the run of the graph knows: the body is walked for any
 // iteration, with what it changes as values that the loop carries, and becomes one `scf.while`.
 #include "frontend/counting.h"
+#include "frontend/generator_loops.h"
 #include "frontend/kinds.h"
 #include "frontend/numpy_data.h"
 #include "frontend/pending.h"
@@ -75,7 +76,7 @@ public:
 
   // Throws where the loop cannot be one of the graph; then nothing has happened.
   void run() {
-    std::vector<PyRef> before = frame_.slots;
+    std::vector<PyRef> before = variablesOf(frame_);
     Way last = walkFirst();
     for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
       Merge merge(*interpreter_.host_.recording, interpreter_.log_, interpreter_.objects_,
@@ -321,9 +322,9 @@ bool Interpreter::walkLoop(PythonFrame &frame, const LoopPlan &plan) {
 
 void Interpreter::setCarried(PythonFrame &frame, const Carried &carried, Merge &merge) {
   for (const auto &[slot, value] : carried.slots)
-    frame.slots[slot] = merge.make(value);
+    variableAt(frame, slot) = merge.make(value);
   for (const auto &[slot, poison] : carried.poisons)
-    frame.slots[slot] = poison;
+    variableAt(frame, slot) = poison;
   for (const Carried::Place &place : carried.places)
     fillPlace(place.change, merge.make(place.value).get());
 }
@@ -407,15 +408,6 @@ Completion Interpreter::runUnrolled(PythonFrame &frame, const LoopBody &body, co
   return body();
 }
 
-// A `for`, or the first of a comprehension, whose items are told by counting.
-struct Interpreter::CountedLoop {
-  const void *site;
-  const Counting &counting;
-  const Expr &target;
-  LoopBody body;
-  const Body *otherwise = nullptr;
-};
-
 // What stands behind a loop that has not been left: iterations for items that the call has put
 // behind those of a list from before it, and `else`.
 Completion Interpreter::runBehind(PythonFrame &frame, const CountedLoop &loop, bool endsEarly) {
@@ -423,7 +415,7 @@ Completion Interpreter::runBehind(PythonFrame &frame, const CountedLoop &loop, b
   if (endsEarly && !counting.own.empty()) // nobody knows
     throw CannotFork(loop.site, Policy::OneWay, "a loop over a list that has grown ends early");
   for (const PyRef &item : counting.own) {
-    assign(frame, loop.target, item);
+    loop.begin(item);
     Completion completion = runUnrolled(frame, loop.body, loop.site);
     counting.checkUnchanged(*this, loop.site);
     if (completion == Completion::Break || completion == Completion::Return)
@@ -435,14 +427,9 @@ Completion Interpreter::runBehind(PythonFrame &frame, const CountedLoop &loop, b
 
 Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop) {
   const Counting &counting = loop.counting;
-  // The number of the next iteration is a value of the frame, so that the loop carries it.
-  size_t index = frame.slots.size();
+  AddedSlots added(frame); // the number of the next iteration
+  const size_t index = added.first;
   frame.slots.push_back(counting.next);
-  struct Drop {
-    PythonFrame &frame;
-    size_t size;
-    ~Drop() { frame.slots.resize(size); }
-  } drop{frame, index};
   auto condition = [&]() -> PyRef {
     PyRef goesOn = compare(counting.goesUp() ? CompareOp::Lt : CompareOp::Gt,
                            frame.slots[index].get(), counting.stop.get());
@@ -453,12 +440,12 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
   auto begin = [&] {
     PyRef now = frame.slots[index];
     frame.slots[index] = binary(BinaryOp::Add, now.get(), counting.step.get());
-    assign(frame, loop.target, counting.itemAt(*this, now));
+    loop.begin(counting.itemAt(*this, now));
   };
   bool endsEarly = false;
   auto iterate = [&] {
     begin();
-    return nextCondition(frame, loop.body, &loop.target, condition, endsEarly);
+    return nextCondition(frame, loop.body, loop.end, condition, endsEarly);
   };
   bool hasOtherwise = loop.otherwise && !loop.otherwise->empty();
   for (bool isFirst = true;; isFirst = false) {
@@ -492,9 +479,16 @@ Completion Interpreter::runCounting(PythonFrame &frame, const CountedLoop &loop)
 
 Completion Interpreter::runLoop(PythonFrame &frame, const For &stmt) {
   Iterable iterable;
+  auto begin = [&](PyRef item) { assign(frame, *stmt.target, std::move(item)); };
   auto body = [&] { return run(frame, stmt.body); };
   if (auto counting = Counting::find(*this, frame, *stmt.iterable, &stmt, iterable))
-    return runCounting(frame, {&stmt, *counting, *stmt.target, body, &stmt.otherwise});
+    return runCounting(frame, {&stmt, stmt.target.get(), *counting, begin, body, &stmt.otherwise});
+  if (Generator *generator = ownGenerator(iterable.object)) {
+    Completion completion = runThrough(frame, *generator, {&stmt, begin, body, iterable.first});
+    if (completion != Completion::Normal)
+      return completion == Completion::Break ? Completion::Normal : completion;
+    return run(frame, stmt.otherwise);
+  }
   PyRef iterator = iterate(iterable.object.get());
   Unrolling unrolling(*this, iterable.mayCount && stmt.otherwise.empty() ? &stmt : nullptr);
   while (PyRef value = next(iterator.get())) {
@@ -510,22 +504,28 @@ Completion Interpreter::runLoop(PythonFrame &frame, const For &stmt) {
 }
 
 // The first clause of a list's comprehension, or of a generator that is used up, where the graph
-// counts its items. `begin` is called ahead of them. False: it does not, and `iterable` is what
+// counts its items. `prepare` is called ahead of them. False: it does not, and `iterable` is what
 // there is to iterate over.
 bool Interpreter::comprehendInGraph(PythonFrame &frame, const Comprehension &comprehension,
-                                    Iterable &iterable, const std::function<void()> &begin,
+                                    Iterable &iterable, const std::function<void()> &prepare,
                                     const std::function<void()> &element) {
   const ComprehensionClause &clause = comprehension.clauses[0];
   auto counting = Counting::find(*this, frame, *clause.iterable, &comprehension, iterable);
-  if (!counting)
+  Generator *generator = counting ? nullptr : ownGenerator(iterable.object);
+  if (!counting && !generator)
     return false;
-  begin();
+  prepare();
   InComprehension here(frame);
   makeCells(frame, comprehension);
-  runCounting(frame, {&comprehension, *counting, *clause.target, [&] {
-                        comprehendItem(frame, comprehension, 0, 0, element);
-                        return Completion::Normal;
-                      }});
+  auto begin = [&](PyRef item) { assign(frame, *clause.target, std::move(item)); };
+  auto body = [&] {
+    comprehendItem(frame, comprehension, 0, 0, element);
+    return Completion::Normal;
+  };
+  if (counting)
+    runCounting(frame, {&comprehension, clause.target.get(), *counting, begin, body});
+  else
+    runThrough(frame, *generator, {&comprehension, begin, body, iterable.first});
   return true;
 }
 

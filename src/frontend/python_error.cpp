@@ -23,4 +23,8 @@ std::string describeException(PyObject *exception) {
   return utf8 ? description + ": " + utf8 : description;
 }
 
+void setException(const PyRef &exception) {
+  PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
+}
+
 } // namespace bifront

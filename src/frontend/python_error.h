@@ -35,6 +35,7 @@ inline PyObject *checkedOrAbsent(PyObject *borrowed) {
 
 // The pending exception, with its traceback; none is pending behind it.
 PyRef takeException();
+void setException(const PyRef &exception);
 
 // Its class and its text; it may be null.
 std::string describeException(PyObject *exception);

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -34,6 +35,9 @@ struct PendingBody {
 };
 
 struct PythonFrame {
+  // What a loop does with a value that the frame of a generator's yields.
+  using Take = std::function<void(PythonFrame &yielding, PyRef value)>;
+
   const syntax::Function &syntax;
   PyObject *function; // borrowed from the caller
   PyObject *globals, *builtins;
@@ -52,7 +56,32 @@ struct PythonFrame {
   int comprehensions = 0;               // that are being run
   PyRef locals = {};                    // what locals() has returned
   const LoopReturns *returns = nullptr; // of the innermost loop that is running
+  // Of a generator's that is walked within the loop over it: the loop's frame, or that of a
+  // generator whose values it yields.
+  PythonFrame *consumer = nullptr;
+  const Take *take = nullptr;
 };
+
+// The variables that what is walked in the frame may change: its own, and behind them those of the
+// frame whose loop takes its values.
+inline std::vector<PyRef> variablesOf(const PythonFrame &frame) {
+  std::vector<PyRef> variables = frame.slots;
+  for (const PythonFrame *other = frame.consumer; other; other = other->consumer)
+    variables.insert(variables.end(), other->slots.begin(), other->slots.end());
+  return variables;
+}
+
+inline PyRef &variableAt(PythonFrame &frame, size_t index) {
+  PythonFrame *of = &frame;
+  for (; index >= of->slots.size(); of = of->consumer)
+    index -= of->slots.size();
+  return of->slots[index];
+}
+
+inline void setVariables(PythonFrame &frame, const std::vector<PyRef> &values) {
+  for (size_t i = 0; i < values.size(); ++i)
+    variableAt(frame, i) = values[i];
+}
 
 // While it lives, a comprehension is being run in the frame.
 struct InComprehension {
@@ -60,6 +89,15 @@ struct InComprehension {
   ~InComprehension() { --frame.comprehensions; }
   InComprehension(const InComprehension &) = delete;
   PythonFrame &frame;
+};
+
+// Slots that the frame gets while it lives go with it. Loops of the graph carry what is in them.
+struct AddedSlots {
+  explicit AddedSlots(PythonFrame &frame) : frame(frame), first(frame.slots.size()) {}
+  ~AddedSlots() { frame.slots.resize(first); }
+  AddedSlots(const AddedSlots &) = delete;
+  PythonFrame &frame;
+  const size_t first;
 };
 
 enum class Completion : uint8_t { Normal, Break, Continue, Return, LoopBodyEnd };

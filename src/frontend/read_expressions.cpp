@@ -142,8 +142,12 @@ ExprPtr Reader::expressionOfKind(PyObject *node, NodeKind kind) {
   case NodeKind::SetComp: return comprehension(node, Comprehension::Kind::Set);
   case NodeKind::DictComp: return comprehension(node, Comprehension::Kind::Dict);
   case NodeKind::GeneratorExp: return comprehension(node, Comprehension::Kind::Generator);
-  case NodeKind::Yield: return made(node, Yield{optionalExpression(node, Field::value), false});
-  case NodeKind::YieldFrom: return made(node, Yield{expression(node, Field::value), true});
+  case NodeKind::Yield:
+    guardsYields_ |= guards_ > 0;
+    return made(node, Yield{optionalExpression(node, Field::value), false});
+  case NodeKind::YieldFrom:
+    guardsYields_ |= guards_ > 0;
+    return made(node, Yield{expression(node, Field::value), true});
   default: throw Unread{"it has an expression that is not known"};
   }
 }

@@ -51,6 +51,7 @@ std::shared_ptr<Function> Reader::read() {
     function->body = body(node_.get(), Field::body);
   }
   names_.finish(*function);
+  function->guardsYields = guardsYields_;
   return function;
 }
 
@@ -213,6 +214,7 @@ void Reader::whileStatement(PyObject *node, Body &into) {
 
 void Reader::tryStatement(PyObject *node, Body &into) {
   Try result;
+  ++guards_;
   result.body = body(node, Field::body);
   forEach(node, Field::handlers, [&](PyObject *handler) {
     result.handlers.push_back({optionalExpression(handler, Field::type),
@@ -220,16 +222,19 @@ void Reader::tryStatement(PyObject *node, Body &into) {
   });
   result.otherwise = body(node, Field::orelse);
   result.finally = body(node, Field::finalbody);
+  --guards_;
   add(node, into, std::move(result));
 }
 
 void Reader::with(PyObject *node, Body &into) {
   With result;
+  ++guards_;
   forEach(node, Field::items, [&](PyObject *item) {
     result.items.push_back(
         {expression(item, Field::context_expr), optionalExpression(item, Field::optional_vars)});
   });
   result.body = body(node, Field::body);
+  --guards_;
   add(node, into, std::move(result));
 }
 

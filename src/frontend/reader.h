@@ -89,6 +89,8 @@ private:
   bool futureAnnotations_;
   Names names_;
   int depth_ = 0;
+  int guards_ = 0; // the `try` and `with` around what is being read
+  bool guardsYields_ = false;
   // Statements that cannot run, as the compiler knows: it has made no code of them. They are read
   // for the names that they bind, and kept, since names_ points into them.
   bool dead_ = false;

@@ -131,10 +131,6 @@ bool mayBeCaught(const PythonFrame *frame) {
 
 namespace {
 
-void setException(const PyRef &exception) {
-  PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
-}
-
 // While it lives, `exception` is the one that is handled: what a bare `raise` raises, and the
 // context of others.
 class Handled {

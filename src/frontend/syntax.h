@@ -311,7 +311,8 @@ struct Function {
   std::vector<PyRef> slotNames;
   // Parameters that are cells: (slot of the argument, cell).
   std::vector<std::pair<uint32_t, uint32_t>> cellParameters;
-  bool isGenerator = false; // also async: not walked
+  bool isGenerator = false;  // also async: not walked
+  bool guardsYields = false; // a `try` or a `with` of it sees how a yield ends
 };
 
 // The syntax of `function`'s code, or null where there is none that is surely the right one; then
