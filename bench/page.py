@@ -23,8 +23,8 @@ same data. A ratio above 1 is faster than eager; its spread is over the turns. `
 10th` are the times to the ends of the first and of the tenth step, conversion included. `breaks`
 are torch.compile's graph breaks and Bifront's opaque calls, `fallbacks` calls that ran in
 CPython. FLOP/s count matrix products and convolutions. State is compared with eager's after ten
-steps (in double precision, where the last bit of fp32 decides what comes of it: behind all that
-are compared), losses over as many, and since 2026-11-23 06:30 over twenty; relative 1e-4.
+steps, losses over twenty (before 2026-11-23 06:30: ten), relative 1e-4; where the last bit of fp32
+decides what comes of a few steps, in double precision.
 """
 
 
