@@ -79,6 +79,7 @@ public:
   bool isOpen(size_t leaf, int64_t d) const { return isDynamic(leaf, d) && !decision(leaf, d); }
   const std::vector<AskedSizes> &questions() const { return request_.questions; }
   bool mayPinSizes() const { return request_.mayPinSizes; }
+  bool asksPinned() const { return request_.asksPinned; }
   // Leaves and dimensions; empty where one of them is none of these.
   std::vector<std::pair<uint32_t, int64_t>> dimensionsOf(const AskedSizes &asked) const;
   // A size for the other world, for each size another multiple of it.

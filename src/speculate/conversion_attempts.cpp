@@ -91,6 +91,7 @@ std::shared_ptr<const ConvertedGraph> ConvertedFunction::convertWith(Attempt &at
     request.decided = attempt.decided;
     request.questions = attempt.questions;
     request.mayPinSizes = !attempt.decidesSizes;
+    request.asksPinned = !questions_.empty() && attempt.decided.empty();
     request.changing.reset();
     if (attempt.takesChanges && options_.walked) {
       request.changing.emplace(constants_);

@@ -63,6 +63,8 @@ struct ConversionRequest {
   LaterCompiler *later = nullptr; // where another thread is to compile
   Policies policies = {};         // that the branches of the function are known to need
   bool unrollsAll = false;        // loops of any length
+  bool asksPinned =
+      false; // a single size that questions leave is asked for, as others leave several
 };
 
 // Of what varies: objects of which the graph would know the class alone.

@@ -9,6 +9,7 @@
 namespace bifront {
 
 void PathSizes::answer(const std::map<uint32_t, uint32_t> &inputs) {
+  std::vector<c10::SymNode> truths;
   for (const AskedSizes &asked : arguments_.questions()) {
     std::vector<c10::SymNode> nodes;
     std::vector<size_t> sizes;
@@ -28,9 +29,11 @@ void PathSizes::answer(const std::map<uint32_t, uint32_t> &inputs) {
     if (!truth || truth->constant_bool()) // known ahead, of sizes that are decided
       continue;
     maker_ = nodes[0];
-    questions_.push_back({*asked.question, std::move(sizes), {}});
-    questions_.back().answer = answerTo(*SymbolicScalar::of(truth));
+    questions_.push_back({*asked.question, std::move(sizes), knownAnswer(truth)});
+    truths.push_back(truth);
   }
+  for (size_t i = 0; i < truths.size(); ++i)
+    questions_[i].answer = answerTo(*SymbolicScalar::of(truths[i]), questions_[i]);
   if (!questions_.empty())
     fit();
 }
@@ -48,25 +51,31 @@ FittingSizes PathSizes::fitting() const {
   return fitting;
 }
 
-bool PathSizes::answerTo(SymbolicScalar &truth) {
+// What an earlier call has decided by it, here or further on.
+std::optional<bool> PathSizes::knownAnswer(const c10::SymNode &truth) const {
+  if (!forced_)
+    return std::nullopt;
+  std::string what = SymbolicScalar::of(truth)->nameOnPaths();
+  auto known = std::ranges::find(*forced_, what, &Decision::what);
+  return known == forced_->end() ? std::nullopt : std::optional(known->outcome != 0);
+}
+
+bool PathSizes::answerTo(SymbolicScalar &truth, FittingSizes::Question &question) {
   Decision decision{":0", truth.nameOnPaths(), 0, /*isTruth=*/true};
   size_t number = path_.size();
   bool isThere = forced_ && number < forced_->size() && (*forced_)[number].asks(decision);
   if (forced_ && !isThere) {
-    decision.outcome = earlierAnswer(decision.what);
+    decision.outcome = question.answer ? *question.answer : earlierAnswer(question);
     forced_->insert(forced_->begin() + static_cast<ptrdiff_t>(number), decision);
   }
   return capture_.decide(truth.value(), decision.what) != 0;
 }
 
-// Of a call from before the question came up. It may have decided by it further on; else it is
-// taken to answer it otherwise than this call, for which it came up, if there are sizes for that.
-bool PathSizes::earlierAnswer(const std::string &what) {
-  auto later = std::ranges::find(*forced_, what, &Decision::what);
-  if (later != forced_->end())
-    return later->outcome != 0;
-  bool here = fitting().truth(questions_.back(), now_);
-  questions_.back().answer = !here;
+// Of a call from before the question came up: it is taken to answer it otherwise than this call,
+// for which it came up, if there are sizes for that.
+bool PathSizes::earlierAnswer(FittingSizes::Question &question) {
+  bool here = fitting().truth(question, now_);
+  question.answer = !here;
   return fitting().find(now_, {}, FittingSizes::From::AwayFromEdges) ? !here : here;
 }
 
@@ -89,8 +98,13 @@ void PathSizes::fit() {
     return question.asked.isEquality() && *question.answer;
   });
   // Where no other size has these answers, it is as well to know it.
-  if (!second || (isPinned && !isSpecial && !forced_ && !arguments_.mayPinSizes()))
+  if (!first && forced_)
+    capture_.fail(kOtherWay);
+  if (!second || (isPinned && !isSpecial && !forced_ && !arguments_.mayPinSizes())) {
+    if (second && arguments_.asksPinned())
+      pinned_ = askedOfPinned(*first);
     failForSizes();
+  }
   for (size_t i = 0; i < now_.size(); ++i)
     bySize_.emplace(now_[i], Dim{{(*first)[i], (*second)[i]}});
 }
@@ -114,6 +128,8 @@ std::vector<Dim> PathSizes::of(uint32_t leaf, uint32_t input) {
 }
 
 std::optional<AskedSizes> PathSizes::asked() {
+  if (pinned_)
+    return pinned_;
   std::shared_ptr<const SizeQuestion> question = capture_.recording().sizeQuestion();
   if (!question)
     return std::nullopt;
@@ -164,6 +180,23 @@ std::optional<AskedSizes> PathSizes::askedOfSpecial(const Dim &size) {
   return AskedSizes{
       std::make_shared<SizeQuestion>(SizeQuestion::isEqual(worlds, worlds.world[world])),
       {*placeOf(worlds)}};
+}
+
+// A text of 1,025 words is neither one that a window of 1,024 and the word behind it are cut from,
+// nor one with a second window: whether the size is that one makes a path beside those of the
+// others.
+std::optional<AskedSizes> PathSizes::askedOfPinned(const std::vector<int64_t> &sizes) const {
+  for (uint32_t leaf = 0; leaf < arguments_.numArgumentLeaves; ++leaf)
+    for (size_t d = 0; arguments_.isTensor(leaf) && d < arguments_.dimsOf(leaf).size(); ++d) {
+      int64_t size = arguments_.tensor(leaf).size(static_cast<int64_t>(d));
+      bool isIt = arguments_.isOpen(leaf, static_cast<int64_t>(d)) &&
+                  std::ranges::count(now_, size) != 0 && std::ranges::count(sizes, size) != 0;
+      if (isIt)
+        return AskedSizes{
+            std::make_shared<SizeQuestion>(SizeQuestion::isEqual(arguments_.dimsOf(leaf)[d], size)),
+            {{arguments_.placeOf(leaf), static_cast<int64_t>(d)}}};
+    }
+  return std::nullopt;
 }
 
 Dim PathSizes::onPath(uint32_t leaf, size_t d) const {

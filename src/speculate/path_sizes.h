@@ -32,12 +32,14 @@ public:
   std::optional<AskedSizes> asked();
 
 private:
-  bool answerTo(SymbolicScalar &truth);
-  bool earlierAnswer(const std::string &what);
+  std::optional<bool> knownAnswer(const c10::SymNode &truth) const;
+  bool answerTo(SymbolicScalar &truth, FittingSizes::Question &question);
+  bool earlierAnswer(FittingSizes::Question &question);
   FittingSizes fitting() const;
   void fit();
   [[noreturn]] void failForSizes();
   std::optional<AskedSizes> askedOfSpecial(const Dim &size);
+  std::optional<AskedSizes> askedOfPinned(const std::vector<int64_t> &sizes) const;
   std::optional<Dim> baseOf(const Dim &size) const;
   std::vector<Dim> openSizes() const;
   Dim onPath(uint32_t leaf, size_t d) const;
@@ -51,6 +53,7 @@ private:
   std::vector<FittingSizes::Question> questions_;
   std::vector<int64_t> now_; // the sizes that they are about, in this call
   bool decideAny_ = false;
+  std::optional<AskedSizes> pinned_; // of which the answers so far leave a single size
   c10::SymNode maker_;
   std::map<int64_t, Dim> bySize_; // what stands for the sizes that there are questions about
 };
