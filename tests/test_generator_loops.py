@@ -369,3 +369,73 @@ KNOWN = [
 @pytest.mark.parametrize("step", KNOWN, ids=lambda step: step.__name__)
 def test_what_else_loops_do_is_done_as_by_cpython(step: Step) -> None:
     assert_same(step, [4, 4, 4, *LENGTHS])
+
+
+# ===- Ends that the program sees ------------------------------------------------------------------
+
+
+def closing(x: Tensor, said: list[str]) -> Iterator[Tensor]:
+    try:
+        yield x
+        yield x * 2
+    finally:
+        said.append("closed")
+
+
+def through_closing(x: Tensor, said: list[str]) -> Iterator[Tensor]:
+    for value in closing(x, said):
+        yield value + 1
+    said.append("ended")
+
+
+def left_by_an_exception(x: Tensor, values: Callable[..., Iterator[Tensor]]) -> Any:
+    said: list[str] = []
+    try:
+        for value in values(x, said):
+            said.append("body")
+            raise ValueError
+    except ValueError:
+        said.append("handler")
+    return value.sum(), said
+
+
+def left_in_a_function(x: Tensor, values: Callable[..., Iterator[Tensor]]) -> Any:
+    said: list[str] = []
+
+    def inner() -> None:
+        for value in values(x, said):
+            said.append(f"body {value.shape}")
+            raise ValueError
+
+    with contextlib.suppress(ValueError):
+        try:
+            inner()
+        finally:
+            said.append("finally")
+    return x.sum(), said
+
+
+def kept_by_a_traceback(x: Tensor, values: Callable[..., Iterator[Tensor]]) -> Any:
+    said: list[str] = []
+
+    def inner() -> None:
+        mine = values(x, said)
+        next(mine)
+        raise ValueError
+
+    try:
+        inner()
+    except ValueError:
+        said.append("handler")
+    said.append("behind")
+    return x.sum(), said
+
+
+@pytest.mark.parametrize("values", [closing, through_closing], ids=lambda made: made.__name__)
+@pytest.mark.parametrize(
+    "step",
+    [left_by_an_exception, left_in_a_function, kept_by_a_traceback],
+    ids=lambda step: step.__name__,
+)
+def test_generators_end_when_cpythons_do(step: Any, values: Any) -> None:
+    assert_same(lambda x: step(x, values), [4, 4, 4, 5])

@@ -195,7 +195,13 @@ PyRef Interpreter::runBody(PythonFrame &frame) {
     }
   };
   Entered entered(*this, frame);
-  run(frame, frame.syntax.body);
+  try {
+    run(frame, frame.syntax.body);
+  } catch (const PythonError &) {
+    if (!frame.consumer)
+      refuseWaiting(frame);
+    throw;
+  }
   return frame.returned ? std::move(frame.returned) : PyRef::share(Py_None);
 }
 

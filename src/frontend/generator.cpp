@@ -6,6 +6,8 @@
 #include "frontend/counting.h"
 #include "frontend/kinds.h"
 #include "support/pending_exception.h"
+
+#include <algorithm>
 #include <new>
 
 namespace bifront {
@@ -61,6 +63,8 @@ void Generator::walk() {
     outwards_ = body_(*frame_);
     raised_ = false;
   } catch (const PythonError &) {
+    if (!PyErr_ExceptionMatches(PyExc_GeneratorExit))
+      interpreter_.refuseWaiting(*frame_);
     raised_ = true;
   } catch (const Abandoned &) {
     raised_ = false;
@@ -136,7 +140,10 @@ PyRef Generator::walkThrough(PythonFrame &consumer, const PythonFrame::Take &tak
   } catch (const PythonError &) {
     PyRef exception = takeException();
     setException(exception);
-    if (exception.get() != ofLoop.get() && PyErr_ExceptionMatches(PyExc_StopIteration))
+    if (exception.get() == ofLoop.get())
+      throw;
+    interpreter_.refuseWaiting(*frame_);
+    if (PyErr_ExceptionMatches(PyExc_StopIteration))
       PyErr_SetString(PyExc_RuntimeError, "generator raised StopIteration");
     throw;
   }
@@ -224,6 +231,18 @@ PyRef Interpreter::makeGenerator(std::unique_ptr<PythonFrame> frame, PyRef funct
   PyRef iterator = checked(makeIterator(std::move(made)));
   log_.noteFresh(iterator.get());
   return iterator;
+}
+
+// An exception of its own leaves the function: its traceback keeps CPython's frame, and with it
+// what waits there, until nobody knows the exception any more.
+void Interpreter::refuseWaiting(const PythonFrame &left) {
+  auto waits = [](const PyRef &variable) {
+    Callback *callback = variable ? callbackOf(variable.get()) : nullptr;
+    return callback && callback->waits();
+  };
+  if (std::ranges::any_of(left.slots, waits))
+    refuse(std::make_exception_ptr(
+        CannotInterpret("an exception leaves a function in which a generator waits")));
 }
 
 // A frame of its own: what the expression takes from around it is in cells.

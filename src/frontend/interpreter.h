@@ -105,6 +105,7 @@ private:
   Completion run(PythonFrame &, const syntax::Import &);
   Completion run(PythonFrame &, const syntax::ImportFrom &);
   Completion run(PythonFrame &, const syntax::Match &);
+  PyRef caught();
   Completion runHandled(PythonFrame &, const syntax::Try &);
   Completion runHandler(PythonFrame &, const syntax::Handler &, PyObject *exception);
   Completion runWith(PythonFrame &, const syntax::With &, size_t item);
@@ -522,6 +523,7 @@ private:
   PyRef makeFunction(PythonFrame &, const syntax::NestedCode &code,
                      const std::vector<syntax::ExprPtr> &defaults,
                      const std::vector<std::pair<PyRef, syntax::ExprPtr>> &keywordDefaults);
+  void refuseWaiting(const PythonFrame &left);
   Generator *ownGenerator(const PyRef &object) const;
   PyRef giveToLoop(PythonFrame &, const syntax::Yield &);
   Completion runThrough(PythonFrame &, Generator &generator, const GeneratorLoop &loop);

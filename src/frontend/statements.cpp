@@ -224,6 +224,16 @@ Completion Interpreter::runHandler(PythonFrame &frame, const Handler &handler,
   return run(frame, handler.body);
 }
 
+// The exception that has come to a statement that handles it. What loops have gone through on its
+// way has ended by then.
+PyRef Interpreter::caught() {
+  rethrowRefusal();
+  PyRef exception = takeException();
+  log_.releaseIterators();
+  rethrowRefusal();
+  return exception;
+}
+
 Completion Interpreter::runHandled(PythonFrame &frame, const Try &stmt) {
   PyRef exception;
   try {
@@ -231,8 +241,7 @@ Completion Interpreter::runHandled(PythonFrame &frame, const Try &stmt) {
     if (completion != Completion::Normal)
       return completion;
   } catch (const PythonError &) {
-    rethrowRefusal();
-    exception = takeException();
+    exception = caught();
   }
   if (!exception)
     return run(frame, stmt.otherwise);
@@ -253,8 +262,7 @@ Completion Interpreter::run(PythonFrame &frame, const Try &stmt) {
   try {
     completion = runHandled(frame, stmt);
   } catch (const PythonError &) {
-    rethrowRefusal();
-    exception = takeException();
+    exception = caught();
   }
   PyRef returned = frame.returned;
   Completion last;
@@ -301,8 +309,7 @@ Completion Interpreter::runWith(PythonFrame &frame, const With &stmt, size_t ind
       assign(frame, *item.target, std::move(entered));
     completion = runWith(frame, stmt, index + 1);
   } catch (const PythonError &) {
-    rethrowRefusal();
-    exception = takeException();
+    exception = caught();
   }
   if (!exception) {
     PyRef returned = frame.returned;
