@@ -156,7 +156,7 @@ class Trainer:
             if isinstance(value, torch.Tensor):
                 state[name] = value.detach().numpy()
         with open(path, "wb") as file:
-            pickle.dump(state, file)
+            pickle.dump(state, file, protocol=5)  # older ones keep a copy of each array to the end
 
     def forget_peak(self) -> None:
         from bench.memory import forget_peak
