@@ -332,6 +332,18 @@ def while_it_yields_itself(x: Tensor) -> Any:
     return sum((a - b).sum() for a, b in pairs) + x.sum(), x.shape
 
 
+def over_expressions(x: Tensor) -> Any:
+    def rows() -> Iterator[Tensor]:
+        for row in (row * 2 for row in x):
+            yield row
+        yield from (row * 3 for row in x)
+
+    total = x.sum() * 0
+    for row in rows():
+        total = total + row.sin().sum()
+    return total, x.shape
+
+
 def recursive(x: Tensor) -> Any:
     def leaves(part: Tensor) -> Iterator[Tensor]:
         if part.shape[0] <= 2:
@@ -362,6 +374,7 @@ KNOWN = [
     of_others,
     known_elsewhere,
     while_it_yields_itself,
+    over_expressions,
     recursive,
 ]
 

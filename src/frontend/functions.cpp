@@ -164,11 +164,7 @@ PyRef Interpreter::callFunction(PyObject *function, CallArguments arguments) {
   if (!bind(*frame, arguments)) // CPython finds the words
     return callDirectly(function, arguments);
   if (syntax->isGenerator)
-    return makeGenerator(std::move(frame), PyRef::share(function), syntax,
-                         [this](PythonFrame &inside) {
-                           run(inside, inside.syntax.body);
-                           return inside.returned ? inside.returned : PyRef::share(Py_None);
-                         });
+    return makeGenerator(std::move(frame), PyRef::share(function), syntax);
   if (host_.policies) {
     if (auto result = callInGraph(*frame))
       return *result;

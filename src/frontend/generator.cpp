@@ -48,8 +48,7 @@ private:
 Generator::Generator(Interpreter &interpreter, std::unique_ptr<PythonFrame> frame,
                      std::shared_ptr<const syntax::Function> syntax, PyRef function, Body body)
     : interpreter_(interpreter), frame_(std::move(frame)), syntax_(std::move(syntax)),
-      function_(std::move(function)), body_(std::move(body)),
-      isUnguarded_(frame_->syntax.isGenerator && !frame_->syntax.guardsYields) {
+      function_(std::move(function)), body_(std::move(body)) {
   frame_->generator = this;
 }
 
@@ -60,7 +59,11 @@ void Generator::walk() {
   try {
     if (raised_) // thrown in before the first value
       throw PythonError();
-    outwards_ = body_(*frame_);
+    if (body_)
+      body_(*frame_);
+    else
+      interpreter_.run(*frame_, frame_->syntax.body);
+    outwards_ = frame_->returned ? frame_->returned : PyRef::share(Py_None);
     raised_ = false;
   } catch (const PythonError &) {
     if (!PyErr_ExceptionMatches(PyExc_GeneratorExit))
@@ -224,7 +227,7 @@ void Generator::end() {
 
 PyRef Interpreter::makeGenerator(std::unique_ptr<PythonFrame> frame, PyRef function,
                                  std::shared_ptr<const syntax::Function> syntax,
-                                 std::function<PyRef(PythonFrame &)> body) {
+                                 std::function<void(PythonFrame &)> body) {
   auto made = std::make_shared<Generator>(*this, std::move(frame), std::move(syntax),
                                           std::move(function), std::move(body));
   callbacks_.push_back(made);
@@ -263,7 +266,6 @@ PyRef Interpreter::generatorOf(PythonFrame &frame, const syntax::Comprehension &
                            PyRef value = eval(inside, *comprehension.element);
                            inside.generator->yield(std::move(value));
                          });
-                         return PyRef::share(Py_None);
                        });
 }
 

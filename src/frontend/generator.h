@@ -13,8 +13,8 @@ namespace bifront {
 
 class Generator final : public Callback {
 public:
-  // Walks the frame; its result is the generator's.
-  using Body = std::function<PyRef(PythonFrame &)>;
+  // Walks the frame of an expression; null for a function's.
+  using Body = std::function<void(PythonFrame &)>;
   Generator(Interpreter &interpreter, std::unique_ptr<PythonFrame> frame,
             std::shared_ptr<const syntax::Function> syntax, PyRef function, Body body);
   ~Generator() override;
@@ -27,9 +27,11 @@ public:
   bool waits() const override { return started_ && !finished_; }
   void end() override;
 
-  // Whether it can be walked from its first value to its last, since it has not begun and none of
-  // its `try` and `with` sees how a yield ends.
-  bool canBeWalkedThrough() const { return !started_ && !finished_ && isUnguarded_; }
+  // Whether it can be walked from its first value to its last: a function that has not begun, and
+  // of which no `try` or `with` sees how a yield ends.
+  bool canBeWalkedThrough() const {
+    return !body_ && !started_ && !finished_ && !frame_->syntax.guardsYields;
+  }
   // Walks it here, with `take` called for each value. What it returns.
   PyRef walkThrough(PythonFrame &consumer, const PythonFrame::Take &take);
 
@@ -49,7 +51,6 @@ private:
   PyRef function_;
   Body body_;
   std::unique_ptr<Fiber> fiber_; // from the first value to the last
-  bool isUnguarded_;
   bool started_ = false, finished_ = false, running_ = false, abandoned_ = false;
   PyRef handled_; // the exception that was handled where it waits
   PyRef outwards_, inwards_;

@@ -529,7 +529,7 @@ private:
   Completion runThrough(PythonFrame &, Generator &generator, const GeneratorLoop &loop);
   PyRef makeGenerator(std::unique_ptr<PythonFrame> frame, PyRef function,
                       std::shared_ptr<const syntax::Function> syntax,
-                      std::function<PyRef(PythonFrame &)> body);
+                      std::function<void(PythonFrame &)> body = {});
   PyRef sendTo(PyObject *iterator, PyObject *value);
   PyRef throwInto(PyObject *iterator);
   PyRef callOrNull(PyObject *object, const char *method, CallArguments arguments);
