@@ -357,7 +357,7 @@ PyRef Interpreter::throwInto(PyObject *iterator) {
   }
   if (isTold && !callOrNull(iterator, name, {}))
     throw PythonError();
-  PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
+  setException(exception);
   throw PythonError();
 }
 

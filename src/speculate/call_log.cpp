@@ -2,6 +2,7 @@
 
 #include "frontend/ast_nodes.h"
 #include "frontend/callbacks.h"
+#include "frontend/python_error.h"
 #include "frontend/random_sources.h"
 #include "frontend/source.h"
 #include "support/pending_exception.h"
@@ -177,8 +178,7 @@ std::optional<PyObject *> Replay::take(const CallPlace &place) {
     at::ThreadLocalState::setThreadLocalState(*call.modes);
   if (call.result)
     return call.result.release();
-  PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(call.exception.get())),
-                  call.exception.get());
+  setException(call.exception);
   return nullptr;
 }
 

@@ -1,6 +1,7 @@
 #include "speculate/logged_caller.h"
 
 #include "frontend/callbacks.h"
+#include "frontend/python_error.h"
 #include "speculate/opaque_run.h"
 
 #include <algorithm>
@@ -36,7 +37,7 @@ PyRef callInFrames(const std::vector<PyRef> &frames, PyObject *all, PyObject *ke
   for (size_t i = 0; i < frames.size() && trace; ++i)
     trace = checked(PyObject_GetAttrString(trace.get(), "tb_next"));
   PyException_SetTraceback(exception.get(), trace ? trace.get() : Py_None);
-  PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
+  setException(exception);
   return {};
 }
 

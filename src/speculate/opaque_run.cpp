@@ -342,7 +342,7 @@ PyObject *OpaqueRun::make(const std::shared_ptr<const CallPlace> &place, bool gr
   PyRef result = logged.result, exception = logged.exception;
   log_.push_back(std::move(logged));
   if (exception) {
-    PyErr_SetObject(reinterpret_cast<PyObject *>(Py_TYPE(exception.get())), exception.get());
+    setException(exception);
     return nullptr;
   }
   if (!mayGoOn)

@@ -102,7 +102,7 @@ void PathSizes::fit() {
     capture_.fail(kOtherWay);
   if (!second || (isPinned && !isSpecial && !forced_ && !arguments_.mayPinSizes())) {
     if (second && arguments_.asksPinned())
-      pinned_ = askedOfPinned(*first);
+      pinned_ = askedOfPinned();
     failForSizes();
   }
   for (size_t i = 0; i < now_.size(); ++i)
@@ -176,27 +176,23 @@ std::optional<AskedSizes> PathSizes::askedOfSpecial(const Dim &size) {
   int world = size.world[0] < 2 ? 0 : 1;
   if (size.world[world] >= 2 || open.size() != 1)
     return std::nullopt;
-  Dim worlds{{open.begin()->first, open.begin()->second}};
-  return AskedSizes{
-      std::make_shared<SizeQuestion>(SizeQuestion::isEqual(worlds, worlds.world[world])),
-      {*placeOf(worlds)}};
+  return askedIfIs({{open.begin()->first, open.begin()->second}}, world);
 }
 
 // A text of 1,025 words is neither one that a window of 1,024 and the word behind it are cut from,
 // nor one with a second window: whether the size is that one makes a path beside those of the
 // others.
-std::optional<AskedSizes> PathSizes::askedOfPinned(const std::vector<int64_t> &sizes) const {
-  for (uint32_t leaf = 0; leaf < arguments_.numArgumentLeaves; ++leaf)
-    for (size_t d = 0; arguments_.isTensor(leaf) && d < arguments_.dimsOf(leaf).size(); ++d) {
-      int64_t size = arguments_.tensor(leaf).size(static_cast<int64_t>(d));
-      bool isIt = arguments_.isOpen(leaf, static_cast<int64_t>(d)) &&
-                  std::ranges::count(now_, size) != 0 && std::ranges::count(sizes, size) != 0;
-      if (isIt)
-        return AskedSizes{
-            std::make_shared<SizeQuestion>(SizeQuestion::isEqual(arguments_.dimsOf(leaf)[d], size)),
-            {{arguments_.placeOf(leaf), static_cast<int64_t>(d)}}};
-    }
+std::optional<AskedSizes> PathSizes::askedOfPinned() const {
+  for (const Dim &size : openSizes())
+    if (std::ranges::count(now_, size.world[0]) != 0)
+      return askedIfIs(size, 0);
   return std::nullopt;
+}
+
+// Whether an argument's size is the one that it has in that world.
+AskedSizes PathSizes::askedIfIs(const Dim &size, int world) const {
+  return {std::make_shared<SizeQuestion>(SizeQuestion::isEqual(size, size.world[world])),
+          {*placeOf(size)}};
 }
 
 Dim PathSizes::onPath(uint32_t leaf, size_t d) const {

@@ -39,7 +39,8 @@ private:
   void fit();
   [[noreturn]] void failForSizes();
   std::optional<AskedSizes> askedOfSpecial(const Dim &size);
-  std::optional<AskedSizes> askedOfPinned(const std::vector<int64_t> &sizes) const;
+  std::optional<AskedSizes> askedOfPinned() const;
+  AskedSizes askedIfIs(const Dim &size, int world) const;
   std::optional<Dim> baseOf(const Dim &size) const;
   std::vector<Dim> openSizes() const;
   Dim onPath(uint32_t leaf, size_t d) const;
