@@ -1,9 +1,9 @@
 """Random differentiable programs: loops, branches, recursion, lists; converted, against eager.
 
 `python -m tests.random_programs --count 5000 --seed 0` runs so many, and shrinks each that fails to
-a small one; with `--returns` backward goes through what the program returns. A program is a nest of
-statements in which every name has a value from the start, so that it stays a program whatever is
-cut off.
+a small one; with `--returns` backward goes through what the program returns, with `--generators`
+programs have generators and generator expressions too. A program is a nest of statements in which
+every name has a value from the start, so that it stays a program whatever is cut off.
 """
 
 from __future__ import annotations
@@ -55,6 +55,24 @@ CONDITIONS = (
     "not bool(({v} > {t}).all())",
 )
 COUNTS = ("n", "2", "n % 3", "3", "n // 2 + 1")
+YIELDS = (
+    "yield {e}",
+    "yield {e}",
+    "yield from {g}",
+    "yield from ({ey} for {y} in {g})",
+    "{o} = yield {e}",  # which a loop makes None
+)
+CONSUMERS = (
+    "{o} = torch.tanh(sum({g}, {v}))",
+    "{o} = torch.tanh(torch.stack([{v}, *{g}]).sum(0))",
+    "{o} = torch.tanh(sum(({ey} for {y} in {g}), {v}))",
+    "{o} = torch.tanh(sum([{ey} for {y} in {g} if n > 1], {v}))",
+    "{o} = torch.tanh(sum({y} * i for i, {y} in enumerate({g})) + {v})",
+    "{o} = next(iter({g}), {v})",
+    "{o} = {v} * sum({y}.sum().item() > {t} for {y} in {g})",
+    "{o} = {v} * any({y}.sum() > {t} for {y} in {g})",
+)
+SOURCES = ("{g}", "{g}", "({ey} for {y} in {g})", "[{ey} for {y} in {g}]")
 WRITES = ("{v} += torch.tanh({v})", "{v}.mul_({k})", "{v}[0] = {v}[1] * {k}")
 
 
@@ -119,13 +137,16 @@ class RandomProgram:
 
 
 class Generator:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, generators: bool = False) -> None:
         self.random = random.Random(seed)
         self.names = ("a", "b")
         self.own: tuple[str, ...] = ()  # that may be written
         self.next = 0
         self.calls = False
         self.loops = 0  # that the statement stands in
+        self.generators = generators
+        self.sources = ("({v}, {v})", "w", "reversed([{v}, {v}, {v}])")  # of what loops go over
+        self.yields = 0  # generators that the statement stands in
 
     def program(self) -> RandomProgram:
         helper = self.block(1, 3)
@@ -153,13 +174,28 @@ class Generator:
         return self.fill(template if self.calls else template.replace("n ", "2 "))
 
     def block(self, depth: int, most: int) -> Block:
-        return tuple(self.statement(depth) for _ in range(self.random.randint(1, most)))
+        made: list[Statement] = []
+        sources = self.sources
+        for _ in range(self.random.randint(1, most)):
+            made += self.statements(depth)
+        self.sources = sources
+        return tuple(made)
 
     def loop_block(self, depth: int, most: int) -> Block:
         self.loops += 1
         made = self.block(depth, most)
         self.loops -= 1
         return made
+
+    def statements(self, depth: int) -> Block:
+        if self.generators and self.calls and self.random.random() < 0.25:
+            kinds = [self.consumer]
+            if self.yields:
+                kinds += [self.yielding] * 2
+            if depth:
+                kinds += [self.over_values, self.generator]
+            return self.random.choice(kinds)(depth)
+        return (self.statement(depth),)
 
     def statement(self, depth: int) -> Statement:
         kinds = [self.assignment] * 4
@@ -226,6 +262,57 @@ class Generator:
             rest=(f"if {items}:", *rest),
         )
 
+    def with_source(self, template: str, y: str) -> str:
+        names = (*self.names, y)
+        while "{ey}" in template:
+            template = template.replace("{ey}", self.fill(self.random.choice(EXPRESSIONS), names))
+        template = template.replace("{g}", self.random.choice(self.sources)).replace("{y}", y)
+        template = template.replace("{o}", self.random.choice(self.own))
+        return self.fill(template.replace("{e}", self.expression()))
+
+    def consumer(self, depth: int) -> Block:
+        return (Statement((self.with_source(self.random.choice(CONSUMERS), self.fresh("y")),)),)
+
+    def yielding(self, depth: int) -> Block:
+        line = self.with_source(self.random.choice(YIELDS), self.fresh("y"))
+        target, _, sent = line.partition(" = yield ")
+        if sent:
+            return (Statement((f"sent = yield {sent}", f"{target} = {target} * (sent is None)")),)
+        return (Statement((line,)),)
+
+    def over_values(self, depth: int) -> Block:
+        y = self.fresh("y")
+        source = self.with_source(self.random.choice(SOURCES), y)
+        names, self.names = self.names, (*self.names, y)
+        block = self.loop_block(depth - 1, 3)
+        self.names = names
+        if self.random.random() < 0.7:
+            return (Statement((f"for {y} in {source}:",), block),)
+        # One that is left goes on where it was.
+        values, own = self.fresh("values"), self.random.choice(self.own)
+        broken = Statement((f"if {self.condition()}:", "    break"))
+        again = (f"for {y} in {values}:", f"    {own} = torch.tanh({own} + {y})")
+        return (
+            Statement((f"{values} = iter({source})",)),
+            Statement((f"for {y} in {values}:",), (*block, broken), rest=again),
+        )
+
+    def generator(self, depth: int) -> Block:
+        name, outer = self.fresh("values"), (self.loops, self.sources)
+        shares = self.random.random() < 0.3
+        self.loops, self.yields = 0, self.yields + 1
+        block = self.block(depth - 1, 3)
+        if self.random.random() < 0.3:
+            own = self.random.choice(self.own)
+            block = (Statement(("try:",), block, rest=("finally:", f"    {own} = {own} * 0.5")),)
+        (last,) = self.yielding(0)
+        (self.loops, self.sources), self.yields = outer, self.yields - 1
+        self.sources = (*self.sources, *[f"{name}()" if shares else f"{name}(c, d)"] * 2)
+        head = f"def {name}():" if shares else f"def {name}(c, d):"
+        first = ("nonlocal c, d",) if shares else ()
+        made = Statement((head,), block, first=first, last=last.lines)
+        return (made, *self.over_values(depth))
+
 
 class Differs(Exception):
     """What eager and the converted program do not agree about."""
@@ -280,7 +367,7 @@ def run(program: RandomProgram) -> dict[str, Any]:
                 outcomes.append(f"{type(error).__name__}: {error}")
         expected, actual = outcomes
         if isinstance(expected, str) or isinstance(actual, str):
-            if isinstance(expected, str) != isinstance(actual, str):
+            if expected is not actual and expected != actual:
                 raise Differs(f"call {call}: {actual}, not {expected}")
             continue
         compare(actual, expected, f"call {call}: the loss")
@@ -345,10 +432,12 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the first program")
     parser.add_argument("--returns", action="store_true", help="backward outside of the program")
+    parser.add_argument("--generators", action="store_true", help="programs with generators")
     options = parser.parse_args()
     failed = graphs = 0
     for seed in range(options.seed, options.seed + options.count):
-        program = replace(Generator(seed).program(), returns=options.returns)
+        program = Generator(seed, options.generators).program()
+        program = replace(program, returns=options.returns)
         try:
             graphs += run(program)["graph_calls"] > 0
         except Differs:

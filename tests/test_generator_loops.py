@@ -335,7 +335,7 @@ def while_it_yields_itself(x: Tensor) -> Any:
 def over_expressions(x: Tensor) -> Any:
     def rows() -> Iterator[Tensor]:
         for row in (row * 2 for row in x):
-            yield row
+            yield row.cos()
         yield from (row * 3 for row in x)
 
     total = x.sum() * 0

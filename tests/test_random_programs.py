@@ -16,13 +16,15 @@ GROUP = 20
 
 # What goes several ways is several graphs where the loss is returned: these take longer.
 @pytest.mark.parametrize(
-    ("first", "count", "returns"),
-    [(first, GROUP, False) for first in range(0, COUNT, GROUP)] + [(COUNT, GROUP // 2, True)],
+    ("first", "count", "returns", "generators"),
+    [(first, GROUP, False, False) for first in range(0, COUNT, GROUP)]
+    + [(COUNT, GROUP // 2, True, False)]
+    + [(first, GROUP, False, True) for first in (0, 1000)],
 )
-def test_programs(first: int, count: int, returns: bool) -> None:
+def test_programs(first: int, count: int, returns: bool, generators: bool) -> None:
     graphs = 0
     for seed in range(first, first + count):
-        program = replace(Generator(seed).program(), returns=returns)
+        program = replace(Generator(seed, generators).program(), returns=returns)
         try:
             graphs += run(program)["graph_calls"] > 0
         except Differs:
